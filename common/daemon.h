@@ -1,0 +1,22 @@
+/* What every daemon does first: where its files are, what it may not leak, how many descriptors it
+ * gets. Start-up. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <stddef.h>
+
+/* The default state directory of `program` ("modemesh-node"): $STATE_DIRECTORY as systemd gives it,
+ * of several the first; /var/lib/PROGRAM for root; else $XDG_STATE_HOME/PROGRAM or
+ * ~/.local/state/PROGRAM. A variable whose path is not absolute counts as unset. Nothing is made.
+ * -ENOENT where there is no home, -ENAMETOOLONG; `buf` is then as it was. */
+MUST_CHECK int daemon_state_dir(const char *program, char *buf, size_t size, struct err *err);
+
+/* umask 077, no core dumps (they hold keys and prompts), as many descriptors as the hard limit
+ * allows. */
+void daemon_harden(void);
+
+/* This host's name, cut at the first dot and to `size`, with all but [A-Za-z0-9_-] replaced by '-'.
+ * "host" where there is none. */
+void daemon_host_name(char *buf, size_t size);
