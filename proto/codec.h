@@ -1,0 +1,244 @@
+/* The messages of the link as plain structs, and their way to bytes and back. codec.c is the only
+ * file that sees protobuf-c. What each message means, when it may come and who sends it:
+ * PROTOCOL.md.
+ *
+ * Decoding copies everything into the caller's arena, whose limit bounds what a peer can make us
+ * allocate; strings are checked (UTF-8, no NUL, length limits below), enums and counts too.
+ * Encoding borrows. Pure. */
+#pragma once
+
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    MSG_NODE_NAME_MAX = 63,    /* bytes of a node's name: it fits in a DNS label */
+    MSG_NAME_MAX = 128,        /* bytes of a model's name, a request id, a label */
+    MSG_TEXT_MAX = 1024,       /* bytes of a sentence for people */
+    MSG_INSTANCES_MAX = 256,   /* instances in one STATE */
+    MSG_DELTAS_MAX = 4096,     /* deltas in one DELTAS */
+    MSG_CREDITS_MAX = 4096,    /* grants in one CREDIT */
+    MSG_CHUNK_MAX = 16 * 1024, /* bytes of one BODY or one delta */
+    MSG_CHOICES_MAX = 128,     /* answers that one request may ask for */
+    MSG_HEARTBEAT_MS_MIN = 10, /* what a coordinator may ask a node for */
+    MSG_HEARTBEAT_MS_MAX = 60 * 1000,
+    MSG_ARENA_BYTES = 2 * 1024 * 1024, /* arena limit: what any legal message needs decoded */
+};
+
+enum msg_type {
+    MSG_HELLO = 1,     /* node → coordinator: who I am */
+    MSG_WELCOME = 2,   /* coordinator → node: the epoch of this session */
+    MSG_STATE = 3,     /* node → coordinator: instances, memory; whole at first, then changes */
+    MSG_HEARTBEAT = 4, /* both ways, when nothing else was sent */
+    MSG_START = 5,     /* coordinator → node: begin a request */
+    MSG_BODY = 6,      /* coordinator → node: a piece of the request's body */
+    MSG_CREDIT = 7,    /* both ways: bytes taken, for several streams */
+    MSG_CANCEL = 8,    /* coordinator → node: nobody wants the answer */
+    MSG_DELTAS = 9,    /* node → coordinator: what all moving streams brought in this turn */
+    MSG_END = 10,      /* node → coordinator: the stream is complete */
+    MSG_FAIL = 11,     /* node → coordinator: the stream ended without completing */
+    MSG_UNSUPPORTED = 12, /* both ways: the answer to a type that the receiver does not know */
+};
+
+/* "hello", "welcome", …; "unknown" for others. */
+const char *msg_type_name(unsigned type);
+
+enum instance_state {   /* of a model on a node */
+    INSTANCE_AVAILABLE, /* on the disk, not loaded */
+    INSTANCE_LOADING,
+    INSTANCE_RESIDENT, /* its engine answers */
+    INSTANCE_STOPPING,
+    INSTANCE_FAILED, /* its engine died or did not start; tried again after a back-off; `note` says
+                        why */
+    INSTANCE_STATE_COUNT,
+};
+const char *instance_state_name(enum instance_state state); /* "available", "loading", … */
+
+enum request_kind { REQUEST_CHAT, REQUEST_KIND_COUNT };
+const char *request_kind_name(enum request_kind kind);
+
+enum delta_kind {     /* the typed pieces of an answer, in the order that an engine brings them */
+    DELTA_TEXT,       /* UTF-8 of the answer */
+    DELTA_REASONING,  /* UTF-8 of the model's thinking */
+    DELTA_TOOL_CALLS, /* JSON array in the shape of OpenAI's choices[].delta.tool_calls */
+    DELTA_LOGPROBS,   /* JSON in the shape of choices[].logprobs */
+    DELTA_FINISH,     /* the finish reason: "stop", "length", "tool_calls", … */
+    DELTA_USAGE,      /* struct msg_usage in `usage`, no data; once, last */
+    DELTA_PROGRESS, /* what the request waits for: "queued", "loading", "prefill"; no content yet */
+    DELTA_KIND_COUNT,
+};
+const char *delta_kind_name(enum delta_kind kind);
+
+struct msg_hello {
+    const char *name;                  /* what people call the node, [A-Za-z0-9._-]{1,63} */
+    const char *software;              /* "modemesh 0.1.0" */
+    uint32_t version_min, version_max; /* of the link */
+};
+
+struct msg_welcome {
+    uint32_t epoch;          /* upper half of every stream id of this session; never 0 */
+    uint32_t version;        /* of the link, both speak it from here on */
+    uint32_t heartbeat_ms;   /* send something at least this often */
+    const char *coordinator; /* its name, for the node's log */
+};
+
+struct msg_instance {
+    const char *model;
+    enum instance_state state;
+    bool pinned; /* the node's config keeps it resident */
+    uint64_t file_bytes;
+    uint64_t memory_bytes; /* what the node counts for it, 0 while not loaded */
+    uint32_t context;      /* tokens of one sequence; trained length while not loaded */
+    uint32_t slots, busy;  /* requests that the engine serves at once, and has now */
+    float prefill_tok_s,
+            decode_tok_s; /* decayed means from the engine's own timings; 0: not measured */
+    uint32_t restarts;    /* of its engine since the node started */
+    const char *engine;   /* "llama-server", "fake" */
+    const char *note;     /* "" or a sentence: why it failed, what it waits for */
+};
+
+struct msg_state {
+    bool full;     /* replaces all that was said before; else only what is named here changed */
+    bool draining; /* takes no new work */
+    uint64_t memory_total_bytes, memory_available_bytes; /* of the host */
+    uint64_t memory_limit_bytes,
+            memory_used_bytes; /* what the node may load, what it counts as loaded */
+    const struct msg_instance *instances;
+    size_t instance_count;
+    const char *const *removed; /* names of models that are gone from the disk */
+    size_t removed_count;
+};
+
+struct msg_heartbeat {
+    uint64_t sent_us; /* sender's clock */
+    uint64_t echo_us; /* the last sent_us that came from the other side, 0: none; gives the round
+                         trip */
+};
+
+struct msg_start {
+    uint64_t stream;
+    const char *request_id; /* for both logs */
+    const char *model;
+    enum request_kind kind;
+    uint32_t window;     /* bytes of deltas that may be sent before CREDIT */
+    uint64_t body_bytes; /* of the whole body, which follows in BODY messages */
+};
+
+struct msg_body {
+    uint64_t stream;
+    const void *data;
+    size_t len;
+    bool last;
+};
+
+struct msg_grant {
+    uint64_t stream;
+    uint32_t bytes;
+};
+
+struct msg_credit {
+    const struct msg_grant *grants;
+    size_t count;
+};
+
+struct msg_cancel {
+    uint64_t stream;
+};
+
+struct msg_usage {
+    uint32_t prompt_tokens, cached_tokens, completion_tokens;
+    float prefill_ms, decode_ms;
+};
+
+struct msg_delta {
+    uint64_t stream;
+    enum delta_kind kind;
+    uint32_t choice;  /* index of the choice, 0 but for n > 1 */
+    bool more;        /* the next delta of this stream continues the same value (raw JSON past
+                         MSG_CHUNK_MAX) */
+    const char *data; /* not NUL-terminated when decoded */
+    size_t len;
+    struct msg_usage usage; /* DELTA_USAGE only */
+};
+
+struct msg_deltas {
+    const struct msg_delta *deltas;
+    size_t count;
+};
+
+struct msg_end {
+    uint64_t stream;
+};
+
+enum fail_code {
+    FAIL_ENGINE_DIED,  /* before or while it answered; another instance may do better */
+    FAIL_ENGINE_ERROR, /* the engine answered with an error: `http_status` and `message` are its own
+                        */
+    FAIL_NO_MODEL,     /* the node does not have it (any more) */
+    FAIL_NO_MEMORY,    /* it does not fit; the message has the numbers */
+    FAIL_OVERLOADED,   /* the node's own limit on streams */
+    FAIL_DRAINING,
+    FAIL_BAD_REQUEST, /* body not usable */
+    FAIL_PROTOCOL,    /* credit overspent, bytes past body_bytes, … */
+    FAIL_CODE_COUNT,
+};
+const char *fail_code_name(enum fail_code code);
+/* True where another instance may well succeed with the same request. Pure. */
+bool fail_code_retryable(enum fail_code code);
+
+struct msg_fail {
+    uint64_t stream;
+    enum fail_code code;
+    uint32_t http_status; /* FAIL_ENGINE_ERROR: the engine's; else 0 */
+    const char *message;  /* for people */
+};
+
+struct msg_unsupported {
+    uint32_t type; /* the one not known */
+};
+
+struct msg {
+    enum msg_type type;
+    union {
+        struct msg_hello hello;
+        struct msg_welcome welcome;
+        struct msg_state state;
+        struct msg_heartbeat heartbeat;
+        struct msg_start start;
+        struct msg_body body;
+        struct msg_credit credit;
+        struct msg_cancel cancel;
+        struct msg_deltas deltas;
+        struct msg_end end;
+        struct msg_fail fail;
+        struct msg_unsupported unsupported;
+    };
+};
+
+/* Bytes of credit that a delta costs: its data and MSG_DELTA_OVERHEAD. END, FAIL and the rest cost
+ * nothing. */
+enum {
+    MSG_DELTA_OVERHEAD = 16,
+    /* What a sender puts into one delta at most: it then costs half a window, which is what a
+     * writer has for sure once its reader took everything (a reader keeps back just less than
+     * half). */
+    MSG_DELTA_PIECE_MAX = 8 * 1024 - MSG_DELTA_OVERHEAD,
+};
+uint32_t msg_delta_cost(const struct msg_delta *delta);
+
+/* Appends header and body; where it fails, nothing is appended. -EINVAL: which field breaks which
+ * rule of rules.h (the other side would refuse it); -EMSGSIZE: the body would pass FRAME_BODY_MAX;
+ * -ENOBUFS, -ENOMEM: from `out`. A NULL text is sent as "". Sentences for people (`note`,
+ * `message`) often come from an engine's own output and must never stop a FAIL or a STATE: they are
+ * cut and cleaned to fit. */
+MUST_CHECK int codec_encode(const struct msg *msg, struct buf *out, struct err *err);
+
+/* Decodes one whole frame. -EBADMSG / -EPROTONOSUPPORT / -EMSGSIZE from the frame; -EOPNOTSUPP for
+ * a type that we do not know (`ret_msg->type` then holds it, so that it can be answered with
+ * UNSUPPORTED); -EPROTO: which field breaks which rule; -ENOMEM: the arena's limit. */
+MUST_CHECK int codec_decode(
+        const void *data, size_t len, struct arena *arena, struct msg *ret_msg, struct err *err);

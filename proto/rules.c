@@ -1,0 +1,331 @@
+#include "proto/rules.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum {
+    LINK_VERSION_MAX = UINT8_MAX, /* one byte of the frame */
+    LINK_TYPE_MAX = UINT8_MAX,
+    HTTP_STATUS_MIN = 100,
+    HTTP_STATUS_MAX = 599,
+    C1_FIRST = 0x80, /* control characters that some terminals obey: U+0080 to U+009F */
+    C1_LAST = 0x9f,
+};
+
+static const struct text_limits {
+    size_t min, max;
+    const char *extra; /* allowed beside letters and digits; NULL: all but control characters */
+} text_limits[TEXT_RULE_COUNT] = {
+        [TEXT_NODE_NAME] = {1, MSG_NODE_NAME_MAX, "._-"},
+        [TEXT_MODEL_NAME] = {1, MSG_NAME_MAX, "._:/+ -"},
+        [TEXT_REQUEST_ID] = {1, MSG_NAME_MAX, NULL},
+        [TEXT_LABEL] = {0, MSG_NAME_MAX, NULL},
+        [TEXT_SENTENCE] = {0, MSG_TEXT_MAX, NULL},
+};
+
+/* Length of the UTF-8 sequence that starts with `lead`, 0 where none does; `*ret_min` is the least
+ * code point that needs this length. */
+static size_t utf8_length(uint8_t lead, uint32_t *ret_min)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t len = lead < 0x80   ? 1
+                 : lead < 0xc0 ? 0
+                 : lead < 0xe0 ? 2
+                 : lead < 0xf0 ? 3
+                 : lead < 0xf8 ? 4
+                               : 0;
+
+    *ret_min = least[len];
+    return len;
+}
+
+/* Length of the first character of `data`, 0 where it is not UTF-8; `left` is at least 1. */
+static size_t utf8_next(const char *data, size_t left, uint32_t *ret_code)
+{
+    uint32_t min;
+    size_t len = utf8_length((uint8_t)data[0], &min);
+    uint32_t code = (uint8_t)data[0];
+
+    if (len == 0 || len > left)
+        return 0;
+    if (len > 1)
+        code &= 0x7fu >> len;
+    for (size_t i = 1; i < len; i++) {
+        if (((uint8_t)data[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | ((uint8_t)data[i] & 0x3f);
+    }
+    if (code < min || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+        return 0;
+    *ret_code = code;
+    return len;
+}
+
+static bool is_control(uint32_t code)
+{
+    return code < ' ' || code == 0x7f || (code >= C1_FIRST && code <= C1_LAST);
+}
+
+static int check_printable(const char *field, const char *data, size_t len, struct err *err)
+{
+    uint32_t code;
+
+    for (size_t at = 0, n; at < len; at += n) {
+        n = utf8_next(data + at, len - at, &code);
+        if (n == 0)
+            return err_set(err, -EINVAL, "%s: not UTF-8 at byte %zu", field, at);
+        if (is_control(code))
+            return err_set(err, -EINVAL, "%s: control character at byte %zu", field, at);
+    }
+    return 0;
+}
+
+static bool is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static int check_letters(
+        const char *field, const char *data, size_t len, const char *extra, struct err *err)
+{
+    for (size_t at = 0; at < len; at++) {
+        if (!is_alnum(data[at]) && (data[at] == '\0' || !strchr(extra, data[at])))
+            return err_set(err, -EINVAL,
+                    "%s: byte %zu is 0x%02x; letters, digits and \"%s\" are allowed", field, at,
+                    (unsigned)(uint8_t)data[at], extra);
+    }
+    return 0;
+}
+
+int rules_text(
+        enum text_rule rule, const char *field, const char *data, size_t len, struct err *err)
+{
+    const struct text_limits *limits = &text_limits[rule];
+
+    if (len < limits->min || len > limits->max)
+        return err_set(err, -EINVAL, "%s: %zu bytes, %zu to %zu are allowed", field, len,
+                limits->min, limits->max);
+    if (limits->extra)
+        return check_letters(field, data, len, limits->extra, err);
+    return check_printable(field, data, len, err);
+}
+
+void rules_fit_sentence(char *data, size_t len)
+{
+    uint32_t code;
+
+    for (size_t at = 0, n; at < len; at += n) {
+        n = utf8_next(data + at, len - at, &code);
+        if (n == 0) {
+            data[at] = '?';
+            n = 1;
+        } else if (is_control(code)) {
+            memset(data + at, ' ', n);
+        }
+    }
+}
+
+int rules_count(const char *field, size_t count, size_t max, struct err *err)
+{
+    if (count > max)
+        return err_set(err, -EINVAL, "%s: %zu entries, at most %zu are allowed", field, count, max);
+    return 0;
+}
+
+static int check_range(
+        const char *field, uint64_t value, uint64_t min, uint64_t max, struct err *err)
+{
+    if (value < min || value > max)
+        return err_set(err, -EINVAL, "%s: is %" PRIu64 ", %" PRIu64 " to %" PRIu64 " are allowed",
+                field, value, min, max);
+    return 0;
+}
+
+/* A negative number in an enum field turns into a large one here and is refused as such. */
+static int check_enum(const char *field, unsigned value, unsigned count, struct err *err)
+{
+    if (value >= count)
+        return err_set(err, -EINVAL, "%s: %u is not known", field, value);
+    return 0;
+}
+
+static int check_measure(const char *field, float value, struct err *err)
+{
+    if (!isfinite(value) || value < 0)
+        return err_set(
+                err, -EINVAL, "%s: is %g, must be finite and not negative", field, (double)value);
+    return 0;
+}
+
+static int check_stream(uint64_t stream, struct err *err)
+{
+    if (stream == 0)
+        return err_set(err, -EINVAL, "stream: is 0");
+    return 0;
+}
+
+static int check_hello(const struct msg_hello *hello, struct err *err)
+{
+    int rc = check_range("version_min", hello->version_min, 1, LINK_VERSION_MAX, err);
+
+    if (rc < 0)
+        return rc;
+    return check_range(
+            "version_max", hello->version_max, hello->version_min, LINK_VERSION_MAX, err);
+}
+
+static int check_welcome(const struct msg_welcome *welcome, struct err *err)
+{
+    int rc = check_range("epoch", welcome->epoch, 1, UINT32_MAX, err);
+
+    if (rc == 0)
+        rc = check_range("version", welcome->version, 1, LINK_VERSION_MAX, err);
+    if (rc == 0)
+        rc = check_range("heartbeat_ms", welcome->heartbeat_ms, MSG_HEARTBEAT_MS_MIN,
+                MSG_HEARTBEAT_MS_MAX, err);
+    return rc;
+}
+
+static int check_instance(const struct msg_instance *instance, struct err *err)
+{
+    int rc = check_enum("state", instance->state, INSTANCE_STATE_COUNT, err);
+
+    if (rc == 0)
+        rc = check_measure("prefill_tok_s", instance->prefill_tok_s, err);
+    if (rc == 0)
+        rc = check_measure("decode_tok_s", instance->decode_tok_s, err);
+    return rc;
+}
+
+static int check_state(const struct msg_state *state, struct err *err)
+{
+    int rc = rules_count("instances", state->instance_count, MSG_INSTANCES_MAX, err);
+
+    if (rc == 0)
+        rc = rules_count("removed", state->removed_count, MSG_INSTANCES_MAX, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < state->instance_count; i++) {
+        rc = check_instance(&state->instances[i], err);
+        if (rc < 0)
+            return err_prefix(err, rc, "instances[%zu]", i);
+    }
+    return 0;
+}
+
+static int check_start(const struct msg_start *start, struct err *err)
+{
+    int rc = check_stream(start->stream, err);
+
+    if (rc == 0)
+        rc = check_enum("kind", start->kind, REQUEST_KIND_COUNT, err);
+    if (rc == 0)
+        rc = check_range("window", start->window, 1, UINT32_MAX, err);
+    return rc;
+}
+
+/* A piece without bytes costs no credit, so that only the last may be one. */
+static int check_body(const struct msg_body *body, struct err *err)
+{
+    int rc = check_stream(body->stream, err);
+
+    if (rc == 0)
+        rc = check_range("data (bytes)", body->len, body->last ? 0 : 1, MSG_CHUNK_MAX, err);
+    return rc;
+}
+
+static int check_credit(const struct msg_credit *credit, struct err *err)
+{
+    int rc = rules_count("grants", credit->count, MSG_CREDITS_MAX, err);
+
+    for (size_t i = 0; rc == 0 && i < credit->count; i++) {
+        rc = check_stream(credit->grants[i].stream, err);
+        if (rc == 0)
+            rc = check_range("bytes", credit->grants[i].bytes, 1, UINT32_MAX, err);
+        if (rc < 0)
+            err_prefix(err, rc, "grants[%zu]", i);
+    }
+    return rc;
+}
+
+static int check_usage(const struct msg_delta *delta, struct err *err)
+{
+    int rc = check_range("data (bytes)", delta->len, 0, 0, err);
+
+    if (rc == 0)
+        rc = check_measure("prefill_ms", delta->usage.prefill_ms, err);
+    if (rc == 0)
+        rc = check_measure("decode_ms", delta->usage.decode_ms, err);
+    return rc;
+}
+
+static int check_delta(const struct msg_delta *delta, struct err *err)
+{
+    int rc = check_stream(delta->stream, err);
+
+    if (rc == 0)
+        rc = check_enum("kind", delta->kind, DELTA_KIND_COUNT, err);
+    if (rc == 0)
+        rc = check_range("choice", delta->choice, 0, MSG_CHOICES_MAX - 1, err);
+    if (rc == 0)
+        rc = check_range("data (bytes)", delta->len, 0, MSG_CHUNK_MAX, err);
+    if (rc == 0 && delta->kind == DELTA_USAGE)
+        rc = check_usage(delta, err);
+    return rc;
+}
+
+static int check_deltas(const struct msg_deltas *deltas, struct err *err)
+{
+    int rc = rules_count("deltas", deltas->count, MSG_DELTAS_MAX, err);
+
+    for (size_t i = 0; rc == 0 && i < deltas->count; i++) {
+        rc = check_delta(&deltas->deltas[i], err);
+        if (rc < 0)
+            err_prefix(err, rc, "deltas[%zu]", i);
+    }
+    return rc;
+}
+
+static int check_fail(const struct msg_fail *fail, struct err *err)
+{
+    int rc = check_stream(fail->stream, err);
+
+    if (rc == 0)
+        rc = check_enum("code", fail->code, FAIL_CODE_COUNT, err);
+    if (rc == 0 && fail->http_status != 0)
+        rc = check_range("http_status", fail->http_status, HTTP_STATUS_MIN, HTTP_STATUS_MAX, err);
+    return rc;
+}
+
+int rules_check(const struct msg *msg, struct err *err)
+{
+    switch (msg->type) {
+    case MSG_HELLO:
+        return check_hello(&msg->hello, err);
+    case MSG_WELCOME:
+        return check_welcome(&msg->welcome, err);
+    case MSG_STATE:
+        return check_state(&msg->state, err);
+    case MSG_HEARTBEAT:
+        return 0;
+    case MSG_START:
+        return check_start(&msg->start, err);
+    case MSG_BODY:
+        return check_body(&msg->body, err);
+    case MSG_CREDIT:
+        return check_credit(&msg->credit, err);
+    case MSG_CANCEL:
+        return check_stream(msg->cancel.stream, err);
+    case MSG_DELTAS:
+        return check_deltas(&msg->deltas, err);
+    case MSG_END:
+        return check_stream(msg->end.stream, err);
+    case MSG_FAIL:
+        return check_fail(&msg->fail, err);
+    case MSG_UNSUPPORTED:
+        return check_range("type", msg->unsupported.type, 0, LINK_TYPE_MAX, err);
+    }
+    return err_set(err, -EINVAL, "type: %d is not known", (int)msg->type);
+}

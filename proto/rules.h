@@ -1,0 +1,34 @@
+/* What the fields of a message may hold, the same for what we send and for what we are sent.
+ * codec.c applies the rules; whoever makes names (config, catalogue) may ask before it is too late.
+ * Pure.
+ *
+ * A failed check returns -EINVAL and its text begins with the field: "name: 64 bytes, 1 to 63 are
+ * allowed". */
+#pragma once
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "proto/codec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum text_rule {
+    TEXT_NODE_NAME,  /* letters, digits and ._-  up to MSG_NODE_NAME_MAX bytes, not empty */
+    TEXT_MODEL_NAME, /* letters, digits, space and ._:/+-  up to MSG_NAME_MAX bytes, not empty */
+    TEXT_REQUEST_ID, /* UTF-8 without control characters, up to MSG_NAME_MAX bytes, not empty */
+    TEXT_LABEL,      /* the same, may be empty */
+    TEXT_SENTENCE,   /* the same, up to MSG_TEXT_MAX bytes */
+    TEXT_RULE_COUNT,
+};
+
+/* `data` need not be terminated; a NUL inside is a control character. */
+MUST_CHECK int rules_text(
+        enum text_rule rule, const char *field, const char *data, size_t len, struct err *err);
+/* Replaces in place what TEXT_SENTENCE forbids: bytes that are not UTF-8 by '?', control characters
+ * by spaces. The length stays. */
+void rules_fit_sentence(char *data, size_t len);
+
+MUST_CHECK int rules_count(const char *field, size_t count, size_t max, struct err *err);
+/* Everything about a message but its text: ids, enums, ranges, counts, sizes. */
+MUST_CHECK int rules_check(const struct msg *msg, struct err *err);

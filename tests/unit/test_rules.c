@@ -1,0 +1,124 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "proto/rules.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int check(enum text_rule rule, const char *text)
+{
+    return rules_text(rule, "field", text, strlen(text), NULL);
+}
+
+static void test_node_names(void **state)
+{
+    (void)state;
+    assert_int_equal(check(TEXT_NODE_NAME, "strix-1.local_A"), 0);
+    assert_int_equal(check(TEXT_NODE_NAME, ""), -EINVAL);
+    assert_int_equal(check(TEXT_NODE_NAME, "a b"), -EINVAL);
+    assert_int_equal(check(TEXT_NODE_NAME, "a/b"), -EINVAL);
+    assert_int_equal(check(TEXT_NODE_NAME, "büro"), -EINVAL);
+}
+
+static void test_model_names(void **state)
+{
+    (void)state;
+    assert_int_equal(check(TEXT_MODEL_NAME, "org/model:30b+draft Q4_K-M.2"), 0);
+    assert_int_equal(check(TEXT_MODEL_NAME, "a\"b"), -EINVAL);
+    assert_int_equal(check(TEXT_MODEL_NAME, "a\tb"), -EINVAL);
+    assert_int_equal(rules_text(TEXT_MODEL_NAME, "field", "a\0b", 3, NULL), -EINVAL);
+}
+
+static void test_labels_and_ids(void **state)
+{
+    (void)state;
+    assert_int_equal(check(TEXT_LABEL, ""), 0);
+    assert_int_equal(check(TEXT_LABEL, "größer – \"模型\" 🙂"), 0);
+    assert_int_equal(check(TEXT_LABEL, "a\nb"), -EINVAL);
+    assert_int_equal(check(TEXT_REQUEST_ID, ""), -EINVAL);
+    assert_int_equal(check(TEXT_REQUEST_ID, "é"), 0);
+    assert_int_equal(check(TEXT_SENTENCE, ""), 0);
+    assert_int_equal(check(TEXT_SENTENCE, "a\xc2\x80"), -EINVAL);
+}
+
+static void test_text_says_what_is_wrong(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_int_equal(rules_text(TEXT_NODE_NAME, "name", "ab/", 3, &err), -EINVAL);
+    assert_string_equal(err.text, "name: byte 2 is 0x2f; letters, digits and \"._-\" are allowed");
+    assert_int_equal(rules_text(TEXT_NODE_NAME, "name", "", 0, &err), -EINVAL);
+    assert_string_equal(err.text, "name: 0 bytes, 1 to 63 are allowed");
+    assert_int_equal(rules_text(TEXT_LABEL, "engine", "é\xff", 3, &err), -EINVAL);
+    assert_string_equal(err.text, "engine: not UTF-8 at byte 2");
+    assert_int_equal(rules_text(TEXT_LABEL, "engine", "\r", 1, &err), -EINVAL);
+    assert_string_equal(err.text, "engine: control character at byte 0");
+}
+
+static void test_fit_keeps_what_is_good(void **state)
+{
+    char text[] = "läuft: 模型 🙂";
+    char bad[] = "a\nb\xff\xc3";
+
+    (void)state;
+    rules_fit_sentence(text, strlen(text));
+    assert_string_equal(text, "läuft: 模型 🙂");
+    rules_fit_sentence(bad, strlen(bad));
+    assert_string_equal(bad, "a b??");
+}
+
+/* Any three bytes fit afterwards. */
+static void test_fit_makes_all_bytes_fit(void **state)
+{
+    (void)state;
+    for (uint32_t bits = 0; bits < 1u << 24; bits += 97) {
+        char text[] = {(char)(bits >> 16), (char)(bits >> 8), (char)bits};
+
+        rules_fit_sentence(text, sizeof text);
+        assert_int_equal(rules_text(TEXT_SENTENCE, "text", text, sizeof text, NULL), 0);
+    }
+}
+
+static void test_count(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_int_equal(rules_count("grants", 0, 2, &err), 0);
+    assert_int_equal(rules_count("grants", 2, 2, &err), 0);
+    assert_int_equal(rules_count("grants", 3, 2, &err), -EINVAL);
+    assert_string_equal(err.text, "grants: 3 entries, at most 2 are allowed");
+}
+
+static void test_message_of_no_type(void **state)
+{
+    struct msg msg = {.type = (enum msg_type)0};
+    struct err err;
+
+    (void)state;
+    assert_int_equal(rules_check(&msg, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "type"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(test_node_names),
+            cmocka_unit_test(test_model_names),
+            cmocka_unit_test(test_labels_and_ids),
+            cmocka_unit_test(test_text_says_what_is_wrong),
+            cmocka_unit_test(test_fit_keeps_what_is_good),
+            cmocka_unit_test(test_fit_makes_all_bytes_fit),
+            cmocka_unit_test(test_count),
+            cmocka_unit_test(test_message_of_no_type),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
+}
