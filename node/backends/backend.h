@@ -1,0 +1,97 @@
+/* A backend knows one kind of inference engine: how its process is started and asked whether it is
+ * well, and how a request is run on it. The supervisor owns instances and decides when they live;
+ * the worker owns runs. Loop thread only. Callbacks never come from inside the function that caused
+ * them. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/env.h"
+#include "common/err.h"
+#include "common/http_client.h"
+#include "common/loop.h"
+#include "proto/codec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What every backend needs to start an instance; borrowed strings live as long as the instance. */
+struct backend_host {
+    struct loop *loop;
+    struct http_client *http;
+    const struct env *env;
+    const char *runtime_dir;    /* 0700, short enough for a Unix socket's name (108 bytes) */
+    const char *self_path;      /* of the node's own program, for `guard` */
+    const char *const *command; /* the engine's words, placeholders of engine_words.h allowed, ends
+                                   with NULL: {"llama-server"}, {"podman", "run", …} */
+    const char *const
+            *stop_command;       /* a container's own way to stop, likewise; NULL: signals only */
+    uint32_t start_timeout_ms;   /* until health says ready */
+    uint32_t stop_timeout_ms;    /* between SIGTERM and SIGKILL */
+    uint32_t health_interval_ms; /* between two looks at a ready engine; 0: the backend's own */
+};
+
+struct backend_model {
+    const char *name;
+    const char *path;              /* of the GGUF file */
+    uint32_t context;              /* tokens a sequence; 0: the engine's choice */
+    uint32_t slots;                /* sequences at once */
+    const char *const *extra_args; /* more words for the engine, ends with NULL; may be NULL */
+};
+
+struct backend_events {
+    /* The engine answers its health check and has told its numbers: from now on runs may start. */
+    void (*on_ready)(void *ctx, uint32_t slots, uint32_t context);
+    /* The engine is gone and nothing of it is left; exactly once for each start, also after stop.
+     * `reason` is for people ("exited with status 1: …last words…", "killed by signal 9", "not
+     * ready after 60 s", "stopped"). All runs have ended before. The instance may be destroyed or
+     * started again inside this call. */
+    void (*on_exit)(void *ctx, bool wanted, const char *reason);
+};
+
+struct run_spec {
+    const char *request_id;
+    enum request_kind kind;
+    const char *body; /* OpenAI chat body, raw JSON; copied where needed after the call */
+    size_t body_len;
+};
+
+struct run_events {
+    /* A typed piece of the answer; `delta->stream` is 0, its data is borrowed. */
+    void (*on_delta)(void *ctx, const struct msg_delta *delta);
+    /* Last, once, never after cancel. `fail` is NULL where the answer is complete. The run is freed
+     * on return. */
+    void (*on_end)(void *ctx, const struct msg_fail *fail);
+};
+
+struct instance_backend; /* one engine */
+struct run;              /* one request on it */
+
+struct backend_ops {
+    const char *name; /* "llama-server", "fake" */
+    struct instance_backend *(*create)(const struct backend_host *host,
+            const struct backend_model *model, const struct backend_events *events, void *ctx,
+            struct err *err);
+    /* Not started, or on_exit has come. Takes NULL. */
+    void (*destroy)(struct instance_backend *instance);
+    /* Begins; on_ready or on_exit follows. */
+    int (*start)(struct instance_backend *instance, struct err *err);
+    /* Ends all runs with FAIL_ENGINE_DIED and the engine for sure; on_exit follows. Repeatable. */
+    void (*stop)(struct instance_backend *instance);
+    /* Process id of the engine (or of its guard), 0 where it has none. */
+    int64_t (*pid)(const struct instance_backend *instance);
+
+    int (*run)(struct instance_backend *instance, const struct run_spec *spec,
+            const struct run_events *events, void *ctx, struct run **ret_run, struct err *err);
+    /* Aborts on the engine too, at once; no callback after it. May be called from on_delta. */
+    void (*run_cancel)(struct run *run);
+    /* Stops reading from the engine. Deltas of what was read already (at most 16 KiB) still come.
+     */
+    void (*run_pause)(struct run *run);
+    void (*run_resume)(struct run *run);
+};
+
+extern const struct backend_ops backend_llama_server;
+/* A scripted engine for tests and benchmarks, never chosen unless the config says `engine.backend:
+ * fake`. Its script is in node/backends/fake.h. */
+extern const struct backend_ops backend_fake;

@@ -1,0 +1,542 @@
+#include "node/backends/backend.h"
+
+#include "common/json.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/sm.h"
+#include "node/backends/engine_words.h"
+#include "node/backends/openai_run.h"
+#include "node/process.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    BACKOFF_MIN_MS = 50, /* between two looks at an engine that loads */
+    BACKOFF_MAX_MS = 250,
+    LOAD_CHECK_TIMEOUT_MS = 2000,
+    HEALTH_INTERVAL_MS = 5000, /* where the host says nothing */
+    HEALTH_MISSES_MAX = 12,    /* in a row: one to two minutes of silence */
+    PROPS_MAX = 1024 * 1024,   /* bytes of /props: it holds the chat template */
+    SOCKET_RANDOM_BYTES = 4,
+    OWN_WORDS_MAX = 16, /* that start_engine() adds to the command */
+};
+
+/*            start()          health, props
+ *     IDLE ──────────▶ LOADING ──────────▶ READY
+ *      ▲                  │ stop(), timeout,  │
+ *      │ engine gone      ▼ hang              │
+ *      └─────────────── ENDING ◀──────────────┘   (an engine that dies passes through ENDING too)
+ */
+enum state { STATE_IDLE, STATE_LOADING, STATE_READY, STATE_ENDING, STATE_COUNT };
+
+static const char *const state_names[STATE_COUNT] = {"idle", "loading", "ready", "ending"};
+
+static const uint32_t state_next[STATE_COUNT] = {
+        [STATE_IDLE] = SM_BIT(STATE_LOADING),
+        [STATE_LOADING] = SM_BIT(STATE_READY) | SM_BIT(STATE_ENDING),
+        [STATE_READY] = SM_BIT(STATE_ENDING),
+        [STATE_ENDING] = SM_BIT(STATE_IDLE),
+};
+
+static const struct sm_def state_def = {"llama-server", state_names, STATE_COUNT, state_next};
+
+struct instance_backend {
+    struct backend_host host;
+    struct backend_model model;
+    const struct backend_events *events;
+    void *ctx;
+    struct sm sm;
+    struct process *process; /* NULL: none */
+    char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    struct list runs;
+
+    struct loop_timer *check_timer;    /* when to look next */
+    struct loop_timer *deadline_timer; /* of the start */
+    struct loop_timer *end_timer;      /* ends the runs from the loop */
+    struct http_call *check;           /* the look that is under way, or NULL */
+    int check_status;
+    struct buf check_body;
+    uint32_t backoff_ms, misses;
+
+    uint32_t slots, context;
+    bool wanted; /* the end was asked for */
+    char reason[ERR_TEXT_MAX];
+};
+
+struct run {
+    struct instance_backend *instance;
+    struct list link; /* in instance->runs */
+    struct openai_run *call;
+    const struct run_events *events;
+    void *ctx;
+};
+
+static void run_free(struct run *run)
+{
+    list_del(&run->link);
+    free(run);
+}
+
+static struct msg_fail failure_of(const struct instance_backend *instance)
+{
+    return (struct msg_fail){.code = FAIL_ENGINE_DIED, .message = instance->reason};
+}
+
+static void end_runs(void *ctx)
+{
+    struct instance_backend *instance = ctx;
+    struct msg_fail fail = failure_of(instance);
+
+    while (!list_empty(&instance->runs)) {
+        struct run *run = list_entry(instance->runs.next, struct run, link);
+
+        list_del(&run->link);
+        openai_run_cancel(run->call);
+        run->events->on_end(run->ctx, &fail);
+        run_free(run);
+    }
+}
+
+static void set_ending(struct instance_backend *instance, const char *reason)
+{
+    sm_set(&instance->sm, STATE_ENDING);
+    snprintf(instance->reason, sizeof(instance->reason), "%s", reason);
+    loop_timer_stop(instance->check_timer);
+    loop_timer_stop(instance->deadline_timer);
+    http_call_cancel(instance->check);
+    instance->check = NULL;
+}
+
+static void end_engine(struct instance_backend *instance, const char *reason)
+{
+    set_ending(instance, reason);
+    process_stop(instance->process);
+    loop_timer_start(instance->end_timer, 0, 0);
+}
+
+static void give_up(struct instance_backend *instance, const char *what)
+{
+    const char *line = process_line(instance->process, 0);
+    char reason[ERR_TEXT_MAX];
+
+    snprintf(reason, sizeof(reason), "%s%s%s", what, line ? ": " : "", line ? line : "");
+    end_engine(instance, reason);
+}
+
+static void on_engine_exit(void *ctx, const char *reason)
+{
+    struct instance_backend *instance = ctx;
+
+    instance->process = NULL;
+    if (instance->sm.state != STATE_ENDING)
+        set_ending(instance, reason);
+    end_runs(instance);
+    loop_timer_stop(instance->end_timer);
+    unlink(instance->socket_path);
+    sm_set(&instance->sm, STATE_IDLE);
+    instance->events->on_exit(instance->ctx, instance->wanted, instance->reason);
+}
+
+static void llama_stop(struct instance_backend *instance)
+{
+    if (instance->sm.state != STATE_LOADING && instance->sm.state != STATE_READY)
+        return;
+    instance->wanted = true;
+    end_engine(instance, "stopped");
+}
+
+static uint32_t health_interval(const struct instance_backend *instance)
+{
+    return instance->host.health_interval_ms ? instance->host.health_interval_ms
+                                             : HEALTH_INTERVAL_MS;
+}
+
+static void on_check_status(void *ctx, int status, const char *content_type)
+{
+    struct instance_backend *instance = ctx;
+
+    (void)content_type;
+    instance->check_status = status;
+}
+
+static void on_check_body(void *ctx, const char *data, size_t len)
+{
+    struct instance_backend *instance = ctx;
+
+    /* Past its limit the text is cut, so it is no JSON and tells nothing. */
+    if (buf_append(&instance->check_body, data, len) < 0)
+        log_debug("engine's answer is too long", LOG_S("engine", instance->model.name));
+}
+
+static int ask(struct instance_backend *instance, const char *url, uint32_t timeout_ms,
+        const struct http_events *events)
+{
+    struct http_request request = {.method = "GET",
+            .url = url,
+            .unix_socket = instance->socket_path,
+            .total_timeout_ms = timeout_ms};
+
+    instance->check_status = 0;
+    buf_clear(&instance->check_body);
+    return http_call_start(instance->host.http, &request, events, instance, &instance->check, NULL);
+}
+
+static void look_later(struct instance_backend *instance)
+{
+    loop_timer_start(instance->check_timer, instance->backoff_ms, 0);
+    instance->backoff_ms *= 2;
+    if (instance->backoff_ms > BACKOFF_MAX_MS)
+        instance->backoff_ms = BACKOFF_MAX_MS;
+}
+
+static uint32_t number_or(const cJSON *object, const char *key, uint32_t def)
+{
+    double number = object ? json_num(object, key, 0) : 0;
+
+    return number >= 1 && number <= UINT32_MAX ? (uint32_t)number : def;
+}
+
+/* What the engine made of our wishes. An engine that does not tell is taken at our word. */
+static void read_props(struct instance_backend *instance)
+{
+    cJSON *props = NULL;
+
+    instance->slots = instance->model.slots;
+    instance->context = instance->model.context;
+    if (json_parse(buf_at(&instance->check_body), instance->check_body.len, &json_limits_event,
+                &props, NULL) < 0)
+        return;
+    instance->slots = number_or(props, "total_slots", instance->slots);
+    instance->context =
+            number_or(json_obj(props, "default_generation_settings"), "n_ctx", instance->context);
+    cJSON_Delete(props);
+}
+
+static void on_props_done(void *ctx, int result, const struct err *err)
+{
+    struct instance_backend *instance = ctx;
+
+    (void)err;
+    instance->check = NULL;
+    if (result < 0 || instance->check_status != 200) {
+        look_later(instance);
+        return;
+    }
+    read_props(instance);
+    sm_set(&instance->sm, STATE_READY);
+    instance->misses = 0;
+    loop_timer_stop(instance->deadline_timer);
+    loop_timer_start(instance->check_timer, health_interval(instance), 0);
+    instance->events->on_ready(instance->ctx, instance->slots, instance->context);
+}
+
+static const struct http_events props_events = {on_check_status, on_check_body, on_props_done};
+
+static void on_load_check_done(struct instance_backend *instance, int result)
+{
+    if (result < 0 || instance->check_status != 200 ||
+            ask(instance, "http://engine/props", LOAD_CHECK_TIMEOUT_MS, &props_events) < 0)
+        look_later(instance);
+}
+
+/* Any answer is a sign of life, so is any token (run_delta): a busy engine is not a dead one. */
+static void on_watch_check_done(struct instance_backend *instance, int result)
+{
+    instance->misses = result < 0 ? instance->misses + 1 : 0;
+    if (instance->misses >= HEALTH_MISSES_MAX)
+        give_up(instance, "gave no sign of life for too long");
+    else
+        loop_timer_start(instance->check_timer, health_interval(instance), 0);
+}
+
+static void on_health_done(void *ctx, int result, const struct err *err)
+{
+    struct instance_backend *instance = ctx;
+
+    (void)err;
+    instance->check = NULL;
+    if (instance->sm.state == STATE_LOADING)
+        on_load_check_done(instance, result);
+    else
+        on_watch_check_done(instance, result);
+}
+
+static const struct http_events health_events = {on_check_status, on_check_body, on_health_done};
+
+static void look_at_health(void *ctx)
+{
+    struct instance_backend *instance = ctx;
+    uint32_t timeout_ms =
+            instance->sm.state == STATE_LOADING ? LOAD_CHECK_TIMEOUT_MS : health_interval(instance);
+
+    if (ask(instance, "http://engine/health", timeout_ms, &health_events) < 0)
+        loop_timer_start(instance->check_timer, BACKOFF_MAX_MS, 0);
+}
+
+static void on_deadline(void *ctx)
+{
+    struct instance_backend *instance = ctx;
+    char what[64];
+
+    snprintf(what, sizeof(what), "not ready after %g s", instance->host.start_timeout_ms / 1000.0);
+    give_up(instance, what);
+}
+
+/* RUNTIME/NAME-xxxxxxxx.sock; the name is cut to what a Unix socket's path has room for. */
+static int choose_socket(struct instance_backend *instance, struct err *err)
+{
+    char random[2 * SOCKET_RANDOM_BYTES + 1], name[64];
+    const char *from = instance->model.name;
+    size_t fixed = strlen(instance->host.runtime_dir) + strlen("/-.sock") + sizeof(random);
+    size_t room = sizeof(instance->socket_path), len = 0;
+
+    if (fixed >= room)
+        return err_set(err, -ENAMETOOLONG,
+                "%s is too long a folder for a Unix socket; choose a shorter one",
+                instance->host.runtime_dir);
+    for (; from[len] && len < room - fixed && len < sizeof(name) - 1; len++)
+        name[len] = isalnum((unsigned char)from[len]) ? from[len] : '-';
+    name[len] = '\0';
+    env_random_hex(instance->host.env, random, SOCKET_RANDOM_BYTES);
+    snprintf(
+            instance->socket_path, room, "%s/%s-%s.sock", instance->host.runtime_dir, name, random);
+    return 0;
+}
+
+static size_t append_words(const char **words, size_t n, const char *const *more)
+{
+    for (; more && *more; more++)
+        words[n++] = *more;
+    return n;
+}
+
+/* -c is the sum over all slots; the model's context is that of one. --jinja was not always the
+ * default, and tools need it. */
+static void fill_words(const struct instance_backend *instance, const char **words,
+        const char *slots, const char *context)
+{
+    const struct backend_model *model = &instance->model;
+    const char *const own[] = {"-m", model->path, "--host", instance->socket_path, "--parallel",
+            slots, "--no-webui", "--slots", "--jinja", NULL};
+    size_t n = append_words(words, 0, instance->host.command);
+
+    n = append_words(words, n, own);
+    if (model->context) {
+        words[n++] = "-c";
+        words[n++] = context;
+    }
+    append_words(words, n, model->extra_args);
+}
+
+static int start_process(
+        struct instance_backend *instance, char **words, char **stop_words, struct err *err)
+{
+    struct process_spec spec = {.name = instance->model.name,
+            .self_path = instance->host.self_path,
+            .command = (const char *const *)words,
+            .stop_command = (const char *const *)stop_words,
+            .socket_path = instance->socket_path,
+            .stop_timeout_ms = instance->host.stop_timeout_ms};
+
+    return process_start(
+            instance->host.loop, &spec, on_engine_exit, instance, &instance->process, err);
+}
+
+/* "NAME-xxxxxxxx" of the socket's path, and the folder of the model's file. */
+static void name_place(const struct instance_backend *instance, char *name, char *model_dir)
+{
+    const char *file = strrchr(instance->socket_path, '/') + 1;
+    char *slash;
+
+    snprintf(name, PATH_MAX, "%.*s", (int)(strlen(file) - strlen(".sock")), file);
+    snprintf(model_dir, PATH_MAX, "%s", instance->model.path);
+    slash = strrchr(model_dir, '/');
+    strcpy(slash ? slash : model_dir, slash ? "" : ".");
+}
+
+static int start_filled(
+        struct instance_backend *instance, const char *const *words, struct err *err)
+{
+    char name[PATH_MAX], model_dir[PATH_MAX];
+    struct engine_place place = {
+            .instance = name, .runtime_dir = instance->host.runtime_dir, .model_dir = model_dir};
+    char **filled, **stop_filled;
+    int r = -ENOMEM;
+
+    name_place(instance, name, model_dir);
+    filled = engine_words_fill(words, &place);
+    stop_filled = engine_words_fill(instance->host.stop_command, &place);
+    if (filled && stop_filled)
+        r = start_process(instance, filled, stop_filled, err);
+    else
+        err_set(err, r, "no memory to start %s", instance->model.name);
+    engine_words_free(filled);
+    engine_words_free(stop_filled);
+    return r;
+}
+
+static int start_engine(struct instance_backend *instance, struct err *err)
+{
+    const struct backend_model *model = &instance->model;
+    size_t n = process_count_words(instance->host.command) +
+               process_count_words(model->extra_args) + OWN_WORDS_MAX;
+    const char **words = calloc(n, sizeof(*words));
+    char slots[24], context[24];
+    int r;
+
+    if (!words)
+        return err_set(err, -ENOMEM, "no memory to start %s", model->name);
+    snprintf(slots, sizeof(slots), "%" PRIu32, model->slots);
+    snprintf(context, sizeof(context), "%" PRIu64, (uint64_t)model->context * model->slots);
+    fill_words(instance, words, slots, context);
+    r = start_filled(instance, words, err);
+    free(words);
+    return r;
+}
+
+static int llama_start(struct instance_backend *instance, struct err *err)
+{
+    int r = choose_socket(instance, err);
+
+    if (r == 0)
+        r = start_engine(instance, err);
+    if (r < 0)
+        return r;
+    sm_set(&instance->sm, STATE_LOADING);
+    instance->wanted = false;
+    instance->backoff_ms = BACKOFF_MIN_MS;
+    loop_timer_start(instance->deadline_timer, instance->host.start_timeout_ms, 0);
+    look_later(instance);
+    return 0;
+}
+
+static void llama_destroy(struct instance_backend *instance)
+{
+    if (!instance)
+        return;
+    loop_timer_destroy(instance->check_timer);
+    loop_timer_destroy(instance->deadline_timer);
+    loop_timer_destroy(instance->end_timer);
+    buf_fini(&instance->check_body);
+    free(instance);
+}
+
+static struct instance_backend *llama_create(const struct backend_host *host,
+        const struct backend_model *model, const struct backend_events *events, void *ctx,
+        struct err *err)
+{
+    struct instance_backend *instance = calloc(1, sizeof(*instance));
+
+    if (!instance) {
+        err_set(err, -ENOMEM, "no memory for %s", model->name);
+        return NULL;
+    }
+    instance->host = *host;
+    instance->model = *model;
+    instance->model.slots = model->slots ? model->slots : 1;
+    instance->events = events;
+    instance->ctx = ctx;
+    list_init(&instance->runs);
+    buf_init(&instance->check_body, PROPS_MAX);
+    sm_init(&instance->sm, &state_def, STATE_IDLE);
+    instance->check_timer = loop_timer_create(host->loop, look_at_health, instance);
+    instance->deadline_timer = loop_timer_create(host->loop, on_deadline, instance);
+    instance->end_timer = loop_timer_create(host->loop, end_runs, instance);
+    if (!instance->check_timer || !instance->deadline_timer || !instance->end_timer) {
+        llama_destroy(instance);
+        err_set(err, -ENOMEM, "no memory for %s", model->name);
+        return NULL;
+    }
+    return instance;
+}
+
+static int64_t llama_pid(const struct instance_backend *instance)
+{
+    return instance->process ? process_pid(instance->process) : 0;
+}
+
+static void run_delta(void *ctx, const struct msg_delta *delta)
+{
+    struct run *run = ctx;
+
+    run->instance->misses = 0;
+    run->events->on_delta(run->ctx, delta);
+}
+
+static void run_ended(void *ctx, const struct msg_fail *fail)
+{
+    struct run *run = ctx;
+    struct msg_fail ending = failure_of(run->instance);
+
+    /* An engine that is being ended may close its connections before our own timer comes round. */
+    if (fail && run->instance->sm.state == STATE_ENDING)
+        fail = &ending;
+    list_del(&run->link);
+    run->events->on_end(run->ctx, fail);
+    run_free(run);
+}
+
+static const struct run_events call_events = {run_delta, run_ended};
+
+static int llama_run(struct instance_backend *instance, const struct run_spec *spec,
+        const struct run_events *events, void *ctx, struct run **ret_run, struct err *err)
+{
+    struct openai_target target = {.http = instance->host.http,
+            .url = "http://engine/v1/chat/completions",
+            .unix_socket = instance->socket_path};
+    struct run *run;
+    int r;
+
+    if (instance->sm.state != STATE_READY)
+        return err_set(err, -EAGAIN, "the engine of %s is %s", instance->model.name,
+                sm_name(&instance->sm));
+    run = calloc(1, sizeof(*run));
+    if (!run)
+        return err_set(err, -ENOMEM, "no memory for a request to %s", instance->model.name);
+    *run = (struct run){.instance = instance, .events = events, .ctx = ctx};
+    r = openai_run_start(&target, spec, &call_events, run, &run->call, err);
+    if (r < 0) {
+        free(run);
+        return r;
+    }
+    list_push_back(&instance->runs, &run->link);
+    *ret_run = run;
+    return 0;
+}
+
+static void llama_run_cancel(struct run *run)
+{
+    openai_run_cancel(run->call);
+    run_free(run);
+}
+
+static void llama_run_pause(struct run *run)
+{
+    openai_run_pause(run->call);
+}
+
+static void llama_run_resume(struct run *run)
+{
+    openai_run_resume(run->call);
+}
+
+const struct backend_ops backend_llama_server = {
+        .name = "llama-server",
+        .create = llama_create,
+        .destroy = llama_destroy,
+        .start = llama_start,
+        .stop = llama_stop,
+        .pid = llama_pid,
+        .run = llama_run,
+        .run_cancel = llama_run_cancel,
+        .run_pause = llama_run_pause,
+        .run_resume = llama_run_resume,
+};

@@ -1,0 +1,32 @@
+/* The guard: a tiny process between the node and one engine, so that the death of either leaves
+ * nothing behind.
+ *
+ *   modemesh-node guard --parent PID --stop-timeout-ms MS [--socket PATH] [--stop WORD]… -- COMMAND
+ * [WORD]…
+ *
+ * The kernel's parent-death signal, which `setpriv --pdeathsig` could set, reaches one process
+ * only: behind a wrapper script or `podman run` the engine itself would live on and hold its
+ * memory. So the node runs itself again as the guard, which is the subreaper of all that the
+ * command starts, and ends when none of it is left.
+ *
+ * - The guard gets SIGTERM when the node asks for a stop, and from the kernel when the node dies in
+ * any way (in fact when the thread that started it does: the node's loop thread is its main
+ * thread).
+ * - Then it runs the stop command where there is one (a container is stopped by its own means),
+ * waits for it, sends SIGTERM to the engine's process group, and SIGKILL once --stop-timeout-ms
+ * have passed since the beginning.
+ * - When the engine has ended, for whatever reason, the stop command has run once too, and every
+ * other descendant is killed and reaped. A process that the kernel cannot kill keeps the guard
+ * alive: its memory is not free.
+ * - Then it removes the engine's socket, and where the node has died the directory that held it,
+ * once that is empty.
+ * - Where the guard itself is killed by SIGKILL, the engine's own parent-death signal (SIGKILL)
+ * ends the engine.
+ *
+ * The guard ends as the engine did: with its exit status, or by its signal. 127: the command could
+ * not be run; 125: the guard itself could not start. One thread, no signal handlers (it waits for
+ * signals), no descriptors but 0 to 2, which the engine inherits. */
+#pragma once
+
+/* `argv[0]` is "guard". Does not return to a running node: the result is for exit(). */
+int guard_main(int argc, char **argv);

@@ -1,0 +1,574 @@
+/* modemesh-node: offers this host's models to the mesh. This file wires the parts together and owns
+ * their life; what each of them does stands in its header. */
+#include "common/config.h"
+#include "common/daemon.h"
+#include "common/env.h"
+#include "common/file.h"
+#include "common/http_client.h"
+#include "common/keys.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "node/catalogue.h"
+#include "node/guard.h"
+#include "node/settings.h"
+#include "node/supervisor.h"
+#include "node/uplink.h"
+#include "proto/rules.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROGRAM "modemesh-node"
+
+enum {
+    RUNTIME_DIR_MAX = 72, /* bytes: leaves room for a socket's name in sun_path */
+    LAST_WORDS_MS =
+            100, /* between the last engine's end and ours, for what the link still has to say */
+    STOP_MARGIN_MS = 5000, /* a stop that takes so much longer than it may is ended by force */
+    WORDS_MAX = 256,       /* words of one list in the config */
+};
+
+struct node {
+    int argc;
+    char **argv;
+    struct config *config;
+    struct config_args args;
+    char name[MSG_NODE_NAME_MAX + 1];
+    char state[PATH_MAX];
+    char self[PATH_MAX];
+    char runtime[RUNTIME_DIR_MAX + 1];
+    bool runtime_is_ours;
+
+    struct loop loop;
+    bool loop_is_up;
+    struct loop_hook flush_hook;
+    struct loop_timer *tick, *stop_timer, *force_timer;
+    struct key_pair keys;
+    char coordinator_key[KEY_Z85_LEN + 1];
+    struct http_client *http;
+    struct supervisor *supervisor;
+    struct catalogue *catalogue;
+    struct link_client *link;
+    struct uplink *uplink;
+    bool stopping, scanned;
+    char last_down[ERR_TEXT_MAX]; /* so that a coordinator that is away is logged once */
+    const char *command[WORDS_MAX + 1], *stop_command[WORDS_MAX + 1];
+    const char *extra_args[WORDS_MAX + 1], *resident[WORDS_MAX + 1];
+};
+
+/* --- stop --- */
+
+static void on_last_words(void *ctx)
+{
+    struct node *node = ctx;
+
+    loop_stop(&node->loop);
+}
+
+static void on_stopped(void *ctx)
+{
+    struct node *node = ctx;
+
+    loop_timer_start(node->stop_timer, LAST_WORDS_MS, 0);
+}
+
+/* The guards end the engines when we are gone. */
+static void on_force(void *ctx)
+{
+    (void)ctx;
+    log_error("an engine does not stop; leaving it to its guard", LOG_S("program", PROGRAM));
+    _exit(EXIT_FAILURE);
+}
+
+static void on_stop(void *ctx)
+{
+    struct node *node = ctx;
+    uint64_t limit_ms =
+            config_uint(node->config, "engine.stop-timeout") + SUPERVISOR_GRACE_MS + STOP_MARGIN_MS;
+
+    supervisor_drain(node->supervisor);
+    if (node->stopping)
+        return;
+    node->stopping = true;
+    log_info("stopping", LOG_U("streams", uplink_stream_count(node->uplink)));
+    uplink_draining(node->uplink);
+    loop_timer_start(node->force_timer, limit_ms, 0);
+}
+
+/* --- models --- */
+
+static void on_model_change(void *ctx, const char *model)
+{
+    struct node *node = ctx;
+
+    if (node->uplink != NULL)
+        uplink_model_changed(node->uplink, model);
+}
+
+static const struct supervisor_events supervisor_events = {
+        .on_change = on_model_change, .on_stopped = on_stopped};
+
+static void on_model(void *ctx, const struct catalogue_model *model)
+{
+    struct node *node = ctx;
+
+    log_info("model found", LOG_S("model", model->name), LOG_S("path", model->path),
+            LOG_U("file_bytes", model->file_bytes), LOG_S("architecture", model->architecture),
+            LOG_S("quantisation", model->quantisation));
+    supervisor_model_put(node->supervisor, model);
+}
+
+static void on_gone(void *ctx, const char *name)
+{
+    struct node *node = ctx;
+
+    log_info("model gone", LOG_S("model", name));
+    supervisor_model_gone(node->supervisor, name);
+}
+
+static void on_scanned(void *ctx, size_t model_count)
+{
+    struct node *node = ctx;
+
+    if (node->scanned)
+        return;
+    node->scanned = true;
+    log_info("models", LOG_U("count", model_count));
+    for (size_t i = 0; node->resident[i] != NULL; i++)
+        if (supervisor_find(node->supervisor, node->resident[i]) == NULL)
+            log_warn(
+                    "resident model is not in the model folder", LOG_S("model", node->resident[i]));
+}
+
+static const struct catalogue_events catalogue_events = {
+        .on_model = on_model, .on_gone = on_gone, .on_scanned = on_scanned};
+
+static void on_reload(void *ctx)
+{
+    struct node *node = ctx;
+
+    if (node->catalogue != NULL)
+        catalogue_rescan(node->catalogue);
+}
+
+/* --- link --- */
+
+static void on_link_up(void *ctx)
+{
+    struct node *node = ctx;
+
+    uplink_up(node->uplink);
+}
+
+static void on_link_frame(void *ctx, const void *data, size_t len)
+{
+    struct node *node = ctx;
+
+    uplink_on_frame(node->uplink, data, len);
+}
+
+static void on_link_down(void *ctx, const char *reason)
+{
+    struct node *node = ctx;
+
+    uplink_down(node->uplink);
+    if (strcmp(reason, node->last_down) == 0)
+        return;
+    (void)snprintf(node->last_down, sizeof node->last_down, "%s", reason);
+    log_warn("no link to the coordinator; trying on", LOG_S("reason", reason));
+}
+
+static const struct link_client_events link_events = {
+        .on_up = on_link_up, .on_frame = on_link_frame, .on_down = on_link_down};
+
+static void on_welcome(void *ctx, const char *coordinator)
+{
+    struct node *node = ctx;
+
+    node->last_down[0] = '\0';
+    link_client_settled(node->link);
+    log_info("joined", LOG_S("coordinator", coordinator));
+}
+
+static void on_broken(void *ctx, const char *reason)
+{
+    struct node *node = ctx;
+
+    link_client_reset(node->link, reason);
+}
+
+static const struct uplink_events uplink_events = {
+        .on_welcome = on_welcome, .on_broken = on_broken};
+
+static void on_flush(void *ctx)
+{
+    struct node *node = ctx;
+
+    uplink_flush(node->uplink);
+}
+
+static void on_tick(void *ctx)
+{
+    struct node *node = ctx;
+
+    uplink_tick(node->uplink);
+}
+
+/* --- settings --- */
+
+static int load_settings(struct node *node, struct err *err)
+{
+    int r;
+
+    node->config = config_create(node_keys);
+    if (node->config == NULL)
+        return err_set(err, -ENOMEM, "no memory for the settings");
+    r = config_load_args(node->config, node->argc, node->argv, &node->args, err);
+    if (r == 0 && (node->args.help || node->args.version))
+        return 0;
+    if (r == 0 && node->args.config_path != NULL)
+        r = config_load_file(node->config, node->args.config_path, err);
+    if (r == 0)
+        r = config_load_env(node->config, err);
+    return r == 0 ? config_load_args(node->config, node->argc, node->argv, &node->args, err) : r;
+}
+
+/* The list `path` as words that end with NULL; borrowed from the config. */
+static int take_words(const struct node *node, const char *path,
+        const char *ret_words[WORDS_MAX + 1], struct err *err)
+{
+    size_t count = config_list_len(node->config, path);
+
+    if (count > WORDS_MAX)
+        return err_set(
+                err, -E2BIG, "%s has %zu entries, at most %d are allowed", path, count, WORDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        ret_words[i] = config_list_at(node->config, path, i);
+    ret_words[count] = NULL;
+    return 0;
+}
+
+static int take_lists(struct node *node, struct err *err)
+{
+    int r = take_words(node, "engine.command", node->command, err);
+
+    if (r == 0)
+        r = take_words(node, "engine.stop-command", node->stop_command, err);
+    if (r == 0)
+        r = take_words(node, "engine.extra-args", node->extra_args, err);
+    if (r == 0)
+        r = take_words(node, "resident", node->resident, err);
+    if (r == 0 && node->command[0] == NULL)
+        r = err_set(err, -EINVAL,
+                "engine.command is empty; name the engine's program, like llama-server");
+    if (r == 0 && config_list_len(node->config, "coordinator") == 0)
+        r = err_set(
+                err, -EINVAL, "coordinator is empty; name its address, like tcp://127.0.0.1:8421");
+    return r;
+}
+
+static int take_name(struct node *node, struct err *err)
+{
+    const char *name = config_str(node->config, "name");
+
+    if (name == NULL) {
+        daemon_host_name(node->name, sizeof node->name);
+        return 0;
+    }
+    if (rules_text(TEXT_NODE_NAME, "name", name, strlen(name), err) < 0)
+        return -EINVAL;
+    (void)snprintf(node->name, sizeof node->name, "%s", name);
+    return 0;
+}
+
+static void apply_log_level(const struct node *node)
+{
+    enum log_level level;
+
+    if (log_level_parse(config_str(node->config, "log-level"), &level) == 0)
+        log_init(PROGRAM, level);
+}
+
+/* --- files --- */
+
+static int open_state(struct node *node, struct err *err)
+{
+    const char *given = config_str(node->config, "state");
+    char path[PATH_MAX];
+    int r = 0;
+
+    if (given == NULL)
+        r = daemon_state_dir(PROGRAM, node->state, sizeof node->state, err);
+    else if (strlen(given) < sizeof node->state)
+        strcpy(node->state, given);
+    else
+        r = err_set(err, -ENAMETOOLONG, "--state has too long a name");
+    if (r == 0)
+        r = file_make_private_dir(node->state, err);
+    if (r == 0 && file_join(path, sizeof path, node->state, "link.key") < 0)
+        r = err_set(err, -ENAMETOOLONG, "the state directory \"%.100s\" has too long a name",
+                node->state);
+    return r == 0 ? keys_load_or_create(path, &node->keys, err) : r;
+}
+
+static int read_coordinator_key(struct node *node, struct err *err)
+{
+    const char *given = config_str(node->config, "coordinator-key");
+    char path[PATH_MAX];
+    int r;
+
+    if (given == NULL && file_join(path, sizeof path, node->state, "coordinator.key") < 0)
+        return err_set(err, -ENAMETOOLONG, "the state directory has too long a name");
+    r = keys_read_public(given == NULL ? path : given, node->coordinator_key, err);
+    if (r == -ENOENT)
+        return err_set(err, r,
+                "%s is missing: write the coordinator's key there (modemesh-coordinator "
+                "--print-key), and this "
+                "node's key (modemesh-node --print-key) into the coordinator's STATE/trusted-nodes",
+                given == NULL ? path : given);
+    return r;
+}
+
+static bool make_runtime_dir(struct node *node, const char *base)
+{
+    int len = snprintf(node->runtime, sizeof node->runtime, "%s/modemesh-%.20s-%ld", base,
+            node->name, (long)getpid());
+
+    return (size_t)len < sizeof node->runtime && mkdir(node->runtime, 0700) == 0;
+}
+
+/* Engines listen on sockets in it, so its path is short. */
+static int open_runtime(struct node *node, struct err *err)
+{
+    const char *given = getenv("RUNTIME_DIRECTORY"), *base = getenv("XDG_RUNTIME_DIR");
+
+    if (given != NULL && given[0] == '/' && strlen(given) < sizeof node->runtime) {
+        strcpy(node->runtime, given);
+        return 0;
+    }
+    node->runtime_is_ours = true;
+    if (base != NULL && base[0] == '/' && make_runtime_dir(node, base))
+        return 0;
+    strcpy(node->runtime, "/tmp/modemesh-XXXXXX");
+    if (mkdtemp(node->runtime) != NULL)
+        return 0;
+    node->runtime_is_ours = false;
+    return err_set(err, -errno, "cannot make a runtime directory below /tmp: %s", strerror(errno));
+}
+
+static void close_runtime(const struct node *node)
+{
+    if (node->runtime_is_ours && rmdir(node->runtime) < 0)
+        log_warn("runtime directory not removed", LOG_S("path", node->runtime),
+                LOG_S("reason", strerror(errno)));
+}
+
+static int find_self(struct node *node, struct err *err)
+{
+    ssize_t len = readlink("/proc/self/exe", node->self, sizeof node->self - 1);
+
+    if (len < 0)
+        return err_set(err, -errno, "cannot find this program's own file (is /proc mounted?): %s",
+                strerror(errno));
+    node->self[len] = '\0';
+    return 0;
+}
+
+/* --- start --- */
+
+static int open_loop(struct node *node, struct err *err)
+{
+    int r = loop_init(&node->loop);
+
+    if (r < 0)
+        return err_set(err, r, "the event loop does not start: %s", strerror(-r));
+    node->loop_is_up = true;
+    node->tick = loop_timer_create(&node->loop, on_tick, node);
+    node->stop_timer = loop_timer_create(&node->loop, on_last_words, node);
+    node->force_timer = loop_timer_create(&node->loop, on_force, node);
+    node->http = http_client_create(&node->loop);
+    if (node->tick == NULL || node->stop_timer == NULL || node->force_timer == NULL ||
+            node->http == NULL)
+        return err_set(err, -ENOMEM, "the event loop does not start");
+    return 0;
+}
+
+static const struct backend_ops *chosen_backend(const struct node *node)
+{
+    return strcmp(config_str(node->config, "engine.backend"), backend_fake.name) == 0
+                   ? &backend_fake
+                   : &backend_llama_server;
+}
+
+static int open_supervisor(struct node *node, struct err *err)
+{
+    const struct config *config = node->config;
+    struct supervisor_config settings = {
+            .ops = chosen_backend(node),
+            .host = {.loop = &node->loop,
+                    .http = node->http,
+                    .env = &env_system,
+                    .runtime_dir = node->runtime,
+                    .self_path = node->self,
+                    .command = node->command,
+                    .stop_command = node->stop_command[0] == NULL ? NULL : node->stop_command,
+                    .start_timeout_ms = (uint32_t)config_uint(config, "engine.start-timeout"),
+                    .stop_timeout_ms = (uint32_t)config_uint(config, "engine.stop-timeout")},
+            .context = (uint32_t)config_uint(config, "engine.context"),
+            .slots = (uint32_t)config_uint(config, "engine.slots"),
+            .extra_args = node->extra_args,
+            .resident = node->resident,
+            .memory_limit_bytes = config_uint(config, "memory-limit"),
+            .memory_root = "",
+    };
+
+    return supervisor_create(
+            &node->loop, &settings, &supervisor_events, node, &node->supervisor, err);
+}
+
+static int open_link(struct node *node, struct err *err)
+{
+    const struct uplink_config config = {
+            .name = node->name, .software = "modemesh " MODEMESH_VERSION};
+    const char *endpoint = config_list_at(node->config, "coordinator", 0);
+    struct transport transport;
+    int r = link_client_create(&node->loop, &env_system, endpoint, node->coordinator_key,
+            &node->keys, &link_events, node, &node->link, err);
+
+    if (r < 0)
+        return r;
+    transport = link_client_transport(node->link);
+    node->uplink = uplink_create(&env_system, &transport, node->supervisor, chosen_backend(node),
+            &config, &uplink_events, node);
+    return node->uplink == NULL ? err_set(err, -ENOMEM, "no memory for the link") : 0;
+}
+
+static int open_models(struct node *node, struct err *err)
+{
+    const char *folder = config_str(node->config, "models");
+
+    if (folder == NULL) {
+        log_warn("no model folder; this node offers no models", LOG_S("setting", "models"));
+        return 0;
+    }
+    node->catalogue = catalogue_create(&node->loop, folder, &catalogue_events, node);
+    return node->catalogue == NULL ? err_set(err, -ENOMEM, "no memory for the models") : 0;
+}
+
+static int start(struct node *node, struct err *err)
+{
+    int r = read_coordinator_key(node, err);
+
+    if (r == 0)
+        r = find_self(node, err);
+    if (r == 0)
+        r = open_runtime(node, err);
+    if (r == 0)
+        r = open_loop(node, err);
+    if (r == 0)
+        r = open_supervisor(node, err);
+    if (r == 0)
+        r = open_link(node, err);
+    if (r == 0)
+        r = open_models(node, err);
+    if (r == 0 && loop_catch_signals(&node->loop, on_stop, on_reload, node) < 0)
+        r = err_set(err, -ENOMEM, "signals cannot be caught");
+    if (r < 0)
+        return r;
+    loop_hook_add(&node->loop, &node->flush_hook, on_flush, node);
+    loop_timer_start(node->tick, UPLINK_TICK_MS, UPLINK_TICK_MS);
+    log_info("node is up", LOG_S("version", MODEMESH_VERSION), LOG_S("name", node->name),
+            LOG_S("coordinator", config_list_at(node->config, "coordinator", 0)),
+            LOG_S("key", node->keys.public_z85), LOG_S("engine", chosen_backend(node)->name));
+    return 0;
+}
+
+/* The link first, so that its end cancels what still runs; what runs needs the engines. */
+static void stop(struct node *node)
+{
+    if (node->flush_hook.fn != NULL)
+        loop_hook_remove(&node->flush_hook);
+    catalogue_destroy(node->catalogue);
+    link_client_destroy(node->link);
+    uplink_destroy(node->uplink);
+    node->uplink = NULL;
+    supervisor_destroy(node->supervisor);
+    http_client_destroy(node->http);
+    loop_timer_destroy(node->tick);
+    loop_timer_destroy(node->stop_timer);
+    loop_timer_destroy(node->force_timer);
+    if (node->loop_is_up)
+        loop_fini(&node->loop);
+    close_runtime(node);
+    keys_fini(&node->keys);
+    config_destroy(node->config);
+}
+
+static int run(struct node *node, struct err *err)
+{
+    int r = take_lists(node, err);
+
+    if (r == 0)
+        r = take_name(node, err);
+    if (r == 0)
+        r = open_state(node, err);
+    if (r < 0)
+        return r;
+    if (config_bool(node->config, "print-key")) {
+        puts(node->keys.public_z85);
+        return 0;
+    }
+    r = start(node, err);
+    if (r < 0)
+        return r;
+    loop_run(&node->loop);
+    log_info("node stops", LOG_S("name", node->name));
+    return 0;
+}
+
+static void print_help(void)
+{
+    printf("usage: " PROGRAM " [--config FILE] [OPTION…]\n\n"
+           "Offers this host's models to the mesh: runs an engine for each that is wanted and "
+           "fits, and joins the\n"
+           "coordinator. SIGHUP looks for new models at once.\n\n");
+    config_print_help(node_keys, stdout);
+}
+
+static int node_main(struct node *node)
+{
+    struct err err = {.text = ""};
+    int r = load_settings(node, &err);
+
+    if (r == 0 && node->args.help) {
+        print_help();
+    } else if (r == 0 && node->args.version) {
+        puts(PROGRAM " " MODEMESH_VERSION);
+    } else if (r == 0) {
+        apply_log_level(node);
+        r = run(node, &err);
+    }
+    if (r < 0)
+        fprintf(stderr, PROGRAM ": %s\n", err.text);
+    stop(node);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static struct node node;
+
+    if (argc > 1 && strcmp(argv[1], "guard") == 0)
+        return guard_main(argc - 1, argv + 1);
+    daemon_harden();
+    log_init(PROGRAM, LOG_LEVEL_INFO);
+    node.argc = argc;
+    node.argv = argv;
+    return node_main(&node);
+}

@@ -1,0 +1,296 @@
+#include "node/process.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    READ_BYTES = 4096,
+    REASON_MAX = ERR_TEXT_MAX,
+    REASON_LINES = 3,     /* last lines that go into the reason */
+    DRAIN_READS_MAX = 64, /* of READ_BYTES after its end: more than a pipe holds */
+};
+
+struct process {
+    uv_process_t uv;
+    uv_pipe_t output;
+    int open_handles; /* freed with the last one */
+    bool spawned;     /* libuv knows `uv`, also where the spawn failed */
+    process_exit_fn on_exit;
+    void *ctx;
+    char name[64];
+    char read_buf[READ_BYTES];
+    char lines[PROCESS_LINES_MAX][PROCESS_LINE_MAX];
+    size_t line_count; /* complete lines ever */
+    size_t line_len;   /* of the line that is being read */
+};
+
+static char *current_line(struct process *process)
+{
+    return process->lines[process->line_count % PROCESS_LINES_MAX];
+}
+
+const char *process_line(const struct process *process, size_t back)
+{
+    /* One of the places holds the line that is being read. */
+    if (back >= process->line_count || back >= PROCESS_LINES_MAX - 1)
+        return NULL;
+    return process->lines[(process->line_count - 1 - back) % PROCESS_LINES_MAX];
+}
+
+static void end_line(struct process *process)
+{
+    char *line = current_line(process);
+
+    if (process->line_len == 0)
+        return;
+    line[process->line_len] = '\0';
+    process->line_len = 0;
+    process->line_count++;
+    log_debug("engine says", LOG_S("engine", process->name), LOG_S("line", line));
+}
+
+/* Only printable ASCII is kept: the lines go into reports that must be UTF-8 wherever they are cut.
+ * Past PROCESS_LINE_MAX the rest of a line is dropped. */
+static void take_output(struct process *process, const char *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] == '\n' || data[i] == '\r')
+            end_line(process);
+        else if (process->line_len < PROCESS_LINE_MAX - 1)
+            current_line(process)[process->line_len++] =
+                    data[i] >= ' ' && data[i] <= '~' ? data[i] : '?';
+    }
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
+    struct process *process = handle->data;
+
+    (void)suggested;
+    *ret_buf = uv_buf_init(process->read_buf, sizeof(process->read_buf));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *data)
+{
+    struct process *process = stream->data;
+
+    if (n > 0)
+        take_output(process, data->base, (size_t)n);
+    else if (n < 0)
+        uv_read_stop(stream);
+}
+
+/* What it wrote right before its end lies in the pipe. Its end is not waited for: where the guard
+ * was killed, a grandchild may hold the pipe open. */
+static void drain_output(struct process *process)
+{
+    int fd;
+
+    if (uv_fileno((const uv_handle_t *)&process->output, &fd) < 0)
+        return;
+    for (int i = 0; i < DRAIN_READS_MAX; i++) {
+        ssize_t n = read(fd, process->read_buf, sizeof(process->read_buf));
+
+        if (n <= 0)
+            break;
+        take_output(process, process->read_buf, (size_t)n);
+    }
+    end_line(process);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct process *process = handle->data;
+
+    if (--process->open_handles == 0)
+        free(process);
+}
+
+static void close_handles(struct process *process)
+{
+    if (process->spawned) {
+        process->open_handles++;
+        uv_close((uv_handle_t *)&process->uv, on_closed);
+    }
+    uv_close((uv_handle_t *)&process->output, on_closed);
+}
+
+static void append_last_lines(const struct process *process, char *text, size_t size)
+{
+    const char *separator = ": ";
+
+    for (size_t back = REASON_LINES; back-- > 0;) {
+        const char *line = process_line(process, back);
+        size_t len = strlen(text);
+
+        if (!line)
+            continue;
+        snprintf(text + len, size - len, "%s%s", separator, line);
+        separator = " | ";
+    }
+}
+
+static void describe_end(
+        const struct process *process, int64_t status, int signum, char *ret_text, size_t size)
+{
+    if (signum)
+        snprintf(ret_text, size, "killed by signal %d (%s)", signum, strsignal(signum));
+    else
+        snprintf(ret_text, size, "exited with status %" PRId64, status);
+    append_last_lines(process, ret_text, size);
+}
+
+static void on_process_exit(uv_process_t *uv, int64_t status, int signum)
+{
+    struct process *process = uv->data;
+    char reason[REASON_MAX];
+
+    drain_output(process);
+    describe_end(process, status, signum, reason, sizeof(reason));
+    close_handles(process);
+    process->on_exit(process->ctx, reason);
+}
+
+size_t process_count_words(const char *const *words)
+{
+    size_t n = 0;
+
+    while (words && words[n])
+        n++;
+    return n;
+}
+
+/* The guard's command line; only the array is allocated. The numbers live in the caller's buffers.
+ */
+static const char **guard_words(
+        const struct process_spec *spec, const char *parent, const char *timeout)
+{
+    size_t stop_count = process_count_words(spec->stop_command),
+           count = process_count_words(spec->command);
+    const char **words, **at;
+
+    at = words = calloc(10 + 2 * stop_count + count, sizeof(*words));
+    if (!words)
+        return NULL;
+    *at++ = spec->self_path;
+    *at++ = "guard";
+    *at++ = "--parent";
+    *at++ = parent;
+    *at++ = "--stop-timeout-ms";
+    *at++ = timeout;
+    if (spec->socket_path) {
+        *at++ = "--socket";
+        *at++ = spec->socket_path;
+    }
+    for (size_t i = 0; i < stop_count; i++) {
+        *at++ = "--stop";
+        *at++ = spec->stop_command[i];
+    }
+    *at++ = "--";
+    memcpy(at, spec->command, count * sizeof(*at));
+    return words;
+}
+
+static int spawn_guard(
+        struct loop *loop, struct process *process, const char **words, uv_file output)
+{
+    uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE},
+            {.flags = UV_INHERIT_FD, .data.fd = output},
+            {.flags = UV_INHERIT_FD, .data.fd = output}};
+    uv_process_options_t options = {.exit_cb = on_process_exit,
+            .file = words[0],
+            .args = (char **)(uintptr_t)words,
+            .stdio = stdio,
+            .stdio_count = 3};
+
+    process->spawned = true;
+    return uv_spawn(&loop->uv, &process->uv, &options);
+}
+
+static struct process *process_create(
+        struct loop *loop, const char *name, process_exit_fn on_exit, void *ctx)
+{
+    struct process *process = calloc(1, sizeof(*process));
+
+    if (!process)
+        return NULL;
+    process->on_exit = on_exit;
+    process->ctx = ctx;
+    process->open_handles = 1;
+    snprintf(process->name, sizeof(process->name), "%s", name);
+    uv_pipe_init(&loop->uv, &process->output, 0);
+    process->output.data = process->uv.data = process;
+    return process;
+}
+
+/* Takes `fd`. Where libuv refuses, the process runs on without its words. */
+static void read_output(struct process *process, uv_file fd)
+{
+    if (uv_pipe_open(&process->output, fd) < 0 ||
+            uv_read_start((uv_stream_t *)&process->output, on_alloc, on_read) < 0)
+        log_debug("engine's output is not read", LOG_S("engine", process->name));
+}
+
+static int start_words(struct loop *loop, struct process *process, const char **words)
+{
+    uv_file fds[2];
+    int r = uv_pipe(fds, UV_NONBLOCK_PIPE, 0);
+
+    if (r < 0)
+        return r;
+    r = spawn_guard(loop, process, words, fds[1]);
+    close(fds[1]);
+    if (r < 0)
+        close(fds[0]);
+    else
+        read_output(process, fds[0]);
+    return r;
+}
+
+int process_start(struct loop *loop, const struct process_spec *spec, process_exit_fn on_exit,
+        void *ctx, struct process **ret_process, struct err *err)
+{
+    char parent[24], timeout[24];
+    const char **words;
+    struct process *process;
+    int r;
+
+    if (!spec->command[0])
+        return err_set(err, -EINVAL, "no command to start %s with", spec->name);
+    snprintf(parent, sizeof(parent), "%d", (int)getpid());
+    snprintf(timeout, sizeof(timeout), "%" PRIu32, spec->stop_timeout_ms);
+    words = guard_words(spec, parent, timeout);
+    process = words ? process_create(loop, spec->name, on_exit, ctx) : NULL;
+    if (!process) {
+        free(words);
+        return err_set(err, -ENOMEM, "no memory to start %s", spec->name);
+    }
+    r = start_words(loop, process, words);
+    free(words);
+    if (r < 0) {
+        close_handles(process);
+        return err_set(err, r, "cannot start %s through %s: %s", spec->name, spec->self_path,
+                uv_strerror(r));
+    }
+    *ret_process = process;
+    return 0;
+}
+
+void process_stop(struct process *process)
+{
+    uv_process_kill(&process->uv, SIGTERM);
+}
+
+int64_t process_pid(const struct process *process)
+{
+    return process->uv.pid;
+}

@@ -1,0 +1,112 @@
+/* The engines of this node: one process per model, never more than memory allows, started when the
+ * config or a request wants them and started again when they die. What may be loaded together is
+ * decided in budget.h; how an engine is run, in backends/. Loop thread. Callbacks never come from
+ * inside the call that caused them, on_change excepted.
+ *
+ * Life of an instance (enum instance_state of the link):
+ *
+ *   AVAILABLE ──load──▶ LOADING ──ready──▶ RESIDENT ──evict, drain, file gone──▶ STOPPING ──exit──▶
+ * AVAILABLE ▲                  │ └────drain, file gone────────────────────────────────▲ │ exit exit
+ *       └──back-off over── FAILED ◀───────────┘          FAILED ──back-off over──▶ LOADING
+ *
+ * Loads come one at a time: first the models that the config keeps resident, then engines that
+ * died, then what requests have waited for longest. */
+#pragma once
+
+#include "common/err.h"
+#include "common/list.h"
+#include "common/loop.h"
+#include "node/backends/backend.h"
+#include "node/catalogue.h"
+#include "proto/codec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SUPERVISOR_BACKOFF_MIN_MS = 1000,  /* after the first failure; doubles … */
+    SUPERVISOR_BACKOFF_MAX_MS = 60000, /* … up to this; a tenth of jitter either way */
+    SUPERVISOR_HEALTHY_MS = 60000,     /* resident for so long: earlier failures are forgotten */
+    SUPERVISOR_PATIENCE_MS =
+            5000, /* a request waits for a back-off that is shorter, and is refused else */
+    SUPERVISOR_WAIT_MAX_MS = 600000, /* a request waits at most so long for a model */
+    SUPERVISOR_GRACE_MS = 5000,      /* while draining: what runs may finish for so long */
+    SUPERVISOR_POLL_MS = 1000, /* how often free memory is looked at while a load waits for it */
+};
+
+struct supervisor_config {
+    const struct backend_ops *ops;
+    struct backend_host host;      /* its env gives time and jitter */
+    uint32_t context, slots;       /* of every instance */
+    const char *const *extra_args; /* ends with NULL; may be NULL */
+    const char *const *resident;   /* models to keep, ends with NULL; may be NULL */
+    uint64_t memory_limit_bytes;   /* 0: BUDGET_LIMIT_PERCENT of the host's */
+    const char *memory_root;       /* of inventory_read() */
+};
+
+struct supervisor_events {
+    /* What supervisor_describe() says of `model` is new; false from it: the model is gone. Do no
+     * more than note it. */
+    void (*on_change)(void *ctx, const char *model);
+    /* After supervisor_drain(): no engine is left. */
+    void (*on_stopped)(void *ctx);
+};
+
+struct supervisor;
+struct instance; /* a model of this node, loaded or not */
+
+/* The config is copied, what it points to is borrowed. -ENODATA … where the host's memory cannot be
+ * read. */
+MUST_CHECK int supervisor_create(struct loop *loop, const struct supervisor_config *config,
+        const struct supervisor_events *events, void *ctx, struct supervisor **ret_supervisor,
+        struct err *err);
+/* No engine runs: it was drained, or started none. Takes NULL. */
+void supervisor_destroy(struct supervisor *supervisor);
+
+/* From the catalogue. A changed file is taken up when its engine is idle, a lost one ends it then.
+ */
+void supervisor_model_put(struct supervisor *supervisor, const struct catalogue_model *model);
+void supervisor_model_gone(struct supervisor *supervisor, const char *name);
+
+/* Refuses what waits, lets what runs finish for SUPERVISOR_GRACE_MS, stops every engine for sure,
+ * then on_stopped. A second call ends the grace. */
+void supervisor_drain(struct supervisor *supervisor);
+bool supervisor_draining(const struct supervisor *supervisor);
+
+/* Does what is due at this time. Its own timer calls it; tests that own the clock call it
+ * themselves. */
+void supervisor_tick(struct supervisor *supervisor);
+
+/* NULL where the node has no such model (any more). Valid until the loop's next turn, and as long
+ * as the caller waits for it or has acquired it. */
+struct instance *supervisor_find(const struct supervisor *supervisor, const char *name);
+/* For the link's STATE; strings are borrowed until the loop's next turn. False where there is no
+ * such model. */
+bool supervisor_describe(
+        const struct supervisor *supervisor, const char *name, struct msg_instance *ret_instance);
+/* The name of the model at `index`; NULL past the last. */
+const char *supervisor_model_at(const struct supervisor *supervisor, size_t index);
+/* The four memory numbers of `state`, read now. */
+void supervisor_memory(const struct supervisor *supervisor, struct msg_state *state);
+
+/* One who waits for a model; the caller owns the struct. */
+struct instance_wait {
+    struct list link;
+    uint64_t since_ms;
+    /* Once. Ready where `fail` is NULL: acquire it now, or it may be stopped again. `fail->stream`
+     * is 0. */
+    void (*fn)(void *ctx, const struct msg_fail *fail);
+    void *ctx;
+};
+void instance_wait(struct instance *instance, struct instance_wait *wait);
+/* Before `fn` has come. */
+void instance_unwait(struct instance *instance, struct instance_wait *wait);
+
+/* True where a run may start on it now. */
+bool instance_ready(const struct instance *instance);
+/* Counts a run; the engine is not stopped for want of memory before the release. Only where ready.
+ */
+struct instance_backend *instance_acquire(struct instance *instance);
+void instance_release(struct instance *instance);
+/* Takes a run's own timings into the instance's rates. */
+void instance_measured(struct instance *instance, const struct msg_usage *usage);

@@ -1,0 +1,784 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "node/backends/backend.h"
+#include "node/guard.h"
+#include "tests/lib/toy_http.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* This program is also the engine that it tests against: `test toy-engine MODE … --host SOCKET …`.
+ * With MODEMESH_LLAMA_SERVER, the path of llama-server, the tests named "real" run too. */
+
+enum { PATIENCE_MS = 60000 };
+
+static const char stream_head[] =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+
+/* Recorded from llama-server b11669 and shortened. */
+static const char recorded[] =
+        "data: "
+        "{\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"role\":\"assistant\","
+        "\"content\":null}}],"
+        "\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\"}\n\n"
+        "data: "
+        "{\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"reasoning_content\":\"Hm."
+        "\"}}]}\n\n"
+        "data: "
+        "{\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"content\":\"A\"}}]}\n\n"
+        ": a comment\n\n"
+        "data: {\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"content\":\" "
+        "node\"}}]}\n\n"
+        "data: {\"choices\":[{\"finish_reason\":\"stop\",\"index\":0,\"delta\":{}}]}\n\n"
+        "data: {\"choices\":[],\"usage\":{\"completion_tokens\":2,\"prompt_tokens\":17,"
+        "\"prompt_tokens_details\":{\"cached_tokens\":4}},\"timings\":{\"cache_n\":4,\"prompt_n\":"
+        "13,"
+        "\"prompt_ms\":5.0,\"predicted_n\":2,\"predicted_ms\":7.0}}\n\n"
+        "data: [DONE]\n\n";
+
+struct toy_engine {
+    const char *mode;
+};
+
+static bool is_mode(const struct toy_engine *engine, const char *mode)
+{
+    return strcmp(engine->mode, mode) == 0;
+}
+
+/* Tells what became of the members that the backend edits. */
+static void answer_about_body(int fd, const char *body)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+            "%sdata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"stream=%d usage=%d "
+            "model=%d id_slot=%d "
+            "num_ctx=%d kept=%d\"},\"finish_reason\":\"stop\"}]}\n\n",
+            stream_head, strstr(body, "\"stream\":true") != NULL,
+            strstr(body, "\"include_usage\":true") != NULL, strstr(body, "model") != NULL,
+            strstr(body, "id_slot") != NULL, strstr(body, "num_ctx") != NULL,
+            strstr(body, "\"big\": 12345678901234567890") != NULL);
+    toy_send_text(fd, text);
+}
+
+static void toy_chat(const struct toy_engine *engine, int fd, const struct toy_request *request)
+{
+    if (is_mode(engine, "refuse")) {
+        toy_answer(
+                fd, 400, "application/json", "{\"error\":{\"code\":400,\"message\":\"too long\"}}");
+    } else if (is_mode(engine, "loading-again")) {
+        toy_answer(fd, 503, "application/json",
+                "{\"error\":{\"code\":503,\"message\":\"Loading model\"}}");
+    } else if (is_mode(engine, "no-stream")) {
+        toy_answer(fd, 200, "text/html", "<html>");
+    } else if (is_mode(engine, "body")) {
+        answer_about_body(fd, request->body);
+    } else {
+        toy_send_text(fd, stream_head);
+        if (is_mode(engine, "good"))
+            toy_send_text(fd, recorded);
+        else
+            toy_send(fd, recorded,
+                    (size_t)(strstr(recorded, "data: {\"choices\":[{\"finish_reason\":\"stop") -
+                             recorded));
+        if (is_mode(engine, "error-event"))
+            toy_send_text(fd, "data: {\"error\":{\"code\":500,\"message\":\"out of cells\"}}\n\n");
+        if (is_mode(engine, "garbage"))
+            toy_send_text(fd, "data: {\"choices\":[{\n\n");
+        if (is_mode(engine, "die"))
+            kill(getpid(), SIGKILL);
+        if (is_mode(engine, "endless"))
+            toy_wait_closed(fd, PATIENCE_MS);
+        if (is_mode(engine, "watch-close") && toy_wait_closed(fd, PATIENCE_MS))
+            _exit(77);
+    }
+}
+
+static void toy_handle(void *ctx, int fd, const struct toy_request *request)
+{
+    const struct toy_engine *engine = ctx;
+    static atomic_int health_count;
+
+    if (strncmp(request->head, "GET /health ", 12) == 0) {
+        if (is_mode(engine, "hang") && health_count > 1)
+            toy_wait_closed(fd, PATIENCE_MS);
+        toy_answer(fd, health_count++ < 1 || is_mode(engine, "never-ready") ? 503 : 200,
+                "application/json", "{}");
+    } else if (strncmp(request->head, "GET /props ", 11) == 0) {
+        toy_answer(fd, 200, "application/json",
+                "{\"total_slots\":3,\"default_generation_settings\":{\"n_ctx\":777}}");
+    } else if (strncmp(request->head, "POST /v1/chat/completions ", 26) == 0) {
+        toy_chat(engine, fd, request);
+    }
+}
+
+static int toy_engine_main(int argc, char **argv)
+{
+    struct toy_engine engine = {.mode = argv[2]};
+    const char *socket = NULL;
+
+    for (int i = 3; i < argc; i++) {
+        printf("%s ", strcmp(argv[i - 1], "--host") == 0 ? "SOCKET" : argv[i]);
+        if (strcmp(argv[i - 1], "--host") == 0)
+            socket = argv[i];
+    }
+    printf("\n");
+    fflush(stdout);
+    if (!socket || is_mode(&engine, "exit"))
+        return 1;
+    toy_server_create(socket, toy_handle, &engine);
+    for (;;)
+        pause();
+}
+
+struct fixture {
+    struct loop loop;
+    struct loop_timer *patience, *timer;
+    struct http_client *http;
+    struct backend_host host;
+    struct instance_backend *instance;
+    const char *command[4];
+    char dir[64];
+    bool inside; /* of a function of the backend: no callback may come */
+
+    bool ready, exited, wanted, stop_at_ready;
+    uint32_t slots, context;
+    char reason[1024];
+
+    struct run *run;
+    void (*delta_hook)(struct fixture *f);
+    char text[1 << 16];
+    size_t text_len;
+    struct msg_usage usage;
+    int usages, ends, fail_code; /* -1: complete */
+    uint32_t fail_status;
+    char fail_message[1024];
+};
+
+static void out_of_patience(void *ctx)
+{
+    (void)ctx;
+    fprintf(stderr, "# the event that this test waits for did not come\n");
+    abort();
+}
+
+static void on_ready(void *ctx, uint32_t slots, uint32_t context)
+{
+    struct fixture *f = ctx;
+
+    assert_false(f->inside);
+    f->ready = true;
+    f->slots = slots;
+    f->context = context;
+    loop_stop(&f->loop);
+}
+
+static void on_exit_of_engine(void *ctx, bool wanted, const char *reason)
+{
+    struct fixture *f = ctx;
+
+    assert_false(f->inside);
+    assert_false(f->exited);
+    f->exited = true;
+    f->wanted = wanted;
+    snprintf(f->reason, sizeof(f->reason), "%s", reason);
+    loop_stop(&f->loop);
+}
+
+static const struct backend_events backend_events = {on_ready, on_exit_of_engine};
+
+static void on_delta(void *ctx, const struct msg_delta *delta)
+{
+    struct fixture *f = ctx;
+
+    assert_false(f->inside);
+    assert_int_equal(f->ends, 0);
+    assert_int_equal(f->usages, 0);
+    if (delta->kind == DELTA_USAGE) {
+        f->usage = delta->usage;
+        f->usages++;
+    } else {
+        f->text_len += (size_t)snprintf(f->text + f->text_len, sizeof(f->text) - f->text_len,
+                "%u:%.*s;", (unsigned)delta->kind, (int)delta->len, delta->data);
+    }
+    if (f->delta_hook)
+        f->delta_hook(f);
+}
+
+static void on_end(void *ctx, const struct msg_fail *fail)
+{
+    struct fixture *f = ctx;
+
+    assert_false(f->inside);
+    assert_false(f->exited);
+    f->ends++;
+    f->run = NULL;
+    f->fail_code = fail ? (int)fail->code : -1;
+    f->fail_status = fail ? fail->http_status : 0;
+    snprintf(f->fail_message, sizeof(f->fail_message), "%s", fail ? fail->message : "");
+    loop_stop(&f->loop);
+}
+
+static const struct run_events run_events = {on_delta, on_end};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    strcpy(f->dir, "/tmp/llama-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    assert_int_equal(loop_init(&f->loop), 0);
+    f->http = http_client_create(&f->loop);
+    f->patience = loop_timer_create(&f->loop, out_of_patience, NULL);
+    loop_timer_start(f->patience, PATIENCE_MS, 0);
+    f->host = (struct backend_host){.loop = &f->loop,
+            .http = f->http,
+            .env = &env_system,
+            .runtime_dir = f->dir,
+            .self_path = "/proc/self/exe",
+            .command = f->command,
+            .start_timeout_ms = 30000,
+            .stop_timeout_ms = 5000};
+    *state = f;
+    return 0;
+}
+
+static void assert_empty_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    assert_non_null(dir);
+    while ((entry = readdir(dir)))
+        assert_int_equal(entry->d_name[0], '.');
+    closedir(dir);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_empty_folder(f->dir); /* no engine leaves its socket */
+    backend_llama_server.destroy(f->instance);
+    http_client_destroy(f->http);
+    loop_timer_destroy(f->timer);
+    loop_timer_destroy(f->patience);
+    loop_fini(&f->loop);
+    rmdir(f->dir);
+    free(f);
+    return 0;
+}
+
+static void create(struct fixture *f, const struct backend_model *model)
+{
+    f->instance = backend_llama_server.create(&f->host, model, &backend_events, f, NULL);
+    assert_non_null(f->instance);
+    assert_int_equal(backend_llama_server.pid(f->instance), 0);
+}
+
+static void start(struct fixture *f)
+{
+    f->inside = true;
+    assert_int_equal(backend_llama_server.start(f->instance, NULL), 0);
+    f->inside = false;
+    assert_true(backend_llama_server.pid(f->instance) > 0);
+    loop_run(&f->loop);
+}
+
+static void start_toy(struct fixture *f, const char *mode)
+{
+    static const char *const extra[] = {"--temp", "0", NULL};
+    struct backend_model model = {.name = "org/toy:1",
+            .path = "/models/toy.gguf",
+            .context = 4096,
+            .slots = 2,
+            .extra_args = extra};
+
+    f->command[0] = "/proc/self/exe";
+    f->command[1] = "toy-engine";
+    f->command[2] = mode;
+    create(f, &model);
+    start(f);
+}
+
+static void stop(struct fixture *f)
+{
+    f->inside = true;
+    backend_llama_server.stop(f->instance);
+    backend_llama_server.stop(f->instance);
+    f->inside = false;
+    while (!f->exited)
+        loop_run(&f->loop);
+    assert_true(f->wanted);
+    assert_string_equal(f->reason, "stopped");
+}
+
+static int begin_run(struct fixture *f, const char *body, struct err *err)
+{
+    struct run_spec spec = {
+            .request_id = "r1", .kind = REQUEST_CHAT, .body = body, .body_len = strlen(body)};
+    int r;
+
+    f->inside = true;
+    r = backend_llama_server.run(f->instance, &spec, &run_events, f, &f->run, err);
+    f->inside = false;
+    return r;
+}
+
+static void run_to_end(struct fixture *f, const char *body)
+{
+    assert_int_equal(begin_run(f, body, NULL), 0);
+    while (f->ends == 0)
+        loop_run(&f->loop);
+}
+
+static void assert_failed(
+        struct fixture *f, enum fail_code code, uint32_t status, const char *words)
+{
+    assert_int_equal(f->ends, 1);
+    assert_int_equal(f->fail_code, (int)code);
+    assert_int_equal(f->fail_status, status);
+    if (!strstr(f->fail_message, words))
+        fail_msg("\"%s\" is not in \"%s\"", words, f->fail_message);
+}
+
+static void test_ready_with_the_engines_numbers(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "good");
+    assert_true(f->ready);
+    assert_int_equal(f->slots, 3);
+    assert_int_equal(f->context, 777);
+    stop(f);
+}
+
+static void test_answer_in_deltas(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "good");
+    run_to_end(f, "{\"messages\":[]}");
+    assert_int_equal(f->fail_code, -1);
+    assert_string_equal(f->text, "1:Hm.;0:A;0: node;4:stop;");
+    assert_int_equal(f->usages, 1);
+    assert_int_equal(f->usage.prompt_tokens, 17);
+    assert_int_equal(f->usage.cached_tokens, 4);
+    assert_int_equal(f->usage.completion_tokens, 2);
+    assert_true(f->usage.prefill_ms == 5.0f && f->usage.decode_ms == 7.0f);
+    stop(f);
+}
+
+static void test_body_as_the_mesh_wants_it(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "body");
+    run_to_end(f, "{\"model\":\"x\",\"stream\":false,\"id_slot\":1,\"num_ctx\":9,\"big\": "
+                  "12345678901234567890}");
+    assert_int_equal(f->fail_code, -1);
+    assert_string_equal(f->text, "0:stream=1 usage=1 model=0 id_slot=0 num_ctx=0 kept=1;4:stop;");
+    stop(f);
+}
+
+static void assert_toy_fails(struct fixture *f, const char *mode, enum fail_code code,
+        uint32_t status, const char *words)
+{
+    start_toy(f, mode);
+    run_to_end(f, "{}");
+    assert_failed(f, code, status, words);
+    stop(f);
+}
+
+static void test_refusal(void **state)
+{
+    assert_toy_fails(*state, "refuse", FAIL_ENGINE_ERROR, 400, "too long");
+}
+
+static void test_engine_that_loads_again(void **state)
+{
+    assert_toy_fails(*state, "loading-again", FAIL_ENGINE_DIED, 0, "not ready: Loading model");
+}
+
+static void test_answer_that_is_no_stream(void **state)
+{
+    assert_toy_fails(*state, "no-stream", FAIL_ENGINE_DIED, 0, "other than a stream");
+}
+
+static void test_error_event(void **state)
+{
+    assert_toy_fails(*state, "error-event", FAIL_ENGINE_ERROR, 500, "out of cells");
+}
+
+static void test_garbage_in_the_stream(void **state)
+{
+    assert_toy_fails(*state, "garbage", FAIL_ENGINE_DIED, 0, "not the JSON");
+}
+
+static void test_stream_that_is_cut(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_toy_fails(f, "cut", FAIL_ENGINE_DIED, 0, "before the answer was complete");
+    assert_string_equal(f->text, "1:Hm.;0:A;0: node;");
+}
+
+static void test_engine_that_dies(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "die");
+    assert_int_equal(begin_run(f, "{}", NULL), 0);
+    while (!f->exited)
+        loop_run(&f->loop);
+    assert_int_equal(f->ends, 1);
+    assert_int_equal(f->fail_code, FAIL_ENGINE_DIED);
+    assert_false(f->wanted);
+    assert_non_null(strstr(f->reason, "killed by signal 9"));
+    assert_int_equal(backend_llama_server.pid(f->instance), 0);
+}
+
+static void test_stop_ends_runs(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "endless");
+    assert_int_equal(begin_run(f, "{}", NULL), 0);
+    stop(f);
+    assert_failed(f, FAIL_ENGINE_DIED, 0, "stopped");
+}
+
+static void stop_inside(struct fixture *f)
+{
+    f->delta_hook = NULL;
+    f->inside = true;
+    backend_llama_server.stop(f->instance);
+    f->inside = false;
+}
+
+static void test_stop_from_on_delta(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "endless");
+    f->delta_hook = stop_inside;
+    run_to_end(f, "{}");
+    assert_failed(f, FAIL_ENGINE_DIED, 0, "stopped");
+    stop(f);
+}
+
+static void cancel_inside(struct fixture *f)
+{
+    backend_llama_server.run_cancel(f->run);
+    f->run = NULL;
+    loop_stop(&f->loop);
+}
+
+static void test_cancel_from_on_delta(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "good");
+    f->delta_hook = cancel_inside;
+    assert_int_equal(begin_run(f, "{}", NULL), 0);
+    loop_run(&f->loop);
+    assert_string_equal(f->text, "1:Hm.;");
+    assert_int_equal(f->ends, 0);
+    stop(f);
+}
+
+static void test_cancel_reaches_the_engine(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "watch-close");
+    f->delta_hook = cancel_inside;
+    assert_int_equal(begin_run(f, "{}", NULL), 0);
+    while (!f->exited)
+        loop_run(&f->loop);
+    assert_int_equal(f->ends, 0);
+    assert_non_null(strstr(f->reason, "exited with status 77"));
+}
+
+static void cancel_in_usage(struct fixture *f)
+{
+    if (f->usages)
+        cancel_inside(f);
+}
+
+static void test_cancel_from_the_last_delta(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "good");
+    f->delta_hook = cancel_in_usage;
+    assert_int_equal(begin_run(f, "{}", NULL), 0);
+    loop_run(&f->loop);
+    assert_int_equal(f->usages, 1);
+    assert_int_equal(f->ends, 0);
+    stop(f);
+}
+
+static void test_unusable_bodies_and_states(void **state)
+{
+    struct fixture *f = *state;
+    struct run_spec spec = {.kind = REQUEST_KIND_COUNT, .body = "{}", .body_len = 2};
+    struct err err;
+
+    start_toy(f, "good");
+    assert_int_equal(begin_run(f, "[]", &err), -EINVAL);
+    assert_int_equal(begin_run(f, "{\"a\":", &err), -EINVAL);
+    assert_int_equal(
+            backend_llama_server.run(f->instance, &spec, &run_events, f, &f->run, &err), -ENOTSUP);
+    stop(f);
+    assert_int_equal(begin_run(f, "{}", &err), -EAGAIN);
+}
+
+static void test_start_again_after_the_end(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "good");
+    stop(f);
+    f->exited = f->ready = false;
+    start(f);
+    assert_true(f->ready);
+    run_to_end(f, "{}");
+    assert_int_equal(f->fail_code, -1);
+    stop(f);
+}
+
+static void test_words_of_the_command(void **state)
+{
+    struct fixture *f = *state;
+
+    start_toy(f, "exit");
+    assert_true(f->exited);
+    assert_false(f->ready || f->wanted);
+    assert_string_equal(f->reason,
+            "exited with status 1: -m /models/toy.gguf --host SOCKET --parallel 2 "
+            "--no-webui --slots --jinja -c 8192 --temp 0 ");
+}
+
+static void test_missing_program(void **state)
+{
+    struct fixture *f = *state;
+    struct backend_model model = {.name = "toy", .path = "/x.gguf", .slots = 1};
+
+    f->command[0] = "/nonexistent/llama-server";
+    create(f, &model);
+    start(f);
+    assert_true(f->exited);
+    assert_non_null(strstr(f->reason, "cannot run /nonexistent/llama-server"));
+}
+
+static void test_engine_that_never_gets_ready(void **state)
+{
+    struct fixture *f = *state;
+
+    f->host.start_timeout_ms = 300;
+    start_toy(f, "never-ready");
+    assert_true(f->exited);
+    assert_false(f->wanted);
+    assert_non_null(strstr(f->reason, "not ready after 0.3 s: -m "));
+}
+
+static void test_stop_while_loading(void **state)
+{
+    struct fixture *f = *state;
+    struct backend_model model = {.name = "toy", .path = "/x.gguf", .slots = 1};
+
+    f->command[0] = "sh";
+    f->command[1] = "-c";
+    f->command[2] = "exec sleep 1000";
+    create(f, &model);
+    assert_int_equal(backend_llama_server.start(f->instance, NULL), 0);
+    stop(f);
+}
+
+static void test_engine_that_hangs(void **state)
+{
+    struct fixture *f = *state;
+
+    f->host.health_interval_ms = 5;
+    start_toy(f, "hang");
+    assert_true(f->ready);
+    assert_int_equal(begin_run(f, "{}", NULL), 0);
+    while (!f->exited)
+        loop_run(&f->loop);
+    assert_false(f->wanted);
+    assert_int_equal(f->ends, 1);
+    assert_non_null(strstr(f->reason, "no sign of life"));
+}
+
+static void test_folder_too_deep_for_a_socket(void **state)
+{
+    struct fixture *f = *state;
+    struct backend_model model = {.name = "toy", .path = "/x.gguf", .slots = 1};
+    char deep[200];
+    struct err err;
+
+    memset(deep, 'd', sizeof(deep) - 1);
+    deep[sizeof(deep) - 1] = '\0';
+    f->host.runtime_dir = deep;
+    f->command[0] = "true";
+    create(f, &model);
+    assert_int_equal(backend_llama_server.start(f->instance, &err), -ENAMETOOLONG);
+}
+
+/* The demo's model, found from where this file was compiled. */
+static const char *real_model(void)
+{
+    static char path[512];
+    const char *slash = strrchr(__FILE__, '/');
+
+    snprintf(path, sizeof(path), "%.*s/../../configs/demo/models/modemesh-demo-fast.gguf",
+            (int)(slash - __FILE__), __FILE__);
+    return path;
+}
+
+static void start_real(struct fixture *f)
+{
+    struct backend_model model = {
+            .name = "a-name-that-is-much-longer-than-what-a-unix-socket-has-room-for-"
+                    "and-so-has-to-be-cut-somewhere",
+            .path = real_model(),
+            .context = 1024,
+            .slots = 2};
+
+    f->command[0] = getenv("MODEMESH_LLAMA_SERVER");
+    if (!f->command[0]) {
+        print_message("# skipped: MODEMESH_LLAMA_SERVER names no real engine\n");
+        skip();
+    }
+    create(f, &model);
+    start(f);
+    assert_true(f->ready);
+}
+
+static void test_real_engine_answers(void **state)
+{
+    struct fixture *f = *state;
+
+    start_real(f);
+    assert_int_equal(f->slots, 2);
+    assert_int_equal(f->context, 1024);
+    run_to_end(f,
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"What is a node?\"}],\"max_tokens\":16,"
+            "\"logprobs\":true}");
+    assert_int_equal(f->fail_code, -1);
+    assert_non_null(strstr(f->text, "0:"));
+    assert_non_null(strstr(f->text, "3:{\"content\":["));
+    assert_non_null(strstr(f->text, "4:"));
+    assert_int_equal(f->usages, 1);
+    assert_in_range(f->usage.completion_tokens, 1, 16);
+    assert_in_range(f->usage.prompt_tokens, 5, 100);
+    assert_true(f->usage.decode_ms > 0);
+    stop(f);
+}
+
+static void test_real_engine_refuses_a_long_prompt(void **state)
+{
+    struct fixture *f = *state;
+    char body[8192];
+
+    start_real(f);
+    snprintf(body, sizeof(body), "{\"messages\":[{\"role\":\"user\",\"content\":\"%05000d\"}]}", 0);
+    run_to_end(f, body);
+    assert_failed(f, FAIL_ENGINE_ERROR, 400, "context");
+    stop(f);
+}
+
+static void test_real_engine_is_killed(void **state)
+{
+    struct fixture *f = *state;
+
+    start_real(f);
+    kill((pid_t)backend_llama_server.pid(f->instance), SIGKILL);
+    while (!f->exited)
+        loop_run(&f->loop);
+    assert_false(f->wanted);
+    assert_non_null(strstr(f->reason, "killed by signal 9"));
+}
+
+static void resume(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    if (f->run)
+        backend_llama_server.run_resume(f->run);
+}
+
+static void pause_each(struct fixture *f)
+{
+    backend_llama_server.run_pause(f->run);
+    loop_timer_start(f->timer, 1, 0);
+}
+
+static void test_real_engine_with_a_slow_reader(void **state)
+{
+    struct fixture *f = *state;
+
+    start_real(f);
+    f->timer = loop_timer_create(&f->loop, resume, f);
+    f->delta_hook = pause_each;
+    run_to_end(f, "{\"messages\":[{\"role\":\"user\",\"content\":\"What is a "
+                  "node?\"}],\"max_tokens\":200,"
+                  "\"ignore_eos\":true}");
+    assert_int_equal(f->fail_code, -1);
+    assert_int_equal(f->usage.completion_tokens, 200);
+    stop(f);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "guard") == 0)
+        return guard_main(argc - 1, argv + 1);
+    if (argc > 2 && strcmp(argv[1], "toy-engine") == 0)
+        return toy_engine_main(argc, argv);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+            TEST(test_ready_with_the_engines_numbers),
+            TEST(test_answer_in_deltas),
+            TEST(test_body_as_the_mesh_wants_it),
+            TEST(test_refusal),
+            TEST(test_engine_that_loads_again),
+            TEST(test_answer_that_is_no_stream),
+            TEST(test_error_event),
+            TEST(test_garbage_in_the_stream),
+            TEST(test_stream_that_is_cut),
+            TEST(test_engine_that_dies),
+            TEST(test_stop_ends_runs),
+            TEST(test_stop_from_on_delta),
+            TEST(test_cancel_from_on_delta),
+            TEST(test_cancel_reaches_the_engine),
+            TEST(test_cancel_from_the_last_delta),
+            TEST(test_unusable_bodies_and_states),
+            TEST(test_start_again_after_the_end),
+            TEST(test_words_of_the_command),
+            TEST(test_missing_program),
+            TEST(test_engine_that_never_gets_ready),
+            TEST(test_stop_while_loading),
+            TEST(test_engine_that_hangs),
+            TEST(test_folder_too_deep_for_a_socket),
+            TEST(test_real_engine_answers),
+            TEST(test_real_engine_refuses_a_long_prompt),
+            TEST(test_real_engine_is_killed),
+            TEST(test_real_engine_with_a_slow_reader),
+    };
+    return cmocka_run_group_tests_name("llama_server", tests, NULL, NULL);
+}

@@ -1,0 +1,255 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "node/guard.h"
+#include "node/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATIENCE_MS = 20000 };
+
+struct fixture {
+    struct loop loop;
+    struct loop_timer *patience, *timer;
+    struct process *process;
+    const char *awaited_line;
+    void (*then)(struct process *process);
+    int exits;
+    char reason[1024];
+};
+
+static void out_of_patience(void *ctx)
+{
+    (void)ctx;
+    fprintf(stderr, "# the event that this test waits for did not come\n");
+    abort();
+}
+
+static void on_exit_of_process(void *ctx, const char *reason)
+{
+    struct fixture *f = ctx;
+
+    f->exits++;
+    snprintf(f->reason, sizeof(f->reason), "%s", reason);
+    loop_stop(&f->loop);
+}
+
+static void look_at_last_line(void *ctx)
+{
+    struct fixture *f = ctx;
+    const char *line = process_line(f->process, 0);
+
+    if (!line || strcmp(line, f->awaited_line) != 0)
+        return;
+    loop_timer_stop(f->timer);
+    f->then(f->process);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    assert_int_equal(loop_init(&f->loop), 0);
+    f->patience = loop_timer_create(&f->loop, out_of_patience, NULL);
+    f->timer = loop_timer_create(&f->loop, look_at_last_line, f);
+    loop_timer_start(f->patience, PATIENCE_MS, 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    loop_timer_destroy(f->timer);
+    loop_timer_destroy(f->patience);
+    loop_fini(&f->loop);
+    free(f);
+    return 0;
+}
+
+static void start_script(struct fixture *f, const char *script, const char *stop)
+{
+    const char *const command[] = {"sh", "-c", script, NULL};
+    const char *const stop_command[] = {"sh", "-c", stop, NULL};
+    struct process_spec spec = {.name = "toy",
+            .self_path = "/proc/self/exe",
+            .command = command,
+            .stop_command = stop ? stop_command : NULL,
+            .stop_timeout_ms = 5000};
+
+    assert_int_equal(process_start(&f->loop, &spec, on_exit_of_process, f, &f->process, NULL), 0);
+    assert_true(process_pid(f->process) > 0);
+}
+
+static void when_line(struct fixture *f, const char *line, void (*then)(struct process *process))
+{
+    f->awaited_line = line;
+    f->then = then;
+    loop_timer_start(f->timer, 1, 1);
+}
+
+static void test_exit_status_and_last_words(void **state)
+{
+    struct fixture *f = *state;
+
+    start_script(f, "echo one; echo two >&2; echo; echo three; printf four; exit 9", NULL);
+    loop_run(&f->loop);
+    assert_string_equal(f->reason, "exited with status 9: two | three | four");
+    assert_int_equal(f->exits, 1);
+}
+
+static void test_nothing_said(void **state)
+{
+    struct fixture *f = *state;
+
+    start_script(f, "exit 0", NULL);
+    loop_run(&f->loop);
+    assert_string_equal(f->reason, "exited with status 0");
+}
+
+static void kill_guard(struct process *process)
+{
+    kill((pid_t)process_pid(process), SIGKILL);
+}
+
+static void test_signal_is_named(void **state)
+{
+    struct fixture *f = *state;
+
+    start_script(f, "echo ready; exec sleep 1000", NULL);
+    when_line(f, "ready", kill_guard);
+    loop_run(&f->loop);
+    assert_string_equal(f->reason, "killed by signal 9 (Killed): ready");
+}
+
+static void stop_twice(struct process *process)
+{
+    process_stop(process);
+    process_stop(process);
+}
+
+static void test_stop(void **state)
+{
+    struct fixture *f = *state;
+
+    start_script(f, "trap 'echo bye; exit 5' TERM; sleep 1000 & echo ready; wait", NULL);
+    when_line(f, "ready", stop_twice);
+    loop_run(&f->loop);
+    assert_string_equal(f->reason, "exited with status 5: ready | bye");
+}
+
+static void test_stop_command(void **state)
+{
+    struct fixture *f = *state;
+
+    start_script(f, "echo ready; exec sleep 1000", "exit 1");
+    when_line(f, "ready", stop_twice);
+    loop_run(&f->loop);
+    assert_non_null(strstr(f->reason, "killed by signal 15"));
+    assert_non_null(strstr(f->reason, "stop command sh failed"));
+}
+
+static void test_command_that_cannot_run(void **state)
+{
+    static const char *const command[] = {"/nonexistent/engine", NULL};
+    struct process_spec spec = {.name = "toy", .self_path = "/proc/self/exe", .command = command};
+    struct fixture *f = *state;
+
+    assert_int_equal(process_start(&f->loop, &spec, on_exit_of_process, f, &f->process, NULL), 0);
+    loop_run(&f->loop);
+    assert_string_equal(f->reason, "exited with status 127: guard: cannot run /nonexistent/engine: "
+                                   "No such file or directory");
+}
+
+static void test_guard_that_cannot_run(void **state)
+{
+    static const char *const command[] = {"true", NULL};
+    struct process_spec spec = {
+            .name = "toy", .self_path = "/nonexistent/node", .command = command};
+    struct fixture *f = *state;
+    struct err err;
+
+    assert_int_equal(
+            process_start(&f->loop, &spec, on_exit_of_process, f, &f->process, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "/nonexistent/node"));
+    assert_int_equal(f->exits, 0);
+}
+
+static void test_empty_command_is_refused(void **state)
+{
+    static const char *const command[] = {NULL};
+    struct process_spec spec = {.name = "toy", .self_path = "/proc/self/exe", .command = command};
+    struct fixture *f = *state;
+    struct err err;
+
+    assert_int_equal(
+            process_start(&f->loop, &spec, on_exit_of_process, f, &f->process, &err), -EINVAL);
+}
+
+static void look_at_lines(struct process *process)
+{
+    char line[PROCESS_LINE_MAX + 1] = {0};
+
+    assert_string_equal(process_line(process, 1), "99");
+    assert_string_equal(process_line(process, 2), "98");
+    assert_non_null(process_line(process, PROCESS_LINES_MAX - 2));
+    assert_null(process_line(process, PROCESS_LINES_MAX - 1));
+    memset(line, 'x', PROCESS_LINE_MAX - 1);
+    assert_string_equal(process_line(process, 3), line);
+    process_stop(process);
+}
+
+static void test_lines_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+
+    start_script(f,
+            "i=0; while [ $i -lt 98 ]; do echo $i; i=$((i+1)); done;"
+            "head -c 100000 /dev/zero | tr '\\0' x; echo; echo 98; echo 99; echo ready; exec sleep "
+            "1000",
+            NULL);
+    when_line(f, "ready", look_at_lines);
+    loop_run(&f->loop);
+    assert_non_null(strstr(f->reason, "98 | 99 | ready"));
+}
+
+static void test_lines_hold_printable_ascii_only(void **state)
+{
+    struct fixture *f = *state;
+
+    start_script(f, "printf 'a\\033[1mb\\303\\244\\000c\\n'", NULL);
+    loop_run(&f->loop);
+    assert_string_equal(f->reason, "exited with status 0: a?[1mb???c");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "guard") == 0)
+        return guard_main(argc - 1, argv + 1);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+            TEST(test_exit_status_and_last_words),
+            TEST(test_nothing_said),
+            TEST(test_signal_is_named),
+            TEST(test_stop),
+            TEST(test_stop_command),
+            TEST(test_command_that_cannot_run),
+            TEST(test_guard_that_cannot_run),
+            TEST(test_empty_command_is_refused),
+            TEST(test_lines_are_bounded),
+            TEST(test_lines_hold_printable_ascii_only),
+    };
+    return cmocka_run_group_tests_name("process", tests, NULL, NULL);
+}

@@ -1,0 +1,616 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "node/supervisor.h"
+#include "tests/lib/puppet.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/virtual_env.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const uint64_t mib = 1024 * 1024, gib = 1024 * 1024 * 1024;
+
+/* A node of 8 GiB that may load 4 GiB: models of 1 GiB count 1.5 GiB, so two fit. */
+struct fixture {
+    struct loop loop;
+    struct virtual_env world;
+    struct scratch scratch;
+    struct supervisor *supervisor;
+    unsigned changes, stopped;
+};
+
+struct waiter {
+    struct instance_wait wait;
+    struct instance *instance;
+    unsigned calls;
+    int code; /* -1: ready */
+    char message[512];
+};
+
+static struct fixture f;
+
+static void on_change(void *ctx, const char *model)
+{
+    (void)ctx;
+    (void)model;
+    f.changes++;
+}
+
+static void on_stopped(void *ctx)
+{
+    (void)ctx;
+    f.stopped++;
+}
+
+static void set_memory(uint64_t available)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof text, "MemTotal: %llu kB\nMemAvailable: %llu kB\n",
+            (unsigned long long)(8 * gib / 1024), (unsigned long long)(available / 1024));
+    scratch_write(&f.scratch, "proc/meminfo", text);
+}
+
+static void make(const char *const *resident)
+{
+    static const struct supervisor_events events = {
+            .on_change = on_change, .on_stopped = on_stopped};
+    struct supervisor_config config = {
+            .ops = &puppet_ops,
+            .host = {.loop = &f.loop, .env = &f.world.env},
+            .slots = 2,
+            .resident = resident,
+            .memory_limit_bytes = 4 * gib,
+            .memory_root = f.scratch.path,
+    };
+    struct err err;
+
+    assert_int_equal(supervisor_create(&f.loop, &config, &events, NULL, &f.supervisor, &err), 0);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    log_init("test", LOG_LEVEL_ERROR);
+    memset(&f, 0, sizeof f);
+    virtual_env_init(&f.world);
+    scratch_init(&f.scratch);
+    set_memory(8 * gib);
+    return loop_init(&f.loop);
+}
+
+static void tick_after(uint64_t ms)
+{
+    virtual_env_advance_ms(&f.world, ms);
+    supervisor_tick(f.supervisor);
+}
+
+static void tick(void)
+{
+    tick_after(0);
+}
+
+static int teardown(void **state)
+{
+    static const char *const names[] = {"a", "b", "c"};
+
+    (void)state;
+    supervisor_drain(f.supervisor);
+    tick();
+    for (size_t i = 0; i < 3; i++)
+        if (puppet_running(names[i]))
+            puppet_exit(names[i], "stopped");
+    tick();
+    assert_int_equal(f.stopped, 1);
+    supervisor_destroy(f.supervisor);
+    puppet_reset();
+    loop_fini(&f.loop);
+    scratch_fini(&f.scratch);
+    return 0;
+}
+
+static void put(const char *name, uint64_t bytes)
+{
+    const struct catalogue_model model = {
+            .name = name, .path = name, .file_bytes = bytes, .context = 4096};
+
+    supervisor_model_put(f.supervisor, &model);
+}
+
+static struct msg_instance describe(const char *name)
+{
+    struct msg_instance instance = {0};
+
+    assert_true(supervisor_describe(f.supervisor, name, &instance));
+    return instance;
+}
+
+static void assert_state(const char *name, enum instance_state state)
+{
+    assert_string_equal(instance_state_name(describe(name).state), instance_state_name(state));
+}
+
+static void on_answer(void *ctx, const struct msg_fail *fail)
+{
+    struct waiter *waiter = ctx;
+
+    waiter->calls++;
+    waiter->code = fail == NULL ? -1 : (int)fail->code;
+    (void)snprintf(
+            waiter->message, sizeof waiter->message, "%s", fail == NULL ? "" : fail->message);
+    if (fail == NULL)
+        assert_non_null(instance_acquire(waiter->instance));
+}
+
+static void want(struct waiter *waiter, const char *name)
+{
+    *waiter = (struct waiter){.wait = {.fn = on_answer, .ctx = waiter}};
+    waiter->instance = supervisor_find(f.supervisor, name);
+    assert_non_null(waiter->instance);
+    instance_wait(waiter->instance, &waiter->wait);
+    assert_int_equal(waiter->calls, 0);
+}
+
+/* Loads `name` for a request that is over at once. */
+static void load(const char *name)
+{
+    struct waiter waiter;
+
+    want(&waiter, name);
+    tick();
+    puppet_ready(name, 2, 4096);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    instance_release(waiter.instance);
+}
+
+static void test_resident_models_are_loaded_one_at_a_time(void **state)
+{
+    static const char *const resident[] = {"a", "b", NULL};
+
+    (void)state;
+    make(resident);
+    put("a", gib);
+    put("b", gib);
+    put("c", gib);
+    tick();
+    assert_state("a", INSTANCE_LOADING);
+    assert_state("b", INSTANCE_AVAILABLE);
+    puppet_ready("a", 2, 2048);
+    tick();
+    assert_state("a", INSTANCE_RESIDENT);
+    assert_state("b", INSTANCE_LOADING);
+    puppet_ready("b", 2, 2048);
+    tick();
+    assert_state("c", INSTANCE_AVAILABLE);
+    assert_true(describe("a").pinned);
+    assert_false(describe("c").pinned);
+    assert_int_equal(describe("a").context, 2048);
+    assert_int_equal(describe("a").slots, 2);
+    assert_int_equal(describe("a").memory_bytes, gib + 512 * mib);
+    assert_int_equal(describe("c").context, 4096);
+    assert_int_equal(describe("c").memory_bytes, 0);
+}
+
+static void test_a_request_loads(void **state)
+{
+    struct waiter first, second;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    tick();
+    assert_false(puppet_running("a"));
+    want(&first, "a");
+    want(&second, "a");
+    tick();
+    assert_state("a", INSTANCE_LOADING);
+    assert_int_equal(first.calls, 0);
+    puppet_ready("a", 2, 0);
+    tick();
+    assert_int_equal(first.code, -1);
+    assert_int_equal(second.code, -1);
+    assert_int_equal(describe("a").busy, 2);
+    assert_int_equal(puppet_starts("a"), 1);
+    instance_release(first.instance);
+    instance_release(second.instance);
+    assert_int_equal(describe("a").busy, 0);
+}
+
+static void test_evicts_the_idle_and_oldest(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    put("b", gib);
+    put("c", gib);
+    load("a");
+    virtual_env_advance_ms(&f.world, 1000);
+    load("b");
+    want(&waiter, "c");
+    tick();
+    assert_true(puppet_stopping("a"));
+    assert_false(puppet_stopping("b"));
+    assert_state("a", INSTANCE_STOPPING);
+    /* Its memory counts until it is gone for sure. */
+    tick();
+    assert_false(puppet_running("c"));
+    puppet_exit("a", "stopped");
+    tick();
+    assert_state("a", INSTANCE_AVAILABLE);
+    puppet_ready("c", 1, 0);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    instance_release(waiter.instance);
+}
+
+static void test_waits_for_the_busy(void **state)
+{
+    struct waiter a, b, c;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    put("b", gib);
+    put("c", gib);
+    want(&a, "a");
+    tick();
+    puppet_ready("a", 1, 0);
+    want(&b, "b");
+    tick();
+    puppet_ready("b", 1, 0);
+    tick();
+    want(&c, "c");
+    tick();
+    assert_int_equal(c.calls, 0);
+    assert_false(puppet_stopping("a") || puppet_stopping("b"));
+    instance_release(b.instance);
+    tick();
+    assert_true(puppet_stopping("b"));
+    puppet_exit("b", "stopped");
+    tick();
+    puppet_ready("c", 1, 0);
+    tick();
+    assert_int_equal(c.code, -1);
+    instance_release(a.instance);
+    instance_release(c.instance);
+}
+
+static void test_never_past_the_limit(void **state)
+{
+    static const char *const resident[] = {"a", "b", NULL};
+    struct waiter waiter, giant;
+
+    (void)state;
+    make(resident);
+    put("a", gib);
+    put("b", gib);
+    put("c", gib);
+    put("giant", 5 * gib);
+    tick();
+    puppet_ready("a", 1, 0);
+    tick();
+    puppet_ready("b", 1, 0);
+    want(&waiter, "c");
+    want(&giant, "giant");
+    tick();
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    assert_non_null(strstr(waiter.message, "needs 1.5 GiB"));
+    assert_non_null(strstr(waiter.message, "4.0 GiB with 3.0 GiB in use"));
+    assert_int_equal(giant.code, FAIL_NO_MEMORY);
+    assert_non_null(strstr(describe("giant").note, "not enough memory"));
+    assert_int_equal(puppet_starts("c"), 0);
+    assert_int_equal(puppet_starts("giant"), 0);
+}
+
+static void test_free_memory_of_the_host_counts(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    set_memory(gib);
+    want(&waiter, "a");
+    tick();
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    set_memory(2 * gib);
+    want(&waiter, "a");
+    tick();
+    assert_int_equal(waiter.calls, 0);
+    assert_state("a", INSTANCE_LOADING);
+    puppet_ready("a", 1, 0);
+    tick();
+    instance_release(waiter.instance);
+}
+
+static void test_death_in_service(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    load("a");
+    puppet_exit("a", "killed by signal 9");
+    assert_state("a", INSTANCE_FAILED);
+    assert_string_equal(describe("a").note, "killed by signal 9");
+    assert_int_equal(describe("a").memory_bytes, 0);
+    tick();
+    assert_false(puppet_running("a"));
+    /* Who comes now waits for the restart, which comes by itself. */
+    want(&waiter, "a");
+    tick_after(1200);
+    assert_state("a", INSTANCE_LOADING);
+    assert_int_equal(waiter.calls, 0);
+    puppet_ready("a", 1, 0);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    assert_int_equal(describe("a").restarts, 1);
+    assert_string_equal(describe("a").note, "restarted after: killed by signal 9");
+    instance_release(waiter.instance);
+    tick_after(SUPERVISOR_HEALTHY_MS);
+    assert_string_equal(describe("a").note, "");
+}
+
+static void test_load_that_fails(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    puppet_exit("a", "exited with status 1: unknown model architecture");
+    assert_int_equal(waiter.code, FAIL_ENGINE_DIED);
+    assert_non_null(strstr(waiter.message, "unknown model architecture"));
+    assert_state("a", INSTANCE_FAILED);
+    /* Nobody wants it: no engine is started for nothing. */
+    tick_after(1200);
+    assert_state("a", INSTANCE_AVAILABLE);
+    assert_int_equal(puppet_starts("a"), 1);
+}
+
+static void test_backoff_doubles_and_is_bounded(void **state)
+{
+    static const char *const resident[] = {"a", NULL};
+    uint64_t expected = 1000;
+    struct waiter waiter;
+
+    (void)state;
+    make(resident);
+    put("a", gib);
+    tick();
+    for (int i = 0; i < 9; i++) {
+        puppet_exit("a", "exited with status 1");
+        tick_after(expected * 85 / 100);
+        assert_state("a", INSTANCE_FAILED);
+        if (expected > SUPERVISOR_PATIENCE_MS * 10) {
+            want(&waiter, "a");
+            tick();
+            assert_int_equal(waiter.code, FAIL_ENGINE_DIED);
+            assert_non_null(strstr(waiter.message, "next try in"));
+        }
+        tick_after(expected * 30 / 100);
+        assert_state("a", INSTANCE_LOADING);
+        expected = expected * 2 > 60000 ? 60000 : expected * 2;
+    }
+    assert_int_equal(puppet_starts("a"), 10);
+    assert_int_equal(describe("a").restarts, 9);
+}
+
+static void test_start_that_fails_at_once(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    puppet_fail_next_start();
+    want(&waiter, "a");
+    tick();
+    assert_int_equal(waiter.code, FAIL_ENGINE_DIED);
+    assert_non_null(strstr(waiter.message, "no such engine"));
+    assert_state("a", INSTANCE_FAILED);
+}
+
+static void test_file_gone(void **state)
+{
+    struct waiter running, waiting;
+    struct msg_instance instance;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    put("b", gib);
+    want(&running, "a");
+    tick();
+    puppet_ready("a", 1, 0);
+    tick();
+    supervisor_model_gone(f.supervisor, "a");
+    assert_false(instance_ready(running.instance));
+    want(&waiting, "a");
+    tick();
+    assert_int_equal(waiting.code, FAIL_NO_MODEL);
+    assert_false(puppet_stopping("a"));
+    instance_release(running.instance);
+    tick();
+    assert_true(puppet_stopping("a"));
+    puppet_exit("a", "stopped");
+    tick();
+    assert_false(supervisor_describe(f.supervisor, "a", &instance));
+    assert_null(supervisor_find(f.supervisor, "a"));
+    assert_string_equal(supervisor_model_at(f.supervisor, 0), "b");
+    assert_null(supervisor_model_at(f.supervisor, 1));
+}
+
+static void test_file_changed(void **state)
+{
+    static const char *const resident[] = {"a", NULL};
+
+    (void)state;
+    make(resident);
+    put("a", gib);
+    tick();
+    puppet_ready("a", 1, 0);
+    tick();
+    put("a", gib / 2);
+    tick();
+    assert_true(puppet_stopping("a"));
+    puppet_exit("a", "stopped");
+    tick();
+    assert_int_equal(puppet_starts("a"), 2);
+    assert_int_equal(describe("a").memory_bytes, gib);
+    puppet_ready("a", 1, 0);
+    tick();
+    assert_state("a", INSTANCE_RESIDENT);
+    assert_int_equal(describe("a").restarts, 0);
+}
+
+static void test_drain(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    put("b", gib);
+    load("a");
+    want(&waiter, "b");
+    tick();
+    assert_state("b", INSTANCE_LOADING);
+    supervisor_drain(f.supervisor);
+    assert_true(supervisor_draining(f.supervisor));
+    tick();
+    assert_int_equal(waiter.code, FAIL_DRAINING);
+    assert_true(puppet_stopping("a"));
+    assert_true(puppet_stopping("b"));
+    puppet_exit("a", "stopped");
+    tick();
+    assert_int_equal(f.stopped, 0);
+    puppet_exit("b", "stopped");
+    tick();
+    assert_int_equal(f.stopped, 1);
+    want(&waiter, "a");
+    tick();
+    assert_int_equal(waiter.code, FAIL_DRAINING);
+}
+
+static void test_drain_lets_requests_finish(void **state)
+{
+    struct waiter a, b;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    put("b", gib);
+    want(&a, "a");
+    want(&b, "b");
+    tick();
+    puppet_ready("a", 1, 0);
+    tick();
+    puppet_ready("b", 1, 0);
+    tick();
+    supervisor_drain(f.supervisor);
+    tick_after(1000);
+    assert_false(puppet_stopping("a") || puppet_stopping("b"));
+    instance_release(a.instance);
+    tick();
+    assert_true(puppet_stopping("a"));
+    assert_false(puppet_stopping("b"));
+    tick_after(SUPERVISOR_GRACE_MS - 1000);
+    assert_true(puppet_stopping("b"));
+    instance_release(b.instance);
+}
+
+static void test_unwait(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    instance_unwait(waiter.instance, &waiter.wait);
+    tick();
+    assert_false(puppet_running("a"));
+    assert_int_equal(waiter.calls, 0);
+}
+
+static void test_rates(void **state)
+{
+    const struct msg_usage usage = {.prompt_tokens = 1100,
+            .cached_tokens = 100,
+            .completion_tokens = 50,
+            .prefill_ms = 500,
+            .decode_ms = 1000};
+    const struct msg_usage faster = {
+            .prompt_tokens = 1000, .completion_tokens = 100, .prefill_ms = 250, .decode_ms = 1000};
+    const struct msg_usage nothing = {
+            .prompt_tokens = 5, .cached_tokens = 9, .completion_tokens = 1, .decode_ms = 1};
+    struct instance *a;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    a = supervisor_find(f.supervisor, "a");
+    instance_measured(a, &usage);
+    assert_float_equal(describe("a").prefill_tok_s, 2000, 0.1);
+    assert_float_equal(describe("a").decode_tok_s, 50, 0.1);
+    instance_measured(a, &faster);
+    assert_float_equal(describe("a").prefill_tok_s, 2500, 0.1);
+    assert_float_equal(describe("a").decode_tok_s, 62.5, 0.1);
+    instance_measured(a, &nothing);
+    assert_float_equal(describe("a").decode_tok_s, 62.5, 0.1);
+}
+
+static void test_its_own_timer_does_the_work(void **state)
+{
+    static const char *const resident[] = {"a", NULL};
+
+    (void)state;
+    make(resident);
+    put("a", gib);
+    assert_false(puppet_running("a"));
+    while (!puppet_running("a"))
+        uv_run(&f.loop.uv, UV_RUN_NOWAIT);
+    assert_state("a", INSTANCE_LOADING);
+    assert_true(f.changes >= 2);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            TEST(test_resident_models_are_loaded_one_at_a_time),
+            TEST(test_a_request_loads),
+            TEST(test_evicts_the_idle_and_oldest),
+            TEST(test_waits_for_the_busy),
+            TEST(test_never_past_the_limit),
+            TEST(test_free_memory_of_the_host_counts),
+            TEST(test_death_in_service),
+            TEST(test_load_that_fails),
+            TEST(test_backoff_doubles_and_is_bounded),
+            TEST(test_start_that_fails_at_once),
+            TEST(test_file_gone),
+            TEST(test_file_changed),
+            TEST(test_drain),
+            TEST(test_drain_lets_requests_finish),
+            TEST(test_unwait),
+            TEST(test_rates),
+            TEST(test_its_own_timer_does_the_work),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("supervisor", tests, NULL, NULL);
+}

@@ -1,0 +1,456 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/stream.h"
+#include "node/uplink.h"
+#include "proto/frame.h"
+#include "tests/lib/node_bench.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EPOCH = 9, FRAMES_MAX = 256 };
+static const uint64_t s1 = (uint64_t)EPOCH << 32 | 1;
+
+/* The coordinator's end: every frame that came, decoded. */
+struct coordinator {
+    struct msg frames[FRAMES_MAX];
+    size_t count;
+    struct arena arena;
+    bool blocked; /* the link takes nothing */
+    int error;    /* what the link says instead */
+};
+
+static struct node_bench bench;
+static struct coordinator c;
+static struct uplink *uplink;
+static unsigned welcomes, breaks;
+static char reason[512];
+
+static int on_send(void *ctx, const void *peer, const void *frame, size_t len)
+{
+    struct err err;
+
+    (void)ctx;
+    assert_null(peer);
+    if (c.blocked || c.error < 0)
+        return c.blocked ? -EAGAIN : c.error;
+    assert_true(c.count < FRAMES_MAX);
+    assert_int_equal(codec_decode(frame, len, &c.arena, &c.frames[c.count], &err), 0);
+    c.count++;
+    return 0;
+}
+
+static void on_welcome(void *ctx, const char *coordinator)
+{
+    (void)ctx;
+    assert_string_equal(coordinator, "hub");
+    welcomes++;
+}
+
+static void on_broken(void *ctx, const char *why)
+{
+    (void)ctx;
+    breaks++;
+    (void)snprintf(reason, sizeof reason, "%s", why);
+}
+
+static void on_change(void *ctx, const char *model)
+{
+    (void)ctx;
+    if (uplink != NULL)
+        uplink_model_changed(uplink, model);
+}
+
+static int setup(void **state)
+{
+    static const struct uplink_events events = {.on_welcome = on_welcome, .on_broken = on_broken};
+    const struct uplink_config config = {.name = "halo1", .software = "modemesh test"};
+    const struct transport transport = {.send = on_send};
+
+    (void)state;
+    node_bench_init(&bench);
+    bench.on_change = on_change;
+    c = (struct coordinator){0};
+    arena_init(&c.arena, 64 * 1024 * 1024);
+    welcomes = breaks = 0;
+    uplink = uplink_create(
+            &bench.world.env, &transport, bench.supervisor, &puppet_ops, &config, &events, NULL);
+    return uplink == NULL ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    uplink_destroy(uplink);
+    uplink = NULL;
+    node_bench_fini(&bench);
+    arena_fini(&c.arena);
+    return 0;
+}
+
+static void give(const struct msg *msg)
+{
+    struct buf out;
+    struct err err;
+
+    buf_init(&out, FRAME_MAX);
+    assert_int_equal(codec_encode(msg, &out, &err), 0);
+    uplink_on_frame(uplink, buf_at(&out), out.len);
+    buf_fini(&out);
+}
+
+static void welcome(void)
+{
+    const struct msg msg = {.type = MSG_WELCOME,
+            .welcome = {.epoch = EPOCH, .version = 1, .heartbeat_ms = 250, .coordinator = "hub"}};
+
+    give(&msg);
+}
+
+/* Up, greeted, and with nothing unread. */
+static void join(void)
+{
+    uplink_up(uplink);
+    welcome();
+    c.count = 0;
+}
+
+static void request(uint64_t stream)
+{
+    const struct msg start = {.type = MSG_START,
+            .start = {.stream = stream,
+                    .request_id = "r",
+                    .model = "m",
+                    .window = STREAM_WINDOW,
+                    .body_bytes = 2}};
+    const struct msg body = {
+            .type = MSG_BODY, .body = {.stream = stream, .data = "{}", .len = 2, .last = true}};
+
+    give(&start);
+    give(&body);
+}
+
+static void tick(uint64_t ms)
+{
+    virtual_env_advance_ms(&bench.world, ms);
+    uplink_tick(uplink);
+}
+
+static void assert_type(size_t index, enum msg_type type)
+{
+    assert_true(index < c.count);
+    assert_string_equal(msg_type_name(c.frames[index].type), msg_type_name(type));
+}
+
+static void test_join(void **state)
+{
+    (void)state;
+    uplink_up(uplink);
+    assert_int_equal(c.count, 1);
+    assert_type(0, MSG_HELLO);
+    assert_string_equal(c.frames[0].hello.name, "halo1");
+    assert_int_equal(c.frames[0].hello.version_max, FRAME_VERSION);
+    /* Nothing but HELLO before WELCOME. */
+    tick(1000);
+    uplink_flush(uplink);
+    assert_int_equal(c.count, 1);
+    assert_false(uplink_is_up(uplink));
+    welcome();
+    assert_true(uplink_is_up(uplink));
+    assert_int_equal(welcomes, 1);
+    assert_int_equal(c.count, 2);
+    assert_type(1, MSG_STATE);
+    assert_true(c.frames[1].state.full);
+    assert_false(c.frames[1].state.draining);
+    assert_int_equal(c.frames[1].state.instance_count, 2);
+    assert_string_equal(c.frames[1].state.instances[0].model, "m");
+    assert_int_equal(c.frames[1].state.instances[0].state, INSTANCE_AVAILABLE);
+    assert_true(c.frames[1].state.memory_total_bytes == 8ull << 30);
+    assert_true(c.frames[1].state.memory_limit_bytes > 5ull << 30);
+    welcome();
+    assert_int_equal(breaks, 1);
+}
+
+static void test_state_changes_are_throttled(void **state)
+{
+    (void)state;
+    join();
+    node_bench_load(&bench);
+    uplink_flush(uplink);
+    assert_int_equal(c.count, 0);
+    tick(UPLINK_STATE_MS);
+    assert_int_equal(c.count, 1);
+    assert_type(0, MSG_STATE);
+    assert_false(c.frames[0].state.full);
+    assert_int_equal(c.frames[0].state.instance_count, 1);
+    assert_int_equal(c.frames[0].state.instances[0].state, INSTANCE_RESIDENT);
+    assert_true(c.frames[0].state.memory_used_bytes > 0);
+    tick(UPLINK_STATE_MS);
+    assert_int_equal(c.count, 1);
+}
+
+static void test_a_removed_model(void **state)
+{
+    (void)state;
+    join();
+    supervisor_model_gone(bench.supervisor, "other");
+    node_bench_tick(&bench, 0);
+    tick(UPLINK_STATE_MS);
+    assert_int_equal(c.count, 1);
+    assert_int_equal(c.frames[0].state.instance_count, 0);
+    assert_int_equal(c.frames[0].state.removed_count, 1);
+    assert_string_equal(c.frames[0].state.removed[0], "other");
+}
+
+static void test_many_models_take_several_frames(void **state)
+{
+    char name[100];
+    size_t told = 0;
+
+    (void)state;
+    for (int i = 0; i < 700; i++) {
+        (void)snprintf(name, sizeof name, "a-model-with-a-rather-long-name-%060d", i);
+        const struct catalogue_model model = {.name = name, .path = name, .file_bytes = 1};
+        supervisor_model_put(bench.supervisor, &model);
+    }
+    uplink_up(uplink);
+    welcome();
+    assert_true(c.count > 3);
+    for (size_t i = 1; i < c.count; i++) {
+        assert_type(i, MSG_STATE);
+        assert_int_equal(c.frames[i].state.full, i == 1);
+        told += c.frames[i].state.instance_count;
+    }
+    assert_int_equal(told, 702);
+}
+
+static void test_a_turn_is_one_frame(void **state)
+{
+    const struct msg_fail fail = {.code = FAIL_ENGINE_ERROR, .http_status = 500, .message = "x"};
+
+    (void)state;
+    node_bench_load(&bench);
+    join();
+    request(s1);
+    request(s1 + 1);
+    c.count = 0;
+    puppet_run_delta(0, DELTA_TEXT, "one ", 4);
+    puppet_run_delta(1, DELTA_TEXT, "two", 3);
+    puppet_run_delta(0, DELTA_TEXT, "more", 4);
+    puppet_run_end(1, &fail);
+    puppet_run_end(0, NULL);
+    assert_int_equal(c.count, 0);
+    uplink_flush(uplink);
+    assert_int_equal(c.count, 3);
+    assert_type(0, MSG_DELTAS);
+    assert_int_equal(c.frames[0].deltas.count, 3);
+    assert_int_equal(c.frames[0].deltas.deltas[2].stream, s1);
+    assert_memory_equal(c.frames[0].deltas.deltas[2].data, "more", 4);
+    assert_type(1, MSG_FAIL);
+    assert_int_equal(c.frames[1].fail.stream, s1 + 1);
+    assert_type(2, MSG_END);
+    assert_true(uplink_idle(uplink));
+}
+
+static void test_a_large_turn_is_few_frames(void **state)
+{
+    static char data[8000];
+    size_t deltas = 0;
+
+    (void)state;
+    memset(data, 'x', sizeof data);
+    node_bench_load(&bench);
+    join();
+    for (unsigned i = 0; i < 20; i++)
+        request(s1 + i);
+    c.count = 0;
+    for (unsigned i = 0; i < 20; i++)
+        puppet_run_delta(i, DELTA_TEXT, data, sizeof data);
+    uplink_flush(uplink);
+    for (size_t i = 0; i < c.count; i++)
+        deltas += c.frames[i].type == MSG_DELTAS ? c.frames[i].deltas.count : 0;
+    assert_int_equal(deltas, 20);
+    assert_true(c.count <= 4);
+    uplink_down(uplink);
+}
+
+static void test_outbox_keeps_the_order(void **state)
+{
+    (void)state;
+    node_bench_load(&bench);
+    join();
+    request(s1);
+    c.blocked = true;
+    puppet_run_delta(0, DELTA_TEXT, "a", 1);
+    uplink_flush(uplink);
+    puppet_run_delta(0, DELTA_TEXT, "b", 1);
+    puppet_run_end(0, NULL);
+    uplink_flush(uplink);
+    assert_int_equal(c.count, 0);
+    assert_false(uplink_idle(uplink));
+    c.blocked = false;
+    tick(1);
+    assert_true(c.count >= 3);
+    assert_memory_equal(c.frames[0].deltas.deltas[0].data, "a", 1);
+    assert_memory_equal(c.frames[1].deltas.deltas[0].data, "b", 1);
+    assert_type(2, MSG_END);
+    assert_true(uplink_idle(uplink));
+    assert_int_equal(breaks, 0);
+}
+
+static void test_heartbeats(void **state)
+{
+    const struct msg ask = {.type = MSG_HEARTBEAT, .heartbeat = {.sent_us = 777}};
+    const struct msg answer = {.type = MSG_HEARTBEAT, .heartbeat = {.echo_us = 5}};
+
+    (void)state;
+    join();
+    give(&ask);
+    assert_int_equal(c.count, 1);
+    assert_int_equal(c.frames[0].heartbeat.echo_us, 777);
+    assert_int_equal(c.frames[0].heartbeat.sent_us, 0);
+    give(&answer);
+    assert_int_equal(c.count, 1);
+    for (int i = 0; i < 5; i++)
+        tick(UPLINK_TICK_MS);
+    assert_int_equal(c.count, 2);
+    assert_type(1, MSG_HEARTBEAT);
+    assert_true(c.frames[1].heartbeat.sent_us > 0);
+}
+
+static void test_silence(void **state)
+{
+    const struct msg answer = {.type = MSG_HEARTBEAT, .heartbeat = {.echo_us = 5}};
+
+    (void)state;
+    node_bench_load(&bench);
+    join();
+    request(s1);
+    for (int i = 0; i < 29; i++)
+        tick(100);
+    assert_int_equal(breaks, 0);
+    give(&answer);
+    for (int i = 0; i < 29; i++)
+        tick(100);
+    assert_int_equal(breaks, 0);
+    tick(100);
+    assert_int_equal(breaks, 1);
+    assert_non_null(strstr(reason, "silent"));
+    tick(100);
+    assert_int_equal(breaks, 1);
+    uplink_down(uplink);
+    assert_true(puppet_run_cancelled(0));
+    assert_int_equal(uplink_stream_count(uplink), 0);
+}
+
+static void test_our_own_standstill_is_not_silence(void **state)
+{
+    (void)state;
+    join();
+    tick(10000);
+    assert_int_equal(breaks, 0);
+}
+
+static void test_broken_frames(void **state)
+{
+    static const char unknown[] = {FRAME_MAGIC, FRAME_VERSION, 99, 0};
+
+    (void)state;
+    join();
+    uplink_on_frame(uplink, unknown, sizeof unknown);
+    assert_int_equal(c.count, 1);
+    assert_type(0, MSG_UNSUPPORTED);
+    assert_int_equal(c.frames[0].unsupported.type, 99);
+    assert_int_equal(breaks, 0);
+    uplink_on_frame(uplink, "garbage", 7);
+    assert_int_equal(breaks, 1);
+    /* Deaf and dumb until the connection is a new one. */
+    uplink_on_frame(uplink, unknown, sizeof unknown);
+    tick(1000);
+    assert_int_equal(c.count, 1);
+    uplink_down(uplink);
+    join();
+    assert_true(uplink_is_up(uplink));
+}
+
+static void test_start_before_welcome(void **state)
+{
+    const struct msg start = {.type = MSG_START,
+            .start = {.stream = s1,
+                    .request_id = "r",
+                    .model = "m",
+                    .window = STREAM_WINDOW,
+                    .body_bytes = 2}};
+
+    (void)state;
+    uplink_up(uplink);
+    give(&start);
+    assert_int_equal(breaks, 1);
+}
+
+static void test_dead_link(void **state)
+{
+    (void)state;
+    join();
+    c.error = -EHOSTUNREACH;
+    tick(300);
+    assert_int_equal(breaks, 1);
+}
+
+static void test_new_session_tells_all(void **state)
+{
+    (void)state;
+    node_bench_load(&bench);
+    join();
+    request(s1);
+    uplink_down(uplink);
+    uplink_down(uplink);
+    assert_true(puppet_run_cancelled(0));
+    uplink_up(uplink);
+    welcome();
+    assert_true(c.count >= 2);
+    assert_true(c.frames[c.count - 1].state.full);
+    assert_int_equal(c.frames[c.count - 1].state.instances[0].busy, 0);
+}
+
+static void test_draining(void **state)
+{
+    (void)state;
+    join();
+    supervisor_drain(bench.supervisor);
+    uplink_draining(uplink);
+    assert_int_equal(c.count, 1);
+    assert_true(c.frames[0].state.draining);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            TEST(test_join),
+            TEST(test_state_changes_are_throttled),
+            TEST(test_a_removed_model),
+            TEST(test_many_models_take_several_frames),
+            TEST(test_a_turn_is_one_frame),
+            TEST(test_a_large_turn_is_few_frames),
+            TEST(test_outbox_keeps_the_order),
+            TEST(test_heartbeats),
+            TEST(test_silence),
+            TEST(test_our_own_standstill_is_not_silence),
+            TEST(test_broken_frames),
+            TEST(test_start_before_welcome),
+            TEST(test_dead_link),
+            TEST(test_new_session_tells_all),
+            TEST(test_draining),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("uplink", tests, NULL, NULL);
+}
