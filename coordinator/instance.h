@@ -1,0 +1,30 @@
+/* A model on a node, as the coordinator knows it: what the node said last, and what we have given
+ * it since. Plain values that the scheduler reads; the node's session owns and changes them. */
+#pragma once
+
+#include "proto/codec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct node_session;
+
+struct instance {
+    struct node_session *session; /* owner; the scheduler never looks inside */
+    uint32_t epoch;   /* of the session: tells it from an earlier one of the same node */
+    const char *node; /* its name; borrowed from the session */
+    char model[MSG_NAME_MAX + 1];
+    enum instance_state state;
+    bool usable; /* the node is heard of, and not draining */
+    bool pinned;
+    uint64_t file_bytes, memory_bytes;
+    uint32_t context;      /* tokens of one sequence */
+    uint32_t slots;        /* requests that the engine serves at once; 0 while not loaded */
+    uint32_t busy;         /* of them, by the node's last word */
+    uint32_t running;      /* requests that we have sent there and that have not ended */
+    uint64_t last_used_us; /* when we last sent it one; 0: never */
+    float prefill_tok_s, decode_tok_s;
+    uint32_t restarts;
+    char engine[32];
+    char note[256];
+};

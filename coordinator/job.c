@@ -1,0 +1,796 @@
+#include "coordinator/job.h"
+
+#include "common/list.h"
+#include "common/log.h"
+#include "common/sm.h"
+#include "coordinator/delta_queue.h"
+#include "coordinator/modes.h"
+#include "coordinator/scheduler.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DRAINING, JOB_STATE_COUNT };
+
+struct jobs {
+    struct jobs_config config;
+    struct list waiting, running; /* job.link; DRAINING ones are among the running */
+    size_t waiting_count, running_count;
+    size_t body_bytes;  /* of all requests' bodies */
+    struct buf scratch; /* bytes of the event being made */
+};
+
+struct job {
+    struct jobs *jobs;
+    struct list link;
+    struct sm sm;
+    struct http_exchange *exchange;
+    const struct dialect *dialect;
+    struct request request;
+    char mode[MSG_NAME_MAX + 1]; /* "-" where a model was asked for by name */
+    char *models[MODE_MODELS_MAX];
+    size_t model_count;
+
+    /* The instance that has it, or had it last. */
+    struct node_stream *stream;
+    struct answer *answer;
+    char node[MSG_NODE_NAME_MAX + 1];                /* "-" before */
+    const char *model;                               /* one of `models`, or "-" */
+    uint32_t epoch;                                  /* of its session */
+    const char *reason;                              /* why there, or why it waits */
+    struct scheduler_avoid failed[JOB_ATTEMPTS_MAX]; /* the instances it has failed on */
+    size_t failed_count;
+    unsigned attempts;
+
+    struct delta_queue deltas;
+    bool begun;     /* headers are out */
+    bool committed; /* content is out, or on its way out: no other instance from here on */
+    bool ended;     /* the engine's answer is complete */
+
+    int64_t created_s; /* Unix time */
+    uint64_t created_us, state_us, first_content_us, last_write_us;
+    uint64_t waited_us; /* in the queue, before now */
+    struct msg_usage usage;
+};
+
+/* --- state and memory --- */
+
+static const char *const state_names[JOB_STATE_COUNT] = {"waiting", "running", "draining"};
+static const uint32_t next_states[JOB_STATE_COUNT] = {
+        [JOB_WAITING] = SM_BIT(JOB_RUNNING),
+        [JOB_RUNNING] = SM_BIT(JOB_WAITING) | SM_BIT(JOB_DRAINING),
+};
+static const struct sm_def job_sm = {.name = "job",
+        .state_names = state_names,
+        .state_count = JOB_STATE_COUNT,
+        .next = next_states};
+
+static uint64_t now_us(const struct job *job)
+{
+    return env_now_us(job->jobs->config.env);
+}
+
+static uint64_t age_ms(const struct job *job, uint64_t since_us)
+{
+    return (now_us(job) - since_us) / 1000;
+}
+
+static uint64_t waited_ms(const struct job *job)
+{
+    uint64_t now_waiting_us = job->sm.state == JOB_WAITING ? now_us(job) - job->state_us : 0;
+    return (job->waited_us + now_waiting_us) / 1000;
+}
+
+static void unlink_job(struct job *job)
+{
+    if (!list_linked(&job->link))
+        return;
+    list_del(&job->link);
+    if (job->sm.state == JOB_WAITING)
+        job->jobs->waiting_count--;
+    else
+        job->jobs->running_count--;
+}
+
+static void link_job(struct job *job)
+{
+    bool waits = job->sm.state == JOB_WAITING;
+    list_push_back(waits ? &job->jobs->waiting : &job->jobs->running, &job->link);
+    if (waits)
+        job->jobs->waiting_count++;
+    else
+        job->jobs->running_count++;
+}
+
+static void job_set_state(struct job *job, enum job_state state)
+{
+    job->waited_us = waited_ms(job) * 1000;
+    unlink_job(job);
+    sm_set(&job->sm, state);
+    job->state_us = now_us(job);
+    link_job(job);
+}
+
+static void release_body(struct job *job)
+{
+    job->jobs->body_bytes -= job->request.body.len;
+    buf_fini(&job->request.body);
+}
+
+static void forget_answer(struct job *job)
+{
+    delta_queue_clear(&job->deltas);
+    if (job->answer)
+        job->dialect->answer_destroy(job->answer);
+    job->answer = NULL;
+    job->first_content_us = 0;
+    job->usage = (struct msg_usage){0};
+}
+
+static void job_free(struct job *job)
+{
+    unlink_job(job);
+    node_stream_cancel(job->stream);
+    forget_answer(job);
+    delta_queue_fini(&job->deltas);
+    release_body(job);
+    request_fini(&job->request);
+    for (size_t i = 0; i < job->model_count; i++)
+        free(job->models[i]);
+    free(job);
+}
+
+static void log_done(const struct job *job, const char *result)
+{
+    uint64_t now = now_us(job);
+    uint64_t first = job->first_content_us ? job->first_content_us : now;
+    log_info("request", LOG_S("request", job->request.id), LOG_S("mode", job->mode),
+            LOG_S("model", job->model), LOG_S("node", job->node), LOG_S("result", result),
+            LOG_U("attempts", job->attempts), LOG_U("ttft_ms", (first - job->created_us) / 1000),
+            LOG_U("total_ms", (now - job->created_us) / 1000),
+            LOG_U("prompt_tokens", job->usage.prompt_tokens),
+            LOG_U("completion_tokens", job->usage.completion_tokens));
+}
+
+/* --- answering --- */
+
+void reply_error(struct http_exchange *exchange, const struct dialect *dialect,
+        const struct api_error *error)
+{
+    struct buf body;
+    buf_init(&body, DIALECT_ANSWER_MAX);
+    if (error->status == 503 || error->status == 429) {
+        char seconds[16];
+        snprintf(seconds, sizeof(seconds), "%d", JOB_RETRY_AFTER_S);
+        http_exchange_set_header(exchange, "Retry-After", seconds);
+    }
+    if (dialect->error_body(error, &body))
+        buf_clear(&body);
+    http_exchange_reply(
+            exchange, error->status, dialect->whole_type, body.len ? buf_at(&body) : "", body.len);
+    buf_fini(&body);
+}
+
+static void set_headers(struct job *job)
+{
+    struct http_exchange *exchange = job->exchange;
+    http_exchange_set_header(exchange, "X-Modemesh-Request", job->request.id);
+    http_exchange_set_header(exchange, "X-Modemesh-Mode", job->mode);
+    http_exchange_set_header(exchange, "X-Modemesh-Model", job->model);
+    http_exchange_set_header(exchange, "X-Modemesh-Node", job->node);
+    http_exchange_set_header(exchange, "X-Modemesh-Reason", job->reason);
+    http_exchange_set_header(exchange, "Cache-Control", "no-cache");
+}
+
+/* Sends what stands in the scratch buffer. A client for whom there is no memory is cut off by the
+ * caller. */
+static int write_scratch(struct job *job)
+{
+    struct buf *scratch = &job->jobs->scratch;
+    if (scratch->len == 0)
+        return 0;
+    job->last_write_us = now_us(job);
+    return http_exchange_write(job->exchange, buf_at(scratch), scratch->len);
+}
+
+static int begin_stream(struct job *job)
+{
+    if (job->begun)
+        return 0;
+    struct buf *scratch = &job->jobs->scratch;
+    buf_clear(scratch);
+    int r = job->dialect->stream_begin(job->answer, scratch);
+    if (r)
+        return r;
+    set_headers(job);
+    http_exchange_set_header(job->exchange, "X-Accel-Buffering", "no");
+    http_exchange_begin(job->exchange, 200, job->dialect->stream_type);
+    job->begun = true;
+    return write_scratch(job);
+}
+
+/* The answer cannot be completed and no more can be said: the connection is cut, so that it does
+ * not look whole. */
+static void cut_off(struct job *job, const char *result)
+{
+    log_done(job, result);
+    if (job->begun)
+        http_exchange_abort(job->exchange);
+    else
+        reply_error(job->exchange, job->dialect,
+                &(struct api_error){.status = 500, .code = "internal_error", .message = result});
+    job_free(job);
+}
+
+static void fail_begun(struct job *job, const struct api_error *error)
+{
+    struct buf *scratch = &job->jobs->scratch;
+    buf_clear(scratch);
+    if (job->dialect->stream_error(job->answer, error, scratch) || write_scratch(job)) {
+        cut_off(job, error->message);
+        return;
+    }
+    log_done(job, error->code);
+    http_exchange_end(job->exchange);
+    job_free(job);
+}
+
+static void fail_job(struct job *job, const struct api_error *error)
+{
+    if (job->begun) {
+        fail_begun(job, error);
+        return;
+    }
+    set_headers(job);
+    log_done(job, error->code);
+    reply_error(job->exchange, job->dialect, error);
+    job_free(job);
+}
+
+/* What the engine brought cannot be passed on. Nobody shall take what went out before for the whole
+ * answer. */
+static void fail_answer(struct job *job, int r)
+{
+    switch (r) {
+    case -EPROTO:
+        fail_job(job, &(struct api_error){.status = 502,
+                              .code = "bad_answer",
+                              .message = "the engine's answer is not whole, or not in the shape of "
+                                         "its API"});
+        break;
+    case -ENOBUFS:
+        fail_job(job, &(struct api_error){.status = 502,
+                              .code = "answer_too_large",
+                              .message = "the answer, or a piece of it, is too large"});
+        break;
+    default:
+        cut_off(job, "no memory for the answer");
+    }
+}
+
+/* A value that still lacks pieces is lost. */
+static int check_whole(const struct job *job)
+{
+    return delta_queue_partial(&job->deltas) ? -EPROTO : 0;
+}
+
+static void reply_whole(struct job *job)
+{
+    struct buf body;
+    buf_init(&body, DIALECT_ANSWER_MAX);
+    int r = check_whole(job);
+    if (!r)
+        r = job->dialect->whole(job->answer, &body);
+    if (r) {
+        fail_answer(job, r);
+    } else {
+        set_headers(job);
+        log_done(job, "ok");
+        http_exchange_reply(job->exchange, 200, job->dialect->whole_type, buf_at(&body), body.len);
+        job_free(job);
+    }
+    buf_fini(&body);
+}
+
+static void end_stream(struct job *job)
+{
+    struct buf *scratch = &job->jobs->scratch;
+    int r = begin_stream(job);
+    buf_clear(scratch);
+    if (!r)
+        r = check_whole(job);
+    if (!r)
+        r = job->dialect->stream_end(job->answer, scratch);
+    if (!r)
+        r = write_scratch(job);
+    if (r) {
+        fail_answer(job, r);
+        return;
+    }
+    log_done(job, "ok");
+    http_exchange_end(job->exchange);
+    job_free(job);
+}
+
+static int write_delta(struct job *job, const struct msg_delta *delta)
+{
+    struct buf *scratch = &job->jobs->scratch;
+    buf_clear(scratch);
+    if (delta->kind == DELTA_USAGE)
+        job->usage = delta->usage;
+    int r = job->dialect->stream_delta(job->answer, delta, scratch);
+    return r ? r : write_scratch(job);
+}
+
+static void commit(struct job *job)
+{
+    if (job->committed)
+        return;
+    job->committed = true;
+    job->first_content_us = now_us(job);
+    if (node_stream_body_sent(job->stream))
+        release_body(job); /* no other instance will need it */
+}
+
+/* Moves deltas to the client while it takes them; adds the credit that they cost. */
+static int write_waiting(struct job *job, uint32_t *ret_cost)
+{
+    struct msg_delta delta;
+    int r = 0;
+    while (!r && http_exchange_room(job->exchange) > 0) {
+        r = delta_queue_take(&job->deltas, &delta, ret_cost);
+        if (r <= 0)
+            break;
+        r = begin_stream(job);
+        if (!r)
+            r = write_delta(job, &delta);
+    }
+    return r;
+}
+
+/* May free the job. */
+static void pump(struct job *job)
+{
+    uint32_t cost = 0;
+    int r = write_waiting(job, &cost);
+    if (r) {
+        fail_answer(job, r);
+        return;
+    }
+    if (job->stream && cost > 0)
+        node_stream_took(job->stream, cost);
+    if (job->ended && delta_queue_empty(&job->deltas))
+        end_stream(job);
+}
+
+static int gather_delta(struct job *job, const struct msg_delta *delta)
+{
+    if (delta->kind == DELTA_USAGE)
+        job->usage = delta->usage;
+    if (delta_is_content(delta) && !job->first_content_us)
+        job->first_content_us = now_us(job);
+    return job->dialect->gather(job->answer, delta);
+}
+
+/* Whole answers are gathered at once. May free the job. */
+static void gather_waiting(struct job *job)
+{
+    struct msg_delta delta;
+    uint32_t cost = 0;
+    int r;
+    while ((r = delta_queue_take(&job->deltas, &delta, &cost)) > 0) {
+        r = gather_delta(job, &delta);
+        if (r)
+            break;
+    }
+    if (r)
+        fail_answer(job, r);
+    else if (cost > 0)
+        node_stream_took(job->stream, cost);
+}
+
+/* --- the node's side --- */
+
+static bool dispatch(struct job *job);
+
+/* The engine's own word counts, but for what it says of credentials: those are the node's, not the
+ * client's. */
+static int status_of_engine(uint32_t status)
+{
+    bool usable = status >= 400 && status <= 599 && status != 401 && status != 403 && status != 407;
+    return usable ? (int)status : 502;
+}
+
+static const struct api_error *error_of_fail(
+        const struct msg_fail *fail, struct api_error *ret_error)
+{
+    const char *code = fail_code_name(fail->code);
+    bool silent = !fail->message || !*fail->message;
+    *ret_error = (struct api_error){
+            .status = 502, .code = code, .message = silent ? code : fail->message};
+    switch (fail->code) {
+    case FAIL_ENGINE_ERROR:
+        ret_error->status = status_of_engine(fail->http_status);
+        break;
+    case FAIL_NO_MEMORY:
+    case FAIL_NO_MODEL:
+    case FAIL_OVERLOADED:
+    case FAIL_DRAINING:
+        ret_error->status = 503;
+        break;
+    case FAIL_BAD_REQUEST:
+        ret_error->status = 400;
+        break;
+    default:
+        break;
+    }
+    return ret_error;
+}
+
+/* Nothing of the answer has reached the client: the request may begin again on another instance. */
+static bool may_move(const struct job *job, const struct msg_fail *fail)
+{
+    return fail_code_retryable(fail->code) && !job->committed && job->attempts < JOB_ATTEMPTS_MAX;
+}
+
+static void move_elsewhere(struct job *job, const struct msg_fail *fail)
+{
+    log_info("request moves", LOG_S("request", job->request.id), LOG_S("from", job->node),
+            LOG_S("reason", fail->message));
+    job->failed[job->failed_count++] =
+            (struct scheduler_avoid){.epoch = job->epoch, .model = job->model};
+    forget_answer(job);
+    job_set_state(job, JOB_WAITING);
+    dispatch(job);
+}
+
+static void on_end(void *ctx, const struct msg_fail *fail)
+{
+    struct job *job = ctx;
+    job->stream = NULL;
+    if (fail && may_move(job, fail)) {
+        move_elsewhere(job, fail);
+        return;
+    }
+    if (fail) {
+        struct api_error error;
+        fail_job(job, error_of_fail(fail, &error));
+        return;
+    }
+    job->ended = true;
+    job_set_state(job, JOB_DRAINING);
+    if (job->request.stream)
+        pump(job);
+    else
+        reply_whole(job);
+}
+
+/* Nothing that a client would see: it must not use up the credit of a stream that waits for its
+ * first content. */
+static bool says_nothing(const struct msg_delta *delta)
+{
+    bool is_text = delta->kind == DELTA_TEXT || delta->kind == DELTA_REASONING;
+    return delta->kind == DELTA_PROGRESS || (is_text && delta->len == 0);
+}
+
+static void on_delta(void *ctx, const struct msg_delta *delta)
+{
+    struct job *job = ctx;
+    if (says_nothing(delta)) {
+        node_stream_took(job->stream, msg_delta_cost(delta));
+        return;
+    }
+    int r = delta_queue_put(&job->deltas, delta);
+    if (r) {
+        fail_answer(job, r);
+        return;
+    }
+    if (!job->request.stream) {
+        gather_waiting(job);
+        return;
+    }
+    if (delta_is_content(delta))
+        commit(job);
+    if (job->committed)
+        pump(job);
+}
+
+static const struct node_stream_events stream_events = {.on_delta = on_delta, .on_end = on_end};
+
+/* --- choosing --- */
+
+/* Nobody but those that failed it has a model: one of them may be back soon. */
+static struct scheduler_plan choose_failed(
+        const struct job *job, struct instance *const *instances, size_t count)
+{
+    struct scheduler_request request = {
+            .models = (const char *const *)job->models, .model_count = job->model_count};
+    struct scheduler_plan plan = scheduler_choose(instances, count, &request);
+    if (plan.verdict == SCHEDULER_RUN && age_ms(job, job->state_us) < JOB_SAME_AGAIN_MS)
+        return (struct scheduler_plan){.verdict = SCHEDULER_WAIT,
+                .reason = "it failed on the only instance: tried again shortly"};
+    return plan;
+}
+
+static struct scheduler_plan choose(const struct job *job)
+{
+    struct scheduler_request request = {.models = (const char *const *)job->models,
+            .model_count = job->model_count,
+            .avoid_count = job->failed_count};
+    memcpy(request.avoid, job->failed, sizeof(job->failed));
+    size_t count;
+    struct instance *const *instances = node_table_instances(job->jobs->config.nodes, &count);
+    struct scheduler_plan plan = scheduler_choose(instances, count, &request);
+    if (plan.verdict == SCHEDULER_NONE && job->failed_count > 0)
+        return choose_failed(job, instances, count);
+    return plan;
+}
+
+static int make_answer(struct job *job, const char *model)
+{
+    struct answer_facts facts = {
+            .request_id = job->request.id, .model = model, .created_s = job->created_s};
+    forget_answer(job);
+    job->answer = job->dialect->answer_create(&job->request, &facts);
+    return job->answer ? 0 : -ENOMEM;
+}
+
+/* The job's own copy of the name, which lives as long as it. */
+static const char *own_name(const struct job *job, const char *model)
+{
+    size_t i = 0;
+    while (strcmp(job->models[i], model) != 0)
+        i++;
+    return job->models[i];
+}
+
+static void take_instance(struct job *job, const struct instance *instance, const char *reason)
+{
+    snprintf(job->node, sizeof(job->node), "%s", instance->node);
+    job->model = own_name(job, instance->model);
+    job->epoch = instance->epoch;
+    job->reason = reason;
+    job->attempts++;
+    job_set_state(job, JOB_RUNNING);
+}
+
+/* False where the node cannot take it in this moment and it stays in the queue. May free the job.
+ */
+static bool run_on(struct job *job, struct instance *instance, const char *reason)
+{
+    struct err err;
+    int r = make_answer(job, own_name(job, instance->model));
+    if (!r)
+        r = node_session_open(instance, job->request.id, job->request.kind,
+                buf_at(&job->request.body), job->request.body.len, &stream_events, job,
+                &job->stream, &err);
+    if (r == 0) {
+        take_instance(job, instance, reason);
+        return true;
+    }
+    if (r == -ENOMEM) {
+        cut_off(job, "no memory for the request");
+        return true;
+    }
+    forget_answer(job);
+    return false;
+}
+
+static void refuse(struct job *job, const char *code, const char *reason)
+{
+    char text[ERR_TEXT_MAX];
+    snprintf(text, sizeof(text),
+            "no node can serve \"%s\" now: %s; `modemesh status` shows the nodes",
+            job->request.asked, reason);
+    fail_job(job, &(struct api_error){.status = 503, .code = code, .message = text});
+}
+
+/* A WAITING job: runs it or answers that nobody can, either may free it; or leaves it in the queue:
+ * true then. */
+static bool dispatch(struct job *job)
+{
+    struct scheduler_plan plan = choose(job);
+    switch (plan.verdict) {
+    case SCHEDULER_RUN:
+        return !run_on(job, plan.instance, plan.reason);
+    case SCHEDULER_NONE:
+        refuse(job, "no_node_available", plan.reason);
+        return false;
+    case SCHEDULER_WAIT:
+        break;
+    }
+    job->reason = plan.reason;
+    return true;
+}
+
+static bool waits_alike(const struct job *a, const struct job *b)
+{
+    if (a->failed_count + b->failed_count > 0 || a->model_count != b->model_count)
+        return false;
+    for (size_t i = 0; i < a->model_count; i++)
+        if (strcmp(a->models[i], b->models[i]) != 0)
+            return false;
+    return true;
+}
+
+void jobs_retry_waiting(struct jobs *jobs)
+{
+    const struct job *stuck = NULL; /* what waits for the same behind it need not ask */
+    list_for_each_safe (it, &jobs->waiting) {
+        struct job *job = list_entry(it, struct job, link);
+        if (!(stuck && waits_alike(stuck, job)) && dispatch(job))
+            stuck = job;
+    }
+}
+
+/* --- the client's side --- */
+
+static void on_room(void *ctx)
+{
+    struct job *job = ctx;
+    if (job->committed || job->ended)
+        pump(job);
+}
+
+static void on_gone(void *ctx)
+{
+    struct job *job = ctx;
+    log_done(job, "client left");
+    job_free(job);
+}
+
+static const struct http_exchange_events exchange_events = {.on_room = on_room, .on_gone = on_gone};
+
+static int copy_models(struct job *job, char *const *models, size_t count)
+{
+    for (size_t i = 0; i < count && i < MODE_MODELS_MAX; i++) {
+        if (!(job->models[i] = strdup(models[i])))
+            return -ENOMEM;
+        job->model_count++;
+    }
+    return 0;
+}
+
+static struct job *job_create(struct jobs *jobs, struct http_exchange *exchange,
+        const struct dialect *dialect, struct request *request, const char *mode)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (!job)
+        return NULL;
+    job->jobs = jobs;
+    list_init(&job->link);
+    sm_init(&job->sm, &job_sm, JOB_WAITING);
+    job->exchange = exchange;
+    job->dialect = dialect;
+    job->request = *request;
+    request_init(request);
+    jobs->body_bytes += job->request.body.len;
+    delta_queue_init(&job->deltas);
+    snprintf(job->mode, sizeof(job->mode), "%s", mode ? mode : "-");
+    strcpy(job->node, "-");
+    job->model = "-";
+    job->reason = "not yet chosen";
+    job->created_s = env_wall_ms(jobs->config.env) / 1000;
+    job->created_us = job->state_us = job->last_write_us = env_now_us(jobs->config.env);
+    return job;
+}
+
+void jobs_start(struct jobs *jobs, struct http_exchange *exchange, const struct dialect *dialect,
+        struct request *request, const char *mode, char *const *models, size_t model_count)
+{
+    struct job *job = job_create(jobs, exchange, dialect, request, mode);
+    if (!job) {
+        reply_error(exchange, dialect,
+                &(struct api_error){
+                        .status = 500, .code = "internal_error", .message = "no memory"});
+        return;
+    }
+    http_exchange_watch(exchange, &exchange_events, job);
+    link_job(job);
+    if (copy_models(job, models, model_count))
+        cut_off(job, "no memory for the request");
+    else if (jobs->body_bytes > JOBS_BODIES_MAX)
+        refuse(job, "overloaded",
+                "the requests that run and wait hold all the memory that they may");
+    else if (dispatch(job) && jobs->waiting_count > JOBS_WAITING_MAX)
+        refuse(job, "overloaded", "the queue is full");
+}
+
+/* --- time --- */
+
+static bool headers_are_due(const struct job *job)
+{
+    uint64_t limit_ms =
+            job->sm.state == JOB_WAITING ? JOB_HEADERS_WAITING_MS : JOB_HEADERS_RUNNING_MS;
+    return job->request.stream && !job->begun && age_ms(job, job->state_us) >= limit_ms;
+}
+
+static bool sign_of_life_is_due(const struct job *job)
+{
+    return job->begun && age_ms(job, job->last_write_us) >= JOB_IDLE_MS &&
+           http_exchange_room(job->exchange) > 0;
+}
+
+/* A waiting stream that must show a sign of life has no model yet: it carries the name that was
+ * asked for. */
+static int ensure_answer(struct job *job)
+{
+    return job->answer ? 0 : make_answer(job, job->request.asked);
+}
+
+static int write_idle(struct job *job)
+{
+    struct buf *scratch = &job->jobs->scratch;
+    buf_clear(scratch);
+    int r = job->dialect->stream_idle(job->answer, scratch);
+    return r ? r : write_scratch(job);
+}
+
+static void tick_job(struct job *job)
+{
+    if (job->sm.state == JOB_WAITING && waited_ms(job) > JOB_WAIT_MAX_MS) {
+        refuse(job, "overloaded", job->reason);
+        return;
+    }
+    bool begins = headers_are_due(job);
+    if (!begins && !sign_of_life_is_due(job))
+        return;
+    int r = ensure_answer(job);
+    if (!r)
+        r = begins ? begin_stream(job) : write_idle(job);
+    if (r)
+        fail_answer(job, r);
+}
+
+void jobs_tick(struct jobs *jobs)
+{
+    list_for_each_safe (it, &jobs->waiting)
+        tick_job(list_entry(it, struct job, link));
+    list_for_each_safe (it, &jobs->running)
+        tick_job(list_entry(it, struct job, link));
+}
+
+/* --- all of them --- */
+
+struct jobs *jobs_create(const struct jobs_config *config)
+{
+    struct jobs *jobs = calloc(1, sizeof(*jobs));
+    if (!jobs)
+        return NULL;
+    jobs->config = *config;
+    list_init(&jobs->waiting);
+    list_init(&jobs->running);
+    buf_init(&jobs->scratch, DIALECT_ANSWER_MAX);
+    return jobs;
+}
+
+static void end_all(struct list *list)
+{
+    while (!list_empty(list))
+        fail_job(list_entry(list->next, struct job, link),
+                &(struct api_error){.status = 503,
+                        .code = "stopping",
+                        .message = "the coordinator is stopping"});
+}
+
+void jobs_destroy(struct jobs *jobs)
+{
+    if (!jobs)
+        return;
+    end_all(&jobs->waiting);
+    end_all(&jobs->running);
+    buf_fini(&jobs->scratch);
+    free(jobs);
+}
+
+size_t jobs_waiting(const struct jobs *jobs)
+{
+    return jobs->waiting_count;
+}
+
+size_t jobs_running(const struct jobs *jobs)
+{
+    return jobs->running_count;
+}

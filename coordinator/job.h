@@ -1,0 +1,71 @@
+/* The life of one inference request in the coordinator, from the whole body to the last byte taken
+ * by the client: choose an instance, send it there, bring the deltas back through the dialect, move
+ * elsewhere what failed before its first content, cancel when the client leaves. And the queue of
+ * requests that no instance can take now. Loop thread; sans-I/O but for the exchange it answers on.
+ *
+ *                     an instance has room        the engine is done
+ *   create ──▶ WAITING ─────────────────▶ RUNNING ──────────────────▶ DRAINING
+ *               │   ▲                     │     │                         │
+ *               │   └─────────────────────┘     │ failed with or          │ the client
+ *               │   failed before its content   │ after its content       │ took all
+ *               ▼                               ▼                         ▼
+ *            refused                     an error is told              (freed)
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "common/env.h"
+#include "coordinator/dialects/dialect.h"
+#include "coordinator/http_server.h"
+#include "coordinator/node_table.h"
+#include "coordinator/request.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    /* Past these 503: requests in the queue, bytes of the bodies that all requests hold. */
+    JOBS_WAITING_MAX = 1024,
+    JOBS_BODIES_MAX = 512 * 1024 * 1024,
+    /* Instances that one request is tried on, and the pause before it goes back to one that has
+     * failed it, where no other has the model. */
+    JOB_ATTEMPTS_MAX = 3,
+    JOB_SAME_AGAIN_MS = 500,
+    JOB_WAIT_MAX_MS = 10 * 60 * 1000, /* in the queue, in sum: then 503 */
+    /* A stream's headers go out with its first content, at the latest so long after START (until
+     * then an engine's refusal gets its own HTTP status) or so long after it was queued. */
+    JOB_HEADERS_RUNNING_MS = 1000,
+    JOB_HEADERS_WAITING_MS = 15 * 1000,
+    JOB_IDLE_MS = 15 * 1000, /* a silent stream gets a sign of life this often */
+    JOB_RETRY_AFTER_S = 5,   /* told to clients with a 503 */
+};
+
+struct jobs;
+
+struct jobs_config { /* all borrowed */
+    const struct env *env;
+    struct node_table *nodes;
+};
+
+/* NULL where malloc refuses. */
+struct jobs *jobs_create(const struct jobs_config *config);
+/* Every open job ends: its node and its client are told. Takes NULL. */
+void jobs_destroy(struct jobs *jobs);
+
+/* Takes over `exchange` and `request` (moved; the caller's is empty afterwards). `mode` is NULL
+ * where a model was asked for by name; `models` are copied. Answers by itself, also where it cannot
+ * begin. */
+void jobs_start(struct jobs *jobs, struct http_exchange *exchange, const struct dialect *dialect,
+        struct request *request, const char *mode, char *const *models, size_t model_count);
+
+/* Something changed: tries the waiting ones, oldest first. */
+void jobs_retry_waiting(struct jobs *jobs);
+/* Time limits and signs of life; about ten times a second. */
+void jobs_tick(struct jobs *jobs);
+
+size_t jobs_waiting(const struct jobs *jobs);
+size_t jobs_running(const struct jobs *jobs);
+
+/* Answers `exchange` with an error in the dialect's shape; 503 and 429 get Retry-After. */
+void reply_error(struct http_exchange *exchange, const struct dialect *dialect,
+        const struct api_error *error);

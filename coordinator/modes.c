@@ -1,0 +1,113 @@
+#include "coordinator/modes.h"
+
+#include "proto/rules.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool has_model(const struct mode *mode, const char *model)
+{
+    for (size_t i = 0; i < mode->model_count; i++)
+        if (strcmp(mode->models[i], model) == 0)
+            return true;
+    return false;
+}
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, -ENOMEM, "no memory for the modes");
+}
+
+static int add_model(struct mode *mode, const char *model, const char *origin, struct err *err)
+{
+    struct err why;
+    if (has_model(mode, model))
+        return err_set(
+                err, -EINVAL, "%s: mode \"%s\" names \"%s\" twice", origin, mode->name, model);
+    if (rules_text(TEXT_MODEL_NAME, "model", model, strlen(model), &why))
+        return err_set(err, -EINVAL,
+                "%s: mode \"%s\" names \"%.150s\", which no node can have: %.150s", origin,
+                mode->name, model, why.text);
+    char *copy = strdup(model);
+    if (!copy)
+        return no_memory(err);
+    mode->models[mode->model_count++] = copy;
+    return 0;
+}
+
+static int fill_mode(
+        struct mode *mode, const struct config *config, const char *path, struct err *err)
+{
+    size_t count = config_list_len(config, path);
+    const char *origin = config_origin(config, path);
+    if (count == 0)
+        return err_set(err, -EINVAL, "%s: mode \"%s\" names no models; write models: [NAME, …]",
+                origin, mode->name);
+    if (count > MODE_MODELS_MAX)
+        return err_set(err, -EINVAL, "%s: mode \"%s\" names %zu models; at most %d are taken",
+                origin, mode->name, count, MODE_MODELS_MAX);
+    mode->models = calloc(count, sizeof(*mode->models));
+    int r = mode->models ? 0 : no_memory(err);
+    for (size_t i = 0; !r && i < count; i++)
+        r = add_model(mode, config_list_at(config, path, i), origin, err);
+    return r;
+}
+
+static int add_mode(
+        struct modes *modes, const struct config *config, const char *name, struct err *err)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "modes.%s.models", name);
+    if (strcmp(name, MODE_AUTO) == 0)
+        return err_set(err, -EINVAL, "%s: \"%s\" cannot be a mode: it asks the mesh to choose one",
+                config_origin(config, path), name);
+    if (modes->count == MODES_MAX)
+        return err_set(err, -EINVAL, "mode \"%s\": at most %d modes are taken", name, MODES_MAX);
+    struct mode *mode = &modes->list[modes->count];
+    if (!(mode->name = strdup(name)))
+        return no_memory(err);
+    modes->count++;
+    return fill_mode(mode, config, path, err);
+}
+
+int modes_from_config(const struct config *config, struct modes *ret_modes, struct err *err)
+{
+    struct modes modes = {.list = calloc(MODES_MAX, sizeof(struct mode))};
+    int r = modes.list ? 0 : no_memory(err);
+    const char *name;
+    for (size_t i = 0; !r && (name = config_name_at(config, "modes", i)); i++)
+        r = add_mode(&modes, config, name, err);
+    if (r)
+        modes_fini(&modes);
+    else
+        *ret_modes = modes;
+    return r;
+}
+
+static void mode_fini(struct mode *mode)
+{
+    for (size_t i = 0; i < mode->model_count; i++)
+        free(mode->models[i]);
+    free(mode->models);
+    free(mode->name);
+}
+
+void modes_fini(struct modes *modes)
+{
+    for (size_t i = 0; i < modes->count; i++)
+        mode_fini(&modes->list[i]);
+    free(modes->list);
+    *modes = (struct modes){0};
+}
+
+const struct mode *modes_find(const struct modes *modes, const char *name)
+{
+    if (strcmp(name, MODE_AUTO) == 0)
+        name = MODE_FALLBACK;
+    for (size_t i = 0; i < modes->count; i++)
+        if (strcmp(modes->list[i].name, name) == 0)
+            return &modes->list[i];
+    return NULL;
+}

@@ -1,0 +1,37 @@
+/* Modes as policy: a name that editors ask for, and the models that may answer, in the order of
+ * preference. From the config (`modes.NAME.models`); replaced whole on reload. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/config.h"
+#include "common/err.h"
+
+#include <stddef.h>
+
+enum {
+    MODES_MAX = 64,
+    MODE_MODELS_MAX = 32,
+};
+
+#define MODE_AUTO     "auto" /* what to ask for to let the mesh choose the mode */
+#define MODE_FALLBACK "ask"  /* what `auto` means for now */
+
+struct mode {
+    char *name;
+    char **models; /* `model_count` names */
+    size_t model_count;
+};
+
+struct modes {
+    struct mode *list;
+    size_t count;
+};
+
+/* -EINVAL names the mode: no models, too many, a mode named "auto", the same model twice or with a
+ * name that no node may use. -ENOMEM. */
+MUST_CHECK int modes_from_config(
+        const struct config *config, struct modes *ret_modes, struct err *err);
+void modes_fini(struct modes *modes);
+
+/* The mode of that name; "auto" gives the fallback. NULL where there is none. Case counts. */
+const struct mode *modes_find(const struct modes *modes, const char *name);

@@ -1,0 +1,744 @@
+#include "coordinator/node_session.h"
+
+#include "common/sm.h"
+#include "common/text.h"
+#include "coordinator/outbox.h"
+#include "proto/frame.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    INSTANCES_MAX = 1024, /* models of one node */
+    REASON_MAX = 160,
+};
+
+struct node_session {
+    struct sm sm;
+    const struct env *env;
+    struct transport transport;
+    struct link_peer peer;
+    char name[MSG_NODE_NAME_MAX + 1];
+    char software[MSG_NAME_MAX + 1];
+    const struct node_session_events *events;
+    void *ctx;
+
+    uint32_t epoch;
+    struct stream_table *table;
+    struct list streams; /* node_stream.open */
+    struct list sending; /* node_stream.sending: body not out yet */
+    struct list owing;   /* node_stream.owing: credit to return */
+    struct outbox outbox;
+    struct buf scratch;      /* the frame being encoded */
+    struct arena arena;      /* the frame being decoded */
+    char broken[REASON_MAX]; /* why the session must end; "" while sound */
+
+    struct instance **instances;
+    size_t instance_count;
+
+    struct node_facts facts;
+    uint64_t last_sent_us;
+};
+
+struct node_stream {
+    struct node_session *session;
+    struct list open, sending, owing;
+    uint64_t id;
+    struct instance *instance; /* NULL once the node has dropped the model */
+    struct stream_writer writer;
+    struct stream_reader reader;
+    const uint8_t *body;
+    size_t body_len, body_sent;
+    uint32_t owed;
+    const struct node_stream_events *events;
+    void *ctx;
+};
+
+static const char *const state_names[SESSION_STATE_COUNT] = {"up", "suspect", "gone"};
+static const uint32_t next_states[SESSION_STATE_COUNT] = {
+        [SESSION_UP] = SM_BIT(SESSION_SUSPECT) | SM_BIT(SESSION_GONE),
+        [SESSION_SUSPECT] = SM_BIT(SESSION_UP) | SM_BIT(SESSION_GONE),
+};
+static const struct sm_def session_sm = {.name = "node session",
+        .state_names = state_names,
+        .state_count = SESSION_STATE_COUNT,
+        .next = next_states};
+
+const char *session_state_name(enum session_state state)
+{
+    return state_names[state];
+}
+
+static void refresh_usable(struct node_session *session)
+{
+    bool usable = session->sm.state == SESSION_UP && !session->facts.draining;
+    for (size_t i = 0; i < session->instance_count; i++)
+        session->instances[i]->usable = usable;
+}
+
+static void session_set_state(struct node_session *session, enum session_state state)
+{
+    if (session->sm.state == state)
+        return;
+    sm_set(&session->sm, state);
+    refresh_usable(session);
+    if (state != SESSION_GONE)
+        session->events->on_change(session->ctx, session);
+}
+
+/* The session ends at the next flush, tick or probe, never under the feet of the caller. */
+static void break_session(struct node_session *session, const char *reason)
+{
+    if (!*session->broken)
+        snprintf(session->broken, sizeof(session->broken), "%s", reason);
+}
+
+/* --- sending --- */
+
+static enum outbox_lane lane_of(const struct msg *msg)
+{
+    return msg->type == MSG_START || msg->type == MSG_BODY ? OUTBOX_DATA : OUTBOX_CONTROL;
+}
+
+static bool try_send(struct node_session *session, const void *frame, size_t len)
+{
+    int r = transport_send(&session->transport, &session->peer, frame, len);
+    if (r == 0)
+        session->last_sent_us = env_now_us(session->env);
+    else if (r != -EAGAIN)
+        break_session(session, "unreachable");
+    return r == 0;
+}
+
+/* A frame never passes one of its own lane, and no data passes control: a START may use the index
+ * of a stream whose CANCEL still waits. */
+static bool must_wait(const struct node_session *session, enum outbox_lane lane)
+{
+    return outbox_bytes(&session->outbox, OUTBOX_CONTROL) > 0 ||
+           outbox_bytes(&session->outbox, lane) > 0;
+}
+
+static void send_msg(struct node_session *session, uint64_t stream, const struct msg *msg)
+{
+    struct err err;
+    buf_clear(&session->scratch);
+    if (codec_encode(msg, &session->scratch, &err)) {
+        break_session(session, err.text);
+        return;
+    }
+    enum outbox_lane lane = lane_of(msg);
+    const void *frame = buf_at(&session->scratch);
+    if (!must_wait(session, lane) && try_send(session, frame, session->scratch.len))
+        return;
+    if (*session->broken)
+        return;
+    if (outbox_put(&session->outbox, lane, stream, frame, session->scratch.len))
+        break_session(session, "its link is too slow: more waits for it than the outbox holds");
+}
+
+static bool stream_is_open(const struct node_session *session, uint64_t id)
+{
+    return stream_table_get(session->table, id) != NULL;
+}
+
+/* False where the link takes no more now. */
+static bool flush_lane(struct node_session *session, enum outbox_lane lane)
+{
+    uint64_t stream;
+    const void *frame;
+    size_t len;
+    while (outbox_peek(&session->outbox, lane, &stream, &frame, &len)) {
+        bool wanted = lane == OUTBOX_CONTROL || stream_is_open(session, stream);
+        if (wanted && !try_send(session, frame, len))
+            return false;
+        outbox_drop(&session->outbox, lane);
+    }
+    return true;
+}
+
+static void send_body_piece(struct node_stream *stream)
+{
+    size_t left = stream->body_len - stream->body_sent;
+    size_t len = left < MSG_CHUNK_MAX ? left : MSG_CHUNK_MAX;
+    if (len > stream->writer.credit)
+        len = (size_t)stream->writer.credit;
+    if (!stream_writer_spend(&stream->writer, (uint32_t)len))
+        return;
+    struct msg msg = {.type = MSG_BODY,
+            .body = {.stream = stream->id,
+                    .data = stream->body + stream->body_sent,
+                    .len = len,
+                    .last = len == left}};
+    stream->body_sent += len;
+    send_msg(stream->session, stream->id, &msg);
+}
+
+static bool body_may_go(const struct node_stream *stream)
+{
+    return stream->body_sent < stream->body_len && stream->writer.credit > 0 &&
+           outbox_bytes(&stream->session->outbox, OUTBOX_DATA) < SESSION_OUTBOX_BODY_MAX;
+}
+
+/* One piece of each body, so that a long prompt does not hold up a short one. False where nothing
+ * could go. */
+static bool send_body_round(struct node_session *session)
+{
+    bool sent = false;
+    list_for_each_safe (it, &session->sending) {
+        struct node_stream *stream = list_entry(it, struct node_stream, sending);
+        if (body_may_go(stream)) {
+            send_body_piece(stream);
+            sent = true;
+        }
+        if (stream->body_sent == stream->body_len)
+            list_del(&stream->sending);
+    }
+    return sent;
+}
+
+static void flush_bodies(struct node_session *session)
+{
+    while (!*session->broken && send_body_round(session))
+        continue;
+}
+
+static void flush_credit(struct node_session *session)
+{
+    struct msg_grant grants[64];
+    while (!list_empty(&session->owing)) {
+        size_t count = 0;
+        list_for_each_safe (it, &session->owing) {
+            if (count == sizeof(grants) / sizeof(grants[0]))
+                break;
+            struct node_stream *stream = list_entry(it, struct node_stream, owing);
+            grants[count++] = (struct msg_grant){.stream = stream->id, .bytes = stream->owed};
+            stream->owed = 0;
+            list_del(&stream->owing);
+        }
+        struct msg msg = {.type = MSG_CREDIT, .credit = {.grants = grants, .count = count}};
+        send_msg(session, 0, &msg);
+    }
+}
+
+void node_session_flush(struct node_session *session)
+{
+    if (session->sm.state == SESSION_GONE)
+        return;
+    flush_credit(session);
+    if (flush_lane(session, OUTBOX_CONTROL) && flush_lane(session, OUTBOX_DATA))
+        flush_bodies(session);
+    if (*session->broken)
+        node_session_end(session, session->broken);
+}
+
+/* None while others wait: those are signs of life too. */
+static void send_heartbeat(struct node_session *session, uint64_t sent_us, uint64_t echo_us)
+{
+    if (outbox_bytes(&session->outbox, OUTBOX_CONTROL) > 0)
+        return;
+    struct msg msg = {.type = MSG_HEARTBEAT, .heartbeat = {.sent_us = sent_us, .echo_us = echo_us}};
+    send_msg(session, 0, &msg);
+}
+
+/* --- streams --- */
+
+/* Its place is free: the scheduler may want to know. */
+static void stream_free(struct node_stream *stream)
+{
+    struct node_session *session = stream->session;
+    stream_table_remove(session->table, stream->id);
+    list_del(&stream->open);
+    list_del(&stream->sending);
+    list_del(&stream->owing);
+    session->facts.running--;
+    if (stream->instance)
+        stream->instance->running--;
+    free(stream);
+    session->events->on_room(session->ctx, session);
+}
+
+static void stream_finish(struct node_stream *stream, const struct msg_fail *fail)
+{
+    struct node_session *session = stream->session;
+    const struct node_stream_events *events = stream->events;
+    void *ctx = stream->ctx;
+    if (fail)
+        session->facts.failed++;
+    else
+        session->facts.done++;
+    stream_free(stream);
+    events->on_end(ctx, fail);
+}
+
+static struct node_stream *stream_create(
+        struct instance *instance, const struct node_stream_events *events, void *ctx)
+{
+    struct node_stream *stream = calloc(1, sizeof(*stream));
+    if (!stream)
+        return NULL;
+    stream->session = instance->session;
+    stream->instance = instance;
+    stream->events = events;
+    stream->ctx = ctx;
+    list_init(&stream->open);
+    list_init(&stream->sending);
+    list_init(&stream->owing);
+    stream_writer_init(&stream->writer, STREAM_WINDOW);
+    stream_reader_init(&stream->reader, STREAM_WINDOW);
+    return stream;
+}
+
+static void send_start(struct node_stream *stream, const char *request_id, enum request_kind kind)
+{
+    struct msg msg = {.type = MSG_START,
+            .start = {.stream = stream->id,
+                    .request_id = request_id,
+                    .model = stream->instance->model,
+                    .kind = kind,
+                    .window = STREAM_WINDOW,
+                    .body_bytes = stream->body_len}};
+    send_msg(stream->session, stream->id, &msg);
+}
+
+int node_session_open(struct instance *instance, const char *request_id, enum request_kind kind,
+        const void *body, size_t body_len, const struct node_stream_events *events, void *ctx,
+        struct node_stream **ret_stream, struct err *err)
+{
+    struct node_session *session = instance->session;
+    if (session->sm.state != SESSION_UP || *session->broken)
+        return err_set(err, -EAGAIN, "node \"%s\" takes no work now", session->name);
+    struct node_stream *stream = stream_create(instance, events, ctx);
+    if (!stream)
+        return err_set(err, -ENOMEM, "no memory for a stream");
+    int r = stream_table_add(session->table, stream, &stream->id);
+    if (r) {
+        free(stream);
+        return err_set(err, r,
+                "node \"%s\" has %d streams open, its limit, or there is no memory for one more",
+                session->name, STREAM_TABLE_MAX);
+    }
+    stream->body = body;
+    stream->body_len = body_len;
+    list_push_back(&session->streams, &stream->open);
+    list_push_back(&session->sending, &stream->sending);
+    session->facts.running++;
+    instance->running++;
+    instance->last_used_us = env_now_us(session->env);
+    send_start(stream, request_id, kind);
+    *ret_stream = stream;
+    return 0;
+}
+
+void node_stream_took(struct node_stream *stream, uint32_t bytes)
+{
+    stream->owed += stream_reader_take(&stream->reader, bytes);
+    if (stream->owed > 0 && !list_linked(&stream->owing))
+        list_push_back(&stream->session->owing, &stream->owing);
+}
+
+bool node_stream_body_sent(const struct node_stream *stream)
+{
+    return stream->body_sent == stream->body_len;
+}
+
+static void send_cancel(struct node_session *session, uint64_t id)
+{
+    struct msg msg = {.type = MSG_CANCEL, .cancel = {.stream = id}};
+    if (session->sm.state != SESSION_GONE)
+        send_msg(session, 0, &msg);
+}
+
+void node_stream_cancel(struct node_stream *stream)
+{
+    if (!stream)
+        return;
+    struct node_session *session = stream->session;
+    uint64_t id = stream->id;
+    stream_free(stream);
+    send_cancel(session, id);
+}
+
+/* --- what the node says --- */
+
+static struct instance *find_instance(struct node_session *session, const char *model)
+{
+    for (size_t i = 0; i < session->instance_count; i++)
+        if (strcmp(session->instances[i]->model, model) == 0)
+            return session->instances[i];
+    return NULL;
+}
+
+static struct instance *add_instance(struct node_session *session, const char *model)
+{
+    if (session->instance_count == INSTANCES_MAX)
+        return NULL;
+    struct instance **instances =
+            reallocarray(session->instances, session->instance_count + 1, sizeof(*instances));
+    if (!instances)
+        return NULL;
+    session->instances = instances;
+    struct instance *instance = calloc(1, sizeof(*instance));
+    if (!instance)
+        return NULL;
+    instance->session = session;
+    instance->epoch = session->epoch;
+    instance->node = session->name;
+    snprintf(instance->model, sizeof(instance->model), "%s", model);
+    instances[session->instance_count++] = instance;
+    return instance;
+}
+
+static void remove_instance(struct node_session *session, size_t index)
+{
+    struct instance *instance = session->instances[index];
+    list_for_each (it, &session->streams) {
+        struct node_stream *stream = list_entry(it, struct node_stream, open);
+        if (stream->instance == instance)
+            stream->instance = NULL;
+    }
+    free(instance);
+    session->instance_count--;
+    memmove(&session->instances[index], &session->instances[index + 1],
+            (session->instance_count - index) * sizeof(*session->instances));
+}
+
+/* Copies what fits, no character cut in two. */
+static void copy_text(char *to, size_t size, const char *text)
+{
+    size_t len = text_utf8_cut(text, strlen(text), size - 1);
+    memcpy(to, text, len);
+    to[len] = '\0';
+}
+
+static void update_instance(struct instance *instance, const struct msg_instance *said)
+{
+    instance->state = said->state;
+    instance->pinned = said->pinned;
+    instance->file_bytes = said->file_bytes;
+    instance->memory_bytes = said->memory_bytes;
+    instance->context = said->context;
+    instance->slots = said->slots;
+    instance->busy = said->busy;
+    instance->prefill_tok_s = said->prefill_tok_s;
+    instance->decode_tok_s = said->decode_tok_s;
+    instance->restarts = said->restarts;
+    copy_text(instance->engine, sizeof(instance->engine), said->engine);
+    copy_text(instance->note, sizeof(instance->note), said->note);
+}
+
+static bool state_names_model(const struct msg_state *state, const char *model)
+{
+    for (size_t i = 0; i < state->instance_count; i++)
+        if (strcmp(state->instances[i].model, model) == 0)
+            return true;
+    return false;
+}
+
+static void drop_unnamed(struct node_session *session, const struct msg_state *state)
+{
+    for (size_t i = session->instance_count; i-- > 0;)
+        if (!state_names_model(state, session->instances[i]->model))
+            remove_instance(session, i);
+}
+
+static void drop_removed(struct node_session *session, const struct msg_state *state)
+{
+    for (size_t r = 0; r < state->removed_count; r++)
+        for (size_t i = session->instance_count; i-- > 0;)
+            if (strcmp(session->instances[i]->model, state->removed[r]) == 0)
+                remove_instance(session, i);
+}
+
+static void on_state(struct node_session *session, const struct msg_state *state)
+{
+    if (state->full)
+        drop_unnamed(session, state);
+    drop_removed(session, state);
+    for (size_t i = 0; i < state->instance_count; i++) {
+        const struct msg_instance *said = &state->instances[i];
+        struct instance *instance = find_instance(session, said->model);
+        if (!instance && !(instance = add_instance(session, said->model))) {
+            break_session(session,
+                    "it has more models than a session takes, or no memory is left for them");
+            break;
+        }
+        update_instance(instance, said);
+    }
+    session->facts.draining = state->draining;
+    session->facts.memory_total_bytes = state->memory_total_bytes;
+    session->facts.memory_available_bytes = state->memory_available_bytes;
+    session->facts.memory_limit_bytes = state->memory_limit_bytes;
+    session->facts.memory_used_bytes = state->memory_used_bytes;
+    refresh_usable(session);
+    session->events->on_change(session->ctx, session);
+}
+
+/* A probe (sent_us) is answered at once; an answer (echo_us) gives the round trip and is not
+ * answered. */
+static void on_heartbeat(struct node_session *session, const struct msg_heartbeat *heartbeat)
+{
+    uint64_t now_us = env_now_us(session->env);
+    if (heartbeat->echo_us && heartbeat->echo_us <= now_us)
+        session->facts.rtt_us = now_us - heartbeat->echo_us;
+    if (heartbeat->sent_us)
+        send_heartbeat(session, 0, heartbeat->sent_us);
+}
+
+static void on_delta(struct node_session *session, const struct msg_delta *delta)
+{
+    struct node_stream *stream = stream_table_get(session->table, delta->stream);
+    if (!stream)
+        return; /* cancelled while this was on its way */
+    if (stream_reader_receive(&stream->reader, msg_delta_cost(delta)) == 0) {
+        stream->events->on_delta(stream->ctx, delta);
+        return;
+    }
+    send_cancel(session, stream->id);
+    struct msg_fail fail = {
+            .code = FAIL_PROTOCOL, .message = "the node sent more than it had credit for"};
+    stream_finish(stream, &fail);
+}
+
+static void on_credit(struct node_session *session, const struct msg_credit *credit)
+{
+    for (size_t i = 0; i < credit->count; i++) {
+        struct node_stream *stream = stream_table_get(session->table, credit->grants[i].stream);
+        if (stream && stream_writer_grant(&stream->writer, credit->grants[i].bytes))
+            break_session(session, "it granted more credit than a stream can have");
+    }
+}
+
+static void on_end(struct node_session *session, uint64_t id, const struct msg_fail *fail)
+{
+    struct node_stream *stream = stream_table_get(session->table, id);
+    if (stream)
+        stream_finish(stream, fail);
+}
+
+static void on_msg(struct node_session *session, const struct msg *msg)
+{
+    switch (msg->type) {
+    case MSG_STATE:
+        on_state(session, &msg->state);
+        break;
+    case MSG_HEARTBEAT:
+        on_heartbeat(session, &msg->heartbeat);
+        break;
+    case MSG_CREDIT:
+        on_credit(session, &msg->credit);
+        break;
+    case MSG_DELTAS:
+        for (size_t i = 0; i < msg->deltas.count; i++)
+            on_delta(session, &msg->deltas.deltas[i]);
+        break;
+    case MSG_END:
+        on_end(session, msg->end.stream, NULL);
+        break;
+    case MSG_FAIL:
+        on_end(session, msg->fail.stream, &msg->fail);
+        break;
+    case MSG_UNSUPPORTED:
+        break; /* an older node: what it does not know, it can do without */
+    case MSG_HELLO:
+        break_session(session, "it said HELLO a second time on one connection");
+        break;
+    default:
+        break_session(session, "it sent a message that only a coordinator sends");
+    }
+}
+
+static void answer_unsupported(struct node_session *session, unsigned type)
+{
+    struct msg msg = {.type = MSG_UNSUPPORTED, .unsupported = {.type = type}};
+    send_msg(session, 0, &msg);
+}
+
+void node_session_on_frame(struct node_session *session, const void *data, size_t len)
+{
+    if (session->sm.state == SESSION_GONE || *session->broken)
+        return;
+    session->facts.last_heard_us = env_now_us(session->env);
+    session_set_state(session, SESSION_UP);
+    struct err err;
+    struct msg msg;
+    int r = codec_decode(data, len, &session->arena, &msg, &err);
+    if (r == 0)
+        on_msg(session, &msg);
+    else if (r == -EOPNOTSUPP)
+        answer_unsupported(session, msg.type);
+    else
+        break_session(session, err.text);
+    arena_fini(&session->arena);
+}
+
+/* --- life --- */
+
+void node_session_tick(struct node_session *session, bool stalled)
+{
+    if (session->sm.state == SESSION_GONE)
+        return;
+    uint64_t now_us = env_now_us(session->env);
+    if (stalled)
+        session->facts.last_heard_us = now_us;
+    uint64_t silent_ms = (now_us - session->facts.last_heard_us) / 1000;
+    if (silent_ms > SESSION_GONE_MS)
+        break_session(session, "silent for 3 s");
+    else if (silent_ms > SESSION_SUSPECT_MS)
+        session_set_state(session, SESSION_SUSPECT);
+    if (now_us - session->last_sent_us >= SESSION_HEARTBEAT_MS * 1000)
+        send_heartbeat(session, now_us, 0);
+    node_session_flush(session);
+}
+
+void node_session_probe(struct node_session *session)
+{
+    if (session->sm.state == SESSION_GONE)
+        return;
+    send_heartbeat(session, env_now_us(session->env), 0);
+    node_session_flush(session);
+}
+
+static void fail_all(struct node_session *session, const char *reason)
+{
+    char text[REASON_MAX + 128];
+    snprintf(text, sizeof(text), "node \"%s\" is gone: %s", session->name, reason);
+    struct msg_fail fail = {.code = FAIL_ENGINE_DIED, .message = text};
+    while (!list_empty(&session->streams))
+        stream_finish(list_entry(session->streams.next, struct node_stream, open), &fail);
+}
+
+void node_session_end(struct node_session *session, const char *reason)
+{
+    if (session->sm.state == SESSION_GONE)
+        return;
+    char why[REASON_MAX];
+    snprintf(why, sizeof(why), "%s", reason);
+    session_set_state(session, SESSION_GONE);
+    fail_all(session, why);
+    session->events->on_gone(session->ctx, session, why);
+}
+
+static uint32_t make_epoch(const struct env *env)
+{
+    uint32_t epoch = (uint32_t)env_random_u64(env);
+    return epoch ? epoch : 1;
+}
+
+static void send_welcome(
+        struct node_session *session, const char *coordinator_name, uint32_t version)
+{
+    struct msg msg = {.type = MSG_WELCOME,
+            .welcome = {.epoch = session->epoch,
+                    .version = version,
+                    .heartbeat_ms = SESSION_HEARTBEAT_MS,
+                    .coordinator = coordinator_name}};
+    send_msg(session, 0, &msg);
+}
+
+/* The highest version that both speak; 0 where there is none. */
+static uint32_t common_version(const struct msg_hello *hello)
+{
+    uint32_t version = hello->version_max < FRAME_VERSION ? hello->version_max : FRAME_VERSION;
+    return version >= hello->version_min && version >= FRAME_VERSION_MIN ? version : 0;
+}
+
+static struct node_session *session_alloc(const struct env *env, const struct link_peer *peer,
+        const char *name, const struct msg_hello *hello)
+{
+    struct node_session *session = calloc(1, sizeof(*session));
+    if (!session)
+        return NULL;
+    session->env = env;
+    session->peer = *peer;
+    sm_init(&session->sm, &session_sm, SESSION_UP);
+    list_init(&session->streams);
+    list_init(&session->sending);
+    list_init(&session->owing);
+    outbox_init(&session->outbox, SESSION_OUTBOX_MAX);
+    buf_init(&session->scratch, FRAME_MAX);
+    arena_init(&session->arena, MSG_ARENA_BYTES);
+    session->epoch = make_epoch(env);
+    copy_text(session->name, sizeof(session->name), name);
+    copy_text(session->software, sizeof(session->software), hello->software);
+    session->facts.connected_us = session->facts.last_heard_us = env_now_us(env);
+    session->table = stream_table_create(session->epoch);
+    if (session->table)
+        return session;
+    free(session);
+    return NULL;
+}
+
+int node_session_create(const struct env *env, const struct transport *transport,
+        const struct link_peer *peer, const char *name, const struct msg_hello *hello,
+        const char *coordinator_name, const struct node_session_events *events, void *ctx,
+        struct node_session **ret_session, struct err *err)
+{
+    uint32_t version = common_version(hello);
+    if (!version)
+        return err_set(err, -EPROTONOSUPPORT,
+                "node \"%s\" (%s) speaks versions %u to %u of the link, this coordinator %d to %d; "
+                "update the older one",
+                name, hello->software, hello->version_min, hello->version_max, FRAME_VERSION_MIN,
+                FRAME_VERSION);
+    struct node_session *session = session_alloc(env, peer, name, hello);
+    if (!session)
+        return err_set(err, -ENOMEM, "no memory for a session with node \"%s\"", name);
+    session->transport = *transport;
+    session->events = events;
+    session->ctx = ctx;
+    send_welcome(session, coordinator_name, version);
+    *ret_session = session;
+    return 0;
+}
+
+void node_session_destroy(struct node_session *session)
+{
+    if (!session)
+        return;
+    session_set_state(session, SESSION_GONE);
+    fail_all(session, "the coordinator is stopping");
+    while (session->instance_count > 0)
+        free(session->instances[--session->instance_count]);
+    free(session->instances);
+    stream_table_destroy(session->table);
+    outbox_fini(&session->outbox);
+    buf_fini(&session->scratch);
+    arena_fini(&session->arena);
+    free(session);
+}
+
+/* --- what people read --- */
+
+const char *node_session_name(const struct node_session *session)
+{
+    return session->name;
+}
+
+const struct link_peer *node_session_peer(const struct node_session *session)
+{
+    return &session->peer;
+}
+
+enum session_state node_session_state(const struct node_session *session)
+{
+    return session->sm.state;
+}
+
+size_t node_session_instance_count(const struct node_session *session)
+{
+    return session->instance_count;
+}
+
+struct instance *node_session_instance(const struct node_session *session, size_t index)
+{
+    return session->instances[index];
+}
+
+struct node_facts node_session_facts(const struct node_session *session)
+{
+    struct node_facts facts = session->facts;
+    facts.software = session->software;
+    return facts;
+}

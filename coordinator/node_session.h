@@ -1,0 +1,114 @@
+/* One connected node: its session on the link (PROTOCOL.md), the instances it has told us of, and
+ * the streams that run on it. A session is (key, routing id, epoch): it begins with HELLO and ends
+ * when the node is gone, replaced by a newer session of the same key, or breaks the protocol.
+ * Sans-I/O: frames come in through node_session_on_frame(), go out through a transport, time comes
+ * from env; so tests and the simulator own the world. Loop thread.
+ *
+ *      WELCOME sent    silent for SESSION_SUSPECT_MS
+ *   (new) ──────▶ UP ──────────────────────────────▶ SUSPECT
+ *                 │ ◀─────────────────────────────────  │
+ *                 │           anything heard            │
+ *                 └────────────────┬────────────────────┘
+ *                                  │ silent for SESSION_GONE_MS, unreachable,
+ *                                  ▼ protocol broken, replaced
+ *                                GONE
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "common/env.h"
+#include "common/err.h"
+#include "common/link.h"
+#include "common/list.h"
+#include "common/stream.h"
+#include "coordinator/instance.h"
+#include "proto/codec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    SESSION_HEARTBEAT_MS = 250,
+    SESSION_SUSPECT_MS = 1000,            /* takes no new work */
+    SESSION_GONE_MS = 3000,               /* its streams move elsewhere */
+    SESSION_OUTBOX_MAX = 4 * 1024 * 1024, /* bytes waiting for a slow link */
+    SESSION_OUTBOX_BODY_MAX = 256 * 1024, /* … past which no more request bodies are put in */
+};
+
+enum session_state { SESSION_UP, SESSION_SUSPECT, SESSION_GONE, SESSION_STATE_COUNT };
+
+struct node_session;
+struct node_stream; /* one request on a node */
+
+struct node_session_events {
+    /* Something that the scheduler or a person looks at has changed. */
+    void (*on_change)(void *ctx, struct node_session *session);
+    /* A stream has ended: one of the instances has room for another. Nothing else has changed. */
+    void (*on_room)(void *ctx, struct node_session *session);
+    /* The session is GONE and all its streams have failed. The owner destroys it now or later. */
+    void (*on_gone)(void *ctx, struct node_session *session, const char *reason);
+};
+
+struct node_stream_events {
+    /* `delta->data` is borrowed. The stream may be cancelled inside. */
+    void (*on_delta)(void *ctx, const struct msg_delta *delta);
+    /* Last, once, never after cancel. `fail` is NULL where the answer is complete; the stream is
+     * freed on return. */
+    void (*on_end)(void *ctx, const struct msg_fail *fail);
+};
+
+/* `peer` and `hello` are copied; WELCOME goes out at once. `name` is the trusted name of the key.
+ */
+MUST_CHECK int node_session_create(const struct env *env, const struct transport *transport,
+        const struct link_peer *peer, const char *name, const struct msg_hello *hello,
+        const char *coordinator_name, const struct node_session_events *events, void *ctx,
+        struct node_session **ret_session, struct err *err);
+/* Fails what is open first. Takes NULL. */
+void node_session_destroy(struct node_session *session);
+
+/* A frame from this session's peer. One that breaks the protocol ends the session at the next
+ * flush, tick or probe. */
+void node_session_on_frame(struct node_session *session, const void *data, size_t len);
+/* These three may end the session: on_gone then comes as their last act.
+ * Sends what waits: returned credit and the rest of control first, then bodies under credit. Call
+ * once a turn. */
+void node_session_flush(struct node_session *session);
+/* Heartbeats and silence, then as flush. `stalled`: our own loop stood still, so silence proves
+ * nothing yet. */
+void node_session_tick(struct node_session *session, bool stalled);
+/* The connection seems gone: finds out by sending. */
+void node_session_probe(struct node_session *session);
+/* Ends the session from our side; on_gone follows at once. */
+void node_session_end(struct node_session *session, const char *reason);
+
+/* Sends START for `instance` and then `body` (borrowed until the stream ends). -EAGAIN where the
+ * session takes no work, -ENFILE at its limit of streams, -ENOMEM. */
+MUST_CHECK int node_session_open(struct instance *instance, const char *request_id,
+        enum request_kind kind, const void *body, size_t body_len,
+        const struct node_stream_events *events, void *ctx, struct node_stream **ret_stream,
+        struct err *err);
+/* The consumer took a delta that cost `bytes`. */
+void node_stream_took(struct node_stream *stream, uint32_t bytes);
+/* True once the body is not needed any more and may be freed. */
+bool node_stream_body_sent(const struct node_stream *stream);
+/* Tells the node at once; no event comes any more, the stream is freed. Takes NULL. */
+void node_stream_cancel(struct node_stream *stream);
+
+/* What people and the scheduler read. Borrowed. */
+const char *node_session_name(const struct node_session *session);
+const struct link_peer *node_session_peer(const struct node_session *session);
+enum session_state node_session_state(const struct node_session *session);
+const char *session_state_name(enum session_state state);
+size_t node_session_instance_count(const struct node_session *session);
+struct instance *node_session_instance(const struct node_session *session, size_t index);
+
+struct node_facts {
+    const char *software;
+    bool draining;
+    uint64_t connected_us, last_heard_us; /* of env's clock */
+    uint64_t rtt_us;                      /* 0: not measured yet */
+    uint64_t memory_total_bytes, memory_available_bytes, memory_limit_bytes, memory_used_bytes;
+    uint64_t running, done, failed; /* requests */
+};
+struct node_facts node_session_facts(const struct node_session *session);

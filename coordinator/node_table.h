@@ -1,0 +1,52 @@
+/* All connected nodes: which session a frame belongs to, when a session begins and ends, and the
+ * snapshot of instances that the scheduler reads. START goes only where HELLO came with a trusted
+ * key: a session is (key, routing id, epoch), and one key has one session. Loop thread. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/env.h"
+#include "common/err.h"
+#include "common/link.h"
+#include "common/trust.h"
+#include "coordinator/node_session.h"
+
+#include <stddef.h>
+
+enum { NODE_TABLE_STALL_MS = 500 }; /* ticks further apart than this: our own loop stood still */
+
+struct node_table;
+
+/* `on_change`: the nodes, an instance, or how many requests one has; called as often as that
+ * happens, so it only notes it. Everything is borrowed. */
+struct node_table_config {
+    const struct env *env;
+    struct transport transport;
+    const struct trust *trust;
+    const char *coordinator_name;
+    void (*on_change)(void *ctx);
+    void *ctx;
+};
+
+/* NULL where malloc refuses. */
+struct node_table *node_table_create(const struct node_table_config *config);
+/* Fails every open stream first. */
+void node_table_destroy(struct node_table *table);
+
+/* A frame from the link. */
+void node_table_on_frame(
+        struct node_table *table, const struct link_peer *peer, const void *data, size_t len);
+void node_table_on_disconnect_hint(struct node_table *table, int fd);
+/* Once a turn, and about ten times a second. A tick also ends the sessions of keys that are trusted
+ * no more. */
+void node_table_flush(struct node_table *table);
+void node_table_tick(struct node_table *table);
+
+/* The instances of all sessions; none where there is no memory for the list. Borrowed until the
+ * next frame, flush or tick. */
+struct instance *const *node_table_instances(struct node_table *table, size_t *ret_count);
+/* One instance of each model, in the order of names: the one with the most context. As above. */
+struct instance *const *node_table_models(struct node_table *table, size_t *ret_count);
+
+/* NULL where the node of that key is not connected. */
+struct node_session *node_table_find_key(const struct node_table *table, const char *key_z85);
+size_t node_table_count(const struct node_table *table);

@@ -1,0 +1,138 @@
+#include "coordinator/scheduler.h"
+
+#include <string.h>
+
+static bool avoided(const struct scheduler_request *request, const struct instance *instance)
+{
+    for (size_t i = 0; i < request->avoid_count; i++)
+        if (request->avoid[i].epoch == instance->epoch &&
+                strcmp(request->avoid[i].model, instance->model) == 0)
+            return true;
+    return false;
+}
+
+static bool candidate(
+        const struct scheduler_request *request, const struct instance *instance, const char *model)
+{
+    return instance->usable && !avoided(request, instance) && strcmp(instance->model, model) == 0;
+}
+
+/* A resident engine serves at least one request at once, whatever its node says. */
+static uint64_t slots_of(const struct instance *instance)
+{
+    return instance->slots ? instance->slots : 1;
+}
+
+static bool has_room(const struct instance *instance)
+{
+    return instance->running < slots_of(instance) * SCHEDULER_REQUESTS_PER_SLOT;
+}
+
+/* Compares (running + 1) / slots without division. */
+static bool less_busy(const struct instance *a, const struct instance *b)
+{
+    uint64_t left = ((uint64_t)a->running + 1) * slots_of(b);
+    uint64_t right = ((uint64_t)b->running + 1) * slots_of(a);
+    return left != right ? left < right : a->last_used_us < b->last_used_us;
+}
+
+static struct instance *least_busy_resident(struct instance *const *instances, size_t count,
+        const struct scheduler_request *request, const char *model)
+{
+    struct instance *best = NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct instance *it = instances[i];
+        if (it->state != INSTANCE_RESIDENT || !candidate(request, it, model) || !has_room(it))
+            continue;
+        if (!best || less_busy(it, best))
+            best = it;
+    }
+    return best;
+}
+
+static bool any_in_state(struct instance *const *instances, size_t count,
+        const struct scheduler_request *request, enum instance_state state)
+{
+    for (size_t m = 0; m < request->model_count; m++)
+        for (size_t i = 0; i < count; i++)
+            if (instances[i]->state == state &&
+                    candidate(request, instances[i], request->models[m]))
+                return true;
+    return false;
+}
+
+/* Loading, or about to be: it was sent a request and its node has not spoken since. */
+static bool is_loading(const struct instance *instance)
+{
+    return instance->state == INSTANCE_LOADING ||
+           (instance->state == INSTANCE_AVAILABLE && instance->running > 0);
+}
+
+/* The node that loads the model already, else the one that was least recently given work for it. */
+static struct instance *best_to_load(struct instance *const *instances, size_t count,
+        const struct scheduler_request *request, const char *model)
+{
+    struct instance *best = NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct instance *it = instances[i];
+        bool loading = is_loading(it);
+        if ((!loading && it->state != INSTANCE_AVAILABLE) || !candidate(request, it, model))
+            continue;
+        if (loading && it->running < SCHEDULER_REQUESTS_PER_SLOT)
+            return it;
+        if (!loading && (!best || it->last_used_us < best->last_used_us))
+            best = it;
+    }
+    return best;
+}
+
+static struct scheduler_plan run_on(struct instance *instance, const char *reason)
+{
+    return (struct scheduler_plan){
+            .verdict = SCHEDULER_RUN, .instance = instance, .reason = reason};
+}
+
+static struct scheduler_plan wait_because(const char *reason)
+{
+    return (struct scheduler_plan){.verdict = SCHEDULER_WAIT, .reason = reason};
+}
+
+/* No instance takes it now: will one? */
+static struct scheduler_plan wait_or_none(
+        struct instance *const *instances, size_t count, const struct scheduler_request *request)
+{
+    static const struct {
+        enum instance_state state;
+        const char *reason;
+    } hopes[] = {
+            {INSTANCE_LOADING, "the model is being loaded"},
+            {INSTANCE_AVAILABLE, "the model is being loaded"},
+            {INSTANCE_FAILED, "the engine is being restarted"},
+            {INSTANCE_STOPPING, "the engine is being stopped"},
+    };
+    for (size_t i = 0; i < sizeof(hopes) / sizeof(hopes[0]); i++)
+        if (any_in_state(instances, count, request, hopes[i].state))
+            return wait_because(hopes[i].reason);
+    return (struct scheduler_plan){
+            .verdict = SCHEDULER_NONE, .reason = "no connected node has the model"};
+}
+
+struct scheduler_plan scheduler_choose(
+        struct instance *const *instances, size_t count, const struct scheduler_request *request)
+{
+    for (size_t m = 0; m < request->model_count; m++) {
+        struct instance *it = least_busy_resident(instances, count, request, request->models[m]);
+        if (it)
+            return run_on(it, m == 0 ? "least busy resident instance of the first choice"
+                                     : "least busy resident instance; the models before it in the "
+                                       "list have none");
+    }
+    if (any_in_state(instances, count, request, INSTANCE_RESIDENT))
+        return wait_because("every resident instance is full");
+    for (size_t m = 0; m < request->model_count; m++) {
+        struct instance *it = best_to_load(instances, count, request, request->models[m]);
+        if (it)
+            return run_on(it, "resident nowhere: the node loads it");
+    }
+    return wait_or_none(instances, count, request);
+}

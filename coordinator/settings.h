@@ -1,0 +1,7 @@
+/* The table of the coordinator's settings: their names in the file, on the command line and in the
+ * environment. */
+#pragma once
+
+#include "common/config.h"
+
+extern const struct config_key coordinator_keys[];

@@ -1,0 +1,242 @@
+#include "coordinator/admin.h"
+
+#include "common/json.h"
+#include "common/log.h"
+#include "tests/lib/fake_link.h"
+#include "tests/lib/virtual_env.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct world {
+    struct virtual_env env;
+    struct fake_link link;
+    struct scratch scratch;
+    struct trust *trust;
+    struct node_table *nodes;
+    struct jobs *jobs;
+    struct modes modes;
+    struct mode mode_list[2];
+    struct admin_view view;
+    cJSON *json; /* what was appended last */
+};
+
+static char *ask_models[] = {"small", "large"};
+static char *code_models[] = {"coder"};
+
+static void on_change(void *ctx)
+{
+    (void)ctx;
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    log_init("test", LOG_LEVEL_ERROR);
+    virtual_env_init(&world->env);
+    fake_link_init(&world->link);
+    scratch_init(&world->scratch);
+    world->trust = fake_link_trust(&world->scratch, 2);
+    struct node_table_config config = {.env = &world->env.env,
+            .transport = world->link.transport,
+            .trust = world->trust,
+            .coordinator_name = "mesh",
+            .on_change = on_change};
+    world->nodes = node_table_create(&config);
+    world->jobs = jobs_create(&(struct jobs_config){.env = &world->env.env, .nodes = world->nodes});
+    world->mode_list[0] = (struct mode){.name = "ask", .models = ask_models, .model_count = 2};
+    world->mode_list[1] = (struct mode){.name = "code", .models = code_models, .model_count = 1};
+    world->modes = (struct modes){.list = world->mode_list, .count = 2};
+    world->view = (struct admin_view){.env = &world->env.env,
+            .name = "mesh",
+            .version = "1.2.3",
+            .http = "127.0.0.1:8420",
+            .link = "tcp://0.0.0.0:8421",
+            .key = "key",
+            .started_us = world->env.now_us,
+            .modes = &world->modes,
+            .nodes = world->nodes,
+            .jobs = world->jobs,
+            .trust = world->trust};
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    cJSON_Delete(world->json);
+    jobs_destroy(world->jobs);
+    node_table_destroy(world->nodes);
+    trust_destroy(world->trust);
+    scratch_fini(&world->scratch);
+    fake_link_fini(&world->link);
+    free(world);
+    return 0;
+}
+
+static void say(struct world *world, size_t node, const struct msg *msg)
+{
+    struct link_peer peer = fake_link_peer(node);
+    const struct buf *frame = fake_link_frame(&world->link, msg);
+    node_table_on_frame(world->nodes, &peer, buf_at(frame), frame->len);
+}
+
+static void join(struct world *world, size_t node, const char *model)
+{
+    struct msg_instance instance = {.model = model,
+            .state = INSTANCE_RESIDENT,
+            .slots = 2,
+            .context = 4096,
+            .prefill_tok_s = 812.5f,
+            .engine = "llama-server",
+            .note = "a \"note\""};
+    say(world, node,
+            &(struct msg){.type = MSG_HELLO,
+                    .hello = {.name = "n",
+                            .software = "modemesh 9",
+                            .version_min = 1,
+                            .version_max = 1}});
+    say(world, node,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.instances = &instance,
+                            .instance_count = 1,
+                            .memory_total_bytes = UINT64_C(1) << 40}});
+}
+
+static const cJSON *get(
+        struct world *world, int (*append)(const struct admin_view *view, struct buf *out))
+{
+    struct buf out;
+    struct err err = {.text = ""};
+    buf_init(&out, 1024 * 1024);
+    cJSON_Delete(world->json);
+    world->json = NULL;
+    assert_int_equal(append(&world->view, &out), 0);
+    if (json_parse(buf_at(&out), out.len, &json_limits_event, &world->json, &err))
+        fail_msg("%s", err.text);
+    buf_fini(&out);
+    return world->json;
+}
+
+static const cJSON *at(const cJSON *array, int index)
+{
+    const cJSON *item = cJSON_GetArrayItem(array, index);
+    assert_non_null(item);
+    return item;
+}
+
+static void an_empty_mesh_is_described(void **state)
+{
+    struct world *world = *state;
+    virtual_env_advance_ms(&world->env, 5000);
+    const cJSON *json = get(world, admin_append_status);
+    const cJSON *coordinator = json_obj(json, "coordinator");
+    assert_string_equal(json_str(coordinator, "version", ""), "1.2.3");
+    assert_true(json_num(coordinator, "uptime_ms", 0) == 5000);
+    assert_true(json_num(json_obj(json, "queue"), "waiting_max", 0) == JOBS_WAITING_MAX);
+    const cJSON *ask = at(json_array(json, "modes"), 0);
+    assert_string_equal(json_str(ask, "name", ""), "ask");
+    assert_int_equal(cJSON_GetArraySize(json_array(ask, "models")), 2);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(ask, "now")));
+    assert_string_equal(json_str(ask, "reason", ""), "no connected node has the model");
+    const cJSON *node = at(json_array(json, "nodes"), 1);
+    assert_string_equal(json_str(node, "name", ""), "node1");
+    assert_string_equal(json_str(node, "state", ""), "offline");
+    assert_string_equal(json_str(node, "address", "?"), "");
+    assert_true(json_num(node, "connected_ms", -1) == 0);
+    assert_int_equal(cJSON_GetArraySize(json_array(node, "models")), 0);
+    assert_true(json_num(json_obj(node, "memory"), "total_bytes", -1) == 0);
+}
+
+static void a_node_is_described(void **state)
+{
+    struct world *world = *state;
+    join(world, 1, "large");
+    virtual_env_advance_ms(&world->env, 12);
+    const cJSON *json = get(world, admin_append_status);
+    const cJSON *now = json_obj(at(json_array(json, "modes"), 0), "now");
+    assert_string_equal(json_str(now, "model", ""), "large");
+    assert_string_equal(json_str(now, "node", ""), "node1");
+    const cJSON *node = at(json_array(json, "nodes"), 1);
+    assert_string_equal(json_str(node, "state", ""), "up");
+    assert_string_equal(json_str(node, "key", ""), fake_link_peer(1).key);
+    assert_string_equal(json_str(node, "address", ""), "10.0.0.1");
+    assert_string_equal(json_str(node, "software", ""), "modemesh 9");
+    assert_true(json_num(node, "last_seen_ms", 0) == 12);
+    assert_true(json_num(json_obj(node, "memory"), "total_bytes", 0) == 1099511627776.0);
+    const cJSON *model = at(json_array(node, "models"), 0);
+    assert_string_equal(json_str(model, "state", ""), "resident");
+    assert_string_equal(json_str(model, "note", ""), "a \"note\"");
+    assert_true(json_num(model, "prefill_tok_s", 0) == 812.5);
+    assert_true(json_num(model, "slots", 0) == 2);
+}
+
+static void models_are_listed_once(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "small");
+    struct msg_instance more[] = {{.model = "code", .engine = "", .note = ""},
+            {.model = "ant", .engine = "", .note = ""}};
+    say(world, 1,
+            &(struct msg){.type = MSG_STATE, .state = {.instances = more, .instance_count = 2}});
+    static const struct {
+        const char *id, *kind;
+    } expected[] = {{"ask", "mode"}, {"code", "mode"}, {"auto", "mode"}, {"ant", "model"},
+            {"small", "model"}};
+    const cJSON *json = get(world, admin_append_models);
+    assert_string_equal(json_str(json, "object", ""), "list");
+    const cJSON *data = json_array(json, "data");
+    assert_int_equal(cJSON_GetArraySize(data), 5);
+    for (int i = 0; i < 5; i++) {
+        const cJSON *item = at(data, i);
+        assert_string_equal(json_str(item, "id", ""), expected[i].id);
+        assert_string_equal(json_str(json_obj(item, "modemesh"), "kind", ""), expected[i].kind);
+        assert_string_equal(json_str(item, "object", ""), "model");
+        assert_string_equal(json_str(item, "owned_by", ""), "modemesh");
+    }
+    assert_true(json_num(at(data, 4), "context_length", 0) == 4096);
+    assert_null(cJSON_GetObjectItem(at(data, 3), "context_length"));
+}
+
+static void auto_needs_its_mode(void **state)
+{
+    struct world *world = *state;
+    world->modes = (struct modes){.list = &world->mode_list[1], .count = 1};
+    const cJSON *data = json_array(get(world, admin_append_models), "data");
+    assert_int_equal(cJSON_GetArraySize(data), 1);
+    assert_string_equal(json_str(at(data, 0), "id", ""), "code");
+}
+
+static void a_status_that_does_not_fit_is_an_error(void **state)
+{
+    struct world *world = *state;
+    struct buf out;
+    buf_init(&out, 200);
+    assert_int_equal(admin_append_status(&world->view, &out), -ENOBUFS);
+    assert_int_equal(admin_append_models(&world->view, &out), -ENOBUFS);
+    buf_fini(&out);
+}
+
+#define ADMIN_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+            ADMIN_TEST(an_empty_mesh_is_described),
+            ADMIN_TEST(a_node_is_described),
+            ADMIN_TEST(models_are_listed_once),
+            ADMIN_TEST(auto_needs_its_mode),
+            ADMIN_TEST(a_status_that_does_not_fit_is_an_error),
+    };
+    return cmocka_run_group_tests_name("admin", tests, NULL, NULL);
+}

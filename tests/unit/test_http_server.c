@@ -1,0 +1,936 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "coordinator/http_server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    DEADLINE_MS = 30 * 1000, /* for anything to happen */
+    HELD_MAX = 256,
+    SMALL_BODY_MAX = 1000,
+    STALLED_TURNS = 50,
+    STREAMS = 200,
+};
+
+struct held {
+    struct http_exchange *exchange;
+    unsigned rooms, gone;
+};
+
+struct fixture {
+    struct loop loop;
+    struct loop_timer *tick;
+    struct http_server *server;
+    uint16_t port;
+    struct held held[HELD_MAX];
+    size_t held_count;
+    unsigned requests;
+};
+
+struct client {
+    struct fixture *f;
+    int fd;
+    struct buf in;
+    bool closed;
+};
+
+/* Runs the loop until `cond` holds; the tick bounds each turn. */
+#define WAIT(f, cond)                                                                              \
+    do {                                                                                           \
+        uint64_t end_ = uv_hrtime() / 1000000 + DEADLINE_MS;                                       \
+        while (!(cond)) {                                                                          \
+            if (uv_hrtime() / 1000000 > end_)                                                      \
+                fail_msg("waited too long for: %s", #cond);                                        \
+            uv_run(&(f)->loop.uv, UV_RUN_ONCE);                                                    \
+        }                                                                                          \
+    } while (0)
+
+static void on_tick(void *ctx)
+{
+    (void)ctx;
+}
+
+static void on_room(void *ctx)
+{
+    struct held *held = ctx;
+    held->rooms++;
+}
+
+static void on_gone(void *ctx)
+{
+    struct held *held = ctx;
+    held->gone++;
+    held->exchange = NULL;
+}
+
+static const struct http_exchange_events events = {.on_room = on_room, .on_gone = on_gone};
+
+static bool path_is(const struct http_exchange *exchange, const char *path)
+{
+    return strcmp(http_exchange_path(exchange), path) == 0;
+}
+
+static int handle_headers(void *ctx, struct http_exchange *exchange)
+{
+    (void)ctx;
+    if (!path_is(exchange, "/refused"))
+        return 0;
+    http_exchange_reply(exchange, 401, "text/plain", "who?", 4);
+    return 1;
+}
+
+static void hold(struct fixture *f, struct http_exchange *exchange)
+{
+    assert_true(f->held_count < HELD_MAX);
+    struct held *held = &f->held[f->held_count++];
+    held->exchange = exchange;
+    http_exchange_watch(exchange, &events, held);
+}
+
+static void reply_echo(struct http_exchange *exchange)
+{
+    size_t len;
+    const char *body = http_exchange_body(exchange, &len);
+    assert_int_equal(body[len], '\0');
+    http_exchange_reply(exchange, 200, "application/octet-stream", body, len);
+}
+
+static void reply_facts(struct http_exchange *exchange)
+{
+    char facts[256];
+    const char *test = http_exchange_header(exchange, "x-TEST");
+    (void)snprintf(facts, sizeof(facts), "%s %s %s %s", http_exchange_method(exchange),
+            http_exchange_peer(exchange), test ? test : "-",
+            http_exchange_header(exchange, "X-Absent") ? "?" : "-");
+    http_exchange_reply(exchange, 200, "text/plain", facts, strlen(facts));
+}
+
+static void reply_forged(struct http_exchange *exchange)
+{
+    char value[HTTP_HEADER_VALUE_MAX * 2];
+    memset(value, 'v', sizeof(value));
+    value[sizeof(value) - 1] = '\0';
+    http_exchange_set_header(exchange, "X-Long", value);
+    http_exchange_set_header(exchange, "X-Forged", "a\r\nSet-Cookie: b=c\x7f");
+    http_exchange_reply(exchange, 200, "text/plain\r\nX-Other: 1", "ok", 2);
+}
+
+static void write_text(struct http_exchange *exchange, const char *text)
+{
+    assert_int_equal(http_exchange_write(exchange, text, strlen(text)), 0);
+}
+
+static void stream_at_once(struct http_exchange *exchange)
+{
+    http_exchange_begin(exchange, 200, "text/plain");
+    write_text(exchange, "all");
+    http_exchange_end(exchange);
+}
+
+static void handle_request(void *ctx, struct http_exchange *exchange)
+{
+    struct fixture *f = ctx;
+    f->requests++;
+    if (path_is(exchange, "/echo")) {
+        reply_echo(exchange);
+    } else if (path_is(exchange, "/facts")) {
+        reply_facts(exchange);
+    } else if (path_is(exchange, "/forged")) {
+        reply_forged(exchange);
+    } else if (path_is(exchange, "/once")) {
+        stream_at_once(exchange);
+    } else if (path_is(exchange, "/wait")) {
+        hold(f, exchange);
+    } else if (path_is(exchange, "/stream")) {
+        hold(f, exchange);
+        http_exchange_begin(exchange, 200, "text/event-stream");
+    } else {
+        http_exchange_reply(exchange, 200, "text/plain", "hello", 5);
+    }
+}
+
+static void format_error(
+        void *ctx, struct http_exchange *exchange, int status, const char *message, struct buf *out)
+{
+    (void)ctx;
+    (void)exchange;
+    assert_int_equal(buf_appendf(out, "{\"status\":%d,\"message\":\"%s\"}", status, message), 0);
+}
+
+static int start_server(
+        struct fixture *f, uint16_t port, struct http_server **ret_server, struct err *err)
+{
+    const struct http_server_config config = {
+            .addr = {.host = "127.0.0.1", .port = port},
+            .body_max = SMALL_BODY_MAX,
+            .bodies_max = SMALL_BODY_MAX,
+    };
+    const struct http_server_handler handler = {
+            .on_headers = handle_headers,
+            .on_request = handle_request,
+            .format_error = format_error,
+            .ctx = f,
+    };
+    return http_server_create(&f->loop, &config, &handler, ret_server, err);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct err err;
+    struct text_addr addr;
+    assert_non_null(f);
+    assert_int_equal(loop_init(&f->loop), 0);
+    f->tick = loop_timer_create(&f->loop, on_tick, NULL);
+    assert_non_null(f->tick);
+    loop_timer_start(f->tick, 1, 1);
+    assert_int_equal(start_server(f, 0, &f->server, &err), 0);
+    assert_int_equal(text_parse_addr(http_server_address(f->server), &addr, NULL), 0);
+    f->port = addr.port;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    http_server_destroy(f->server);
+    loop_timer_destroy(f->tick);
+    loop_fini(&f->loop);
+    free(f);
+    return 0;
+}
+
+static int try_connect(struct fixture *f, int receive_bytes)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    if (receive_bytes)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(f->port)};
+    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void client_open_with(struct fixture *f, struct client *client, int receive_bytes)
+{
+    *client = (struct client){.f = f, .fd = try_connect(f, receive_bytes)};
+    assert_true(client->fd >= 0);
+    buf_init(&client->in, 64 * 1024 * 1024);
+}
+
+static void client_open(struct fixture *f, struct client *client)
+{
+    client_open_with(f, client, 0);
+}
+
+static void client_close(struct client *client)
+{
+    close(client->fd);
+    buf_fini(&client->in);
+}
+
+/* False where the server has cut the connection. */
+static bool client_try_send(struct client *client, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(client->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno != EAGAIN)
+            return false;
+        if (n > 0) {
+            data += n;
+            len -= (size_t)n;
+        }
+        uv_run(&client->f->loop.uv, UV_RUN_NOWAIT);
+    }
+    return true;
+}
+
+static void client_send(struct client *client, const char *text)
+{
+    assert_true(client_try_send(client, text, strlen(text)));
+}
+
+static void client_receive(struct client *client)
+{
+    char data[16 * 1024];
+    ssize_t n;
+    while ((n = recv(client->fd, data, sizeof(data), MSG_DONTWAIT)) > 0)
+        assert_int_equal(buf_append(&client->in, data, (size_t)n), 0);
+    if (n == 0 || (n < 0 && errno != EAGAIN))
+        client->closed = true;
+}
+
+static bool client_has(struct client *client, const char *text)
+{
+    client_receive(client);
+    return client->in.len > 0 && memmem(buf_at(&client->in), client->in.len, text, strlen(text));
+}
+
+static bool client_closed(struct client *client)
+{
+    client_receive(client);
+    return client->closed;
+}
+
+static void client_expect(struct client *client, const char *text)
+{
+    WAIT(client->f, client_has(client, text));
+}
+
+static void client_get(struct client *client, const char *path)
+{
+    char request[256];
+    (void)snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path);
+    client_send(client, request);
+}
+
+/* Opens `client` and returns the exchange of its GET. */
+static struct held *client_hold(struct fixture *f, struct client *client, const char *path)
+{
+    size_t before = f->held_count;
+    client_open(f, client);
+    client_get(client, path);
+    WAIT(f, f->held_count > before);
+    return &f->held[before];
+}
+
+static void send_body(struct client *client, const char *headers, size_t len)
+{
+    char head[512];
+    char *body = calloc(1, len + 1);
+    assert_non_null(body);
+    memset(body, 'b', len);
+    (void)snprintf(head, sizeof(head), "POST /echo HTTP/1.1\r\nHost: test\r\n%s\r\n", headers);
+    client_send(client, head);
+    assert_true(client_try_send(client, body, len));
+    free(body);
+}
+
+static void test_whole_reply(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "GET /facts?a=b HTTP/1.1\r\nHost: test\r\nX-Test: yes\r\n\r\n");
+    client_expect(&client, "GET 127.0.0.1 yes -");
+    assert_true(client_has(&client, "HTTP/1.1 200 OK\r\n"));
+    assert_true(client_has(&client, "Content-Length: 19\r\n"));
+    assert_true(client_has(&client, "Content-Type: text/plain\r\n"));
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    client_close(&client);
+}
+
+static void test_body_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\none ");
+    client_send(&client, "piece");
+    client_expect(&client, "\r\n\r\none piece");
+    client_send(&client, "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         "3\r\ntwo\r\n4\r\n too\r\n0\r\n\r\n");
+    client_expect(&client, "\r\n\r\ntwo too");
+    client_close(&client);
+}
+
+static void test_empty_body(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n");
+    client_expect(&client, "Content-Length: 0\r\n");
+    client_close(&client);
+}
+
+static void test_late_reply(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/wait");
+    assert_int_equal(http_server_open_exchanges(f->server), 1);
+    http_exchange_reply(held->exchange, 200, "text/plain", "late", 4);
+    client_expect(&client, "\r\n\r\nlate");
+    client_close(&client);
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    assert_int_equal(held->gone, 0);
+}
+
+static void test_pieces_arrive_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/stream");
+    client_expect(&client, "Transfer-Encoding: chunked\r\n");
+    for (int i = 0; i < 20; i++) {
+        char piece[32];
+        (void)snprintf(piece, sizeof(piece), "piece %d;", i);
+        write_text(held->exchange, piece);
+        client_expect(&client, piece);
+    }
+    assert_false(client_has(&client, "\r\n0\r\n"));
+    http_exchange_end(held->exchange);
+    client_expect(&client, "\r\n0\r\n\r\n");
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    assert_int_equal(held->gone, 0);
+    client_get(&client, "/facts");
+    client_expect(&client, "GET 127.0.0.1");
+    client_close(&client);
+}
+
+static void test_stream_within_request(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_get(&client, "/once");
+    client_expect(&client, "3\r\nall\r\n0\r\n\r\n");
+    client_close(&client);
+}
+
+static void fill(struct held *held, size_t *written)
+{
+    static const char piece[1024];
+    while (http_exchange_room(held->exchange) > 0) {
+        assert_int_equal(http_exchange_write(held->exchange, piece, sizeof(piece)), 0);
+        *written += sizeof(piece);
+    }
+}
+
+/* Writes until the client's and the kernel's buffers are full and nothing moves any more. */
+static size_t fill_to_the_brim(struct fixture *f, struct held *held)
+{
+    size_t written = 0, before = SIZE_MAX;
+    for (int still = 0; still < STALLED_TURNS; still++) {
+        fill(held, &written);
+        if (written != before)
+            still = 0;
+        before = written;
+        uv_run(&f->loop.uv, UV_RUN_ONCE);
+    }
+    return written;
+}
+
+static struct held *open_slow_stream(struct fixture *f, struct client *client)
+{
+    client_open_with(f, client, 4096);
+    client_get(client, "/stream");
+    WAIT(f, f->held_count == 1);
+    return &f->held[0];
+}
+
+static void test_slow_reader(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = open_slow_stream(f, &client);
+    size_t written = fill_to_the_brim(f, held);
+    assert_int_equal(http_exchange_room(held->exchange), 0);
+    assert_in_range(written, HTTP_STREAM_BUFFER, 1024 * 1024);
+
+    held->rooms = 0;
+    WAIT(f, (client_receive(&client), held->rooms == 1));
+    assert_true(http_exchange_room(held->exchange) > 0);
+    http_exchange_end(held->exchange);
+    client_expect(&client, "\r\n0\r\n\r\n");
+    assert_true(client.in.len > written);
+    client_close(&client);
+}
+
+static void test_large_event(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/stream");
+    char *large = calloc(1, HTTP_STREAM_HELD_MAX + 1);
+    assert_non_null(large);
+    assert_int_equal(
+            http_exchange_write(held->exchange, large, HTTP_STREAM_HELD_MAX + 1), -ENOBUFS);
+    assert_int_equal(http_exchange_write(held->exchange, large, HTTP_STREAM_HELD_MAX), 0);
+    assert_int_equal(http_exchange_room(held->exchange), 0);
+    free(large);
+    WAIT(f, (client_receive(&client), held->rooms == 1));
+    http_exchange_end(held->exchange);
+    client_expect(&client, "\r\n0\r\n\r\n");
+    assert_true(client.in.len > HTTP_STREAM_HELD_MAX);
+    client_close(&client);
+}
+
+static void test_client_leaves_while_waiting(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/wait");
+    client_close(&client);
+    WAIT(f, held->gone == 1);
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    assert_int_equal(held->gone, 1);
+}
+
+static void test_client_leaves_while_streaming(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/stream");
+    write_text(held->exchange, "piece");
+    client_expect(&client, "piece");
+    client_close(&client);
+    WAIT(f, held->gone == 1);
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    assert_int_equal(held->gone, 1);
+}
+
+/* The library waits for room to write, and would wait for ever where the client has only closed its
+ * half. */
+static void test_slow_reader_leaves(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = open_slow_stream(f, &client);
+    fill_to_the_brim(f, held);
+    shutdown(client.fd, SHUT_WR);
+    WAIT(f, held->gone == 1);
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    assert_int_equal(held->gone, 1);
+    client_close(&client);
+}
+
+static void test_client_resets(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/wait");
+    const struct linger linger = {.l_onoff = 1};
+    setsockopt(client.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    client_close(&client);
+    WAIT(f, held->gone == 1);
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+}
+
+static void test_client_leaves_in_its_body(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nfour");
+    WAIT(f, http_server_open_exchanges(f->server) == 1);
+    client_close(&client);
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    assert_int_equal(f->requests, 0);
+}
+
+static void test_too_large_by_length(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    send_body(&client, "Content-Length: 100000\r\n", 100000);
+    client_expect(&client, "HTTP/1.1 413 ");
+    client_expect(&client, "{\"status\":413,");
+    assert_int_equal(f->requests, 0);
+    client_get(&client, "/");
+    client_expect(&client, "hello");
+    client_close(&client);
+}
+
+static void test_too_large_to_be_dropped(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    send_body(&client, "Content-Length: 68719476736\r\n", 0);
+    client_expect(&client, "{\"status\":413,");
+    WAIT(f, client_closed(&client));
+    client_close(&client);
+}
+
+static void test_too_large_by_chunks(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    send_body(&client, "Transfer-Encoding: chunked\r\n\r\n3E8\r\n", SMALL_BODY_MAX - 2);
+    client_send(&client, "\r\n1\r\nx\r\n0\r\n\r\n");
+    client_expect(&client, "{\"status\":413,");
+    assert_int_equal(f->requests, 0);
+    client_close(&client);
+}
+
+static void test_endless_upload_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    char chunk[64 * 1024 + 16];
+    int head = snprintf(chunk, sizeof(chunk), "10000\r\n");
+    memset(chunk + head, 'c', 64 * 1024);
+    memcpy(chunk + head + 64 * 1024, "\r\n", 2);
+
+    client_open(f, &client);
+    send_body(&client, "Transfer-Encoding: chunked\r\n", 0);
+    size_t sent = 0;
+    while (client_try_send(&client, chunk, (size_t)head + 64 * 1024 + 2))
+        sent += 64 * 1024;
+    assert_in_range(sent, HTTP_DROPPED_MAX - 1024 * 1024, HTTP_DROPPED_MAX + 32 * 1024 * 1024);
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    client_close(&client);
+}
+
+static void test_bodies_share_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct client first, second;
+    client_open(f, &first);
+    client_open(f, &second);
+    send_body(&first, "Content-Length: 999\r\n", 998);
+    WAIT(f, http_server_open_exchanges(f->server) == 1);
+    WAIT(f, (client_receive(&first), true));
+
+    send_body(&second, "Content-Length: 10\r\n", 10);
+    client_expect(&second, "{\"status\":503,");
+    client_send(&first, "!");
+    client_expect(&first, "b!");
+    send_body(&second, "Content-Length: 11\r\n", 11);
+    client_expect(&second, "\r\n\r\nbbbbbbbbbbb");
+    client_close(&first);
+    client_close(&second);
+}
+
+static void test_refused_by_headers(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "POST /refused HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody");
+    client_expect(&client, "\r\n\r\nwho?");
+    assert_int_equal(f->requests, 0);
+    client_get(&client, "/");
+    client_expect(&client, "hello");
+    client_close(&client);
+}
+
+static void test_expect_continue(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    send_body(&client, "Expect: 100-continue\r\nContent-Length: 3\r\n", 0);
+    client_expect(&client, "HTTP/1.1 100 Continue\r\n");
+    client_send(&client, "yes");
+    client_expect(&client, "\r\n\r\nyes");
+
+    send_body(&client, "Expect: 100-continue\r\nContent-Length: 2000\r\n", 0);
+    client_expect(&client, "{\"status\":413,");
+    WAIT(f, client_closed(&client));
+    client_close(&client);
+}
+
+static void test_long_path(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    char path[HTTP_PATH_MAX + 2], request[HTTP_PATH_MAX + 64];
+    memset(path, 'p', sizeof(path));
+    path[0] = '/';
+    path[sizeof(path) - 1] = '\0';
+    (void)snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path);
+    client_open(f, &client);
+    client_send(&client, request);
+    client_expect(&client, "{\"status\":414,");
+    client_close(&client);
+}
+
+static void test_many_streams(void **state)
+{
+    struct fixture *f = *state;
+    static struct client clients[STREAMS];
+    for (size_t i = 0; i < STREAMS; i++)
+        client_hold(f, &clients[i], "/stream");
+    assert_int_equal(http_server_open_exchanges(f->server), STREAMS);
+    for (size_t i = 0; i < STREAMS; i++)
+        write_text(f->held[i].exchange, "token");
+    for (size_t i = 0; i < STREAMS; i++)
+        client_expect(&clients[i], "5\r\ntoken\r\n");
+    for (size_t i = 0; i < STREAMS; i++)
+        http_exchange_end(f->held[i].exchange);
+    for (size_t i = 0; i < STREAMS; i++) {
+        client_expect(&clients[i], "\r\n0\r\n\r\n");
+        client_close(&clients[i]);
+    }
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    for (size_t i = 0; i < STREAMS; i++)
+        assert_int_equal(f->held[i].gone, 0);
+}
+
+static void test_pipelined(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+                         "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n"
+                         "GET /facts HTTP/1.1\r\nHost: test\r\n\r\n");
+    client_expect(&client, "hello");
+    WAIT(f, f->held_count == 1);
+    assert_int_equal(f->requests, 2);
+    http_exchange_reply(f->held[0].exchange, 200, "text/plain", "second", 6);
+    client_expect(&client, "GET 127.0.0.1");
+    assert_true(client_has(&client, "second"));
+    assert_int_equal(f->requests, 3);
+    client_close(&client);
+}
+
+static void test_head(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "HEAD /facts HTTP/1.1\r\nHost: test\r\n\r\n");
+    client_expect(&client, "Content-Length: 17\r\n");
+    client_get(&client, "/");
+    client_expect(&client, "hello");
+    assert_false(client_has(&client, "GET 127.0.0.1"));
+    client_close(&client);
+}
+
+static void test_head_of_a_stream(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "HEAD /stream HTTP/1.1\r\nHost: test\r\n\r\n");
+    WAIT(f, f->held_count == 1);
+    write_text(f->held[0].exchange, "unseen");
+    assert_int_equal(http_exchange_room(f->held[0].exchange), HTTP_STREAM_BUFFER);
+    http_exchange_end(f->held[0].exchange);
+    client_expect(&client, "text/event-stream");
+    client_get(&client, "/");
+    client_expect(&client, "hello");
+    assert_false(client_has(&client, "unseen"));
+    assert_int_equal(f->held[0].gone, 0);
+    client_close(&client);
+}
+
+static void test_http_1_0(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "GET /stream HTTP/1.0\r\n\r\n");
+    WAIT(f, f->held_count == 1);
+    write_text(f->held[0].exchange, "one");
+    client_expect(&client, "\r\n\r\none");
+    write_text(f->held[0].exchange, "two");
+    client_expect(&client, "\r\n\r\nonetwo");
+    http_exchange_end(f->held[0].exchange);
+    WAIT(f, client_closed(&client));
+    assert_false(client_has(&client, "chunked"));
+    client_close(&client);
+}
+
+static void test_abort_looks_incomplete(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/stream");
+    write_text(held->exchange, "half an ans");
+    http_exchange_abort(held->exchange);
+    WAIT(f, client_closed(&client));
+    assert_true(client_has(&client, "half an ans"));
+    assert_false(client_has(&client, "\r\n0\r\n"));
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+    assert_int_equal(held->gone, 0);
+    client_close(&client);
+}
+
+static void test_abort_before_begin(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/wait");
+    http_exchange_abort(held->exchange);
+    WAIT(f, client_closed(&client));
+    assert_int_equal(client.in.len, 0);
+    assert_int_equal(held->gone, 0);
+    client_close(&client);
+}
+
+static void test_destroy_with_open_exchanges(void **state)
+{
+    struct fixture *f = *state;
+    struct client waiting, streaming, slow, idle, sending;
+    client_hold(f, &waiting, "/wait");
+    client_hold(f, &streaming, "/stream");
+    client_hold(f, &slow, "/stream");
+    fill_to_the_brim(f, &f->held[2]);
+    client_open(f, &idle);
+    client_open(f, &sending);
+    client_send(&sending, "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nfour");
+    WAIT(f, http_server_open_exchanges(f->server) == 4);
+
+    http_server_destroy(f->server);
+    f->server = NULL;
+    for (size_t i = 0; i < f->held_count; i++)
+        assert_int_equal(f->held[i].gone, 1);
+    struct client *all[] = {&waiting, &streaming, &slow, &idle, &sending};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        WAIT(f, client_closed(all[i]));
+        client_close(all[i]);
+    }
+}
+
+static void test_headers_cannot_be_forged(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    char longest[HTTP_HEADER_VALUE_MAX + 16] = "X-Long: ";
+    client_open(f, &client);
+    client_get(&client, "/forged");
+    client_expect(&client, "\r\n\r\nok");
+    assert_true(client_has(&client, "X-Forged: a??Set-Cookie: b=c?\r\n"));
+    assert_true(client_has(&client, "Content-Type: text/plain??X-Other: 1\r\n"));
+    memset(longest + strlen(longest), 'v', HTTP_HEADER_VALUE_MAX);
+    strcat(longest, "\r\n");
+    assert_true(client_has(&client, longest));
+    client_close(&client);
+}
+
+static void test_bad_http(void **state)
+{
+    static const char *const bad[] = {
+            "GET\r\n\r\n",
+            "\1\2\3\4 nonsense nonsense\r\n\r\n",
+            "GET / HTTP/9.9\r\nHost: test\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: -5\r\n\r\n",
+            "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: five\r\n\r\nabcde",
+            "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+            "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct client client;
+        client_open(f, &client);
+        client_send(&client, bad[i]);
+        WAIT(f, client_closed(&client));
+        assert_false(client_has(&client, " 200 OK"));
+        assert_true(client.in.len == 0 || client_has(&client, "HTTP/1."));
+        client_close(&client);
+    }
+    assert_int_equal(f->requests, 0);
+    WAIT(f, http_server_open_exchanges(f->server) == 0);
+}
+
+static void test_headers_past_the_pool(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    char line[1024];
+    (void)snprintf(line, sizeof(line), "X-Filler: %0900d\r\n", 0);
+    client_open(f, &client);
+    bool open = client_try_send(&client, "GET / HTTP/1.1\r\nHost: test\r\n", 28);
+    for (int i = 0; i < 20 && open; i++)
+        open = client_try_send(&client, line, strlen(line));
+    WAIT(f, client_closed(&client));
+    assert_int_equal(f->requests, 0);
+    client_close(&client);
+}
+
+static void test_quiesce(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct held *held = client_hold(f, &client, "/stream");
+    http_server_quiesce(f->server);
+    assert_int_equal(try_connect(f, 0), -1);
+    write_text(held->exchange, "still here");
+    client_expect(&client, "still here");
+    http_exchange_end(held->exchange);
+    client_expect(&client, "\r\n0\r\n\r\n");
+    client_close(&client);
+}
+
+static void test_address_in_use(void **state)
+{
+    struct fixture *f = *state;
+    struct http_server *second = NULL;
+    struct err err;
+    assert_int_equal(start_server(f, f->port, &second, &err), -EADDRINUSE);
+    assert_null(second);
+    assert_non_null(strstr(err.text, "127.0.0.1"));
+    assert_non_null(strstr(err.text, "another port"));
+}
+
+static void test_foreign_address(void **state)
+{
+    struct fixture *f = *state;
+    struct http_server *second = NULL;
+    struct err err;
+    const struct http_server_config config = {.addr = {.host = "192.0.2.1"}};
+    const struct http_server_handler handler = {.on_headers = handle_headers};
+    assert_int_equal(
+            http_server_create(&f->loop, &config, &handler, &second, &err), -EADDRNOTAVAIL);
+    assert_non_null(strstr(err.text, "192.0.2.1"));
+    http_server_destroy(NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            TEST(test_whole_reply),
+            TEST(test_body_comes_back),
+            TEST(test_empty_body),
+            TEST(test_late_reply),
+            TEST(test_pieces_arrive_one_by_one),
+            TEST(test_stream_within_request),
+            TEST(test_slow_reader),
+            TEST(test_large_event),
+            TEST(test_client_leaves_while_waiting),
+            TEST(test_client_leaves_while_streaming),
+            TEST(test_slow_reader_leaves),
+            TEST(test_client_resets),
+            TEST(test_client_leaves_in_its_body),
+            TEST(test_too_large_by_length),
+            TEST(test_too_large_to_be_dropped),
+            TEST(test_too_large_by_chunks),
+            TEST(test_endless_upload_is_cut),
+            TEST(test_bodies_share_a_limit),
+            TEST(test_refused_by_headers),
+            TEST(test_expect_continue),
+            TEST(test_long_path),
+            TEST(test_many_streams),
+            TEST(test_pipelined),
+            TEST(test_head),
+            TEST(test_head_of_a_stream),
+            TEST(test_http_1_0),
+            TEST(test_abort_looks_incomplete),
+            TEST(test_abort_before_begin),
+            TEST(test_destroy_with_open_exchanges),
+            TEST(test_headers_cannot_be_forged),
+            TEST(test_bad_http),
+            TEST(test_headers_past_the_pool),
+            TEST(test_quiesce),
+            TEST(test_address_in_use),
+            TEST(test_foreign_address),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("http_server", tests, NULL, NULL);
+}

@@ -1,0 +1,105 @@
+#include "coordinator/modes.h"
+
+#include "coordinator/settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int load(const char *yaml, struct modes *ret_modes, struct err *err)
+{
+    struct config *config = config_create(coordinator_keys);
+    *err = (struct err){.text = ""};
+    int r = config_load_text(config, "test.yaml", yaml, strlen(yaml), err);
+    if (!r)
+        r = modes_from_config(config, ret_modes, err);
+    config_destroy(config);
+    return r;
+}
+
+static void refused(const char *yaml, const char *why)
+{
+    struct modes modes;
+    struct err err;
+    assert_int_equal(load(yaml, &modes, &err), -EINVAL);
+    if (!strstr(err.text, why))
+        fail_msg("\"%s\" does not say \"%s\"", err.text, why);
+}
+
+static void modes_keep_their_order(void **state)
+{
+    (void)state;
+    struct modes modes;
+    struct err err;
+    assert_int_equal(
+            load("modes:\n  code:\n    models: [b, a]\n  ask:\n    models: [a]\n", &modes, &err),
+            0);
+    assert_int_equal(modes.count, 2);
+    assert_string_equal(modes.list[0].name, "code");
+    assert_int_equal(modes.list[0].model_count, 2);
+    assert_string_equal(modes.list[0].models[0], "b");
+    assert_ptr_equal(modes_find(&modes, "code"), &modes.list[0]);
+    assert_null(modes_find(&modes, "Code"));
+    assert_null(modes_find(&modes, ""));
+    modes_fini(&modes);
+    assert_int_equal(modes.count, 0);
+}
+
+static void auto_is_the_fallback_where_there_is_one(void **state)
+{
+    (void)state;
+    struct modes modes;
+    struct err err;
+    assert_int_equal(load("modes:\n  ask:\n    models: [a]\n", &modes, &err), 0);
+    assert_ptr_equal(modes_find(&modes, MODE_AUTO), &modes.list[0]);
+    modes_fini(&modes);
+    assert_int_equal(load("modes:\n  code:\n    models: [a]\n", &modes, &err), 0);
+    assert_null(modes_find(&modes, MODE_AUTO));
+    modes_fini(&modes);
+    assert_int_equal(load("", &modes, &err), 0);
+    assert_int_equal(modes.count, 0);
+    modes_fini(&modes);
+}
+
+static void bad_modes_are_refused_by_name(void **state)
+{
+    (void)state;
+    refused("modes:\n  auto:\n    models: [a]\n", "\"auto\" cannot be a mode");
+    refused("modes:\n  ask:\n    models: []\n", "\"ask\" names no models");
+    refused("modes:\n  ask:\n    models: [a, b, a]\n", "names \"a\" twice");
+    refused("modes:\n  ask:\n    models: [\"a\\tb\"]\n", "which no node can have");
+    refused("modes:\n  ask:\n    models: [\"\"]\n", "which no node can have");
+}
+
+static void too_many_are_refused(void **state)
+{
+    (void)state;
+    char yaml[4096] = "modes:\n  ask:\n    models: [";
+    for (int i = 0; i <= MODE_MODELS_MAX; i++)
+        (void)snprintf(yaml + strlen(yaml), sizeof(yaml) - strlen(yaml), "m%d,", i);
+    strcat(yaml, "]\n");
+    refused(yaml, "at most 32");
+    strcpy(yaml, "modes:\n");
+    for (int i = 0; i <= MODES_MAX; i++)
+        (void)snprintf(
+                yaml + strlen(yaml), sizeof(yaml) - strlen(yaml), "  m%d:\n    models: [a]\n", i);
+    refused(yaml, "at most 64");
+}
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(modes_keep_their_order),
+            cmocka_unit_test(auto_is_the_fallback_where_there_is_one),
+            cmocka_unit_test(bad_modes_are_refused_by_name),
+            cmocka_unit_test(too_many_are_refused),
+    };
+    return cmocka_run_group_tests_name("modes", tests, NULL, NULL);
+}

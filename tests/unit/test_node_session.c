@@ -1,0 +1,734 @@
+#include "coordinator/node_session.h"
+
+#include "proto/frame.h"
+#include "tests/lib/fake_link.h"
+#include "tests/lib/virtual_env.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One session with peer 0, and what it told its owner. */
+struct world {
+    struct virtual_env env;
+    struct fake_link link;
+    struct node_session *session;
+    uint32_t epoch;
+    unsigned changes, rooms, gones;
+    char reason[200];
+};
+
+struct request { /* one stream, and what it told its owner */
+    struct node_stream *stream;
+    uint64_t id;
+    unsigned deltas, ends;
+    size_t bytes;
+    int fail_code; /* -1: complete */
+    bool cancel_in_delta;
+};
+
+static void on_change(void *ctx, struct node_session *session)
+{
+    (void)session;
+    ((struct world *)ctx)->changes++;
+}
+
+static void on_room(void *ctx, struct node_session *session)
+{
+    (void)session;
+    ((struct world *)ctx)->rooms++;
+}
+
+static void on_gone(void *ctx, struct node_session *session, const char *reason)
+{
+    struct world *world = ctx;
+    (void)snprintf(world->reason, sizeof(world->reason), "%s", reason);
+    world->gones++;
+    world->session = NULL;
+    node_session_destroy(session);
+}
+
+static const struct node_session_events session_events = {
+        .on_change = on_change, .on_room = on_room, .on_gone = on_gone};
+
+static void on_delta(void *ctx, const struct msg_delta *delta)
+{
+    struct request *request = ctx;
+    request->deltas++;
+    request->bytes += delta->len;
+    if (request->cancel_in_delta) {
+        node_stream_cancel(request->stream);
+        request->stream = NULL;
+    }
+}
+
+static void on_end(void *ctx, const struct msg_fail *fail)
+{
+    struct request *request = ctx;
+    request->ends++;
+    request->stream = NULL;
+    request->fail_code = fail ? (int)fail->code : -1;
+}
+
+static const struct node_stream_events stream_events = {.on_delta = on_delta, .on_end = on_end};
+
+/* The node says `msg`. */
+static void say(struct world *world, const struct msg *msg)
+{
+    const struct buf *frame = fake_link_frame(&world->link, msg);
+    node_session_on_frame(world->session, buf_at(frame), frame->len);
+}
+
+static struct msg next(struct world *world, enum msg_type type)
+{
+    struct msg msg;
+    assert_true(fake_link_next(&world->link, 0, &msg));
+    assert_string_equal(msg_type_name(msg.type), msg_type_name(type));
+    return msg;
+}
+
+static void nothing_sent(struct world *world)
+{
+    struct msg msg;
+    assert_false(fake_link_next(&world->link, 0, &msg));
+}
+
+static struct msg_instance instance_of(const char *model, enum instance_state state)
+{
+    return (struct msg_instance){.model = model,
+            .state = state,
+            .slots = 4,
+            .context = 4096,
+            .engine = "fake",
+            .note = ""};
+}
+
+static void say_state(struct world *world, bool full, const char *model, enum instance_state state)
+{
+    struct msg_instance instance = instance_of(model, state);
+    say(world, &(struct msg){.type = MSG_STATE,
+                       .state = {.full = full, .instances = &instance, .instance_count = 1}});
+}
+
+static int create(struct world *world, uint32_t version_min, uint32_t version_max, struct err *err)
+{
+    struct link_peer peer = fake_link_peer(0);
+    struct msg_hello hello = {.name = "says",
+            .software = "modemesh 0.1.0",
+            .version_min = version_min,
+            .version_max = version_max};
+    return node_session_create(&world->env.env, &world->link.transport, &peer, "halo1", &hello,
+            "mesh", &session_events, world, &world->session, err);
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    virtual_env_init(&world->env);
+    fake_link_init(&world->link);
+    assert_int_equal(create(world, 1, 1, NULL), 0);
+    struct msg welcome = next(world, MSG_WELCOME);
+    world->epoch = welcome.welcome.epoch;
+    assert_int_not_equal(world->epoch, 0);
+    say_state(world, true, "small", INSTANCE_RESIDENT);
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    node_session_destroy(world->session);
+    fake_link_fini(&world->link);
+    free(world);
+    return 0;
+}
+
+static int try_open(struct world *world, const void *body, size_t len, struct request *request)
+{
+    return node_session_open(node_session_instance(world->session, 0), "req_1", REQUEST_CHAT, body,
+            len, &stream_events, request, &request->stream, NULL);
+}
+
+/* Opens a stream whose START the node gets. */
+static void open_request(struct world *world, const void *body, size_t len, struct request *request)
+{
+    *request = (struct request){0};
+    assert_int_equal(try_open(world, body, len, request), 0);
+    request->id = next(world, MSG_START).start.stream;
+}
+
+static void say_delta(struct world *world, uint64_t stream, size_t len)
+{
+    static const char text[MSG_CHUNK_MAX] = "";
+    struct msg_delta delta = {.stream = stream, .kind = DELTA_TEXT, .data = text, .len = len};
+    say(world, &(struct msg){.type = MSG_DELTAS, .deltas = {.deltas = &delta, .count = 1}});
+}
+
+static void say_end(struct world *world, uint64_t stream)
+{
+    say(world, &(struct msg){.type = MSG_END, .end = {.stream = stream}});
+}
+
+static void say_credit(struct world *world, uint64_t stream, uint32_t bytes)
+{
+    struct msg_grant grant = {.stream = stream, .bytes = bytes};
+    say(world, &(struct msg){.type = MSG_CREDIT, .credit = {.grants = &grant, .count = 1}});
+}
+
+/* --- hello --- */
+
+static void versions_are_agreed_on(void **state)
+{
+    struct world *world = *state;
+    struct err err;
+    node_session_destroy(world->session);
+    world->session = NULL;
+    assert_int_equal(create(world, 2, 3, &err), -EPROTONOSUPPORT);
+    assert_non_null(strstr(err.text, "halo1"));
+    nothing_sent(world);
+    assert_int_equal(create(world, 1, 2, &err), 0);
+    struct msg msg = next(world, MSG_WELCOME);
+    assert_int_equal(msg.welcome.version, 1);
+    assert_int_equal(msg.welcome.heartbeat_ms, SESSION_HEARTBEAT_MS);
+    assert_string_equal(msg.welcome.coordinator, "mesh");
+}
+
+static void what_only_a_coordinator_says_breaks_the_session(void **state)
+{
+    struct world *world = *state;
+    say(world, &(struct msg){.type = MSG_CANCEL, .cancel = {.stream = 1}});
+    assert_int_equal(world->gones, 0);
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 1);
+    assert_non_null(strstr(world->reason, "only a coordinator"));
+}
+
+static void a_second_hello_breaks_the_session(void **state)
+{
+    struct world *world = *state;
+    say(world, &(struct msg){.type = MSG_HELLO,
+                       .hello = {.name = "x", .software = "", .version_min = 1, .version_max = 1}});
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 1);
+    assert_non_null(strstr(world->reason, "HELLO"));
+}
+
+static void garbage_breaks_the_session(void **state)
+{
+    struct world *world = *state;
+    node_session_on_frame(world->session, "garbage", 7);
+    node_session_tick(world->session, false);
+    assert_int_equal(world->gones, 1);
+}
+
+static void an_unknown_type_is_answered(void **state)
+{
+    struct world *world = *state;
+    uint8_t frame[FRAME_HEADER_BYTES];
+    frame_header(200, frame);
+    node_session_on_frame(world->session, frame, sizeof(frame));
+    assert_int_equal(next(world, MSG_UNSUPPORTED).unsupported.type, 200);
+    say(world, &(struct msg){.type = MSG_UNSUPPORTED, .unsupported = {.type = 7}});
+    node_session_flush(world->session);
+    nothing_sent(world);
+    assert_int_equal(world->gones, 0);
+}
+
+/* --- state --- */
+
+static void state_changes_and_replaces(void **state)
+{
+    struct world *world = *state;
+    say_state(world, false, "large", INSTANCE_AVAILABLE);
+    assert_int_equal(node_session_instance_count(world->session), 2);
+    say_state(world, false, "small", INSTANCE_FAILED);
+    assert_int_equal(node_session_instance(world->session, 0)->state, INSTANCE_FAILED);
+    const char *removed[] = {"small", "never seen"};
+    say(world, &(struct msg){.type = MSG_STATE, .state = {.removed = removed, .removed_count = 2}});
+    assert_int_equal(node_session_instance_count(world->session), 1);
+    say_state(world, true, "other", INSTANCE_RESIDENT);
+    assert_int_equal(node_session_instance_count(world->session), 1);
+    assert_string_equal(node_session_instance(world->session, 0)->model, "other");
+    assert_int_equal(world->changes, 5);
+}
+
+static void a_long_note_is_cut_between_characters(void **state)
+{
+    struct world *world = *state;
+    char note[600];
+    for (size_t i = 0; i + 1 < sizeof(note); i += 2)
+        memcpy(note + i, "é", 2);
+    note[598] = '\0';
+    struct msg_instance instance = instance_of("small", INSTANCE_FAILED);
+    instance.note = note;
+    say(world, &(struct msg){
+                       .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+    assert_int_equal(strlen(node_session_instance(world->session, 0)->note), 254);
+}
+
+static void too_many_models_break_the_session(void **state)
+{
+    struct world *world = *state;
+    char names[MSG_INSTANCES_MAX][32];
+    struct msg_instance instances[MSG_INSTANCES_MAX];
+    for (int round = 0; round < 5; round++) {
+        for (size_t i = 0; i < MSG_INSTANCES_MAX; i++) {
+            (void)snprintf(names[i], sizeof(names[i]), "m%d-%zu", round, i);
+            instances[i] = instance_of(names[i], INSTANCE_AVAILABLE);
+        }
+        say(world, &(struct msg){.type = MSG_STATE,
+                           .state = {.instances = instances, .instance_count = MSG_INSTANCES_MAX}});
+    }
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 1);
+    assert_non_null(strstr(world->reason, "more models"));
+}
+
+static void a_draining_node_is_not_usable(void **state)
+{
+    struct world *world = *state;
+    assert_true(node_session_instance(world->session, 0)->usable);
+    say(world, &(struct msg){.type = MSG_STATE, .state = {.draining = true}});
+    assert_false(node_session_instance(world->session, 0)->usable);
+    assert_true(node_session_facts(world->session).draining);
+    say(world, &(struct msg){.type = MSG_STATE});
+    assert_true(node_session_instance(world->session, 0)->usable);
+}
+
+static void a_removed_model_leaves_its_streams_alone(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    const char *removed[] = {"small"};
+    open_request(world, "{}", 2, &request);
+    say(world, &(struct msg){.type = MSG_STATE, .state = {.removed = removed, .removed_count = 1}});
+    say_delta(world, request.id, 10);
+    say_end(world, request.id);
+    assert_int_equal(request.deltas, 1);
+    assert_int_equal(request.fail_code, -1);
+    assert_int_equal(node_session_facts(world->session).done, 1);
+}
+
+/* --- streams --- */
+
+static void a_body_goes_out_under_credit(void **state)
+{
+    struct world *world = *state;
+    static char body[40000];
+    static struct request request;
+    memset(body, 'b', sizeof(body));
+    assert_int_equal(try_open(world, body, sizeof(body), &request), 0);
+    struct msg start = next(world, MSG_START);
+    uint64_t id = start.start.stream;
+    assert_int_equal(id >> 32, world->epoch);
+    assert_int_equal(start.start.body_bytes, sizeof(body));
+    assert_int_equal(start.start.window, STREAM_WINDOW);
+    assert_string_equal(start.start.model, "small");
+    node_session_flush(world->session);
+    assert_int_equal(next(world, MSG_BODY).body.len, STREAM_WINDOW);
+    nothing_sent(world);
+    assert_false(node_stream_body_sent(request.stream));
+
+    say_credit(world, id, 100);
+    node_session_flush(world->session);
+    struct msg piece = next(world, MSG_BODY);
+    assert_int_equal(piece.body.len, 100);
+    assert_false(piece.body.last);
+
+    say_credit(world, id, 100000);
+    node_session_flush(world->session);
+    assert_int_equal(next(world, MSG_BODY).body.len, MSG_CHUNK_MAX);
+    piece = next(world, MSG_BODY);
+    assert_true(piece.body.last);
+    assert_int_equal(piece.body.len, sizeof(body) - STREAM_WINDOW - 100 - MSG_CHUNK_MAX);
+    nothing_sent(world);
+    assert_true(node_stream_body_sent(request.stream));
+}
+
+static void bodies_take_turns(void **state)
+{
+    struct world *world = *state;
+    static char body[60000];
+    static struct request first, second;
+    memset(body, 'b', sizeof(body));
+    open_request(world, body, sizeof(body), &first);
+    open_request(world, "{}", 2, &second);
+    say_credit(world, first.id, 100000);
+    node_session_flush(world->session);
+    assert_int_equal(next(world, MSG_BODY).body.stream, first.id);
+    assert_int_equal(next(world, MSG_BODY).body.stream, second.id);
+    assert_int_equal(next(world, MSG_BODY).body.stream, first.id);
+}
+
+static void no_body_is_no_message(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    open_request(world, "", 0, &request);
+    node_session_flush(world->session);
+    nothing_sent(world);
+    assert_true(node_stream_body_sent(request.stream));
+}
+
+static void too_much_credit_breaks_the_session(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    open_request(world, "{}", 2, &request);
+    say_credit(world, request.id, UINT32_MAX);
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 1);
+    assert_int_equal(request.fail_code, FAIL_ENGINE_DIED);
+}
+
+static void overspending_ends_only_that_stream(void **state)
+{
+    struct world *world = *state;
+    static struct request greedy, modest;
+    open_request(world, "", 0, &greedy);
+    open_request(world, "", 0, &modest);
+    say_delta(world, greedy.id, STREAM_WINDOW - MSG_DELTA_OVERHEAD);
+    assert_int_equal(greedy.deltas, 1);
+    say_delta(world, greedy.id, 1);
+    assert_int_equal(greedy.deltas, 1);
+    assert_int_equal(greedy.fail_code, FAIL_PROTOCOL);
+    assert_int_equal(next(world, MSG_CANCEL).cancel.stream, greedy.id);
+    say_delta(world, greedy.id, 1); /* on its way still */
+    say_delta(world, modest.id, 5);
+    assert_int_equal(modest.deltas, 1);
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 0);
+    assert_int_equal(node_session_facts(world->session).running, 1);
+    assert_int_equal(node_session_facts(world->session).failed, 1);
+}
+
+static void credit_returns_at_half_the_window(void **state)
+{
+    struct world *world = *state;
+    static struct request one, two;
+    open_request(world, "", 0, &one);
+    open_request(world, "", 0, &two);
+    say_delta(world, one.id, 8000);
+    say_delta(world, two.id, 8000);
+    node_stream_took(one.stream, 8016);
+    node_session_flush(world->session);
+    nothing_sent(world);
+    say_delta(world, one.id, 200);
+    say_delta(world, two.id, 200);
+    node_stream_took(one.stream, 216);
+    node_stream_took(two.stream, 8232);
+    node_session_flush(world->session);
+    struct msg msg = next(world, MSG_CREDIT);
+    assert_int_equal(msg.credit.count, 2);
+    assert_int_equal(msg.credit.grants[0].stream, one.id);
+    assert_int_equal(msg.credit.grants[0].bytes, 8232);
+    assert_int_equal(msg.credit.grants[1].bytes, 8232);
+    node_session_flush(world->session);
+    nothing_sent(world);
+}
+
+static void a_stream_may_be_cancelled_in_its_delta(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    open_request(world, "", 0, &request);
+    request.cancel_in_delta = true;
+    struct msg_delta deltas[] = {
+            {.stream = request.id, .kind = DELTA_TEXT, .data = "a", .len = 1},
+            {.stream = request.id, .kind = DELTA_TEXT, .data = "b", .len = 1},
+    };
+    say(world, &(struct msg){.type = MSG_DELTAS, .deltas = {.deltas = deltas, .count = 2}});
+    assert_int_equal(request.deltas, 1);
+    assert_int_equal(request.ends, 0);
+    assert_int_equal(next(world, MSG_CANCEL).cancel.stream, request.id);
+    assert_int_equal(node_session_instance(world->session, 0)->running, 0);
+    assert_int_equal(world->rooms, 1);
+}
+
+static void ends_and_fails_reach_their_stream(void **state)
+{
+    struct world *world = *state;
+    static struct request complete, failed;
+    open_request(world, "", 0, &complete);
+    open_request(world, "", 0, &failed);
+    assert_int_equal(node_session_instance(world->session, 0)->running, 2);
+    say_end(world, complete.id);
+    say_end(world, complete.id);
+    say(world, &(struct msg){.type = MSG_FAIL,
+                       .fail = {.stream = failed.id, .code = FAIL_NO_MEMORY, .message = "m"}});
+    assert_int_equal(complete.ends, 1);
+    assert_int_equal(failed.fail_code, FAIL_NO_MEMORY);
+    struct node_facts facts = node_session_facts(world->session);
+    assert_int_equal(facts.running, 0);
+    assert_int_equal(facts.done, 1);
+    assert_int_equal(facts.failed, 1);
+    assert_int_equal(world->rooms, 2);
+}
+
+/* --- a slow link --- */
+
+static void cancel_overtakes_and_its_start_is_never_sent(void **state)
+{
+    struct world *world = *state;
+    static struct request kept, dropped;
+    world->link.result[0] = -EAGAIN;
+    assert_int_equal(try_open(world, "{}", 2, &dropped), 0);
+    assert_int_equal(try_open(world, "{}", 2, &kept), 0);
+    node_stream_cancel(dropped.stream);
+    world->link.result[0] = 0;
+    node_session_flush(world->session);
+    next(world, MSG_CANCEL);
+    uint64_t id = next(world, MSG_START).start.stream;
+    assert_int_equal(next(world, MSG_BODY).body.stream, id);
+    nothing_sent(world);
+}
+
+static void data_never_passes_waiting_control(void **state)
+{
+    struct world *world = *state;
+    static struct request first, second;
+    open_request(world, "", 0, &first);
+    world->link.result[0] = -EAGAIN;
+    node_stream_cancel(first.stream);
+    world->link.result[0] = 0;
+    assert_int_equal(try_open(world, "", 0, &second), 0); /* with the same index */
+    nothing_sent(world);
+    node_session_flush(world->session);
+    assert_int_equal(next(world, MSG_CANCEL).cancel.stream, first.id);
+    next(world, MSG_START);
+}
+
+static void a_busy_link_keeps_the_order(void **state)
+{
+    struct world *world = *state;
+    static char body[STREAM_WINDOW];
+    static struct request first, second;
+    memset(body, 'b', sizeof(body));
+    world->link.result[0] = -EAGAIN;
+    assert_int_equal(try_open(world, body, sizeof(body), &first), 0);
+    node_session_flush(world->session);
+    world->link.result[0] = 0;
+    assert_int_equal(try_open(world, body, sizeof(body), &second), 0);
+    nothing_sent(world);
+    node_session_flush(world->session);
+    uint64_t id = next(world, MSG_START).start.stream;
+    uint64_t second_id = next(world, MSG_START).start.stream;
+    assert_int_not_equal(id, second_id);
+    assert_int_equal(next(world, MSG_BODY).body.stream, id);
+    assert_int_equal(next(world, MSG_BODY).body.stream, second_id);
+}
+
+static void a_link_that_takes_nothing_ends_the_session(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    world->link.result[0] = -EAGAIN;
+    for (unsigned i = 0; i < 200000 && world->session; i++) {
+        if (try_open(world, "", 0, &request) == 0)
+            node_stream_cancel(request.stream);
+        node_session_flush(world->session);
+    }
+    assert_int_equal(world->gones, 1);
+    assert_non_null(strstr(world->reason, "too slow"));
+}
+
+static void bodies_stop_before_the_outbox_is_full(void **state)
+{
+    struct world *world = *state;
+    enum { STREAMS = 64 };
+    static char body[STREAM_WINDOW];
+    static struct request requests[STREAMS];
+    memset(body, 'b', sizeof(body));
+    for (size_t i = 0; i < STREAMS; i++)
+        assert_int_equal(try_open(world, body, sizeof(body), &requests[i]), 0);
+    world->link.result[0] = -EAGAIN;
+    node_session_flush(world->session);
+    size_t sent = 0;
+    for (size_t i = 0; i < STREAMS; i++)
+        sent += node_stream_body_sent(requests[i].stream);
+    assert_in_range(sent, 1, SESSION_OUTBOX_BODY_MAX / STREAM_WINDOW + 1);
+    world->link.result[0] = 0;
+    node_session_flush(world->session);
+    for (size_t i = 0; i < STREAMS; i++)
+        assert_true(node_stream_body_sent(requests[i].stream));
+}
+
+static void an_unreachable_node_is_gone(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    open_request(world, "", 0, &request);
+    world->link.result[0] = -EHOSTUNREACH;
+    node_session_probe(world->session);
+    assert_int_equal(world->gones, 1);
+    assert_string_equal(world->reason, "unreachable");
+    assert_int_equal(request.fail_code, FAIL_ENGINE_DIED);
+}
+
+static void a_probe_of_a_living_node_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    node_session_probe(world->session);
+    next(world, MSG_HEARTBEAT);
+    assert_int_equal(world->gones, 0);
+}
+
+/* --- limits --- */
+
+static void streams_of_one_node_are_limited(void **state)
+{
+    struct world *world = *state;
+    static struct request requests[2];
+    for (size_t i = 0; i < STREAM_TABLE_MAX; i++)
+        assert_int_equal(try_open(world, "", 0, &requests[0]), 0);
+    assert_int_equal(try_open(world, "", 0, &requests[1]), -ENFILE);
+    node_stream_cancel(requests[0].stream);
+    assert_int_equal(try_open(world, "", 0, &requests[1]), 0);
+}
+
+/* --- life --- */
+
+static void heartbeats_come_when_nothing_else_does(void **state)
+{
+    struct world *world = *state;
+    virtual_env_advance_ms(&world->env, SESSION_HEARTBEAT_MS - 1);
+    node_session_tick(world->session, false);
+    nothing_sent(world);
+    virtual_env_advance_ms(&world->env, 1);
+    node_session_tick(world->session, false);
+    struct msg msg = next(world, MSG_HEARTBEAT);
+    assert_int_equal(msg.heartbeat.sent_us, world->env.now_us);
+    assert_int_equal(msg.heartbeat.echo_us, 0);
+    node_session_tick(world->session, false);
+    nothing_sent(world);
+}
+
+static void heartbeats_do_not_pile_up(void **state)
+{
+    struct world *world = *state;
+    world->link.result[0] = -EAGAIN;
+    for (int i = 0; i < 8; i++) {
+        virtual_env_advance_ms(&world->env, SESSION_HEARTBEAT_MS);
+        node_session_tick(world->session, false);
+    }
+    world->link.result[0] = 0;
+    node_session_flush(world->session);
+    next(world, MSG_HEARTBEAT);
+    nothing_sent(world);
+}
+
+static void an_echo_gives_the_round_trip_and_no_answer(void **state)
+{
+    struct world *world = *state;
+    uint64_t sent_us = world->env.now_us;
+    world->env.now_us += 210;
+    say(world, &(struct msg){.type = MSG_HEARTBEAT, .heartbeat = {.echo_us = sent_us}});
+    assert_int_equal(node_session_facts(world->session).rtt_us, 210);
+    nothing_sent(world);
+    say(world,
+            &(struct msg){.type = MSG_HEARTBEAT, .heartbeat = {.echo_us = world->env.now_us + 5}});
+    assert_int_equal(node_session_facts(world->session).rtt_us, 210);
+    say(world, &(struct msg){.type = MSG_HEARTBEAT, .heartbeat = {.sent_us = 77}});
+    struct msg msg = next(world, MSG_HEARTBEAT);
+    assert_int_equal(msg.heartbeat.echo_us, 77);
+    assert_int_equal(msg.heartbeat.sent_us, 0);
+}
+
+static void silence_makes_suspect_then_gone(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    open_request(world, "", 0, &request);
+    virtual_env_advance_ms(&world->env, SESSION_SUSPECT_MS + 1);
+    node_session_tick(world->session, false);
+    assert_int_equal(node_session_state(world->session), SESSION_SUSPECT);
+    assert_false(node_session_instance(world->session, 0)->usable);
+    static struct request refused;
+    assert_int_equal(try_open(world, "", 0, &refused), -EAGAIN);
+    assert_int_equal(request.ends, 0);
+
+    say_delta(world, request.id, 1);
+    assert_int_equal(node_session_state(world->session), SESSION_UP);
+    assert_true(node_session_instance(world->session, 0)->usable);
+
+    virtual_env_advance_ms(&world->env, SESSION_GONE_MS);
+    node_session_tick(world->session, false);
+    assert_int_equal(world->gones, 0);
+    virtual_env_advance_ms(&world->env, 1);
+    node_session_tick(world->session, false);
+    assert_int_equal(world->gones, 1);
+    assert_int_equal(request.fail_code, FAIL_ENGINE_DIED);
+}
+
+static void a_stall_of_our_own_proves_nothing(void **state)
+{
+    struct world *world = *state;
+    virtual_env_advance_ms(&world->env, 60000);
+    node_session_tick(world->session, true);
+    assert_int_equal(world->gones, 0);
+    assert_int_equal(node_session_state(world->session), SESSION_UP);
+    virtual_env_advance_ms(&world->env, SESSION_GONE_MS + 1);
+    node_session_tick(world->session, false);
+    assert_int_equal(world->gones, 1);
+}
+
+static void destroying_fails_what_is_open(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    open_request(world, "{}", 2, &request);
+    node_session_destroy(world->session);
+    world->session = NULL;
+    assert_int_equal(request.ends, 1);
+    assert_int_equal(world->gones, 0);
+}
+
+#define SESSION_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+            SESSION_TEST(versions_are_agreed_on),
+            SESSION_TEST(what_only_a_coordinator_says_breaks_the_session),
+            SESSION_TEST(a_second_hello_breaks_the_session),
+            SESSION_TEST(garbage_breaks_the_session),
+            SESSION_TEST(an_unknown_type_is_answered),
+            SESSION_TEST(state_changes_and_replaces),
+            SESSION_TEST(a_long_note_is_cut_between_characters),
+            SESSION_TEST(too_many_models_break_the_session),
+            SESSION_TEST(a_draining_node_is_not_usable),
+            SESSION_TEST(a_removed_model_leaves_its_streams_alone),
+            SESSION_TEST(a_body_goes_out_under_credit),
+            SESSION_TEST(bodies_take_turns),
+            SESSION_TEST(no_body_is_no_message),
+            SESSION_TEST(too_much_credit_breaks_the_session),
+            SESSION_TEST(overspending_ends_only_that_stream),
+            SESSION_TEST(credit_returns_at_half_the_window),
+            SESSION_TEST(a_stream_may_be_cancelled_in_its_delta),
+            SESSION_TEST(ends_and_fails_reach_their_stream),
+            SESSION_TEST(cancel_overtakes_and_its_start_is_never_sent),
+            SESSION_TEST(data_never_passes_waiting_control),
+            SESSION_TEST(a_busy_link_keeps_the_order),
+            SESSION_TEST(a_link_that_takes_nothing_ends_the_session),
+            SESSION_TEST(bodies_stop_before_the_outbox_is_full),
+            SESSION_TEST(an_unreachable_node_is_gone),
+            SESSION_TEST(a_probe_of_a_living_node_changes_nothing),
+            SESSION_TEST(streams_of_one_node_are_limited),
+            SESSION_TEST(heartbeats_come_when_nothing_else_does),
+            SESSION_TEST(heartbeats_do_not_pile_up),
+            SESSION_TEST(an_echo_gives_the_round_trip_and_no_answer),
+            SESSION_TEST(silence_makes_suspect_then_gone),
+            SESSION_TEST(a_stall_of_our_own_proves_nothing),
+            SESSION_TEST(destroying_fails_what_is_open),
+    };
+    return cmocka_run_group_tests_name("node_session", tests, NULL, NULL);
+}

@@ -1,0 +1,165 @@
+#include "coordinator/scheduler.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+static struct instance instance_of(const char *model, enum instance_state state)
+{
+    struct instance it = {.epoch = 1, .node = "n", .state = state, .usable = true, .slots = 2};
+    strcpy(it.model, model);
+    return it;
+}
+
+static struct scheduler_plan choose(
+        struct instance *list, size_t count, const char *const *models, size_t model_count)
+{
+    struct instance *pointers[8];
+    for (size_t i = 0; i < count; i++)
+        pointers[i] = &list[i];
+    struct scheduler_request request = {.models = models, .model_count = model_count};
+    return scheduler_choose(pointers, count, &request);
+}
+
+static const char *const small[] = {"small"};
+static const char *const small_large[] = {"small", "large"};
+
+static void runs_on(struct scheduler_plan plan, const struct instance *instance)
+{
+    assert_int_equal(plan.verdict, SCHEDULER_RUN);
+    assert_ptr_equal(plan.instance, instance);
+    assert_non_null(plan.reason);
+}
+
+static void the_least_busy_resident_one_serves(void **state)
+{
+    (void)state;
+    struct instance list[] = {instance_of("small", INSTANCE_RESIDENT),
+            instance_of("small", INSTANCE_RESIDENT), instance_of("large", INSTANCE_RESIDENT)};
+    list[0].running = 1;
+    runs_on(choose(list, 3, small, 1), &list[1]);
+    list[1].running = 3;
+    list[1].slots = 8; /* (3 + 1) / 8 is less than (1 + 1) / 2 */
+    runs_on(choose(list, 3, small, 1), &list[1]);
+}
+
+static void ties_go_to_the_least_recently_used(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("small", INSTANCE_RESIDENT), instance_of("small", INSTANCE_RESIDENT)};
+    list[0].last_used_us = 2;
+    list[1].last_used_us = 1;
+    runs_on(choose(list, 2, small, 1), &list[1]);
+}
+
+static void the_order_of_models_counts_first(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("large", INSTANCE_RESIDENT), instance_of("small", INSTANCE_RESIDENT)};
+    list[1].running = 5;
+    runs_on(choose(list, 2, small_large, 2), &list[1]);
+    list[1].state = INSTANCE_AVAILABLE;
+    runs_on(choose(list, 2, small_large, 2), &list[0]);
+}
+
+static void a_full_instance_is_waited_for(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("small", INSTANCE_RESIDENT), instance_of("small", INSTANCE_AVAILABLE)};
+    list[0].running = 2 * SCHEDULER_REQUESTS_PER_SLOT - 1;
+    runs_on(choose(list, 2, small, 1), &list[0]);
+    list[0].running++;
+    struct scheduler_plan plan = choose(list, 2, small, 1);
+    assert_int_equal(plan.verdict, SCHEDULER_WAIT);
+    assert_null(plan.instance);
+}
+
+static void a_resident_one_without_slots_still_serves(void **state)
+{
+    (void)state;
+    struct instance list[] = {instance_of("small", INSTANCE_RESIDENT)};
+    list[0].slots = 0;
+    runs_on(choose(list, 1, small, 1), &list[0]);
+    list[0].running = UINT32_MAX;
+    assert_int_equal(choose(list, 1, small, 1).verdict, SCHEDULER_WAIT);
+}
+
+static void nothing_resident_is_loaded_once(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("small", INSTANCE_AVAILABLE), instance_of("small", INSTANCE_AVAILABLE)};
+    list[0].last_used_us = 9;
+    runs_on(choose(list, 2, small, 1), &list[1]);
+    /* Sent there, and the node has not spoken since: the next ones follow. */
+    list[1].running = 1;
+    list[1].last_used_us = 10;
+    runs_on(choose(list, 2, small, 1), &list[1]);
+    list[1].state = INSTANCE_LOADING;
+    runs_on(choose(list, 2, small, 1), &list[1]);
+    list[1].running = SCHEDULER_REQUESTS_PER_SLOT;
+    runs_on(choose(list, 2, small, 1), &list[0]);
+}
+
+static void what_may_come_is_waited_for(void **state)
+{
+    (void)state;
+    static const enum instance_state states[] = {
+            INSTANCE_LOADING, INSTANCE_AVAILABLE, INSTANCE_FAILED, INSTANCE_STOPPING};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        struct instance list[] = {instance_of("small", states[i])};
+        list[0].running = SCHEDULER_REQUESTS_PER_SLOT;
+        assert_int_equal(choose(list, 1, small, 1).verdict, SCHEDULER_WAIT);
+    }
+}
+
+static void nobody_has_it(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("large", INSTANCE_RESIDENT), instance_of("small", INSTANCE_RESIDENT)};
+    list[1].usable = false;
+    assert_int_equal(choose(list, 2, small, 1).verdict, SCHEDULER_NONE);
+    assert_int_equal(choose(list, 0, small, 1).verdict, SCHEDULER_NONE);
+    assert_int_equal(choose(list, 2, small, 0).verdict, SCHEDULER_NONE);
+}
+
+static void what_failed_is_avoided_and_nothing_else(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("small", INSTANCE_RESIDENT), instance_of("large", INSTANCE_RESIDENT)};
+    struct instance *pointers[] = {&list[0], &list[1]};
+    struct scheduler_request request = {.models = small_large,
+            .model_count = 2,
+            .avoid = {{.epoch = 1, .model = "small"}},
+            .avoid_count = 1};
+    runs_on(scheduler_choose(pointers, 2, &request), &list[1]);
+    list[0].epoch = 2; /* the node has come again */
+    runs_on(scheduler_choose(pointers, 2, &request), &list[0]);
+}
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(the_least_busy_resident_one_serves),
+            cmocka_unit_test(ties_go_to_the_least_recently_used),
+            cmocka_unit_test(the_order_of_models_counts_first),
+            cmocka_unit_test(a_full_instance_is_waited_for),
+            cmocka_unit_test(a_resident_one_without_slots_still_serves),
+            cmocka_unit_test(nothing_resident_is_loaded_once),
+            cmocka_unit_test(what_may_come_is_waited_for),
+            cmocka_unit_test(nobody_has_it),
+            cmocka_unit_test(what_failed_is_avoided_and_nothing_else),
+    };
+    return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
+}
