@@ -1,0 +1,353 @@
+#include "cli/client.h"
+
+#include "cli/interrupt.h"
+#include "common/json.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    HTTP_OK = 200,
+    HTTP_UNAUTHORIZED = 401,
+    POLL_MS = 1000,         /* curl has timers of its own; this only bounds one wait */
+    HEADER_LINE_MAX = 1024, /* bytes of an answer's header that we look at */
+};
+
+struct client {
+    char url[CLIENT_URL_MAX]; /* without a final slash */
+    char *key;                /* locked memory; NULL: none */
+};
+
+struct call {
+    const struct client *client;
+    CURL *easy;
+    CURLM *multi;
+    struct curl_slist *headers;
+    const struct client_events *events; /* NULL: the body is collected */
+    void *ctx;
+    struct buf *answer; /* a body that is collected */
+    struct buf refusal; /* body of any status but 200 */
+    int result;         /* what a callback of ours ended the call with */
+    struct err *err;
+    char curl_text[CURL_ERROR_SIZE];
+};
+
+static bool has_control(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text <= ' ' || *text == 0x7f)
+            return true;
+    return false;
+}
+
+static int check_url(const char *url, struct err *err)
+{
+    const char *host = strstr(url, "://");
+
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return err_set(err, -EINVAL, "a coordinator's address looks like http://HOST:8420");
+    if (strlen(url) >= CLIENT_URL_MAX)
+        return err_set(
+                err, -EINVAL, "a coordinator's address of more than %d bytes", CLIENT_URL_MAX - 1);
+    if (has_control(url) || strpbrk(host + 3, "@?#"))
+        return err_set(err, -EINVAL,
+                "a coordinator's address has no user, query or blanks: http://HOST:8420");
+    if (strchr("/:", host[3]))
+        return err_set(err, -EINVAL, "the coordinator's address '%s' names no host", url);
+    return 0;
+}
+
+static int keep_key(struct client *client, const char *key, struct err *err)
+{
+    if (strlen(key) > CLIENT_KEY_MAX || has_control(key))
+        return err_set(err, -EINVAL, "the key is no key: one word of at most %d characters",
+                CLIENT_KEY_MAX);
+    client->key = sodium_malloc(strlen(key) + 1);
+    if (!client->key)
+        return err_set(err, -ENOMEM, "no locked memory for the key");
+    strcpy(client->key, key);
+    return 0;
+}
+
+int client_create(const char *url, const char *key, struct client **ret_client, struct err *err)
+{
+    struct client *client = NULL;
+    int rc = check_url(url, err);
+
+    if (rc < 0)
+        return rc;
+    if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+        return err_set(err, -ENOSYS, "libsodium or libcurl cannot start");
+    client = calloc(1, sizeof(*client));
+    if (!client)
+        return err_set(err, -ENOMEM, "out of memory");
+    snprintf(client->url, sizeof(client->url), "%s", url);
+    while (client->url[strlen(client->url) - 1] == '/')
+        client->url[strlen(client->url) - 1] = '\0';
+    if (key)
+        rc = keep_key(client, key, err);
+    if (rc < 0) {
+        client_destroy(client);
+        return rc;
+    }
+    *ret_client = client;
+    return 0;
+}
+
+void client_destroy(struct client *client)
+{
+    if (!client)
+        return;
+    sodium_free(client->key);
+    free(client);
+    curl_global_cleanup();
+}
+
+static long call_status(const struct call *call)
+{
+    long status = 0;
+
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+static int take_body(struct call *call, const char *data, size_t len)
+{
+    struct buf *buf = call->answer;
+
+    if (call_status(call) != HTTP_OK)
+        buf = &call->refusal;
+    else if (call->events)
+        return call->events->on_body(call->ctx, data, len, call->err);
+    if (buf_append(buf, data, len) < 0)
+        return err_set(call->err, -EMSGSIZE, "the answer of %s is larger than %zu bytes",
+                call->client->url, buf->max);
+    return 0;
+}
+
+static size_t on_write(char *data, size_t size, size_t count, void *ctx)
+{
+    struct call *call = ctx;
+
+    call->result = take_body(call, data, size * count);
+    return call->result < 0 ? 0 : size * count;
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *ctx)
+{
+    struct call *call = ctx;
+    char line[HEADER_LINE_MAX];
+    size_t len = size * count;
+    char *value;
+
+    if (!call->events || call_status(call) != HTTP_OK || len >= sizeof(line))
+        return len;
+    memcpy(line, data, len);
+    line[len] = '\0';
+    line[strcspn(line, "\r\n")] = '\0';
+    value = strchr(line, ':');
+    if (value) {
+        *value++ = '\0';
+        call->events->on_header(call->ctx, line, value + strspn(value, " \t"));
+    }
+    return len;
+}
+
+static int add_header(struct call *call, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(call->headers, line);
+
+    if (!longer)
+        return err_set(call->err, -ENOMEM, "out of memory");
+    call->headers = longer;
+    return 0;
+}
+
+static int add_key(struct call *call)
+{
+    char line[CLIENT_KEY_MAX + 32];
+    int rc;
+
+    snprintf(line, sizeof(line), "Authorization: Bearer %s", call->client->key);
+    rc = add_header(call, line);
+    sodium_memzero(line, sizeof(line));
+    return rc;
+}
+
+static int call_init(struct call *call, const char *path)
+{
+    char url[CLIENT_URL_MAX + 256];
+    CURL *easy = curl_easy_init();
+
+    call->easy = easy;
+    call->multi = curl_multi_init();
+    if (!easy || !call->multi)
+        return err_set(call->err, -ENOMEM, "libcurl cannot start");
+    snprintf(url, sizeof(url), "%s%s", call->client->url, path);
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "modemesh");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CLIENT_CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_text);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    buf_init(&call->refusal, CLIENT_REFUSAL_MAX);
+    return call->client->key ? add_key(call) : 0;
+}
+
+static void call_fini(struct call *call)
+{
+    for (struct curl_slist *header = call->headers; header; header = header->next)
+        sodium_memzero(header->data, strlen(header->data));
+    curl_slist_free_all(call->headers);
+    if (call->multi && call->easy)
+        curl_multi_remove_handle(call->multi, call->easy);
+    curl_easy_cleanup(call->easy);
+    curl_multi_cleanup(call->multi);
+    buf_fini(&call->refusal);
+}
+
+static int unreachable(struct call *call)
+{
+    return err_set(call->err, -EHOSTUNREACH,
+            "no coordinator answers at %s: start modemesh-coordinator, or say where it is with "
+            "--coordinator URL or MODEMESH_COORDINATOR (%s)",
+            call->client->url, call->curl_text);
+}
+
+static int broken(struct call *call)
+{
+    return err_set(call->err, -ECONNRESET,
+            "the connection to %s broke before the answer was complete (%s)", call->client->url,
+            call->curl_text);
+}
+
+static int map_curl_error(struct call *call, CURLcode code)
+{
+    if (call->result < 0)
+        return call->result;
+    if (!call->curl_text[0])
+        snprintf(call->curl_text, sizeof(call->curl_text), "%s", curl_easy_strerror(code));
+    switch (code) {
+    case CURLE_OK:
+        return 0;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+        return unreachable(call);
+    case CURLE_OPERATION_TIMEDOUT:
+        return call_status(call) ? broken(call) : unreachable(call);
+    case CURLE_GOT_NOTHING:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_PARTIAL_FILE:
+        return broken(call);
+    default:
+        return err_set(
+                call->err, -EPROTO, "cannot talk to %s: %s", call->client->url, call->curl_text);
+    }
+}
+
+/* The coordinator's own sentence where it gave one. */
+static int refused(struct call *call)
+{
+    long status = call_status(call);
+    cJSON *json = NULL;
+    const char *message = NULL;
+
+    if (json_parse(buf_at(&call->refusal), call->refusal.len, &json_limits_event, &json, NULL) == 0)
+        message = json_str(json_obj(json, "error"), "message", NULL);
+    if (message)
+        (void)err_set(call->err, -EREMOTEIO, "%s%s", message,
+                status == HTTP_UNAUTHORIZED ? " (a key is given with --key or MODEMESH_KEY)" : "");
+    else
+        (void)err_set(call->err, -EPROTO,
+                "what answers at %s is no modemesh coordinator (HTTP status %ld)",
+                call->client->url, status);
+    cJSON_Delete(json);
+    return message ? -EREMOTEIO : -EPROTO;
+}
+
+static int transfer(struct call *call, int interrupt_fd)
+{
+    struct curl_waitfd wait = {.fd = interrupt_fd, .events = CURL_WAIT_POLLIN};
+    const CURLMsg *done;
+    int running = 0, left;
+
+    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+    curl_multi_add_handle(call->multi, call->easy);
+    do {
+        if (curl_multi_perform(call->multi, &running) != CURLM_OK)
+            return err_set(call->err, -EIO, "libcurl stopped working");
+        if (running && curl_multi_poll(call->multi, &wait, 1, POLL_MS, NULL) != CURLM_OK)
+            return err_set(call->err, -EIO, "libcurl cannot wait: %s", strerror(errno));
+        if (wait.revents)
+            return -EINTR;
+    } while (running);
+    done = curl_multi_info_read(call->multi, &left);
+    return map_curl_error(call, done ? done->data.result : CURLE_OK);
+}
+
+static int call_perform(struct call *call)
+{
+    int interrupt_fd;
+    int rc = interrupt_arm(&interrupt_fd, call->err);
+
+    if (rc < 0)
+        return rc;
+    rc = transfer(call, interrupt_fd);
+    interrupt_disarm();
+    if (rc == 0 && call_status(call) != HTTP_OK)
+        rc = refused(call);
+    return rc;
+}
+
+int client_get_json(
+        struct client *client, const char *path, struct buf *out, cJSON **ret_json, struct err *err)
+{
+    struct call call = {.client = client, .answer = out, .err = err};
+    struct err why;
+    int rc = call_init(&call, path);
+
+    if (rc < 0)
+        goto out;
+    curl_easy_setopt(call.easy, CURLOPT_TIMEOUT_MS, (long)CLIENT_TOTAL_TIMEOUT_MS);
+    rc = call_perform(&call);
+    if (rc < 0)
+        goto out;
+    if (json_parse(buf_at(out), out->len, &json_limits_request, ret_json, &why) < 0)
+        rc = err_set(err, -EPROTO, "what answers at %s is no modemesh coordinator: not JSON: %s",
+                client->url, why.text);
+out:
+    call_fini(&call);
+    return rc;
+}
+
+int client_post_stream(struct client *client, const char *path, const struct buf *body,
+        const struct client_events *events, void *ctx, struct err *err)
+{
+    struct call call = {.client = client, .events = events, .ctx = ctx, .err = err};
+    int rc = call_init(&call, path);
+
+    if (rc == 0)
+        rc = add_header(&call, "Content-Type: application/json");
+    if (rc == 0)
+        rc = add_header(&call, "Expect:"); /* a large body goes out at once */
+    if (rc == 0) {
+        curl_easy_setopt(call.easy, CURLOPT_POSTFIELDS, buf_at(body));
+        curl_easy_setopt(call.easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
+        rc = call_perform(&call);
+    }
+    call_fini(&call);
+    return rc;
+}

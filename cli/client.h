@@ -1,0 +1,53 @@
+/* Calls to the coordinator's HTTP API, one at a time, blocking: libcurl, no proxy, no redirect,
+ * answers bounded. Ctrl-C ends a call at once. One thread.
+ *
+ * Every function that talks returns
+ *   0             answered, and the answer is in
+ *   -EHOSTUNREACH nobody answers; the text says which address was tried and what to do
+ *   -EREMOTEIO    the coordinator refused; the text is its own
+ *   -EPROTO       what answers does not speak as a coordinator does
+ *   -ECONNRESET   the connection broke before the answer was complete
+ *   -EMSGSIZE     the answer passes its limit
+ *   -EINTR        Ctrl-C; no text */
+#pragma once
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <cjson/cJSON.h>
+#include <stddef.h>
+
+enum {
+    CLIENT_URL_MAX = 256,                 /* bytes of the coordinator's address */
+    CLIENT_KEY_MAX = 256,                 /* bytes of a key */
+    CLIENT_ANSWER_MAX = 32 * 1024 * 1024, /* bytes of an answer that is held whole */
+    CLIENT_REFUSAL_MAX = 64 * 1024,       /* bytes of a refusal's body */
+    CLIENT_CONNECT_TIMEOUT_MS = 5 * 1000,
+    CLIENT_TOTAL_TIMEOUT_MS = 30 * 1000, /* of a call that is no stream */
+};
+
+struct client;
+
+/* `url` is http:// or https:// with a host, an optional port and path, and no user or query; `key`
+ * may be NULL. -EINVAL says what is wrong with the address; neither text holds the key. */
+MUST_CHECK int client_create(
+        const char *url, const char *key, struct client **ret_client, struct err *err);
+/* Wipes the key. Takes NULL. */
+void client_destroy(struct client *client);
+
+/* GET `path` ("/v1/models"). The body is appended to `out`, and has been parsed into `*ret_json`,
+ * which the caller frees by cJSON_Delete(). */
+MUST_CHECK int client_get_json(struct client *client, const char *path, struct buf *out,
+        cJSON **ret_json, struct err *err);
+
+struct client_events {
+    /* A header of the answer, status 200 only. Both strings are NUL-terminated and valid during the
+     * call. */
+    void (*on_header)(void *ctx, const char *name, const char *value);
+    /* A piece of the body, status 200 only. A negative errno ends the call with it. */
+    int (*on_body)(void *ctx, const char *data, size_t len, struct err *err);
+};
+
+/* POST of a JSON body whose answer is a stream: no limit on how long it takes. */
+MUST_CHECK int client_post_stream(struct client *client, const char *path, const struct buf *body,
+        const struct client_events *events, void *ctx, struct err *err);

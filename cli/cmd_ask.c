@@ -1,0 +1,216 @@
+#include "cli/answer.h"
+#include "cli/cli.h"
+#include "cli/terminal.h"
+#include "common/json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum {
+    ASK_TEXT_MAX = 16 * 1024 * 1024, /* bytes of a question */
+    ASK_BODY_MAX = 2 * ASK_TEXT_MAX, /* its JSON, escapes included */
+    ASK_READ_BYTES = 64 * 1024,
+};
+
+static const char dim_on[] = "\033[2m", dim_off[] = "\033[0m";
+static const char header_prefix[] = "X-Modemesh-";
+
+struct ask {
+    struct answer *answer;
+    bool show;      /* the coordinator's headers go to standard error */
+    bool terminal;  /* standard output is one */
+    bool smart;     /* and can dim */
+    bool dimmed;    /* it does now */
+    bool line_open; /* the last byte written was no newline */
+};
+
+static int write_out(struct ask *ask, const char *text, size_t len, struct err *err)
+{
+    if (len == 0)
+        return 0;
+    if (fwrite(text, 1, len, stdout) != len || fflush(stdout) != 0)
+        return err_set(err, -errno, "cannot write to standard output: %s", strerror(errno));
+    ask->line_open = text[len - 1] != '\n';
+    return 0;
+}
+
+/* Reasoning ends with a line of its own, so that the answer begins on a fresh one. */
+static int set_dimmed(struct ask *ask, bool dimmed, struct err *err)
+{
+    int rc = 0;
+
+    if (ask->dimmed == dimmed)
+        return 0;
+    if (!dimmed && ask->line_open)
+        rc = write_out(ask, "\n", 1, err);
+    fputs(dimmed ? dim_on : dim_off, stdout);
+    ask->dimmed = dimmed;
+    return rc;
+}
+
+static int on_text(void *ctx, enum answer_kind kind, char *text, size_t len, struct err *err)
+{
+    struct ask *ask = ctx;
+    bool reasoning = kind == ANSWER_REASONING;
+    int rc;
+
+    if (reasoning && !ask->smart)
+        return 0;
+    if (ask->terminal)
+        len = terminal_strip(text, len);
+    rc = set_dimmed(ask, reasoning, err);
+    return rc < 0 ? rc : write_out(ask, text, len, err);
+}
+
+static void on_header(void *ctx, const char *name, const char *value)
+{
+    const struct ask *ask = ctx;
+    char line[1024];
+    size_t len;
+
+    if (!ask->show || strncasecmp(name, header_prefix, sizeof(header_prefix) - 1) != 0)
+        return;
+    snprintf(line, sizeof(line), "%s: %s", name, value);
+    len = terminal_strip(line, strlen(line));
+    fprintf(stderr, "%.*s\n", (int)len, line);
+}
+
+static int on_body(void *ctx, const char *data, size_t len, struct err *err)
+{
+    const struct ask *ask = ctx;
+
+    return answer_push(ask->answer, data, len, err);
+}
+
+static const struct client_events events = {.on_header = on_header, .on_body = on_body};
+
+static int read_stdin(struct buf *text, struct err *err)
+{
+    for (;;) {
+        void *room;
+        ssize_t n;
+
+        if (buf_reserve(text, ASK_READ_BYTES, &room) < 0)
+            return err_set(err, -EFBIG, "a question of more than %d MiB", ASK_TEXT_MAX >> 20);
+        n = read(STDIN_FILENO, room, ASK_READ_BYTES);
+        if (n < 0 && errno != EINTR)
+            return err_set(err, -errno, "cannot read the question from standard input: %s",
+                    strerror(errno));
+        if (n == 0)
+            return 0;
+        if (n > 0)
+            buf_commit(text, (size_t)n);
+    }
+}
+
+static int join_words(const struct command_line *line, struct buf *text, struct err *err)
+{
+    for (size_t i = 0; i < line->operand_count; i++)
+        if ((i && buf_append_str(text, " ") < 0) || buf_append_str(text, line->operands[i]) < 0)
+            return err_set(err, -EFBIG, "a question of more than %d MiB", ASK_TEXT_MAX >> 20);
+    return 0;
+}
+
+static int read_question(const struct command_line *line, struct buf *text, struct err *err)
+{
+    bool dash = line->operand_count == 1 && strcmp(line->operands[0], "-") == 0;
+    int rc;
+
+    if (line->operand_count == 0 && isatty(STDIN_FILENO))
+        return err_set(
+                err, -EINVAL, "nothing to ask: modemesh ask TEXT, or - to read standard input");
+    if (dash || line->operand_count == 0)
+        rc = read_stdin(text, err);
+    else
+        rc = join_words(line, text, err);
+    if (rc == 0 && text->len == 0)
+        return err_set(err, -EINVAL, "nothing to ask: the text is empty");
+    return rc;
+}
+
+static int format_request(struct buf *body, const char *model, const struct buf *text)
+{
+    int rc = buf_append_str(body, "{\"model\":");
+
+    if (rc == 0)
+        rc = json_append_str(body, model, strlen(model));
+    if (rc == 0)
+        rc = buf_append_str(body, ",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":");
+    if (rc == 0)
+        rc = json_append_str(body, buf_at(text), text->len);
+    if (rc == 0)
+        rc = buf_append_str(body, "}]}");
+    return rc;
+}
+
+static int choose_model(const struct command_line *line, const char **ret_model, struct err *err)
+{
+    const char *mode = command_value(line, "mode"), *model = command_value(line, "model");
+
+    if (mode && model)
+        return err_set(err, -EINVAL, "--mode and --model exclude each other");
+    *ret_model = mode ? mode : model ? model : "auto";
+    return 0;
+}
+
+static int make_request(const struct command_line *line, struct buf *body, struct err *err)
+{
+    const char *model = NULL;
+    struct buf text;
+    int rc = choose_model(line, &model, err);
+
+    buf_init(&text, ASK_TEXT_MAX);
+    if (rc == 0)
+        rc = read_question(line, &text, err);
+    if (rc == 0 && format_request(body, model, &text) < 0)
+        rc = err_set(err, -EFBIG, "a question of more than %d MiB", ASK_TEXT_MAX >> 20);
+    buf_fini(&text);
+    return rc;
+}
+
+/* Leaves the terminal as it was found. An interrupted answer ends with a newline too. */
+static void close_answer(struct ask *ask, int rc)
+{
+    (void)set_dimmed(ask, false, NULL);
+    if (ask->line_open || rc == -EINTR)
+        (void)write_out(ask, "\n", 1, NULL);
+    if (rc == 0 && strcmp(answer_finish_reason(ask->answer), "length") == 0)
+        fputs("modemesh: the answer was cut at its limit of tokens\n", stderr);
+}
+
+static int stream_answer(
+        const struct cli *cli, struct ask *ask, const struct buf *body, struct err *err)
+{
+    int rc;
+
+    ask->answer = answer_create(on_text, ask);
+    if (!ask->answer)
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = client_post_stream(cli->client, "/v1/chat/completions", body, &events, ask, err);
+    if (rc == 0)
+        rc = answer_finish(ask->answer, err);
+    close_answer(ask, rc);
+    answer_destroy(ask->answer);
+    return rc;
+}
+
+int cmd_ask(const struct cli *cli, const struct command_line *line, struct err *err)
+{
+    struct ask ask = {
+            .show = command_has(line, "show"),
+            .terminal = isatty(STDOUT_FILENO),
+            .smart = terminal_is_smart(stdout),
+    };
+    struct buf body;
+    int rc;
+
+    buf_init(&body, ASK_BODY_MAX);
+    rc = make_request(line, &body, err);
+    if (rc == 0)
+        rc = stream_answer(cli, &ask, &body, err);
+    buf_fini(&body);
+    return rc;
+}

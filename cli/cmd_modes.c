@@ -1,0 +1,61 @@
+#include "cli/report.h"
+#include "common/json.h"
+
+static const struct table_column columns[] = {
+        {.key = "mode", .title = "MODE"},
+        {.key = "models", .title = "MODELS", .wrap = true},
+        {.key = "model", .title = "NOW"},
+        {.key = "node", .title = "ON"},
+        {.key = "reason", .title = "WHY", .wrap = true},
+        {.key = NULL},
+};
+
+/* "fast, thinker": the order is the order of preference. */
+static const char *join_models(const cJSON *mode, const char *separator, char *buf, size_t size)
+{
+    const cJSON *model;
+    size_t len = 0;
+
+    buf[0] = '\0';
+    cJSON_ArrayForEach(model, json_array(mode, "models"))
+    {
+        int n = snprintf(buf + len, size - len, "%s%s", len ? separator : "",
+                cJSON_IsString(model) ? model->valuestring : "");
+
+        if (n < 0 || (size_t)n >= size - len)
+            break;
+        len += (size_t)n;
+    }
+    return buf;
+}
+
+static int fill(struct table *table, const cJSON *status, enum table_format format)
+{
+    const char *none = format == TABLE_TEXT ? "-" : "";
+    const cJSON *mode;
+
+    cJSON_ArrayForEach(mode, json_array(status, "modes"))
+    {
+        char models[REPORT_CELL_MAX];
+        const cJSON *now = json_obj(mode, "now");
+        const char *cells[] = {
+                json_str(mode, "name", ""),
+                join_models(mode, format == TABLE_TEXT ? ", " : ",", models, sizeof(models)),
+                json_str(now, "model", none),
+                json_str(now, "node", none),
+                json_str(mode, "reason", ""),
+        };
+        int rc = table_add(table, cells);
+
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+const struct report report_modes = {.name = "modes", .columns = columns, .fill = fill};
+
+int cmd_modes(const struct cli *cli, const struct command_line *line, struct err *err)
+{
+    return report_run(&report_modes, "The coordinator's config has no modes.", cli, line, err);
+}

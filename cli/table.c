@@ -1,0 +1,155 @@
+#include "cli/table.h"
+
+#include <errno.h>
+#include <libsmartcols/libsmartcols.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct table {
+    struct libscols_table *scols;
+    const struct table_column *columns;
+    enum table_format format;
+};
+
+static bool starts_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) != 0x80;
+}
+
+/* Columns of the longest word: the least that a column can shrink to. */
+static size_t longest_word(const struct libscols_column *column, const char *data, void *ctx)
+{
+    size_t longest = 0, width = 0;
+
+    (void)column;
+    (void)ctx;
+    for (; *data; data++) {
+        width = *data == ' ' ? 0 : width + starts_character(*data);
+        if (width > longest)
+            longest = width;
+    }
+    return longest;
+}
+
+/* Cuts `data` behind the last word that fits the column; returns the rest, NULL where all fits. */
+static char *cut_at_word(const struct libscols_column *column, char *data, void *ctx)
+{
+    size_t width = 0, limit = scols_column_get_width(column);
+    char *blank = NULL;
+
+    (void)ctx;
+    for (char *at = data; *at; at++) {
+        if (*at == ' ')
+            blank = at;
+        width += starts_character(*at);
+        if (width > limit && blank) {
+            *blank = '\0';
+            return blank + 1;
+        }
+    }
+    return NULL;
+}
+
+static int add_column(struct table *table, const struct table_column *column)
+{
+    bool text = table->format == TABLE_TEXT;
+    struct libscols_column *made = scols_table_new_column(table->scols,
+            text ? column->title : column->key, 0, column->right ? SCOLS_FL_RIGHT : 0);
+
+    if (!made)
+        return -ENOMEM;
+    return scols_column_set_json_type(made, column->number ? SCOLS_JSON_NUMBER : SCOLS_JSON_STRING);
+}
+
+struct table *table_create(
+        const char *name, const struct table_column *columns, enum table_format format)
+{
+    struct table *table = calloc(1, sizeof(*table));
+
+    if (!table)
+        return NULL;
+    table->format = format;
+    table->columns = columns;
+    table->scols = scols_new_table();
+    if (!table->scols || scols_table_set_name(table->scols, name) != 0)
+        goto fail;
+    for (; columns->key; columns++)
+        if (add_column(table, columns) != 0)
+            goto fail;
+    return table;
+fail:
+    table_destroy(table);
+    return NULL;
+}
+
+void table_destroy(struct table *table)
+{
+    if (!table)
+        return;
+    scols_unref_table(table->scols);
+    free(table);
+}
+
+int table_add(struct table *table, const char *const *cells)
+{
+    struct libscols_line *line = scols_table_new_line(table->scols, NULL);
+    size_t columns = scols_table_get_ncols(table->scols);
+
+    if (!line)
+        return -ENOMEM;
+    for (size_t i = 0; i < columns; i++)
+        if (scols_line_set_data(line, i, cells[i]) != 0)
+            return -ENOMEM;
+    return 0;
+}
+
+size_t table_rows(const struct table *table)
+{
+    return scols_table_get_nlines(table->scols);
+}
+
+static int wrap_columns(struct table *table)
+{
+    int rc = 0;
+
+    for (size_t i = 0; table->columns[i].key && rc == 0; i++) {
+        struct libscols_column *column = scols_table_get_column(table->scols, i);
+
+        if (!table->columns[i].wrap)
+            continue;
+        rc = scols_column_set_flags(column, scols_column_get_flags(column) | SCOLS_FL_WRAP);
+        if (rc == 0)
+            rc = scols_column_set_wrapfunc(column, longest_word, cut_at_word, NULL);
+    }
+    return rc;
+}
+
+/* Only where there is a width to fit: a wrapped column is narrow everywhere else too. */
+static int fit(struct table *table, FILE *out, size_t width)
+{
+    if (!width && !isatty(fileno(out)))
+        return scols_table_set_termforce(table->scols, SCOLS_TERMFORCE_NEVER);
+    if (width)
+        scols_table_set_termwidth(table->scols, width);
+    scols_table_set_termforce(table->scols, SCOLS_TERMFORCE_ALWAYS);
+    return table->format == TABLE_TEXT ? wrap_columns(table) : 0;
+}
+
+int table_print(struct table *table, FILE *out, size_t width, struct err *err)
+{
+    struct libscols_table *scols = table->scols;
+    int rc = scols_table_set_stream(scols, out);
+
+    if (rc == 0)
+        rc = scols_table_enable_json(scols, table->format == TABLE_JSON);
+    if (rc == 0)
+        rc = scols_table_enable_raw(scols, table->format == TABLE_RAW);
+    if (rc == 0)
+        rc = fit(table, out, width);
+    if (rc == 0)
+        rc = scols_print_table(scols);
+    if (rc != 0)
+        return err_set(err, rc, "cannot print the table: %s", strerror(-rc));
+    return 0;
+}

@@ -1,0 +1,38 @@
+/* A table for people and for programs: the same rows as aligned text, as JSON, or as raw words (one
+ * row a line, cells separated by one blank, blanks inside a cell as \x20). libsmartcols. Control
+ * characters in a cell never reach the terminal. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum table_format { TABLE_TEXT, TABLE_JSON, TABLE_RAW };
+
+struct table_column {
+    const char *key;   /* member of the JSON objects, column of raw output; NULL ends the list */
+    const char *title; /* head of the text column */
+    bool right;        /* numbers: aligned to the right */
+    bool number;       /* JSON: a number, not a string; cells must be one */
+    bool wrap;         /* long text goes on below where the terminal is narrow */
+};
+
+struct table;
+
+/* `name` is the member that holds the rows in JSON. `columns` is borrowed. NULL where malloc
+ * refuses. */
+struct table *table_create(
+        const char *name, const struct table_column *columns, enum table_format format);
+void table_destroy(struct table *table); /* takes NULL */
+
+/* One cell for each column; copied. -ENOMEM. */
+MUST_CHECK int table_add(struct table *table, const char *const *cells);
+
+size_t table_rows(const struct table *table);
+
+/* As wide as needed where `out` is no terminal; `width` 0 asks the terminal. A table without rows
+ * prints nothing as text, and an empty list as JSON. */
+MUST_CHECK int table_print(struct table *table, FILE *out, size_t width, struct err *err);

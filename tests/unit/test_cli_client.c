@@ -1,0 +1,321 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cli/client.h"
+#include "tests/lib/toy_http.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char stream_head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                                  "X-Modemesh-Node:  halo1 \r\nContent-Length: 1000\r\n\r\n";
+
+struct world {
+    struct toy_server *server;
+    struct client *client;
+    char url[64];
+    struct buf out;
+    cJSON *json;
+    struct err err;
+
+    char head[4096]; /* of the last request */
+    char body[4096];
+    int status;
+    const char *answer;
+    size_t flood_bytes; /* an answer of so many blanks */
+    bool keep_open;     /* a stream that does not end by itself */
+    bool saw_close;     /* the client left it */
+
+    char node[64]; /* the header, as the client saw it */
+    char seen[256];
+    int refuse;
+    bool interrupt; /* send SIGINT at the first piece of a body */
+};
+
+static void flood(int fd, size_t bytes)
+{
+    static char blanks[64 * 1024];
+    char head[128];
+
+    memset(blanks, ' ', sizeof(blanks));
+    snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", bytes);
+    if (!toy_send_text(fd, head))
+        return;
+    for (size_t sent = 0; sent < bytes; sent += sizeof(blanks))
+        if (!toy_send(fd, blanks, sizeof(blanks)))
+            return;
+}
+
+static void handle(void *ctx, int fd, const struct toy_request *request)
+{
+    struct world *world = ctx;
+
+    snprintf(world->head, sizeof(world->head), "%s", request->head);
+    snprintf(world->body, sizeof(world->body), "%s", request->body);
+    if (world->flood_bytes) {
+        flood(fd, world->flood_bytes);
+    } else if (world->keep_open) {
+        toy_send_text(fd, stream_head);
+        toy_send_text(fd, "data: x\n\n");
+        world->saw_close = toy_wait_closed(fd, 10000);
+    } else if (world->status == 0) {
+        toy_send_text(fd, world->answer);
+    } else {
+        toy_answer(fd, world->status, "application/json", world->answer);
+    }
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    if (!world)
+        return -1;
+    buf_init(&world->out, CLIENT_ANSWER_MAX);
+    world->status = 200;
+    world->answer = "{\"a\":1}";
+    world->server = toy_server_create(NULL, handle, world);
+    snprintf(
+            world->url, sizeof(world->url), "http://127.0.0.1:%u/", toy_server_port(world->server));
+    *state = world;
+    return client_create(world->url, "mm_secret", &world->client, &world->err);
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    client_destroy(world->client);
+    toy_server_destroy(world->server);
+    cJSON_Delete(world->json);
+    buf_fini(&world->out);
+    free(world);
+    return 0;
+}
+
+static int get(struct world *world)
+{
+    return client_get_json(
+            world->client, "/mesh/v1/status", &world->out, &world->json, &world->err);
+}
+
+static void on_header(void *ctx, const char *name, const char *value)
+{
+    struct world *world = ctx;
+
+    if (strcmp(name, "X-Modemesh-Node") == 0)
+        snprintf(world->node, sizeof(world->node), "%s", value);
+}
+
+static int on_body(void *ctx, const char *data, size_t len, struct err *err)
+{
+    struct world *world = ctx;
+
+    strncat(world->seen, data, len);
+    if (world->interrupt)
+        raise(SIGINT);
+    return world->refuse ? err_set(err, world->refuse, "enough") : 0;
+}
+
+static int post(struct world *world)
+{
+    static const struct client_events events = {.on_header = on_header, .on_body = on_body};
+    struct buf body;
+    int rc;
+
+    buf_init(&body, 1024);
+    assert_int_equal(buf_append_str(&body, "{\"q\":2}"), 0);
+    rc = client_post_stream(
+            world->client, "/v1/chat/completions", &body, &events, world, &world->err);
+    buf_fini(&body);
+    return rc;
+}
+
+static void assert_says(const struct world *world, const char *part)
+{
+    if (!strstr(world->err.text, part))
+        fail_msg("\"%s\" does not say \"%s\"", world->err.text, part);
+    assert_null(strstr(world->err.text, "mm_secret"));
+}
+
+static void gets_json_and_its_bytes(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(get(world), 0);
+    assert_int_equal(cJSON_GetObjectItem(world->json, "a")->valueint, 1);
+    assert_memory_equal(buf_at(&world->out), "{\"a\":1}", 7);
+    assert_non_null(strstr(world->head, "GET /mesh/v1/status HTTP/1.1\r\n"));
+    assert_non_null(strstr(world->head, "Authorization: Bearer mm_secret\r\n"));
+}
+
+static void posts_and_streams(void **state)
+{
+    struct world *world = *state;
+
+    world->status = 0;
+    world->answer = "HTTP/1.1 200 OK\r\nX-Modemesh-Node:  halo1\r\nContent-Length: 5\r\n\r\nhello";
+    assert_int_equal(post(world), 0);
+    assert_string_equal(world->body, "{\"q\":2}");
+    assert_string_equal(world->node, "halo1");
+    assert_string_equal(world->seen, "hello");
+}
+
+static void a_refusal_is_the_coordinator_s_sentence(void **state)
+{
+    struct world *world = *state;
+
+    world->status = 404;
+    world->answer = "{\"error\":{\"message\":\"there is no model x\"}}";
+    assert_int_equal(get(world), -EREMOTEIO);
+    assert_string_equal(world->err.text, "there is no model x");
+    assert_int_equal(post(world), -EREMOTEIO);
+    assert_string_equal(world->seen, "");
+    world->status = 401;
+    assert_int_equal(get(world), -EREMOTEIO);
+    assert_says(world, "MODEMESH_KEY");
+}
+
+static void what_is_no_coordinator_is_said(void **state)
+{
+    struct world *world = *state;
+
+    world->answer = "<html>";
+    assert_int_equal(get(world), -EPROTO);
+    assert_says(world, "no modemesh coordinator");
+    world->status = 502;
+    assert_int_equal(get(world), -EPROTO);
+    assert_says(world, "502");
+    world->status = 0;
+    world->answer = "SSH-2.0-OpenSSH_9.2\r\n";
+    assert_int_equal(get(world), -EPROTO);
+}
+
+static void follows_no_redirect(void **state)
+{
+    struct world *world = *state;
+    char answer[256];
+
+    snprintf(answer, sizeof(answer),
+            "HTTP/1.1 302 Found\r\nLocation: %selsewhere\r\nContent-Length: 0\r\n\r\n", world->url);
+    world->status = 0;
+    world->answer = answer;
+    assert_int_equal(get(world), -EPROTO);
+    assert_null(strstr(world->head, "elsewhere"));
+}
+
+static void an_answer_that_breaks_off_is_no_answer(void **state)
+{
+    struct world *world = *state;
+
+    world->status = 0;
+    world->answer = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"a\":1}";
+    assert_int_equal(get(world), -ECONNRESET);
+    assert_says(world, "before the answer was complete");
+    world->answer = "";
+    assert_int_equal(post(world), -ECONNRESET);
+}
+
+static void bounds_the_answer(void **state)
+{
+    struct world *world = *state;
+
+    world->flood_bytes = CLIENT_ANSWER_MAX + 64 * 1024;
+    assert_int_equal(get(world), -EMSGSIZE);
+    assert_says(world, "larger than");
+}
+
+static void a_callback_ends_the_call(void **state)
+{
+    struct world *world = *state;
+
+    world->refuse = -EPIPE;
+    assert_int_equal(post(world), -EPIPE);
+    assert_says(world, "enough");
+}
+
+static void an_interrupt_ends_the_call_at_once(void **state)
+{
+    struct world *world = *state;
+
+    world->keep_open = true;
+    world->interrupt = true;
+    assert_int_equal(post(world), -EINTR);
+    assert_string_equal(world->seen, "data: x\n\n");
+    toy_server_destroy(world->server);
+    assert_true(world->saw_close);
+    world->server = toy_server_create(NULL, handle, world);
+}
+
+static void nobody_there_says_what_to_do(void **state)
+{
+    struct world *world = *state;
+
+    toy_server_destroy(world->server);
+    assert_int_equal(get(world), -EHOSTUNREACH);
+    world->url[strlen(world->url) - 1] = '\0';
+    assert_says(world, world->url);
+    assert_says(world, "start modemesh-coordinator");
+    assert_says(world, "MODEMESH_COORDINATOR");
+    world->server = toy_server_create(NULL, handle, world);
+}
+
+static void assert_bad_url(const char *url, const char *key)
+{
+    struct client *client = NULL;
+    struct err err = {0};
+
+    assert_int_equal(client_create(url, key, &client, &err), -EINVAL);
+    assert_null(client);
+    assert_null(strstr(err.text, "mm_secret"));
+    assert_true(strlen(err.text) > 0);
+}
+
+static void checks_address_and_key(void **state)
+{
+    char longer[CLIENT_URL_MAX + 16] = "http://";
+
+    (void)state;
+    memset(longer + 7, 'a', CLIENT_URL_MAX);
+    assert_bad_url(longer, NULL);
+    assert_bad_url("", NULL);
+    assert_bad_url("127.0.0.1:8420", NULL);
+    assert_bad_url("ftp://host", NULL);
+    assert_bad_url("http://", NULL);
+    assert_bad_url("http:///path", NULL);
+    assert_bad_url("http://me:mm_secret@host", NULL);
+    assert_bad_url("http://host/?key=mm_secret", NULL);
+    assert_bad_url("http://ho st", NULL);
+    assert_bad_url("http://host\r\nX-A: b", NULL);
+    assert_bad_url("http://host", "mm_secret\r\nX-A: b");
+    client_destroy(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test_setup_teardown(gets_json_and_its_bytes, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(posts_and_streams, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_refusal_is_the_coordinator_s_sentence, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(what_is_no_coordinator_is_said, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(follows_no_redirect, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    an_answer_that_breaks_off_is_no_answer, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(bounds_the_answer, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_callback_ends_the_call, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(an_interrupt_ends_the_call_at_once, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(nobody_there_says_what_to_do, set_up, tear_down),
+            cmocka_unit_test(checks_address_and_key),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("cli_client", tests, NULL, NULL);
+}
