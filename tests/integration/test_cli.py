@@ -1,0 +1,163 @@
+"""The command `modemesh` against a real mesh."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import mesh
+from mesh import CODER, FAST, THINKER, Mesh, chat, wait_until
+
+TALKATIVE = ("--ignore-eos", "--predict", "10000000")  # words for an engine whose answers have no end
+NOBODY = "http://127.0.0.1:1"
+KEY = "mm_4711_not_for_others"
+
+
+def one_node(cluster, **options):
+    return cluster.add_node("halo1", [FAST], **options)
+
+
+def assert_failed(done, status, *words):
+    assert done.returncode == status, done
+    for word in words:
+        assert word in done.stderr, done
+    assert KEY not in done.stderr + done.stdout
+
+
+def status_shows_the_mesh():
+    with Mesh({"ask": [FAST, CODER]}) as cluster:
+        cluster.add_node("halo2", [], start=False)
+        node = one_node(cluster, available=[THINKER])
+        done = cluster.cli("status")
+        assert done.returncode == 0 and done.stderr == "", done
+        for word in ("1 of 2 nodes up", "halo1", "halo2", "offline", FAST, "resident", "ask", cluster.http):
+            assert word in done.stdout, (word, done.stdout)
+        parsed = json.loads(cluster.cli("status", "--json").stdout)
+        assert {entry["name"]: entry["state"] for entry in parsed["nodes"]} == {"halo1": "up", "halo2": "offline"}
+        assert node.key in {entry["key"] for entry in parsed["nodes"]}
+
+
+def modes_and_models_are_tables_and_json():
+    with Mesh({"ask": [FAST, CODER], "code": [CODER]}) as cluster:
+        one_node(cluster, available=[THINKER], slots=3)
+        assert f"{FAST}, {CODER}" in cluster.cli("modes").stdout
+        modes = {row["mode"]: row for row in json.loads(cluster.cli("modes", "--json").stdout)["modes"]}
+        assert modes["ask"]["models"] == f"{FAST},{CODER}" and modes["ask"]["node"] == "halo1", modes
+        assert modes["code"]["reason"] and not modes["code"]["node"], modes
+        models = {row["model"]: row for row in json.loads(cluster.cli("models", "--json").stdout)["models"]}
+        assert models[FAST]["state"] == "resident" and models[FAST]["slots"] == 3, models
+        assert models[THINKER]["state"] == "available" and models[THINKER]["bytes"] > 0, models
+        raw = [line.split(" ") for line in cluster.cli("models", "--raw").stdout.splitlines()]
+        assert raw[0][:3] == ["model", "node", "state"] and [FAST, "halo1", "resident"] in [row[:3] for row in raw[1:]]
+
+
+def ask_says_what_the_engine_says():
+    with Mesh({"ask": [FAST]}) as cluster:
+        question = "what is a node?"
+        wanted = one_node(cluster, words=("--temp", "0")).engine(FAST).ask(chat(FAST, question)).content
+        for words, text in ((["ask", *question.split()], ""), (["ask", "-"], question),
+                            (["ask", "--mode", "ask", question], ""), (["ask", "--model", FAST, "-"], question)):
+            done = cluster.cli(*words, input=text)
+            assert done.returncode == 0 and done.stderr == "", done
+            assert done.stdout == wanted + "\n", (words, done.stdout, wanted)
+
+
+def ask_shows_who_answers():
+    with Mesh({"ask": [FAST]}) as cluster:
+        one_node(cluster)
+        shown = cluster.cli("ask", "--show", "hello").stderr
+        for header in ("Mode: ask", f"Model: {FAST}", "Node: halo1", "Reason: ", "Request: "):
+            assert f"X-Modemesh-{header}" in shown, shown
+
+
+def ask_streams_and_ctrl_c_cancels():
+    with Mesh({"ask": [FAST]}) as cluster:
+        engine = one_node(cluster, slots=1, words=TALKATIVE).engine(FAST)
+        ask = cluster.cli_start("--key", KEY, "ask", "hello")
+        # The answer has no end: what is read here was printed while the engine works.
+        assert len(os.read(ask.stdout.fileno(), 20)) > 0 and engine.busy() == 1
+        assert KEY not in " ".join(mesh.words_of(ask.pid)), "the key stays in the process list"
+        ask.send_signal(signal.SIGINT)
+        out, err = ask.communicate(timeout=mesh.DEADLINE_S)
+        assert ask.returncode == 130 and err == b"" and out.endswith(b"\n"), (ask.returncode, err, out[-80:])
+        wait_until("the engine's slot is free", lambda: engine.busy() == 0)
+
+
+def a_killed_ask_frees_the_slot():
+    with Mesh({"ask": [FAST]}) as cluster:
+        engine = one_node(cluster, slots=1, words=TALKATIVE).engine(FAST)
+        ask = cluster.cli_start("ask", "hello")
+        assert os.read(ask.stdout.fileno(), 20) and engine.busy() == 1
+        ask.kill()
+        ask.communicate()
+        wait_until("the engine's slot is free", lambda: engine.busy() == 0)
+
+
+def ask_that_breaks_off_fails_aloud():
+    with Mesh({"ask": [FAST]}) as cluster:
+        engine = one_node(cluster, slots=1, words=TALKATIVE).engine(FAST)
+        ask = cluster.cli_start("ask", "hello")
+        assert os.read(ask.stdout.fileno(), 20)
+        engine.kill()
+        out, err = ask.communicate(timeout=mesh.DEADLINE_S)
+        assert ask.returncode == 1 and out.endswith(b"\n") and err.startswith(b"modemesh: "), (ask.returncode, err)
+
+        wait_until("another engine serves", lambda: cluster.nodes["halo1"].model(FAST).get("restarts"))
+        cluster.nodes["halo1"].wait_resident(FAST)
+        ask = cluster.cli_start("ask", "hello")
+        assert os.read(ask.stdout.fileno(), 20)
+        cluster.coordinator.kill()
+        out, err = ask.communicate(timeout=mesh.DEADLINE_S)
+        assert ask.returncode == 1 and b"before" in err, (ask.returncode, err)
+
+
+def refusals_say_why():
+    with Mesh({"ask": [FAST], "code": [CODER]}) as cluster:
+        one_node(cluster)
+        assert_failed(cluster.cli("ask", "--model", "gpt-5", "hello"), 1, "gpt-5", FAST)
+        assert_failed(cluster.cli("--key", KEY, "ask", "--mode", "code", "hello"), 1, "code")
+        assert_failed(cluster.cli("stauts"), 2, "status")
+        assert_failed(cluster.cli("status", "--jsno"), 2, "--json")
+        assert_failed(cluster.cli("ask", "--mode", "ask", "--model", FAST, "hello"), 2, "--mode", "--model")
+        assert_failed(cluster.cli("ask", "-"), 2, "empty")
+        assert_failed(cluster.cli(), 2, "help")
+        assert_failed(cluster.cli("status", MODEMESH_COORDINATOR="ftp://x"), 2, "http://")
+
+
+def without_a_coordinator_it_says_what_to_do():
+    with Mesh() as cluster:
+        words = (NOBODY, "modemesh-coordinator", "--coordinator", "MODEMESH_COORDINATOR")
+        for command in (["status"], ["ask", "hello"], ["modes"], ["models"]):
+            assert_failed(cluster.cli("--coordinator", NOBODY, "--key", KEY, *command), 3, *words)
+            assert_failed(cluster.cli(*command, MODEMESH_COORDINATOR=NOBODY, MODEMESH_KEY=KEY), 3, *words)
+
+
+def help_and_version_need_no_coordinator():
+    with Mesh() as cluster:
+        version = cluster.cli("version", MODEMESH_COORDINATOR=NOBODY)
+        assert version.returncode == 0 and version.stdout.startswith("modemesh "), version
+        assert cluster.cli("--version").stdout == version.stdout
+        for words in (["help"], ["--help"]):
+            text = cluster.cli(*words).stdout
+            for word in ("status", "ask", "modes", "models", "version", "Exit codes", "130"):
+                assert word in text, text
+        assert cluster.cli("help", "ask").stdout == cluster.cli("ask", "--help").stdout
+        assert "--mode" in cluster.cli("help", "ask").stdout
+
+
+if __name__ == "__main__":
+    mesh.run(
+        status_shows_the_mesh,
+        modes_and_models_are_tables_and_json,
+        ask_says_what_the_engine_says,
+        ask_shows_who_answers,
+        ask_streams_and_ctrl_c_cancels,
+        a_killed_ask_frees_the_slot,
+        ask_that_breaks_off_fails_aloud,
+        refusals_say_why,
+        without_a_coordinator_it_says_what_to_do,
+        help_and_version_need_no_coordinator,
+    )

@@ -1,0 +1,182 @@
+"""Modes, models and refusals, as an editor sees them: a coordinator, three nodes, the real engine."""
+
+import contextlib
+import json
+import pathlib
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import mesh
+from mesh import CODER, ENDLESS, FAST, THINKER, Answer, Mesh, wait_until
+
+MODES = {
+    "ask": [FAST, THINKER],
+    "code": [CODER, FAST],
+    "architect": [THINKER, FAST],
+    "debug": [THINKER, CODER],
+}
+BODY_MAX = 32 * 1024 * 1024
+NODES = {"workstation": [FAST, CODER], "halo1": [THINKER], "halo2": [FAST, THINKER]}
+
+
+@contextlib.contextmanager
+def three_nodes():
+    with Mesh(MODES) as cluster:
+        for name, models in NODES.items():
+            cluster.add_node(name, models)
+        yield cluster
+
+
+def assert_served(answer, mode, model):
+    assert answer.status == 200, answer.body
+    assert answer.headers["X-Modemesh-Mode"] == mode, answer.headers.as_string()
+    assert answer.headers["X-Modemesh-Model"] == model, answer.headers.as_string()
+    assert model in NODES[answer.headers["X-Modemesh-Node"]], answer.headers.as_string()
+    assert answer.headers["X-Modemesh-Request"] and answer.headers["X-Modemesh-Reason"]
+    assert answer.content().strip() and answer.json()["choices"][0]["finish_reason"] == "stop", answer.body
+
+
+def models_of_modes(cluster):
+    return {mode["name"]: mode["models"] for mode in cluster.status()["modes"]}
+
+
+def four_modes_answer_from_their_models():
+    with three_nodes() as cluster:
+        for mode, models in MODES.items():
+            assert_served(cluster.ask(mode, "what is modemesh?", temperature=0), mode, models[0])
+
+
+def auto_is_ask_and_a_model_is_that_model():
+    with three_nodes() as cluster:
+        assert_served(cluster.ask("auto", "hello", temperature=0), "ask", FAST)
+        answer = cluster.ask(CODER, "hello", temperature=0)
+        assert answer.status == 200 and answer.headers["X-Modemesh-Model"] == CODER, answer.body
+        assert answer.headers["X-Modemesh-Node"] == "workstation"
+        listed = {entry["id"] for entry in cluster.get("/v1/models").json()["data"]}
+        assert {*MODES, FAST, CODER, THINKER} <= listed, listed
+
+
+def next_model_answers_when_a_node_dies():
+    with three_nodes() as cluster:
+        assert_served(cluster.ask("code", "hello", temperature=0), "code", CODER)
+        workstation = cluster.nodes["workstation"]
+        workstation.daemon.kill()
+        workstation.wait_state("offline")
+        answer = cluster.ask("code", "hello", temperature=0)
+        assert_served(answer, "code", FAST)
+        assert answer.headers["X-Modemesh-Node"] == "halo2"
+        # Its engine's socket stays behind, as after any crash; the next start of the node cleans up.
+        workstation.start()
+        workstation.wait_resident(CODER)
+        assert_served(cluster.ask("code", "hello", temperature=0), "code", CODER)
+
+
+def a_line_in_the_config_moves_the_mode():
+    with three_nodes() as cluster:
+        assert_served(cluster.ask("ask", "hello", temperature=0), "ask", FAST)
+        cluster.write_modes({**MODES, "ask": [THINKER]})
+        cluster.coordinator.signal(signal.SIGHUP)
+        wait_until("SIGHUP moves the mode", lambda: {"ask": [THINKER]}.items() <= models_of_modes(cluster).items())
+        assert_served(cluster.ask("ask", "hello", temperature=0), "ask", THINKER)
+
+        cluster.write_modes({**MODES, "ask": [CODER]})
+        assert cluster.coordinator.stop() == 0
+        cluster.start_coordinator()
+        for name, models in NODES.items():
+            cluster.nodes[name].wait_resident(*models)
+        assert_served(cluster.ask("ask", "hello", temperature=0), "ask", CODER)
+
+
+def a_bad_config_changes_nothing_on_reload():
+    with Mesh({"ask": [FAST]}) as cluster:
+        cluster.add_node("halo2", [FAST])
+        cluster.config.write_text('{"modes": {"ask": {"modles": ["x"]}}}')
+        cluster.coordinator.signal(signal.SIGHUP)
+        wait_until("the coordinator says what is wrong", lambda: "modles" in cluster.coordinator.text())
+        assert "models" in cluster.coordinator.text(), "the nearest known key is not named"
+        assert cluster.ask("ask", "hello").status == 200
+
+
+def unknown_model_is_404_and_names_the_known():
+    with three_nodes() as cluster:
+        answer = cluster.ask("gpt-5", "hello")
+        assert answer.status == 404 and "gpt-5" in answer.error(), answer.body
+        for name in (*MODES, FAST, CODER, THINKER):
+            assert name in answer.error(), f"{name} is not in: {answer.error()}"
+
+
+def broken_requests_are_refused_in_the_api_s_shape():
+    with Mesh({"ask": [FAST]}) as cluster:
+        answer = cluster.post("/v1/chat/completions", '{"model": "ask",\n  oops}')
+        assert answer.status == 400 and "line 2, column 3" in answer.error(), answer.body
+        for body in ("", "[]", "{}", '{"model": 7, "messages": []}', "[" * 100_000):
+            answer = cluster.post("/v1/chat/completions", body)
+            assert answer.status == 400, (body[:80], answer.status, answer.body)
+            assert {"message", "type", "param", "code"} <= answer.json()["error"].keys(), answer.body
+        assert cluster.get("/v1/nothing").status == 404
+        assert cluster.get("/v1/chat/completions").status == 405
+
+
+def a_body_past_the_limit_is_413():
+    with Mesh({"ask": [FAST]}) as cluster:
+        answer = cluster.post("/v1/chat/completions", b" " * (BODY_MAX + 1))
+        assert answer.status == 413 and answer.error(), answer.body
+        # A promise that nobody would want to read to its end is refused before it is kept.
+        connection = cluster.connection()
+        with contextlib.closing(connection):
+            connection.putrequest("POST", "/v1/chat/completions")
+            connection.putheader("Content-Length", str(1000 * BODY_MAX))
+            connection.endheaders()
+            answer = Answer(connection.getresponse())
+        assert answer.status == 413 and answer.error(), answer.body
+        assert cluster.get("/health").json()["status"] == "ok"
+
+
+def without_a_node_it_is_503_with_a_time_to_come_back():
+    with Mesh({"ask": [FAST]}) as cluster:
+        for extra in ({}, {"stream": True}):
+            answer = cluster.ask("ask", "hello", **extra)
+            assert answer.status == 503 and "ask" in answer.error(), answer.body
+            assert int(answer.headers["Retry-After"]) > 0
+
+
+def tokens_come_one_by_one():
+    with Mesh({"ask": [FAST]}) as cluster:
+        engine = cluster.add_node("halo2", [FAST]).engine(FAST)
+        stream = cluster.stream("ask", "hello", **ENDLESS)
+        assert stream.open().status == 200
+        assert stream.open().getheader("Content-Type").startswith("text/event-stream")
+        # The generation has no end, so whatever arrives arrives before it.
+        for chunks in (1, 2, 20):
+            stream.read_content(chunks)
+            assert stream.finish is None and engine.busy() == 1
+        stream.close()
+        wait_until("the engine's slot is free", lambda: engine.busy() == 0)
+
+
+def a_stream_is_what_the_whole_answer_is():
+    with Mesh({"ask": [FAST]}) as cluster:
+        cluster.add_node("halo2", [FAST])
+        whole = cluster.ask("ask", "what is a node?", temperature=0)
+        stream = cluster.stream("ask", "what is a node?", temperature=0).read_all()
+        assert stream.content == whole.content() and stream.chunks > 5
+        assert stream.finish == "stop" and stream.done and stream.error is None
+        assert json.loads(whole.body)["usage"]["completion_tokens"] > 5
+
+
+if __name__ == "__main__":
+    mesh.run(
+        four_modes_answer_from_their_models,
+        auto_is_ask_and_a_model_is_that_model,
+        next_model_answers_when_a_node_dies,
+        a_line_in_the_config_moves_the_mode,
+        a_bad_config_changes_nothing_on_reload,
+        unknown_model_is_404_and_names_the_known,
+        broken_requests_are_refused_in_the_api_s_shape,
+        a_body_past_the_limit_is_413,
+        without_a_node_it_is_503_with_a_time_to_come_back,
+        tokens_come_one_by_one,
+        a_stream_is_what_the_whole_answer_is,
+    )
