@@ -21,7 +21,8 @@ enum {
 
 enum config_type {
     CONFIG_STR,
-    CONFIG_LIST,     /* of strings: a YAML list, or a repeated flag, or commas in the environment */
+    CONFIG_LIST,     /* of strings: a YAML list or one value, or a repeated flag, or commas in the
+                        environment */
     CONFIG_BOOL,     /* true | false | yes | no | on | off */
     CONFIG_UINT,     /* min … max */
     CONFIG_SIZE,     /* bytes, text_parse_size(), min … max */

@@ -101,7 +101,7 @@ void config_print_help(const struct config_key *keys, FILE *out)
     print_entry(out, "--version", "Print the version and exit.");
     if (!any_without_flag(keys))
         return;
-    fputs("\nOnly in the file (a dot leads into a section, * is a name of your choice):\n", out);
+    fputs("\nIn the file (a dot leads into a section, * is a name of your choice):\n", out);
     for (const struct config_key *key = keys; key->path; key++)
         if (!key->flag)
             print_file_key(out, key);

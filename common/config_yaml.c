@@ -286,8 +286,11 @@ static int descend(struct yaml_load *load)
     return 0;
 }
 
+/* A single value is a list of one. */
 static int read_list(struct yaml_load *load, struct config_value *value)
 {
+    if (load->event.type == YAML_SCALAR_EVENT && !is_nothing(load))
+        return read_item(load, value);
     if (load->event.type != YAML_SEQUENCE_START_EVENT)
         return fail_kind(load, value, "a list, as in [a, b]");
     int r = descend(load);

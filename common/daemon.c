@@ -1,11 +1,15 @@
 #include "common/daemon.h"
 
+#include "common/file.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,6 +48,26 @@ int daemon_state_dir(const char *program, char *buf, size_t size, struct err *er
     if (home && *home == '/')
         return compose(buf, size, home, "/.local/state", program, err);
     return err_set(err, -ENOENT, "no HOME to keep state in; give --state DIR");
+}
+
+int daemon_lock_state(const char *dir, struct err *err)
+{
+    char path[PATH_MAX];
+    int r = file_join(path, sizeof(path), dir, "lock");
+    if (r)
+        return err_set(err, r, "the state directory \"%.100s\" has too long a name", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    r = errno == EWOULDBLOCK ? err_set(err, -EBUSY,
+                                       "another daemon runs with the state directory %s; stop it, "
+                                       "or give --state DIR",
+                                       dir)
+                             : err_set(err, -errno, "cannot lock %s: %s", path, strerror(errno));
+    close(fd);
+    return r;
 }
 
 void daemon_harden(void)

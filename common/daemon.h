@@ -13,6 +13,11 @@
  * -ENOENT where there is no home, -ENAMETOOLONG; `buf` is then as it was. */
 MUST_CHECK int daemon_state_dir(const char *program, char *buf, size_t size, struct err *err);
 
+/* Makes this process the only daemon on the state directory `dir`, until the descriptor that it
+ * returns is closed or the process ends. -EBUSY where another one holds it; or the errno of the
+ * file LOCK in it. */
+MUST_CHECK int daemon_lock_state(const char *dir, struct err *err);
+
 /* umask 077, no core dumps (they hold keys and prompts), as many descriptors as the hard limit
  * allows. */
 void daemon_harden(void);

@@ -12,12 +12,13 @@
 
 enum { PRIVATE_DIR_MODE = 0700 };
 
-/* What file_read() and file_read_secret() differ in is `forbidden`: mode bits that the file may not
- * have. */
+/* What the ways to read differ in is `forbidden`: mode bits that the file may not have, and what is
+ * said of a file that has one. */
 struct want {
     const char *path;
     size_t max_bytes;
     mode_t forbidden;
+    const char *complaint;
 };
 
 /* Takes `errno` of the call that has just failed. */
@@ -51,6 +52,8 @@ static int make_private(int fd, const char *path, struct err *err)
     struct stat st;
     if (fstat(fd, &st) < 0)
         return fail_errno(err, "look at folder", path);
+    if (st.st_mode & S_ISVTX)
+        return err_set(err, -EPERM, "folder %s is shared by all users; name one below it", path);
     if (st.st_uid != geteuid())
         return err_set(err, -EPERM,
                 "folder %s belongs to user %u, and we are user %u; chown it or name another", path,
@@ -78,9 +81,8 @@ static int check_file(const struct want *want, const struct stat *st, struct err
     if (!S_ISREG(st->st_mode))
         return err_set(err, -EINVAL, "cannot read %s: not a regular file", want->path);
     if (st->st_mode & want->forbidden)
-        return err_set(err, -EPERM,
-                "%s holds a secret and is open to other users (mode %04o); run: chmod 600 %s",
-                want->path, (unsigned)(st->st_mode & 07777), want->path);
+        return err_set(err, -EPERM, "%s %s (mode %04o); run: chmod 600 %s", want->path,
+                want->complaint, (unsigned)(st->st_mode & 07777), want->path);
     if ((uint64_t)st->st_size > want->max_bytes)
         return err_set(err, -EFBIG, "%s is larger than the limit of %zu bytes", want->path,
                 want->max_bytes);
@@ -158,7 +160,20 @@ int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len, st
 int file_read_secret(
         const char *path, size_t max, char **ret_data, size_t *ret_len, struct err *err)
 {
-    const struct want want = {.path = path, .max_bytes = max, .forbidden = S_IRWXG | S_IRWXO};
+    const struct want want = {.path = path,
+            .max_bytes = max,
+            .forbidden = S_IRWXG | S_IRWXO,
+            .complaint = "holds a secret and is open to other users"};
+    return read_wanted(&want, ret_data, ret_len, err);
+}
+
+int file_read_guarded(
+        const char *path, size_t max, char **ret_data, size_t *ret_len, struct err *err)
+{
+    const struct want want = {.path = path,
+            .max_bytes = max,
+            .forbidden = S_IWGRP | S_IWOTH,
+            .complaint = "decides who is trusted and other users can write it"};
     return read_wanted(&want, ret_data, ret_len, err);
 }
 

@@ -22,6 +22,11 @@ MUST_CHECK int file_read(
 MUST_CHECK int file_read_secret(
         const char *path, size_t max, char **ret_data, size_t *ret_len, struct err *err);
 
+/* As file_read(), and refuses (-EPERM) a file that group or others can write: what stands in it is
+ * believed. */
+MUST_CHECK int file_read_guarded(
+        const char *path, size_t max, char **ret_data, size_t *ret_len, struct err *err);
+
 /* Writes through a temporary file in the same folder, fsync, rename; mode 0600. On failure the old
  * file is as it was and the temporary one is gone. */
 MUST_CHECK int file_write_private(const char *path, const void *data, size_t len, struct err *err);

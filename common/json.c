@@ -1,6 +1,7 @@
 #include "common/json.h"
 
 #include "common/json_lexer.h"
+#include "common/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -252,7 +253,7 @@ static size_t verbatim_len(const char *at, size_t left)
         uint8_t c = (uint8_t)at[n];
         if (c < 0x20 || c == '"' || c == '\\')
             break;
-        size_t step = json_utf8_len(at + n, left - n);
+        size_t step = text_utf8_seq(at + n, left - n);
         if (step == 0)
             break;
         n += step;

@@ -1,5 +1,7 @@
 #include "common/json_lexer.h"
 
+#include "common/text.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -53,55 +55,6 @@ int json_hex4(const char *at, size_t left)
     return value;
 }
 
-static bool is_continuation(uint8_t byte)
-{
-    return (byte & 0xc0) == 0x80;
-}
-
-/* The second byte rules out overlong forms, surrogates and what lies past U+10FFFF (RFC 3629,
- * section 4). */
-static bool second_byte_fits(uint8_t first, uint8_t second)
-{
-    switch (first) {
-    case 0xe0:
-        return second >= 0xa0;
-    case 0xed:
-        return second < 0xa0;
-    case 0xf0:
-        return second >= 0x90;
-    case 0xf4:
-        return second < 0x90;
-    default:
-        return true;
-    }
-}
-
-static size_t utf8_len_by_first(uint8_t first)
-{
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first <= 0xdf)
-        return 2;
-    if (first >= 0xe0 && first <= 0xef)
-        return 3;
-    if (first >= 0xf0 && first <= 0xf4)
-        return 4;
-    return 0;
-}
-
-size_t json_utf8_len(const char *at, size_t left)
-{
-    const uint8_t *bytes = (const uint8_t *)at;
-    size_t len = left > 0 ? utf8_len_by_first(bytes[0]) : 0;
-
-    if (len > left)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if (!is_continuation(bytes[i]))
-            return 0;
-    return len > 1 && !second_byte_fits(bytes[0], bytes[1]) ? 0 : len;
-}
-
 /* `at` is the backslash of a \u escape. A pair of surrogates is taken whole. */
 static int take_unicode(struct json_lexer *lexer, size_t at)
 {
@@ -140,7 +93,7 @@ static int take_escape(struct json_lexer *lexer)
 
 static int take_utf8(struct json_lexer *lexer)
 {
-    size_t n = json_utf8_len(lexer->text + lexer->at, lexer->len - lexer->at);
+    size_t n = text_utf8_seq(lexer->text + lexer->at, lexer->len - lexer->at);
 
     if (n == 0)
         return fail_at(lexer, lexer->at, "bytes that are not UTF-8");

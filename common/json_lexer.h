@@ -41,8 +41,5 @@ void json_lexer_init(struct json_lexer *lexer, const char *text, size_t len);
  * `problem`. */
 MUST_CHECK int json_lexer_next(struct json_lexer *lexer, struct json_token *ret_token);
 
-/* Bytes (1 to 4) of the UTF-8 sequence at `at`, or 0 where the `left` bytes there begin with none.
- */
-size_t json_utf8_len(const char *at, size_t left);
 /* Value of the four hex digits at `at`, or -1 where the `left` bytes there begin with none. */
 int json_hex4(const char *at, size_t left);

@@ -114,7 +114,7 @@ int keys_read_public(const char *path, char ret_z85[KEY_Z85_LEN + 1], struct err
 {
     char *text;
     size_t len;
-    int r = file_read(path, KEY_FILE_MAX, &text, &len, err);
+    int r = file_read_guarded(path, KEY_FILE_MAX, &text, &len, err);
     if (r)
         return r;
     if (is_one_key(text, len))

@@ -138,6 +138,10 @@ static int bind_socket(struct link_server *server, const char *endpoint,
             ZMQ_EVENT_DISCONNECTED, on_monitor, server);
     if (!server->monitor)
         return err_set(err, -EIO, "cannot watch the link: %s", zmq_strerror(zmq_errno()));
+    if (strncmp(endpoint, "tcp://", strlen("tcp://")) != 0)
+        return err_set(err, -EINVAL,
+                "link address \"%.100s\" does not begin with tcp://; write --link tcp://ADDR:PORT",
+                endpoint);
     if (zmq_bind(server->zsock, endpoint)) {
         int code = zmq_errno();
         return err_set(err, code == EADDRINUSE ? -EADDRINUSE : -EINVAL,

@@ -140,7 +140,7 @@ static int parse(struct node_list *list, char *text, const char *where, struct e
 /* The whole file as a string; a missing one reads as an empty one. The caller frees. */
 static int read_text(const char *path, char **ret_text, size_t *ret_len, struct err *err)
 {
-    int r = file_read(path, TRUST_FILE_MAX, ret_text, ret_len, err);
+    int r = file_read_guarded(path, TRUST_FILE_MAX, ret_text, ret_len, err);
     if (r != -ENOENT)
         return r;
     *ret_len = 0;

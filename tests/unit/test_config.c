@@ -284,8 +284,8 @@ static void test_refuses_shapes(void **state)
                     "c.yaml:1:9: \"engine\" is a mapping of keys, but here is a single value"},
             {"modes: {a: x}",
                     "c.yaml:1:12: \"modes.a\" is a mapping of keys, but here is a single value"},
-            {"modes: {a: {models: x}}", "c.yaml:1:21: \"modes.a.models\" is a list, as in [a, b], "
-                                        "but here is a single value"},
+            {"modes: {a: {models: {x: y}}}", "c.yaml:1:21: \"modes.a.models\" is a list, as in [a, "
+                                             "b], but here is a mapping"},
             {"modes: {a: {models: [[x]]}}", "c.yaml:1:22: \"modes.a.models\" is a list of single "
                                             "values, but here is a list"},
             {"modes: {a: {models: [x, ~]}}", "c.yaml:1:25: \"modes.a.models\" is a list of single "
@@ -666,6 +666,14 @@ static const char *restart_key_after(const char *text)
     return copy;
 }
 
+static void test_single_value_is_a_list_of_one(void **state)
+{
+    (void)state;
+    must_load("engine: {args: --fast}\n");
+    assert_int_equal(config_list_len(config, "engine.args"), 1);
+    assert_string_equal(config_list_at(config, "engine.args", 0), "--fast");
+}
+
 static void test_what_needs_a_restart(void **state)
 {
     (void)state;
@@ -696,7 +704,7 @@ static void test_help(void **state)
     assert_non_null(strstr(text, "  --log error|warn|info|debug\n"));
     assert_non_null(strstr(text, "  --no-discover               Looks for none.\n"));
     assert_non_null(strstr(text, "  --help                      Print this help and exit.\n"));
-    const char *file_part = strstr(text, "\nOnly in the file");
+    const char *file_part = strstr(text, "\nIn the file");
     assert_non_null(file_part);
     assert_non_null(strstr(file_part, "  modes.*.models: [TEXT, …]"));
     assert_non_null(strstr(file_part, "Memory left to other programs. (1M … 1T;"));
@@ -730,6 +738,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_refuses_args, setup, teardown),
             cmocka_unit_test_setup_teardown(test_load_file, setup, teardown),
             cmocka_unit_test_setup_teardown(test_our_bugs_abort, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_single_value_is_a_list_of_one, setup, teardown),
             cmocka_unit_test_setup_teardown(test_what_needs_a_restart, setup, teardown),
             cmocka_unit_test_setup_teardown(test_help, setup, teardown),
     };

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "common/daemon.h"
+#include "tests/lib/scratch.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -121,6 +122,24 @@ static void a_name_that_does_not_fit_leaves_the_output(void **state)
 
 /* --- host name --- */
 
+static void one_daemon_has_a_state_directory(void **state)
+{
+    (void)state;
+    struct scratch scratch;
+    struct err err;
+    scratch_init(&scratch);
+    int first = daemon_lock_state(scratch.path, &err);
+    assert_true(first >= 0);
+    assert_int_equal(daemon_lock_state(scratch.path, &err), -EBUSY);
+    assert_non_null(strstr(err.text, scratch.path));
+    close(first);
+    int second = daemon_lock_state(scratch.path, &err);
+    assert_true(second >= 0);
+    close(second);
+    assert_int_equal(daemon_lock_state("/nonexistent", &err), -ENOENT);
+    scratch_fini(&scratch);
+}
+
 static void assert_host_name(const char *name, const char *expected)
 {
     char buf[HOST_NAME_MAX + 1];
@@ -182,6 +201,7 @@ int main(void)
             TEST_AS_PERSON(without_a_home_it_must_be_named),
             TEST(root_has_it_in_var_lib),
             TEST_AS_PERSON(a_name_that_does_not_fit_leaves_the_output),
+            TEST(one_daemon_has_a_state_directory),
             TEST(a_host_name_is_made_fit_for_a_node_name),
             TEST(a_host_name_is_cut_to_the_size),
             TEST(a_hardened_daemon_leaks_nothing_to_others),

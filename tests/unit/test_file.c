@@ -222,6 +222,40 @@ static void secret_open_to_others_is_refused(void **state)
     free(data);
 }
 
+static void trust_that_others_can_write_is_refused(void **state)
+{
+    (void)state;
+    static const mode_t open_modes[] = {0620, 0602, 0666};
+    const char *path = path_of("list");
+    char *data = NULL;
+    size_t len;
+    for (size_t i = 0; i < sizeof(open_modes) / sizeof(open_modes[0]); i++) {
+        struct err err;
+        put_file(path, "list", open_modes[i]);
+        assert_int_equal(file_read_guarded(path, 100, &data, &len, &err), -EPERM);
+        assert_non_null(strstr(err.text, "chmod 600"));
+        assert_null(data);
+    }
+    put_file(path, "list", 0644);
+    assert_int_equal(file_read_guarded(path, 100, &data, &len, NULL), 0);
+    assert_string_equal(data, "list");
+    free(data);
+}
+
+static void a_folder_of_all_users_is_refused(void **state)
+{
+    (void)state;
+    struct err err;
+    struct stat st;
+    const char *path = path_of("shared");
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chmod(path, 01777), 0);
+    assert_int_equal(file_make_private_dir(path, &err), -EPERM);
+    assert_non_null(strstr(err.text, "shared by all users"));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 01777);
+}
+
 static void write_replaces_whole_and_private(void **state)
 {
     (void)state;
@@ -307,6 +341,8 @@ int main(void)
             FILE_TEST(read_works_where_the_size_is_unknown),
             FILE_TEST(read_refuses_and_leaves_its_outputs),
             FILE_TEST(secret_open_to_others_is_refused),
+            FILE_TEST(trust_that_others_can_write_is_refused),
+            FILE_TEST(a_folder_of_all_users_is_refused),
             FILE_TEST(write_replaces_whole_and_private),
             FILE_TEST(failed_write_leaves_the_old_file),
             FILE_TEST(failed_rename_leaves_no_temporary),

@@ -204,7 +204,7 @@ static void a_public_key_is_read_from_its_line(void **state)
 {
     struct fixture *f = *state;
     char key[KEY_Z85_LEN + 1] = "";
-    scratch_write(&f->scratch, "link.key", PUBLIC "\r\n");
+    put_key_file(f, PUBLIC "\r\n", strlen(PUBLIC "\r\n"), 0644);
     assert_int_equal(keys_read_public(path_of(f), key, &f->err), 0);
     assert_string_equal(key, PUBLIC);
 }
@@ -214,8 +214,10 @@ static void a_public_key_that_is_none_leaves_the_output(void **state)
     struct fixture *f = *state;
     char key[KEY_Z85_LEN + 1] = "before";
     assert_int_equal(keys_read_public(path_of(f), key, &f->err), -ENOENT);
-    scratch_write(&f->scratch, "link.key", "not a key\n");
+    put_key_file(f, "not a key\n", strlen("not a key\n"), 0644);
     assert_int_equal(keys_read_public(path_of(f), key, &f->err), -EINVAL);
+    put_key_file(f, PUBLIC "\n", strlen(PUBLIC "\n"), 0666);
+    assert_int_equal(keys_read_public(path_of(f), key, &f->err), -EPERM);
     put_key_file(f, PUBLIC "\0more", sizeof(PUBLIC "\0more") - 1, 0644);
     assert_int_equal(keys_read_public(path_of(f), key, &f->err), -EINVAL);
     assert_string_equal(key, "before");
