@@ -18,7 +18,8 @@ enum {
 
 _Static_assert((int)MODEMESH__INSTANCE_STATE__INSTANCE_FAILED == INSTANCE_FAILED, "same numbers");
 _Static_assert((int)MODEMESH__DELTA_KIND__DELTA_PROGRESS == DELTA_PROGRESS, "same numbers");
-_Static_assert((int)MODEMESH__FAIL_CODE__FAIL_PROTOCOL == FAIL_PROTOCOL, "same numbers");
+_Static_assert(
+        (int)MODEMESH__FAIL_CODE__FAIL_CONTEXT_EXCEEDED == FAIL_CONTEXT_EXCEEDED, "same numbers");
 
 static const char *name_of(const char *const *names, size_t count, unsigned value)
 {
@@ -71,6 +72,7 @@ const char *fail_code_name(enum fail_code code)
             [FAIL_DRAINING] = "draining",
             [FAIL_BAD_REQUEST] = "bad_request",
             [FAIL_PROTOCOL] = "protocol",
+            [FAIL_CONTEXT_EXCEEDED] = "context_length_exceeded",
     };
 
     return name_of(names, ARRAY_SIZE(names), code);

@@ -91,7 +91,7 @@ struct msg_instance {
     enum instance_state state;
     bool pinned; /* the node's config keeps it resident */
     uint64_t file_bytes;
-    uint64_t memory_bytes; /* what the node counts for it, 0 while not loaded */
+    uint64_t memory_bytes; /* what it takes, or would take, loaded: as the node counts it */
     uint32_t context;      /* tokens of one sequence; trained length while not loaded */
     uint32_t slots, busy;  /* requests that the engine serves at once, and has now */
     float prefill_tok_s,
@@ -182,8 +182,9 @@ enum fail_code {
     FAIL_NO_MEMORY,    /* it does not fit; the message has the numbers */
     FAIL_OVERLOADED,   /* the node's own limit on streams */
     FAIL_DRAINING,
-    FAIL_BAD_REQUEST, /* body not usable */
-    FAIL_PROTOCOL,    /* credit overspent, bytes past body_bytes, … */
+    FAIL_BAD_REQUEST,      /* body not usable */
+    FAIL_PROTOCOL,         /* credit overspent, bytes past body_bytes, … */
+    FAIL_CONTEXT_EXCEEDED, /* the request is longer than the engine's context */
     FAIL_CODE_COUNT,
 };
 const char *fail_code_name(enum fail_code code);
@@ -193,7 +194,7 @@ bool fail_code_retryable(enum fail_code code);
 struct msg_fail {
     uint64_t stream;
     enum fail_code code;
-    uint32_t http_status; /* FAIL_ENGINE_ERROR: the engine's; else 0 */
+    uint32_t http_status; /* FAIL_ENGINE_ERROR, FAIL_CONTEXT_EXCEEDED: the engine's; else 0 */
     const char *message;  /* for people */
 };
 

@@ -1,5 +1,7 @@
 #include "proto/rules.h"
 
+#include "common/text.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -10,8 +12,6 @@ enum {
     LINK_TYPE_MAX = UINT8_MAX,
     HTTP_STATUS_MIN = 100,
     HTTP_STATUS_MAX = 599,
-    C1_FIRST = 0x80, /* control characters that some terminals obey: U+0080 to U+009F */
-    C1_LAST = 0x9f,
 };
 
 static const struct text_limits {
@@ -25,58 +25,24 @@ static const struct text_limits {
         [TEXT_SENTENCE] = {0, MSG_TEXT_MAX, NULL},
 };
 
-/* Length of the UTF-8 sequence that starts with `lead`, 0 where none does; `*ret_min` is the least
- * code point that needs this length. */
-static size_t utf8_length(uint8_t lead, uint32_t *ret_min)
+/* One character, as text_utf8_seq() measures it: C0, DEL, or C1 (U+0080 to U+009F), which some
+ * terminals obey. */
+static bool is_control(const char *data, size_t len)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = lead < 0x80   ? 1
-                 : lead < 0xc0 ? 0
-                 : lead < 0xe0 ? 2
-                 : lead < 0xf0 ? 3
-                 : lead < 0xf8 ? 4
-                               : 0;
+    uint8_t first = (uint8_t)data[0];
 
-    *ret_min = least[len];
-    return len;
-}
-
-/* Length of the first character of `data`, 0 where it is not UTF-8; `left` is at least 1. */
-static size_t utf8_next(const char *data, size_t left, uint32_t *ret_code)
-{
-    uint32_t min;
-    size_t len = utf8_length((uint8_t)data[0], &min);
-    uint32_t code = (uint8_t)data[0];
-
-    if (len == 0 || len > left)
-        return 0;
-    if (len > 1)
-        code &= 0x7fu >> len;
-    for (size_t i = 1; i < len; i++) {
-        if (((uint8_t)data[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | ((uint8_t)data[i] & 0x3f);
-    }
-    if (code < min || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        return 0;
-    *ret_code = code;
-    return len;
-}
-
-static bool is_control(uint32_t code)
-{
-    return code < ' ' || code == 0x7f || (code >= C1_FIRST && code <= C1_LAST);
+    if (len == 1)
+        return first < ' ' || first == 0x7f;
+    return len == 2 && first == 0xc2 && (uint8_t)data[1] < 0xa0;
 }
 
 static int check_printable(const char *field, const char *data, size_t len, struct err *err)
 {
-    uint32_t code;
-
     for (size_t at = 0, n; at < len; at += n) {
-        n = utf8_next(data + at, len - at, &code);
+        n = text_utf8_seq(data + at, len - at);
         if (n == 0)
             return err_set(err, -EINVAL, "%s: not UTF-8 at byte %zu", field, at);
-        if (is_control(code))
+        if (is_control(data + at, n))
             return err_set(err, -EINVAL, "%s: control character at byte %zu", field, at);
     }
     return 0;
@@ -114,14 +80,12 @@ int rules_text(
 
 void rules_fit_sentence(char *data, size_t len)
 {
-    uint32_t code;
-
     for (size_t at = 0, n; at < len; at += n) {
-        n = utf8_next(data + at, len - at, &code);
+        n = text_utf8_seq(data + at, len - at);
         if (n == 0) {
             data[at] = '?';
             n = 1;
-        } else if (is_control(code)) {
+        } else if (is_control(data + at, n)) {
             memset(data + at, ' ', n);
         }
     }

@@ -1086,6 +1086,7 @@ static void test_names(void **state)
     assert_string_equal(request_kind_name(REQUEST_CHAT), "chat");
     assert_string_equal(delta_kind_name(DELTA_PROGRESS), "progress");
     assert_string_equal(fail_code_name(FAIL_PROTOCOL), "protocol");
+    assert_string_equal(fail_code_name(FAIL_CONTEXT_EXCEEDED), "context_length_exceeded");
     for (unsigned i = 0; i < INSTANCE_STATE_COUNT; i++)
         assert_non_null(instance_state_name((enum instance_state)i));
     for (unsigned i = 0; i < DELTA_KIND_COUNT; i++)
@@ -1105,6 +1106,7 @@ static void test_retryable(void **state)
     assert_false(fail_code_retryable(FAIL_ENGINE_ERROR));
     assert_false(fail_code_retryable(FAIL_BAD_REQUEST));
     assert_false(fail_code_retryable(FAIL_PROTOCOL));
+    assert_false(fail_code_retryable(FAIL_CONTEXT_EXCEEDED));
 }
 
 static void test_delta_cost(void **state)
