@@ -2,8 +2,8 @@
 
 #include "common/log.h"
 #include "node/gguf.h"
+#include "proto/rules.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -239,7 +239,8 @@ static int sum_parts(struct catalogue_file *file)
     for (unsigned i = 2; i <= parts; i++) {
         if (part_size(file, stem, i, parts, &bytes) < 0)
             return missing_part(file, i, parts);
-        file->total_bytes += bytes;
+        file->total_bytes =
+                bytes > UINT64_MAX - file->total_bytes ? UINT64_MAX : file->total_bytes + bytes;
     }
     return 0;
 }
@@ -307,15 +308,6 @@ static bool stem_is_generic(const char *stem)
     return strcmp(stem, "model") == 0 || strncmp(stem, "ggml-model", 10) == 0;
 }
 
-/* The rule of the link for names of models. */
-static bool name_may_travel(const char *name)
-{
-    for (; *name != '\0'; name++)
-        if (!isalnum((unsigned char)*name) && strchr(" ._:/+-", *name) == NULL)
-            return false;
-    return true;
-}
-
 static int name_file(struct walk *walk, size_t index)
 {
     struct catalogue_file *file = &walk->scan->files[index];
@@ -328,7 +320,8 @@ static int name_file(struct walk *walk, size_t index)
             name, sizeof name, "%s", stem_is_generic(stem) && parent[0] != '\0' ? parent : stem);
     if (name_taken(walk->scan, index, name) && parent[0] != '\0')
         (void)snprintf(name, sizeof name, "%s/%s", parent, stem);
-    if (strlen(name) > CATALOGUE_NAME_MAX || !name_may_travel(name))
+    if (strlen(name) > CATALOGUE_NAME_MAX ||
+            rules_text(TEXT_MODEL_NAME, "name", name, strlen(name), NULL) < 0)
         return set_problem(file, "its name is longer than 127 bytes or has other characters than "
                                  "letters, digits, spaces and "
                                  "._:+-; rename it");

@@ -18,9 +18,9 @@
 
 enum {
     STATUS_GUARD_FAILED = 125, /* as env(1) and timeout(1) use them */
-    STATUS_NOT_RUN = 127,
-    STOP_WORDS_MAX = 64,
+    STOP_WORDS_MAX = 256,
     SWEEP_INTERVAL_MS = 20,
+    SWEEP_ROUNDS_MAX = 50,
 };
 
 struct guard {
@@ -126,7 +126,7 @@ static void run_child(pid_t guard_pid, char *const *words, bool quiet)
     sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(words[0], words);
     dprintf(STDERR_FILENO, "guard: cannot run %s: %s\n", words[0], strerror(errno));
-    _exit(STATUS_NOT_RUN);
+    _exit(GUARD_STATUS_NOT_RUN);
 }
 
 /* A process that leads its own group; 0 where fork() refuses. */
@@ -234,42 +234,72 @@ static void watch(struct guard *guard)
     }
 }
 
-/* Parent of process `pid`, 0 where it has gone. The name before it may hold blanks and parentheses.
- */
-static pid_t parent_of(const char *pid)
+struct process_stat {
+    char state; /* 'Z': dead, and not reaped yet */
+    int parent, group, session;
+};
+
+/* From /proc/PID/stat; false where the process has gone. The name in it may hold blanks and
+ * parentheses. */
+static bool read_stat(const char *pid, struct process_stat *ret_stat)
 {
-    char path[64], stat[512];
+    char path[64], text[512];
     char *after_name;
     ssize_t len;
-    int parent = 0, fd;
+    int fd;
 
     snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
-    len = read(fd, stat, sizeof(stat) - 1);
+        return false;
+    len = read(fd, text, sizeof(text) - 1);
     close(fd);
     if (len <= 0)
-        return 0;
-    stat[len] = '\0';
-    after_name = strrchr(stat, ')');
-    if (!after_name || sscanf(after_name + 1, " %*c %d", &parent) != 1)
-        return 0;
-    return parent;
+        return false;
+    text[len] = '\0';
+    after_name = strrchr(text, ')');
+    return after_name && sscanf(after_name + 1, " %c %d %d %d", &ret_stat->state, &ret_stat->parent,
+                                 &ret_stat->group, &ret_stat->session) == 4;
 }
 
-/* Not from /proc/self/task/…/children: many kernels are built without it. */
-static void kill_children(void)
+/* Kills each living process that `match` says, and tells how many there were. The list is that of
+ * /proc and not /proc/self/task/…/children: many kernels are built without it. */
+static unsigned kill_all(bool (*match)(const struct process_stat *stat, pid_t id), pid_t id)
 {
     DIR *proc = opendir("/proc");
     struct dirent *entry;
+    struct process_stat stat;
+    unsigned count = 0;
 
-    if (!proc)
-        return;
-    while ((entry = readdir(proc)))
-        if (isdigit((unsigned char)entry->d_name[0]) && parent_of(entry->d_name) == getpid())
-            kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
-    closedir(proc);
+    while (proc && (entry = readdir(proc))) {
+        if (!isdigit((unsigned char)entry->d_name[0]) || !read_stat(entry->d_name, &stat))
+            continue;
+        if (stat.state == 'Z' || !match(&stat, id))
+            continue;
+        kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
+        count++;
+    }
+    if (proc)
+        closedir(proc);
+    return count;
+}
+
+static bool is_child(const struct process_stat *stat, pid_t id)
+{
+    return stat->parent == id;
+}
+
+static bool is_of_session(const struct process_stat *stat, pid_t id)
+{
+    return stat->session == id;
+}
+
+void guard_sweep_session(pid_t guard)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (int round = 0; round < SWEEP_ROUNDS_MAX && kill_all(is_of_session, guard) > 0; round++)
+        nanosleep(&pause, NULL);
 }
 
 /* Orphans come to us as their parents die, so this goes on until there is no child. */
@@ -282,7 +312,7 @@ static void sweep(const struct guard *guard)
             return;
         if (pid > 0)
             continue;
-        kill_children();
+        kill_all(is_child, getpid());
         wait_signal(guard, SWEEP_INTERVAL_MS);
     }
 }
@@ -332,6 +362,7 @@ int guard_main(int argc, char **argv)
     block_signals(&guard);
     if (!bind_to_parent(&guard)) {
         dprintf(STDERR_FILENO, "guard: the node has gone\n");
+        remove_socket(&guard);
         return STATUS_GUARD_FAILED;
     }
     guard.engine = spawn(guard.command, false);

@@ -1,8 +1,8 @@
 /* The guard: a tiny process between the node and one engine, so that the death of either leaves
  * nothing behind.
  *
- *   modemesh-node guard --parent PID --stop-timeout-ms MS [--socket PATH] [--stop WORD]… -- COMMAND
- * [WORD]…
+ *   modemesh-node guard --parent PID --stop-timeout-ms MS [--socket PATH] [--stop WORD]…
+ *                       -- COMMAND [WORD]…
  *
  * The kernel's parent-death signal, which `setpriv --pdeathsig` could set, reaches one process
  * only: behind a wrapper script or `podman run` the engine itself would live on and hold its
@@ -21,12 +21,21 @@
  * - Then it removes the engine's socket, and where the node has died the directory that held it,
  * once that is empty.
  * - Where the guard itself is killed by SIGKILL, the engine's own parent-death signal (SIGKILL)
- * ends the engine.
+ * ends the engine, and the node what else is in the guard's session: guard_sweep_session().
  *
  * The guard ends as the engine did: with its exit status, or by its signal. 127: the command could
  * not be run; 125: the guard itself could not start. One thread, no signal handlers (it waits for
  * signals), no descriptors but 0 to 2, which the engine inherits. */
 #pragma once
 
+#include <sys/types.h>
+
+enum { GUARD_STATUS_NOT_RUN = 127 };
+
 /* `argv[0]` is "guard". Does not return to a running node: the result is for exit(). */
 int guard_main(int argc, char **argv);
+
+/* For the node, once the guard of this process id has ended: kills what is still in its session,
+ * which is nothing unless the guard was killed. Blocks for as long as they take to die, 50 ms at
+ * most. */
+void guard_sweep_session(pid_t guard);

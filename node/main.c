@@ -27,9 +27,8 @@
 #define PROGRAM "modemesh-node"
 
 enum {
-    RUNTIME_DIR_MAX = 72, /* bytes: leaves room for a socket's name in sun_path */
-    LAST_WORDS_MS =
-            100, /* between the last engine's end and ours, for what the link still has to say */
+    RUNTIME_DIR_MAX = 72,  /* bytes: leaves room for a socket's name in sun_path */
+    LAST_WORDS_MS = 100,   /* from the last engine's end to ours: what the link still has to say */
     STOP_MARGIN_MS = 5000, /* a stop that takes so much longer than it may is ended by force */
     WORDS_MAX = 256,       /* words of one list in the config */
 };
@@ -42,6 +41,7 @@ struct node {
     char name[MSG_NODE_NAME_MAX + 1];
     char state[PATH_MAX];
     char self[PATH_MAX];
+    int state_lock; /* descriptor, -1 while we do not have it */
     char runtime[RUNTIME_DIR_MAX + 1];
     bool runtime_is_ours;
 
@@ -149,14 +149,6 @@ static void on_scanned(void *ctx, size_t model_count)
 static const struct catalogue_events catalogue_events = {
         .on_model = on_model, .on_gone = on_gone, .on_scanned = on_scanned};
 
-static void on_reload(void *ctx)
-{
-    struct node *node = ctx;
-
-    if (node->catalogue != NULL)
-        catalogue_rescan(node->catalogue);
-}
-
 /* --- link --- */
 
 static void on_link_up(void *ctx)
@@ -222,21 +214,30 @@ static void on_tick(void *ctx)
 
 /* --- settings --- */
 
-static int load_settings(struct node *node, struct err *err)
+static int fill_config(struct node *node, struct config *config, struct err *err)
 {
-    int r;
+    int r = config_load_args(config, node->argc, node->argv, &node->args, err);
 
-    node->config = config_create(node_keys);
-    if (node->config == NULL)
-        return err_set(err, -ENOMEM, "no memory for the settings");
-    r = config_load_args(node->config, node->argc, node->argv, &node->args, err);
     if (r == 0 && (node->args.help || node->args.version))
         return 0;
     if (r == 0 && node->args.config_path != NULL)
-        r = config_load_file(node->config, node->args.config_path, err);
+        r = config_load_file(config, node->args.config_path, err);
     if (r == 0)
-        r = config_load_env(node->config, err);
-    return r == 0 ? config_load_args(node->config, node->argc, node->argv, &node->args, err) : r;
+        r = config_load_env(config, err);
+    return r == 0 ? config_load_args(config, node->argc, node->argv, &node->args, err) : r;
+}
+
+static int load_settings(struct node *node, struct config **ret_config, struct err *err)
+{
+    struct config *config = config_create(node_keys);
+    int r = config == NULL ? err_set(err, -ENOMEM, "no memory for the settings")
+                           : fill_config(node, config, err);
+
+    if (r < 0)
+        config_destroy(config);
+    else
+        *ret_config = config;
+    return r;
 }
 
 /* The list `path` as words that end with NULL; borrowed from the config. */
@@ -287,12 +288,40 @@ static int take_name(struct node *node, struct err *err)
     return 0;
 }
 
-static void apply_log_level(const struct node *node)
+static void apply_log_level(const struct config *config)
 {
     enum log_level level;
 
-    if (log_level_parse(config_str(node->config, "log-level"), &level) == 0)
+    if (log_level_parse(config_str(config, "log-level"), &level) == 0)
         log_init(PROGRAM, level);
+}
+
+/* All but the log level needs a restart: what runs borrows the words of node->config, so that
+ * stays. */
+static void reload_settings(struct node *node)
+{
+    struct config *config;
+    struct err err;
+    const char *key;
+
+    if (load_settings(node, &config, &err) < 0) {
+        log_error("settings not reloaded; the old ones stay", LOG_S("reason", err.text));
+        return;
+    }
+    key = config_restart_key(node->config, config);
+    if (key != NULL)
+        log_warn("setting changed that needs a restart to count", LOG_S("key", key));
+    apply_log_level(config);
+    config_destroy(config);
+}
+
+static void on_reload(void *ctx)
+{
+    struct node *node = ctx;
+
+    reload_settings(node);
+    if (node->catalogue != NULL)
+        catalogue_rescan(node->catalogue);
 }
 
 /* --- files --- */
@@ -425,6 +454,7 @@ static int open_supervisor(struct node *node, struct err *err)
             .extra_args = node->extra_args,
             .resident = node->resident,
             .memory_limit_bytes = config_uint(config, "memory-limit"),
+            .node_name = node->name,
             .memory_root = "",
     };
 
@@ -489,9 +519,11 @@ static int start(struct node *node, struct err *err)
     return 0;
 }
 
-/* The link first, so that its end cancels what still runs; what runs needs the engines. */
+/* The link first, so that its end cancels what still runs; what runs needs the engines. The loop
+ * waits for a scan that is under way, and a network folder may never answer it: hence the alarm. */
 static void stop(struct node *node)
 {
+    alarm(STOP_MARGIN_MS / 1000);
     if (node->flush_hook.fn != NULL)
         loop_hook_remove(&node->flush_hook);
     catalogue_destroy(node->catalogue);
@@ -503,11 +535,13 @@ static void stop(struct node *node)
     loop_timer_destroy(node->tick);
     loop_timer_destroy(node->stop_timer);
     loop_timer_destroy(node->force_timer);
+    close_runtime(node);
     if (node->loop_is_up)
         loop_fini(&node->loop);
-    close_runtime(node);
     keys_fini(&node->keys);
     config_destroy(node->config);
+    if (node->state_lock >= 0)
+        close(node->state_lock);
 }
 
 static int run(struct node *node, struct err *err)
@@ -524,7 +558,8 @@ static int run(struct node *node, struct err *err)
         puts(node->keys.public_z85);
         return 0;
     }
-    r = start(node, err);
+    node->state_lock = daemon_lock_state(node->state, err);
+    r = node->state_lock < 0 ? node->state_lock : start(node, err);
     if (r < 0)
         return r;
     loop_run(&node->loop);
@@ -537,21 +572,23 @@ static void print_help(void)
     printf("usage: " PROGRAM " [--config FILE] [OPTION…]\n\n"
            "Offers this host's models to the mesh: runs an engine for each that is wanted and "
            "fits, and joins the\n"
-           "coordinator. SIGHUP looks for new models at once.\n\n");
+           "coordinator. SIGHUP looks for new models at once, takes up the log level, and warns of "
+           "any other\n"
+           "setting that has changed and needs a restart.\n\n");
     config_print_help(node_keys, stdout);
 }
 
 static int node_main(struct node *node)
 {
     struct err err = {.text = ""};
-    int r = load_settings(node, &err);
+    int r = load_settings(node, &node->config, &err);
 
     if (r == 0 && node->args.help) {
         print_help();
     } else if (r == 0 && node->args.version) {
         puts(PROGRAM " " MODEMESH_VERSION);
     } else if (r == 0) {
-        apply_log_level(node);
+        apply_log_level(node->config);
         r = run(node, &err);
     }
     if (r < 0)
@@ -562,7 +599,7 @@ static int node_main(struct node *node)
 
 int main(int argc, char **argv)
 {
-    static struct node node;
+    static struct node node = {.state_lock = -1};
 
     if (argc > 1 && strcmp(argv[1], "guard") == 0)
         return guard_main(argc - 1, argv + 1);

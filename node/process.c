@@ -1,6 +1,7 @@
 #include "node/process.h"
 
 #include "common/log.h"
+#include "node/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -139,6 +140,13 @@ static void append_last_lines(const struct process *process, char *text, size_t 
     }
 }
 
+static void append_way_out(char *text, size_t size)
+{
+    size_t len = strlen(text);
+
+    snprintf(text + len, size - len, "; set engine.command or MODEMESH_LLAMA_SERVER");
+}
+
 static void describe_end(
         const struct process *process, int64_t status, int signum, char *ret_text, size_t size)
 {
@@ -146,7 +154,10 @@ static void describe_end(
         snprintf(ret_text, size, "killed by signal %d (%s)", signum, strsignal(signum));
     else
         snprintf(ret_text, size, "exited with status %" PRId64, status);
-    append_last_lines(process, ret_text, size);
+    if (signum != SIGKILL && signum != SIGTERM)
+        append_last_lines(process, ret_text, size);
+    if (status == GUARD_STATUS_NOT_RUN)
+        append_way_out(ret_text, size);
 }
 
 static void on_process_exit(uv_process_t *uv, int64_t status, int signum)
@@ -154,6 +165,8 @@ static void on_process_exit(uv_process_t *uv, int64_t status, int signum)
     struct process *process = uv->data;
     char reason[REASON_MAX];
 
+    if (signum == SIGKILL)
+        guard_sweep_session(uv->pid);
     drain_output(process);
     describe_end(process, status, signum, reason, sizeof(reason));
     close_handles(process);

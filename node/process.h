@@ -28,7 +28,9 @@ struct process_spec {                /* all borrowed during process_start() */
 };
 
 /* Nothing of the process is left. `reason` is for people: "exited with status 1: the last lines
- * that it wrote", "killed by signal 9 (Killed): …". */
+ * that it wrote", "killed by signal 11 (Segmentation fault): …". After SIGKILL and SIGTERM, which
+ * come from outside, the last lines say nothing and are left out; for a command that could not be
+ * run it names the settings to look at. */
 typedef void (*process_exit_fn)(void *ctx, const char *reason);
 
 /* 0, -EINVAL for an empty command, or libuv's error with its words. A command that cannot be run is

@@ -26,8 +26,9 @@ const struct config_key node_keys[] = {
                 .flag = "coordinator",
                 .metavar = "tcp://ADDR:PORT",
                 .env = "MODEMESH_NODE_COORDINATOR",
-                .help = "where the coordinator listens for nodes; of several this version uses the "
-                        "first"},
+                .help = "where the coordinator listens for nodes; may be repeated, this version "
+                        "uses "
+                        "the first"},
         {.path = "coordinator-key",
                 .type = CONFIG_STR,
                 .flag = "coordinator-key",
@@ -37,6 +38,7 @@ const struct config_key node_keys[] = {
                         "STATE/coordinator.key"},
         {.path = "memory-limit",
                 .type = CONFIG_SIZE,
+                .min = 1,
                 .flag = "memory-limit",
                 .metavar = "SIZE",
                 .env = "MODEMESH_NODE_MEMORY_LIMIT",
@@ -48,12 +50,14 @@ const struct config_key node_keys[] = {
                 .flag = "resident",
                 .metavar = "MODEL",
                 .env = "MODEMESH_NODE_RESIDENT",
-                .help = "models to load at start and keep; others are loaded when a request needs "
-                        "them"},
+                .help = "models to load at start and keep, may be repeated; others are loaded when "
+                        "a "
+                        "request needs them"},
         {.path = "log-level",
                 .type = CONFIG_ENUM,
                 .def = "info",
                 .choices = "error|warn|info|debug",
+                .reloadable = true,
                 .flag = "log-level",
                 .metavar = "LEVEL",
                 .env = "MODEMESH_NODE_LOG_LEVEL",

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOTE_MAX = 256, RATE_TOKENS_MIN = 8 };
+enum { NOTE_MAX = 384, RATE_TOKENS_MIN = 8 };
 static const float rate_weight = 0.25f; /* of a new sample in the decayed mean */
 
 struct instance {
@@ -110,6 +110,14 @@ static void set_note(struct instance *instance, const char *text)
     instance->note[len] = '\0';
 }
 
+static void tell_first(struct list *waits, const struct msg_fail *fail)
+{
+    struct instance_wait *wait = list_entry(waits->next, struct instance_wait, link);
+
+    list_del(&wait->link);
+    wait->fn(wait->ctx, fail);
+}
+
 static void answer(struct instance *instance, const struct msg_fail *fail)
 {
     /* A waiter that is answered may wait again: only those of now are told. */
@@ -120,11 +128,8 @@ static void answer(struct instance *instance, const struct msg_fail *fail)
     now = instance->waits;
     now.next->prev = now.prev->next = &now;
     list_init(&instance->waits);
-    while (!list_empty(&now)) {
-        struct instance_wait *wait = list_entry(now.next, struct instance_wait, link);
-        list_del(&wait->link);
-        wait->fn(wait->ctx, fail);
-    }
+    while (!list_empty(&now))
+        tell_first(&now, fail);
 }
 
 static void refuse(struct instance *instance, enum fail_code code, const char *message)
@@ -305,18 +310,27 @@ static uint64_t used_bytes(const struct supervisor *s)
     return sum;
 }
 
+static void describe_shortage(const struct instance *instance, const struct budget_ask *ask,
+        uint64_t used, char *ret_text, size_t size)
+{
+    char want[32], limit[32], in_use[32], free_now[32];
+    int len = snprintf(ret_text, size, "%s needs %s; the limit of node %s is %s, %s of it in use",
+            instance->name, text_format_size(ask->wanted_bytes, want, sizeof want),
+            instance->owner->config.node_name,
+            text_format_size(ask->limit_bytes, limit, sizeof limit),
+            text_format_size(used, in_use, sizeof in_use));
+
+    if (ask->wanted_bytes > ask->available_bytes && (size_t)len < size)
+        (void)snprintf(ret_text + len, size - (size_t)len, ", %s is free in the host",
+                text_format_size(ask->available_bytes, free_now, sizeof free_now));
+}
+
 static void refuse_for_memory(
         struct instance *instance, const struct budget_ask *ask, uint64_t used)
 {
-    char want[32], limit[32], in_use[32], free_now[32], text[NOTE_MAX];
+    char text[NOTE_MAX];
 
-    (void)snprintf(text, sizeof text,
-            "not enough memory: needs %s; the limit is %s with %s in use by models, %s is free in "
-            "the host",
-            text_format_size(ask->wanted_bytes, want, sizeof want),
-            text_format_size(ask->limit_bytes, limit, sizeof limit),
-            text_format_size(used, in_use, sizeof in_use),
-            text_format_size(ask->available_bytes, free_now, sizeof free_now));
+    describe_shortage(instance, ask, used, text, sizeof text);
     if (!instance->short_of_memory)
         log_warn("model refused", LOG_S("model", instance->name), LOG_S("reason", text));
     instance->short_of_memory = true;
@@ -477,6 +491,17 @@ static void forget_gone(struct instance *instance)
     instance_free(instance);
 }
 
+/* The oldest come first. Who is told and waits again stands at the end, with a new time. */
+static void refuse_overdue(struct instance *instance, uint64_t now)
+{
+    static const struct msg_fail fail = {.code = FAIL_NO_MEMORY,
+            .message = "waited ten minutes for this model: others use the memory, or its last "
+                       "engine has not ended"};
+
+    while (!list_empty(&instance->waits) && now - waiting_since(instance) >= SUPERVISOR_WAIT_MAX_MS)
+        tell_first(&instance->waits, &fail);
+}
+
 static void check_waiters(struct instance *instance, uint64_t now)
 {
     char text[NOTE_MAX + CATALOGUE_NAME_MAX + 64];
@@ -491,8 +516,8 @@ static void check_waiters(struct instance *instance, uint64_t now)
                 instance->name, (unsigned long long)(instance->retry_at_ms - now + 999) / 1000,
                 instance->note);
         refuse(instance, FAIL_ENGINE_DIED, text);
-    } else if (now - waiting_since(instance) >= SUPERVISOR_WAIT_MAX_MS) {
-        refuse(instance, FAIL_NO_MEMORY, "waited ten minutes for memory that other models use");
+    } else if (state_of(instance) != INSTANCE_LOADING) {
+        refuse_overdue(instance, now);
     }
 }
 
@@ -530,6 +555,8 @@ static uint64_t next_due_ms(const struct instance *instance, uint64_t now)
         earlier(&at_ms, instance->state_since_ms + SUPERVISOR_HEALTHY_MS);
     if (urgency(instance) > 0)
         earlier(&at_ms, now + SUPERVISOR_POLL_MS);
+    if (state != INSTANCE_LOADING && !list_empty(&instance->waits))
+        earlier(&at_ms, waiting_since(instance) + SUPERVISOR_WAIT_MAX_MS);
     return at_ms;
 }
 
@@ -680,7 +707,8 @@ bool supervisor_describe(
             .state = state_of(instance),
             .pinned = instance->pinned,
             .file_bytes = instance->file_bytes,
-            .memory_bytes = instance->memory_bytes,
+            .memory_bytes = has_engine(instance) ? instance->memory_bytes
+                                                 : budget_model_bytes(instance->file_bytes),
             .context = instance->context > 0 ? instance->context : instance->trained_context,
             .slots = instance->slots,
             .busy = instance->busy,

@@ -5,9 +5,11 @@
  *
  * Life of an instance (enum instance_state of the link):
  *
- *   AVAILABLE ──load──▶ LOADING ──ready──▶ RESIDENT ──evict, drain, file gone──▶ STOPPING ──exit──▶
- * AVAILABLE ▲                  │ └────drain, file gone────────────────────────────────▲ │ exit exit
- *       └──back-off over── FAILED ◀───────────┘          FAILED ──back-off over──▶ LOADING
+ *   AVAILABLE ──load──▶ LOADING ──ready──▶ RESIDENT
+ *   LOADING, RESIDENT ──stop──▶ STOPPING ──exit──▶ AVAILABLE
+ *   LOADING, RESIDENT ──exit──▶ FAILED ──back-off over──▶ LOADING where wanted, else AVAILABLE
+ *
+ * A stop is for want of memory, for a file that has changed or gone, or because the node drains.
  *
  * Loads come one at a time: first the models that the config keeps resident, then engines that
  * died, then what requests have waited for longest. */
@@ -27,10 +29,10 @@ enum {
     SUPERVISOR_BACKOFF_MIN_MS = 1000,  /* after the first failure; doubles … */
     SUPERVISOR_BACKOFF_MAX_MS = 60000, /* … up to this; a tenth of jitter either way */
     SUPERVISOR_HEALTHY_MS = 60000,     /* resident for so long: earlier failures are forgotten */
-    SUPERVISOR_PATIENCE_MS =
-            5000, /* a request waits for a back-off that is shorter, and is refused else */
-    SUPERVISOR_WAIT_MAX_MS = 600000, /* a request waits at most so long for a model */
-    SUPERVISOR_GRACE_MS = 5000,      /* while draining: what runs may finish for so long */
+    SUPERVISOR_PATIENCE_MS = 5000,     /* a request waits for a shorter back-off, else is refused */
+    SUPERVISOR_WAIT_MAX_MS = 600000,   /* a request waits at most so long for memory; a load that
+                                          has begun ends by its own timeout */
+    SUPERVISOR_GRACE_MS = 5000,        /* while draining: what runs may finish for so long */
     SUPERVISOR_POLL_MS = 1000, /* how often free memory is looked at while a load waits for it */
 };
 
@@ -41,6 +43,7 @@ struct supervisor_config {
     const char *const *extra_args; /* ends with NULL; may be NULL */
     const char *const *resident;   /* models to keep, ends with NULL; may be NULL */
     uint64_t memory_limit_bytes;   /* 0: BUDGET_LIMIT_PERCENT of the host's */
+    const char *node_name;         /* for those who read a refusal */
     const char *memory_root;       /* of inventory_read() */
 };
 

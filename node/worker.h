@@ -3,9 +3,11 @@
  * under credit, pauses the engine where there is none, and ends each stream with END or FAIL
  * exactly once (CANCEL: with neither).
  *
- *   BODY ──body complete──▶ WAITING ──model ready──▶ RUNNING ──engine done, deltas wait──▶ FLUSHING
- * ──▶ gone └───────────────────────┴── model resident ──▶ ┘ └── engine done, nothing waits
- * ──────────────▶ gone CANCEL, a failure and a lost link end it from everywhere.
+ *   BODY ──body complete──▶ WAITING ──model ready──▶ RUNNING ──engine done──▶ FLUSHING ──▶ gone
+ *    │                                               ▲   │         deltas wait         all out
+ *    └────────body complete, model resident──────────┘   └──engine done, nothing waits──▶ gone
+ *
+ * CANCEL, a failure and a lost link end it from everywhere.
  *
  * Sans I/O: messages come in by worker_on_msg() and go out through the sink. Loop thread. */
 #pragma once

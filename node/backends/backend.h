@@ -85,8 +85,8 @@ struct backend_ops {
             const struct run_events *events, void *ctx, struct run **ret_run, struct err *err);
     /* Aborts on the engine too, at once; no callback after it. May be called from on_delta. */
     void (*run_cancel)(struct run *run);
-    /* Stops reading from the engine. Deltas of what was read already (at most 16 KiB) still come.
-     */
+    /* Stops reading from the engine. Deltas of what was read already (at most 16 KiB, and the event
+     * that they complete) still come. */
     void (*run_pause)(struct run *run);
     void (*run_resume)(struct run *run);
 };

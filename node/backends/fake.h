@@ -11,11 +11,13 @@
  *   ttft=TIME        from a slot to the first token                          (0)
  *   rate=N           tokens a second                                         (0: all at once)
  *   tokens=N         of each answer, "[fake engine]" included                (16)
- *   text=WORDS       said one a token, over and over; takes the rest of the script (a fixed
- * sentence) fail=STATUS      each request is answered with this error status die-after=N      the
- * engine dies when a request has had N tokens hang-after=N     a request stands still after N
- * tokens, for ever refuse           it dies instead of getting ready never-ready      it loads
- * until the start timeout
+ *   text=WORDS       said one a token, over and over; takes the rest of the script
+ *                                                                           (a fixed sentence)
+ *   fail=STATUS      each request is answered with this error status
+ *   die-after=N      the engine dies when a request has had N tokens
+ *   hang-after=N     a request stands still after N tokens, for ever
+ *   refuse           it dies instead of getting ready
+ *   never-ready      it loads until the start timeout
  *
  * A prompt counts one token for four bytes of its body, none of them cached. While a run is paused
  * its clock stands. */

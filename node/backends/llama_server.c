@@ -26,7 +26,7 @@ enum {
     HEALTH_MISSES_MAX = 12,    /* in a row: one to two minutes of silence */
     PROPS_MAX = 1024 * 1024,   /* bytes of /props: it holds the chat template */
     SOCKET_RANDOM_BYTES = 4,
-    OWN_WORDS_MAX = 16, /* that start_engine() adds to the command */
+    OWN_WORDS_MAX = 16, /* that fill_words() adds to the command */
 };
 
 /*            start()          health, props
@@ -320,13 +320,13 @@ static size_t append_words(const char **words, size_t n, const char *const *more
 
 /* -c is the sum over all slots; the model's context is that of one. --jinja was not always the
  * default, and tools need it. */
-static void fill_words(const struct instance_backend *instance, const char **words,
-        const char *slots, const char *context)
+static void fill_words(const struct instance_backend *instance, char *const *command,
+        const char **words, const char *slots, const char *context)
 {
     const struct backend_model *model = &instance->model;
     const char *const own[] = {"-m", model->path, "--host", instance->socket_path, "--parallel",
             slots, "--no-webui", "--slots", "--jinja", NULL};
-    size_t n = append_words(words, 0, instance->host.command);
+    size_t n = append_words(words, 0, (const char *const *)command);
 
     n = append_words(words, n, own);
     if (model->context) {
@@ -337,17 +337,38 @@ static void fill_words(const struct instance_backend *instance, const char **wor
 }
 
 static int start_process(
-        struct instance_backend *instance, char **words, char **stop_words, struct err *err)
+        struct instance_backend *instance, const char **words, char **stop_words, struct err *err)
 {
     struct process_spec spec = {.name = instance->model.name,
             .self_path = instance->host.self_path,
-            .command = (const char *const *)words,
+            .command = words,
             .stop_command = (const char *const *)stop_words,
             .socket_path = instance->socket_path,
             .stop_timeout_ms = instance->host.stop_timeout_ms};
 
     return process_start(
             instance->host.loop, &spec, on_engine_exit, instance, &instance->process, err);
+}
+
+/* `command` and `stop_command` have their placeholders filled in. */
+static int start_filled(
+        struct instance_backend *instance, char **command, char **stop_command, struct err *err)
+{
+    const struct backend_model *model = &instance->model;
+    size_t n = process_count_words((const char *const *)command) +
+               process_count_words(model->extra_args) + OWN_WORDS_MAX;
+    const char **words = calloc(n, sizeof(*words));
+    char slots[24], context[24];
+    int r;
+
+    if (!words)
+        return err_set(err, -ENOMEM, "no memory to start %s", model->name);
+    snprintf(slots, sizeof(slots), "%" PRIu32, model->slots);
+    snprintf(context, sizeof(context), "%" PRIu64, (uint64_t)model->context * model->slots);
+    fill_words(instance, command, words, slots, context);
+    r = start_process(instance, words, stop_command, err);
+    free(words);
+    return r;
 }
 
 /* "NAME-xxxxxxxx" of the socket's path, and the folder of the model's file. */
@@ -362,43 +383,24 @@ static void name_place(const struct instance_backend *instance, char *name, char
     strcpy(slash ? slash : model_dir, slash ? "" : ".");
 }
 
-static int start_filled(
-        struct instance_backend *instance, const char *const *words, struct err *err)
+/* Only the config's words have placeholders: a model's path may hold braces of its own. */
+static int start_engine(struct instance_backend *instance, struct err *err)
 {
     char name[PATH_MAX], model_dir[PATH_MAX];
     struct engine_place place = {
             .instance = name, .runtime_dir = instance->host.runtime_dir, .model_dir = model_dir};
-    char **filled, **stop_filled;
-    int r = -ENOMEM;
-
-    name_place(instance, name, model_dir);
-    filled = engine_words_fill(words, &place);
-    stop_filled = engine_words_fill(instance->host.stop_command, &place);
-    if (filled && stop_filled)
-        r = start_process(instance, filled, stop_filled, err);
-    else
-        err_set(err, r, "no memory to start %s", instance->model.name);
-    engine_words_free(filled);
-    engine_words_free(stop_filled);
-    return r;
-}
-
-static int start_engine(struct instance_backend *instance, struct err *err)
-{
-    const struct backend_model *model = &instance->model;
-    size_t n = process_count_words(instance->host.command) +
-               process_count_words(model->extra_args) + OWN_WORDS_MAX;
-    const char **words = calloc(n, sizeof(*words));
-    char slots[24], context[24];
+    char **command, **stop_command;
     int r;
 
-    if (!words)
-        return err_set(err, -ENOMEM, "no memory to start %s", model->name);
-    snprintf(slots, sizeof(slots), "%" PRIu32, model->slots);
-    snprintf(context, sizeof(context), "%" PRIu64, (uint64_t)model->context * model->slots);
-    fill_words(instance, words, slots, context);
-    r = start_filled(instance, words, err);
-    free(words);
+    name_place(instance, name, model_dir);
+    command = engine_words_fill(instance->host.command, &place);
+    stop_command = engine_words_fill(instance->host.stop_command, &place);
+    if (command && stop_command)
+        r = start_filled(instance, command, stop_command, err);
+    else
+        r = err_set(err, -ENOMEM, "no memory to start %s", instance->model.name);
+    engine_words_free(command);
+    engine_words_free(stop_command);
     return r;
 }
 

@@ -4,16 +4,19 @@
 #include "common/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum {
     STATUS_MIN = 400, /* of an error; others become STATUS_UNKNOWN */
     STATUS_MAX = 599,
     STATUS_UNKNOWN = 500,
+    STATUS_BAD_REQUEST = 400,
     MESSAGE_MAX = 400, /* bytes of the engine's words that are passed on */
 };
 
 static const char no_reason[] = "the engine gave no reason";
+static const char past_context_type[] = "exceed_context_size_error"; /* of llama-server */
 
 struct emitter {
     openai_delta_fn fn;
@@ -118,21 +121,63 @@ static void read_timings(struct openai_stream *stream, const cJSON *timings)
     stream->usage.decode_ms = milliseconds(json_num(timings, "predicted_ms", 0));
 }
 
-/* True where `json` reports an error; its words go to `err`. */
-static bool find_error(const cJSON *json, uint32_t *ret_status, struct err *err)
+/* llama-server blames itself for a picture or a sound that the model cannot take. */
+static bool is_clients_fault(const char *message)
+{
+    return strstr(message, "image input is not supported") ||
+           strstr(message, "audio input is not supported");
+}
+
+static uint32_t status_in(const cJSON *error)
+{
+    double status = error ? json_num(error, "code", STATUS_UNKNOWN) : STATUS_UNKNOWN;
+
+    return status >= STATUS_MIN && status <= STATUS_MAX ? (uint32_t)status : STATUS_UNKNOWN;
+}
+
+static void keep_words(const char *message, struct err *err)
+{
+    size_t len = text_utf8_cut(message, strlen(message), MESSAGE_MAX);
+
+    err_set(err, -EREMOTEIO, "%.*s", (int)len, message);
+}
+
+/* Editors look for "prompt is too long" and "maximum context length" to shorten and try again. */
+static void describe_context(const cJSON *error, const char *message, struct err *err)
+{
+    uint32_t prompt = tokens(json_num(error, "n_prompt_tokens", 0));
+    uint32_t context = tokens(json_num(error, "n_ctx", 0));
+
+    if (prompt == 0 || context == 0)
+        keep_words(message, err);
+    else
+        err_set(err, -EREMOTEIO,
+                "request (%" PRIu32 " tokens) exceeds the available context size (%" PRIu32
+                " tokens): prompt is too long, maximum context length is %" PRIu32 " tokens",
+                prompt, context, context);
+}
+
+/* True where `json` reports an error; its words go to `err`. `http_status` 0: none, the report's
+ * own counts. */
+static bool find_error(
+        const cJSON *json, uint32_t http_status, struct openai_error *ret_error, struct err *err)
 {
     const cJSON *error = json_obj(json, "error");
     const char *message = error ? json_str(error, "message", NULL) : json_str(json, "error", NULL);
-    double status = error ? json_num(error, "code", STATUS_UNKNOWN) : STATUS_UNKNOWN;
-    size_t len;
+    bool past_context = error && strcmp(json_str(error, "type", ""), past_context_type) == 0;
 
     if (!error && !message)
         return false;
     if (!message || !message[0])
         message = no_reason;
-    len = text_utf8_cut(message, strlen(message), MESSAGE_MAX);
-    err_set(err, -EREMOTEIO, "%.*s", (int)len, message);
-    *ret_status = status >= STATUS_MIN && status <= STATUS_MAX ? (uint32_t)status : STATUS_UNKNOWN;
+    ret_error->code = past_context ? FAIL_CONTEXT_EXCEEDED : FAIL_ENGINE_ERROR;
+    ret_error->http_status = http_status ? http_status : status_in(error);
+    if (past_context || is_clients_fault(message))
+        ret_error->http_status = STATUS_BAD_REQUEST;
+    if (past_context)
+        describe_context(error, message, err);
+    else
+        keep_words(message, err);
     return true;
 }
 
@@ -144,7 +189,7 @@ static int read_chunk(
     const cJSON *timings = json_obj(chunk, "timings");
     const cJSON *choice;
 
-    if (find_error(chunk, &stream->error_status, err))
+    if (find_error(chunk, 0, &stream->error, err))
         return -EREMOTEIO;
     if (usage)
         read_usage(stream, usage);
@@ -183,17 +228,18 @@ int openai_chunk_read(struct openai_stream *stream, const char *data, size_t len
     return r;
 }
 
-void openai_error_read(const char *body, size_t len, struct err *err)
+void openai_error_read(const char *body, size_t len, uint32_t http_status,
+        struct openai_error *ret_error, struct err *err)
 {
-    uint32_t status;
     cJSON *json;
     bool found;
 
     if (json_parse(body, len, &json_limits_event, &json, NULL) == 0) {
-        found = find_error(json, &status, err);
+        found = find_error(json, http_status, ret_error, err);
         cJSON_Delete(json);
         if (found)
             return;
     }
+    *ret_error = (struct openai_error){.code = FAIL_ENGINE_ERROR, .http_status = http_status};
     err_set(err, -EREMOTEIO, "%s", no_reason);
 }

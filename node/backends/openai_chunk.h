@@ -13,12 +13,17 @@
 
 enum { OPENAI_CHOICES_MAX = 128 }; /* a larger index is refused */
 
+struct openai_error {     /* an engine's report of one; its words are in a struct err */
+    enum fail_code code;  /* FAIL_ENGINE_ERROR, FAIL_CONTEXT_EXCEEDED */
+    uint32_t http_status; /* the client's fault is 400, also where the engine says otherwise */
+};
+
 struct openai_stream { /* zeroed at first; plain values, owns nothing */
     bool finished;     /* a finish reason has come */
     bool done;         /* `[DONE]` has come; what follows is ignored */
     bool has_usage;    /* `usage` holds the numbers that came last */
     struct msg_usage usage;
-    uint32_t error_status; /* of the error that ended it */
+    struct openai_error error; /* that ended it */
 };
 
 /* Takes one delta: `stream` 0, data borrowed, of any length. False: nobody wants the rest. */
@@ -31,6 +36,8 @@ typedef bool (*openai_delta_fn)(void *ctx, const struct msg_delta *delta);
 MUST_CHECK int openai_chunk_read(struct openai_stream *stream, const char *data, size_t len,
         openai_delta_fn fn, void *ctx, struct err *err);
 
-/* The engine's own words from the body of an error answer, {"error":{"message":…}} or
- * {"error":"…"}, into `err`; where there are none, that. Never fails. */
-void openai_error_read(const char *body, size_t len, struct err *err);
+/* What the body of an error answer with this HTTP status reports, {"error":{"message":…}} or
+ * {"error":"…"}. The engine's own words go to `err`; where there are none, that. A prompt past the
+ * context gets words of ours, which clients know from other servers. Never fails. */
+void openai_error_read(const char *body, size_t len, uint32_t http_status,
+        struct openai_error *ret_error, struct err *err);

@@ -77,7 +77,7 @@ static void on_broken_stream(struct openai_run *run, int reason)
 {
     http_call_cancel(run->call);
     if (reason == -EREMOTEIO)
-        run_fail(run, FAIL_ENGINE_ERROR, run->stream.error_status);
+        run_fail(run, run->stream.error.code, run->stream.error.http_status);
     else
         run_fail(run, FAIL_ENGINE_DIED, 0);
 }
@@ -128,7 +128,10 @@ static void finish_stream(struct openai_run *run)
 
 static void finish_refusal(struct openai_run *run)
 {
-    openai_error_read(buf_at(&run->error_body), run->error_body.len, &run->err);
+    struct openai_error error;
+
+    openai_error_read(buf_at(&run->error_body), run->error_body.len, (uint32_t)run->status, &error,
+            &run->err);
     if (run->status == STATUS_OK) {
         err_set(&run->err, -EPROTO, "the engine answered with something other than a stream");
         run_fail(run, FAIL_ENGINE_DIED, 0);
@@ -136,7 +139,7 @@ static void finish_refusal(struct openai_run *run)
         err_prefix(&run->err, -EAGAIN, "the engine is not ready");
         run_fail(run, FAIL_ENGINE_DIED, 0);
     } else {
-        run_fail(run, FAIL_ENGINE_ERROR, (uint32_t)run->status);
+        run_fail(run, error.code, error.http_status);
     }
 }
 
@@ -144,9 +147,9 @@ static void on_done(void *ctx, int result, const struct err *err)
 {
     struct openai_run *run = ctx;
 
-    if (run->stream.done || (result == 0 && run->stream.finished)) {
+    if (run->stream.finished && (run->stream.done || result == 0)) {
         finish_stream(run);
-    } else if (result < 0) {
+    } else if (result < 0 && !run->stream.done) {
         err_set(&run->err, result, "the connection to the engine was lost: %s", err->text);
         run_fail(run, FAIL_ENGINE_DIED, 0);
     } else if (!run->is_stream) {

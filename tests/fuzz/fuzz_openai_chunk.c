@@ -27,6 +27,14 @@ static bool count_delta(void *ctx, const struct msg_delta *delta)
     return ++count->deltas != count->stop_after;
 }
 
+static bool is_sound(const struct openai_error *error)
+{
+    return error->code == FAIL_CONTEXT_EXCEEDED
+                   ? error->http_status == 400
+                   : error->code == FAIL_ENGINE_ERROR && error->http_status >= 400 &&
+                             error->http_status <= 599;
+}
+
 static int read_once(const char *text, size_t size, struct count *count)
 {
     struct openai_stream stream = {0};
@@ -35,20 +43,21 @@ static int read_once(const char *text, size_t size, struct count *count)
 
     assert(r == 0 || r == -ECANCELED || r == -EREMOTEIO || r == -EPROTO);
     assert((r == 0 || r == -ECANCELED) || err.text[0] != '\0');
-    assert(r != -EREMOTEIO || (stream.error_status >= 400 && stream.error_status <= 599));
+    assert(r != -EREMOTEIO || is_sound(&stream.error));
     return r;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct count all = {0}, one = {.stop_after = 1};
+    struct openai_error error;
     struct err err = {0};
 
     (void)read_once((const char *)data, size, &all);
     assert(all.text_bytes <= size);
     assert(read_once((const char *)data, size, &one) == -ECANCELED || all.deltas == 0);
     assert(one.deltas == (all.deltas > 0));
-    openai_error_read((const char *)data, size, &err);
-    assert(err.text[0] != '\0');
+    openai_error_read((const char *)data, size, 500, &error, &err);
+    assert(err.text[0] != '\0' && is_sound(&error));
     return 0;
 }

@@ -43,6 +43,7 @@ void node_bench_init(struct node_bench *bench)
     config = (struct supervisor_config){.ops = &puppet_ops,
             .host = {.loop = &bench->loop, .env = &bench->world.env},
             .slots = 2,
+            .node_name = "halo1",
             .memory_root = bench->scratch.path};
     if (supervisor_create(&bench->loop, &config, &events, bench, &bench->supervisor, &err) < 0)
         abort();

@@ -164,22 +164,6 @@ static void test_wrong_words_are_refused(void **state)
     assert_int_equal(guard_main(5, unknown), 125);
 }
 
-static void test_dead_parent_starts_nothing(void **state)
-{
-    struct guarded guarded = {0};
-    int fds[2];
-
-    (void)state;
-    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    guarded.guard = fork();
-    if (guarded.guard == 0)
-        run_guard(getpid(), fds[1], "1000", NULL, "echo started"); /* it is not its own parent */
-    close(fds[1]);
-    guarded.output = fds[0];
-    assert_exit(guard_end(&guarded), 125);
-    assert_null(strstr(guarded.text, "started"));
-}
-
 static void test_sigterm_ends_the_whole_family(void **state)
 {
     struct guarded guarded = guard_start("5000", NULL, with_family);
@@ -268,6 +252,27 @@ static void make_socket_file(char dir[64], char path[96])
     assert_non_null(file);
     fclose(file);
     socket_path = path;
+}
+
+/* Nor does it leave the directory of a node that died while the guard was being started. */
+static void test_dead_parent_starts_nothing(void **state)
+{
+    struct guarded guarded = {0};
+    char dir[64], path[96];
+    int fds[2];
+
+    (void)state;
+    make_socket_file(dir, path);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    guarded.guard = fork();
+    if (guarded.guard == 0)
+        run_guard(getpid(), fds[1], "1000", NULL, "echo started"); /* it is not its own parent */
+    socket_path = NULL;
+    close(fds[1]);
+    guarded.output = fds[0];
+    assert_exit(guard_end(&guarded), 125);
+    assert_null(strstr(guarded.text, "started"));
+    assert_int_equal(access(dir, F_OK), -1);
 }
 
 static void test_socket_goes_with_the_engine(void **state)

@@ -94,6 +94,8 @@ static void toy_chat(const struct toy_engine *engine, int fd, const struct toy_r
                              recorded));
         if (is_mode(engine, "error-event"))
             toy_send_text(fd, "data: {\"error\":{\"code\":500,\"message\":\"out of cells\"}}\n\n");
+        if (is_mode(engine, "no-reason"))
+            toy_send_text(fd, "data: [DONE]\n\n");
         if (is_mode(engine, "garbage"))
             toy_send_text(fd, "data: {\"choices\":[{\n\n");
         if (is_mode(engine, "die"))
@@ -148,7 +150,7 @@ struct fixture {
     struct http_client *http;
     struct backend_host host;
     struct instance_backend *instance;
-    const char *command[4];
+    const char *command[5];
     char dir[64];
     bool inside; /* of a function of the backend: no callback may come */
 
@@ -435,6 +437,12 @@ static void test_stream_that_is_cut(void **state)
     assert_string_equal(f->text, "1:Hm.;0:A;0: node;");
 }
 
+/* [DONE] alone is not the end of an answer: nobody knows whether that was all. */
+static void test_stream_without_a_finish_reason(void **state)
+{
+    assert_toy_fails(*state, "no-reason", FAIL_ENGINE_DIED, 0, "before the answer was complete");
+}
+
 static void test_engine_that_dies(void **state)
 {
     struct fixture *f = *state;
@@ -572,6 +580,22 @@ static void test_words_of_the_command(void **state)
             "--no-webui --slots --jinja -c 8192 --temp 0 ");
 }
 
+/* Braces in a model's path are its own. */
+static void test_placeholders_are_the_commands(void **state)
+{
+    struct fixture *f = *state;
+    struct backend_model model = {.name = "toy", .path = "/m/{runtime}/x.gguf", .slots = 1};
+
+    f->command[0] = "/proc/self/exe";
+    f->command[1] = "toy-engine";
+    f->command[2] = "exit";
+    f->command[3] = "{model-dir}";
+    create(f, &model);
+    start(f);
+    assert_true(f->exited);
+    assert_non_null(strstr(f->reason, ": /m/{runtime} -m /m/{runtime}/x.gguf --host"));
+}
+
 static void test_missing_program(void **state)
 {
     struct fixture *f = *state;
@@ -697,7 +721,7 @@ static void test_real_engine_refuses_a_long_prompt(void **state)
     start_real(f);
     snprintf(body, sizeof(body), "{\"messages\":[{\"role\":\"user\",\"content\":\"%05000d\"}]}", 0);
     run_to_end(f, body);
-    assert_failed(f, FAIL_ENGINE_ERROR, 400, "context");
+    assert_failed(f, FAIL_CONTEXT_EXCEEDED, 400, "maximum context length is 1024 tokens");
     stop(f);
 }
 
@@ -761,6 +785,7 @@ int main(int argc, char **argv)
             TEST(test_error_event),
             TEST(test_garbage_in_the_stream),
             TEST(test_stream_that_is_cut),
+            TEST(test_stream_without_a_finish_reason),
             TEST(test_engine_that_dies),
             TEST(test_stop_ends_runs),
             TEST(test_stop_from_on_delta),
@@ -770,6 +795,7 @@ int main(int argc, char **argv)
             TEST(test_unusable_bodies_and_states),
             TEST(test_start_again_after_the_end),
             TEST(test_words_of_the_command),
+            TEST(test_placeholders_are_the_commands),
             TEST(test_missing_program),
             TEST(test_engine_that_never_gets_ready),
             TEST(test_stop_while_loading),

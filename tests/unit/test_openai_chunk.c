@@ -208,11 +208,12 @@ static void test_errors_of_the_engine(void **state)
     assert_int_equal(read_text(&stream, &record,
                              "{\"error\":{\"code\":503,\"message\":\"out of memory\"}}", &err),
             -EREMOTEIO);
-    assert_int_equal(stream.error_status, 503);
+    assert_int_equal(stream.error.code, FAIL_ENGINE_ERROR);
+    assert_int_equal(stream.error.http_status, 503);
     assert_string_equal(err.text, "out of memory");
     assert_int_equal(
             read_text(&stream, &record, "{\"error\":{\"code\":\"bad\"}}", &err), -EREMOTEIO);
-    assert_int_equal(stream.error_status, 500);
+    assert_int_equal(stream.error.http_status, 500);
     assert_int_equal(read_text(&stream, &record, "{\"error\":\"plain words\"}", &err), -EREMOTEIO);
     assert_string_equal(err.text, "plain words");
 }
@@ -243,17 +244,27 @@ static void test_reader_that_wants_no_more(void **state)
     assert_false(stream.finished);
 }
 
-static void assert_error_body(const char *body, const char *words)
+static void assert_error(const char *body, uint32_t http_status, enum fail_code code,
+        uint32_t expected_status, const char *words)
 {
+    struct openai_error error;
     struct err err = {0};
 
-    openai_error_read(body, strlen(body), &err);
+    openai_error_read(body, strlen(body), http_status, &error, &err);
     assert_string_equal(err.text, words);
+    assert_int_equal(error.code, code);
+    assert_int_equal(error.http_status, expected_status);
+}
+
+static void assert_error_body(const char *body, const char *words)
+{
+    assert_error(body, 418, FAIL_ENGINE_ERROR, 418, words);
 }
 
 static void test_error_bodies(void **state)
 {
     char body[2048], letters[1001] = {0};
+    struct openai_error error;
     struct err err = {0};
 
     (void)state;
@@ -266,8 +277,50 @@ static void test_error_bodies(void **state)
     for (int i = 0; i < 500; i++)
         memcpy(letters + 2 * i, "\xc3\xa9", 2);
     snprintf(body, sizeof(body), "{\"error\":\"x%s\"}", letters);
-    openai_error_read(body, strlen(body), &err);
+    openai_error_read(body, strlen(body), 500, &error, &err);
     assert_int_equal(strlen(err.text), 399); /* cut between two letters */
+}
+
+static void test_prompt_past_the_context(void **state)
+{
+    static const char numbers[] =
+            "{\"error\":{\"code\":400,\"message\":\"request (5017 tokens) exceeds the available "
+            "context size (1024 tokens), try increasing "
+            "it\",\"type\":\"exceed_context_size_error\","
+            "\"n_prompt_tokens\":5017,\"n_ctx\":1024}}";
+    static const char words[] =
+            "request (5017 tokens) exceeds the available context size (1024 tokens): prompt is too "
+            "long, maximum context length is 1024 tokens";
+    struct openai_stream stream = {0};
+    struct record record = {0};
+    struct err err = {0};
+
+    (void)state;
+    assert_error(numbers, 400, FAIL_CONTEXT_EXCEEDED, 400, words);
+    assert_error(numbers, 500, FAIL_CONTEXT_EXCEEDED, 400, words);
+    assert_error("{\"error\":{\"message\":\"too long\",\"type\":\"exceed_context_size_error\"}}",
+            400, FAIL_CONTEXT_EXCEEDED, 400, "too long");
+    assert_error("{\"error\":{\"type\":\"exceed_context_size_error\",\"n_prompt_tokens\":-1,"
+                 "\"n_ctx\":1e30}}",
+            400, FAIL_CONTEXT_EXCEEDED, 400, "the engine gave no reason");
+    assert_int_equal(read_text(&stream, &record, numbers, &err), -EREMOTEIO);
+    assert_int_equal(stream.error.code, FAIL_CONTEXT_EXCEEDED);
+    assert_int_equal(stream.error.http_status, 400);
+    assert_string_equal(err.text, words);
+}
+
+static void test_input_that_the_model_cannot_take(void **state)
+{
+    (void)state;
+    assert_error("{\"error\":{\"code\":500,\"message\":\"image input is not supported - hint: if "
+                 "this is unexpected, you may need to provide the mmproj\"}}",
+            500, FAIL_ENGINE_ERROR, 400,
+            "image input is not supported - hint: if this is unexpected, you may need to provide "
+            "the mmproj");
+    assert_error("{\"error\":{\"code\":500,\"message\":\"audio input is not supported\"}}", 500,
+            FAIL_ENGINE_ERROR, 400, "audio input is not supported");
+    assert_error("{\"error\":{\"code\":500,\"message\":\"input is not supported\"}}", 500,
+            FAIL_ENGINE_ERROR, 500, "input is not supported");
 }
 
 int main(void)
@@ -289,6 +342,8 @@ int main(void)
             cmocka_unit_test(test_broken_events_are_refused),
             cmocka_unit_test(test_reader_that_wants_no_more),
             cmocka_unit_test(test_error_bodies),
+            cmocka_unit_test(test_prompt_past_the_context),
+            cmocka_unit_test(test_input_that_the_model_cannot_take),
     };
     return cmocka_run_group_tests_name("openai_chunk", tests, NULL, NULL);
 }

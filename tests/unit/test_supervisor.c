@@ -67,6 +67,7 @@ static void make(const char *const *resident)
             .slots = 2,
             .resident = resident,
             .memory_limit_bytes = 4 * gib,
+            .node_name = "halo1",
             .memory_root = f.scratch.path,
     };
     struct err err;
@@ -195,7 +196,7 @@ static void test_resident_models_are_loaded_one_at_a_time(void **state)
     assert_int_equal(describe("a").slots, 2);
     assert_int_equal(describe("a").memory_bytes, gib + 512 * mib);
     assert_int_equal(describe("c").context, 4096);
-    assert_int_equal(describe("c").memory_bytes, 0);
+    assert_int_equal(describe("c").memory_bytes, gib + 512 * mib);
 }
 
 static void test_a_request_loads(void **state)
@@ -284,6 +285,77 @@ static void test_waits_for_the_busy(void **state)
     instance_release(c.instance);
 }
 
+static void test_waits_so_long_and_no_longer(void **state)
+{
+    struct waiter a, b, early, late;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    put("b", gib);
+    put("c", gib);
+    want(&a, "a");
+    tick();
+    puppet_ready("a", 1, 0);
+    want(&b, "b");
+    tick();
+    puppet_ready("b", 1, 0);
+    want(&early, "c");
+    tick();
+    virtual_env_advance_ms(&f.world, SUPERVISOR_WAIT_MAX_MS - 1000);
+    want(&late, "c");
+    tick();
+    assert_int_equal(early.calls, 0);
+    tick_after(1000);
+    assert_int_equal(early.code, FAIL_NO_MEMORY);
+    assert_non_null(strstr(early.message, "ten minutes"));
+    assert_int_equal(late.calls, 0);
+    tick_after(SUPERVISOR_WAIT_MAX_MS - 1000);
+    assert_int_equal(late.code, FAIL_NO_MEMORY);
+    instance_release(a.instance);
+    instance_release(b.instance);
+}
+
+/* A load has a timeout of its own: who waits for it learns how it ended. */
+static void test_waits_for_a_long_load(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    tick_after(2 * SUPERVISOR_WAIT_MAX_MS);
+    assert_int_equal(waiter.calls, 0);
+    puppet_ready("a", 1, 0);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    instance_release(waiter.instance);
+}
+
+/* An engine that hangs while it stops keeps its memory and its name; those who wait do not stay for
+ * ever. */
+static void test_engine_that_does_not_stop(void **state)
+{
+    struct waiter a, b;
+
+    (void)state;
+    make(NULL);
+    put("a", 2 * gib);
+    put("b", 2 * gib);
+    load("a");
+    want(&b, "b");
+    tick();
+    assert_true(puppet_stopping("a"));
+    want(&a, "a");
+    tick_after(SUPERVISOR_WAIT_MAX_MS);
+    assert_int_equal(a.code, FAIL_NO_MEMORY);
+    assert_int_equal(b.code, FAIL_NO_MEMORY);
+    assert_int_equal(puppet_starts("b"), 0);
+    assert_int_equal(describe("a").memory_bytes, 2 * gib + 512 * mib);
+}
+
 static void test_never_past_the_limit(void **state)
 {
     static const char *const resident[] = {"a", "b", NULL};
@@ -303,10 +375,11 @@ static void test_never_past_the_limit(void **state)
     want(&giant, "giant");
     tick();
     assert_int_equal(waiter.code, FAIL_NO_MEMORY);
-    assert_non_null(strstr(waiter.message, "needs 1.5 GiB"));
-    assert_non_null(strstr(waiter.message, "4.0 GiB with 3.0 GiB in use"));
+    assert_string_equal(waiter.message,
+            "c needs 1.5 GiB; the limit of node halo1 is 4.0 GiB, 3.0 GiB of it in use");
     assert_int_equal(giant.code, FAIL_NO_MEMORY);
-    assert_non_null(strstr(describe("giant").note, "not enough memory"));
+    assert_string_equal(describe("giant").note, giant.message);
+    assert_int_equal(describe("giant").memory_bytes, 5 * gib + 640 * mib);
     assert_int_equal(puppet_starts("c"), 0);
     assert_int_equal(puppet_starts("giant"), 0);
 }
@@ -322,6 +395,9 @@ static void test_free_memory_of_the_host_counts(void **state)
     want(&waiter, "a");
     tick();
     assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    assert_string_equal(waiter.message,
+            "a needs 1.5 GiB; the limit of node halo1 is 4.0 GiB, 0 B of it in use, 1.0 GiB is "
+            "free in the host");
     set_memory(2 * gib);
     want(&waiter, "a");
     tick();
@@ -343,7 +419,7 @@ static void test_death_in_service(void **state)
     puppet_exit("a", "killed by signal 9");
     assert_state("a", INSTANCE_FAILED);
     assert_string_equal(describe("a").note, "killed by signal 9");
-    assert_int_equal(describe("a").memory_bytes, 0);
+    assert_int_equal(describe("a").memory_bytes, gib + 512 * mib);
     tick();
     assert_false(puppet_running("a"));
     /* Who comes now waits for the restart, which comes by itself. */
@@ -596,6 +672,9 @@ int main(void)
             TEST(test_a_request_loads),
             TEST(test_evicts_the_idle_and_oldest),
             TEST(test_waits_for_the_busy),
+            TEST(test_waits_so_long_and_no_longer),
+            TEST(test_waits_for_a_long_load),
+            TEST(test_engine_that_does_not_stop),
             TEST(test_never_past_the_limit),
             TEST(test_free_memory_of_the_host_counts),
             TEST(test_death_in_service),

@@ -429,6 +429,32 @@ static void test_draining(void **state)
     assert_true(c.frames[0].state.draining);
 }
 
+static void test_draining_while_the_link_is_full(void **state)
+{
+    (void)state;
+    join();
+    c.error = -EAGAIN;
+    supervisor_drain(bench.supervisor);
+    uplink_draining(uplink);
+    assert_int_equal(c.count, 0);
+    c.error = 0;
+    tick(UPLINK_TICK_MS);
+    assert_type(0, MSG_STATE);
+    assert_true(c.frames[0].state.draining);
+}
+
+static void test_draining_before_the_welcome(void **state)
+{
+    (void)state;
+    uplink_up(uplink);
+    supervisor_drain(bench.supervisor);
+    uplink_draining(uplink);
+    assert_int_equal(c.count, 1);
+    welcome();
+    assert_type(1, MSG_STATE);
+    assert_true(c.frames[1].state.draining);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -449,6 +475,8 @@ int main(void)
             TEST(test_dead_link),
             TEST(test_new_session_tells_all),
             TEST(test_draining),
+            TEST(test_draining_while_the_link_is_full),
+            TEST(test_draining_before_the_welcome),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
