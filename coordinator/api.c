@@ -104,6 +104,8 @@ static void gather_names(const struct admin_view *view, struct names *names)
 {
     for (size_t i = 0; i < view->modes->count; i++)
         add_name(names, view->modes->list[i].name);
+    if (modes_find(view->modes, MODE_AUTO))
+        add_name(names, MODE_AUTO);
     size_t count;
     struct instance *const *models = node_table_models(view->nodes, &count);
     for (size_t i = 0; i < count; i++)
@@ -150,6 +152,7 @@ static void serve_inference(
     struct request request;
     request_init(&request);
     make_request_id(api, &request);
+    http_exchange_set_header(exchange, "X-Modemesh-Request", request.id);
     size_t len;
     const char *body = http_exchange_body(exchange, &len);
     const char *param;
@@ -233,7 +236,8 @@ static int refuse_path(struct http_exchange *exchange)
         snprintf(text, sizeof(text), "%s takes %s", http_exchange_path(exchange), allowed);
         reply_api_error(exchange, 405, "method_not_allowed", NULL, text);
     } else {
-        snprintf(text, sizeof(text), "nothing is served at %.200s; the API begins at /v1",
+        snprintf(text, sizeof(text),
+                "nothing is served at %.200s; there are /v1/chat/completions, /v1/models, /health",
                 http_exchange_path(exchange));
         reply_api_error(exchange, 404, "not_found", NULL, text);
     }
@@ -266,20 +270,16 @@ static const char *code_of_status(int status)
     }
 }
 
-static void format_error(
-        void *ctx, struct http_exchange *exchange, int status, const char *message, struct buf *out)
+static void on_refusal(void *ctx, struct http_exchange *exchange, int status, const char *message)
 {
     (void)ctx;
-    (void)exchange;
-    struct api_error error = {.status = status, .code = code_of_status(status), .message = message};
-    if (dialect_openai.error_body(&error, out))
-        buf_clear(out);
+    reply_api_error(exchange, status, code_of_status(status), NULL, message);
 }
 
 struct http_server_handler api_handler(struct api *api)
 {
     return (struct http_server_handler){.on_headers = on_headers,
             .on_request = on_request,
-            .format_error = format_error,
+            .on_refusal = on_refusal,
             .ctx = api};
 }

@@ -23,7 +23,6 @@ enum {
     STREAM_BLOCK = 1024,         /* bytes the library asks a stream for at once (HTTP/1.0) */
     UNSENT_MAX = 16 * 1024,      /* bytes unsent in the kernel, where a slow reader would hide */
     OWN_HEADERS_MAX = 4 * 1024,  /* names and values of one answer's headers, as we hold them */
-    ERROR_BODY_MAX = 64 * 1024,  /* bytes of an error that the server gives by itself */
     DESCRIPTORS_RESERVED = 256,  /* descriptors that are left for all else in this process */
     KEEPALIVE_IDLE_S = 30, /* a peer whose host is gone is noticed after idle + count * interval */
     KEEPALIVE_INTERVAL_S = 10,
@@ -223,15 +222,11 @@ static enum MHD_Result queue_answer(struct http_exchange *exchange)
     return MHD_queue_response(exchange->connection, exchange->status, exchange->response);
 }
 
-/* Answers in the handler's stead. */
 static void refuse(struct http_exchange *exchange, int status, const char *message)
 {
     const struct http_server_handler *handler = &exchange->server->handler;
-    struct buf json;
-    buf_init(&json, ERROR_BODY_MAX);
-    handler->format_error(handler->ctx, exchange, status, message, &json);
-    http_exchange_reply(exchange, status, "application/json", buf_at(&json), json.len);
-    buf_fini(&json);
+    handler->on_refusal(handler->ctx, exchange, status, message);
+    assert(exchange->sm.state == ANSWERED);
 }
 
 /* The library has checked that the value is a number, and takes one that is too large for it as an

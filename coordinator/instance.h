@@ -16,9 +16,11 @@ struct instance {
     char model[MSG_NAME_MAX + 1];
     enum instance_state state;
     bool usable; /* the node is heard of, and not draining */
+    bool fits;   /* the node's memory limit can hold it; else it is never loaded there */
+    bool silent; /* it would be usable if it were heard of: back in a moment, or gone */
     bool pinned;
-    uint64_t file_bytes, memory_bytes;
-    uint32_t context;      /* tokens of one sequence */
+    uint64_t file_bytes, memory_bytes; /* of the file; loaded, or if it were */
+    uint32_t context;                  /* tokens of one sequence */
     uint32_t slots;        /* requests that the engine serves at once; 0 while not loaded */
     uint32_t busy;         /* of them, by the node's last word */
     uint32_t running;      /* requests that we have sent there and that have not ended */

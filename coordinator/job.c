@@ -18,8 +18,9 @@ struct jobs {
     struct jobs_config config;
     struct list waiting, running; /* job.link; DRAINING ones are among the running */
     size_t waiting_count, running_count;
-    size_t body_bytes;  /* of all requests' bodies */
-    struct buf scratch; /* bytes of the event being made */
+    size_t body_bytes;     /* of all requests' bodies */
+    size_t gathered_bytes; /* of all whole answers so far */
+    struct buf scratch;    /* bytes of the event being made */
 };
 
 struct job {
@@ -48,6 +49,7 @@ struct job {
     bool begun;     /* headers are out */
     bool committed; /* content is out, or on its way out: no other instance from here on */
     bool ended;     /* the engine's answer is complete */
+    size_t gathered_bytes;
 
     int64_t created_s; /* Unix time */
     uint64_t created_us, state_us, first_content_us, last_write_us;
@@ -125,6 +127,8 @@ static void forget_answer(struct job *job)
     if (job->answer)
         job->dialect->answer_destroy(job->answer);
     job->answer = NULL;
+    job->jobs->gathered_bytes -= job->gathered_bytes;
+    job->gathered_bytes = 0;
     job->first_content_us = 0;
     job->usage = (struct msg_usage){0};
 }
@@ -176,7 +180,6 @@ void reply_error(struct http_exchange *exchange, const struct dialect *dialect,
 static void set_headers(struct job *job)
 {
     struct http_exchange *exchange = job->exchange;
-    http_exchange_set_header(exchange, "X-Modemesh-Request", job->request.id);
     http_exchange_set_header(exchange, "X-Modemesh-Mode", job->mode);
     http_exchange_set_header(exchange, "X-Modemesh-Model", job->model);
     http_exchange_set_header(exchange, "X-Modemesh-Node", job->node);
@@ -297,10 +300,8 @@ static void reply_whole(struct job *job)
 static void end_stream(struct job *job)
 {
     struct buf *scratch = &job->jobs->scratch;
-    int r = begin_stream(job);
     buf_clear(scratch);
-    if (!r)
-        r = check_whole(job);
+    int r = job->begun ? check_whole(job) : -EPROTO; /* nothing came */
     if (!r)
         r = job->dialect->stream_end(job->answer, scratch);
     if (!r)
@@ -367,6 +368,11 @@ static void pump(struct job *job)
 
 static int gather_delta(struct job *job, const struct msg_delta *delta)
 {
+    struct jobs *jobs = job->jobs;
+    if (delta->len > jobs->config.gathered_max - jobs->gathered_bytes)
+        return -ENOMEM;
+    jobs->gathered_bytes += delta->len;
+    job->gathered_bytes += delta->len;
     if (delta->kind == DELTA_USAGE)
         job->usage = delta->usage;
     if (delta_is_content(delta) && !job->first_content_us)
@@ -413,6 +419,12 @@ static const struct api_error *error_of_fail(
     switch (fail->code) {
     case FAIL_ENGINE_ERROR:
         ret_error->status = status_of_engine(fail->http_status);
+        if (ret_error->status < 500)
+            ret_error->code = "invalid_request";
+        break;
+    case FAIL_CONTEXT_EXCEEDED:
+        ret_error->status = 400;
+        ret_error->param = "messages";
         break;
     case FAIL_NO_MEMORY:
     case FAIL_NO_MODEL:
@@ -581,6 +593,7 @@ static bool run_on(struct job *job, struct instance *instance, const char *reaso
 static void refuse(struct job *job, const char *code, const char *reason)
 {
     char text[ERR_TEXT_MAX];
+    job->reason = reason;
     snprintf(text, sizeof(text),
             "no node can serve \"%s\" now: %s; `modemesh status` shows the nodes",
             job->request.asked, reason);
@@ -760,13 +773,15 @@ struct jobs *jobs_create(const struct jobs_config *config)
     if (!jobs)
         return NULL;
     jobs->config = *config;
+    if (!jobs->config.gathered_max)
+        jobs->config.gathered_max = JOBS_GATHERED_MAX;
     list_init(&jobs->waiting);
     list_init(&jobs->running);
     buf_init(&jobs->scratch, DIALECT_ANSWER_MAX);
     return jobs;
 }
 
-static void end_all(struct list *list)
+static void end_list(struct list *list)
 {
     while (!list_empty(list))
         fail_job(list_entry(list->next, struct job, link),
@@ -775,12 +790,17 @@ static void end_all(struct list *list)
                         .message = "the coordinator is stopping"});
 }
 
+void jobs_end_all(struct jobs *jobs)
+{
+    end_list(&jobs->waiting);
+    end_list(&jobs->running);
+}
+
 void jobs_destroy(struct jobs *jobs)
 {
     if (!jobs)
         return;
-    end_all(&jobs->waiting);
-    end_all(&jobs->running);
+    jobs_end_all(jobs);
     buf_fini(&jobs->scratch);
     free(jobs);
 }

@@ -27,6 +27,8 @@ enum {
     /* Past these 503: requests in the queue, bytes of the bodies that all requests hold. */
     JOBS_WAITING_MAX = 1024,
     JOBS_BODIES_MAX = 512 * 1024 * 1024,
+    /* Past this 500: bytes of the whole answers that are being gathered, all together. */
+    JOBS_GATHERED_MAX = 512 * 1024 * 1024,
     /* Instances that one request is tried on, and the pause before it goes back to one that has
      * failed it, where no other has the model. */
     JOB_ATTEMPTS_MAX = 3,
@@ -42,19 +44,22 @@ enum {
 
 struct jobs;
 
-struct jobs_config { /* all borrowed */
-    const struct env *env;
-    struct node_table *nodes;
+struct jobs_config {
+    const struct env *env;    /* borrowed */
+    struct node_table *nodes; /* borrowed */
+    size_t gathered_max;      /* 0: JOBS_GATHERED_MAX */
 };
 
 /* NULL where malloc refuses. */
 struct jobs *jobs_create(const struct jobs_config *config);
-/* Every open job ends: its node and its client are told. Takes NULL. */
+/* Every open job ends: its node and its client are told, once the loop comes to it. */
+void jobs_end_all(struct jobs *jobs);
+/* Ends what is open first. Takes NULL. */
 void jobs_destroy(struct jobs *jobs);
 
 /* Takes over `exchange` and `request` (moved; the caller's is empty afterwards). `mode` is NULL
  * where a model was asked for by name; `models` are copied. Answers by itself, also where it cannot
- * begin. */
+ * begin. The caller has set the header X-Modemesh-Request. */
 void jobs_start(struct jobs *jobs, struct http_exchange *exchange, const struct dialect *dialect,
         struct request *request, const char *mode, char *const *models, size_t model_count);
 

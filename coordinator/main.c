@@ -13,6 +13,7 @@
 #include "coordinator/api.h"
 #include "coordinator/refusals.h"
 #include "coordinator/settings.h"
+#include "proto/rules.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -27,6 +28,7 @@ enum {
     TICK_MS = 100,
     STOP_GRACE_MS = 5000, /* open answers may finish for so long after SIGTERM; a second signal ends
                              it at once */
+    STOP_WORDS_MS = 500,  /* … and then their clients are told so for so long */
 };
 
 struct coordinator {
@@ -34,8 +36,9 @@ struct coordinator {
     char **argv;
     struct config *config;
     struct config_args args;
-    char name[64];
+    char name[MSG_NAME_MAX + 1];
     char state[PATH_MAX];
+    int state_lock; /* descriptor; -1: none */
 
     struct loop loop;
     bool loop_is_up;
@@ -50,8 +53,8 @@ struct coordinator {
     struct http_server *http;
     struct admin_view view;
     struct api api;
-    bool changed; /* nodes or instances: the waiting requests may have a place now */
-    bool stopping;
+    bool changed;         /* nodes or instances: the waiting requests may have a place now */
+    bool stopping, ended; /* SIGTERM came; the open answers were ended for it */
     struct refusals refusals;
 };
 
@@ -113,7 +116,13 @@ static void on_flush(void *ctx)
 static void on_stop_timer(void *ctx)
 {
     struct coordinator *c = ctx;
-    loop_stop(&c->loop);
+    if (c->ended) {
+        loop_stop(&c->loop);
+        return;
+    }
+    c->ended = true;
+    jobs_end_all(c->jobs);
+    loop_timer_start(c->stop_timer, STOP_WORDS_MS, 0);
 }
 
 static void on_tick(void *ctx)
@@ -248,8 +257,13 @@ static int open_state(struct coordinator *c, struct err *err)
 static int open_trust(struct coordinator *c, struct err *err)
 {
     char path[PATH_MAX];
-    int r = state_path(c, "trusted-nodes", path, err);
-    return r ? r : trust_create(path, &c->trust, err);
+    c->state_lock = daemon_lock_state(c->state, err);
+    int r = c->state_lock < 0 ? c->state_lock : 0;
+    if (!r)
+        r = state_path(c, "trusted-nodes", path, err);
+    if (!r)
+        r = trust_create(path, &c->trust, err);
+    return r;
 }
 
 static int open_loop(struct coordinator *c, struct err *err)
@@ -376,6 +390,8 @@ static void stop(struct coordinator *c)
     keys_fini(&c->keys);
     modes_fini(&c->modes);
     config_destroy(c->config);
+    if (c->state_lock >= 0)
+        close(c->state_lock);
 }
 
 static int run(struct coordinator *c, struct err *err)
@@ -404,18 +420,23 @@ static void print_help(void)
     config_print_help(coordinator_keys, stdout);
 }
 
-static void set_name(struct coordinator *c)
+/* A name that the link does not carry would keep every node out. */
+static int set_name(struct coordinator *c, struct err *err)
 {
     const char *name = config_str(c->config, "name");
-    if (name)
-        snprintf(c->name, sizeof(c->name), "%s", name);
-    else
+    if (!name) {
         daemon_host_name(c->name, sizeof(c->name));
+        return 0;
+    }
+    int r = rules_text(TEXT_LABEL, "--name", name, strlen(name), err);
+    if (!r)
+        strcpy(c->name, name);
+    return r;
 }
 
 int main(int argc, char **argv)
 {
-    struct coordinator c = {.argc = argc, .argv = argv};
+    struct coordinator c = {.argc = argc, .argv = argv, .state_lock = -1};
     struct err err;
     daemon_harden();
     log_init(PROGRAM, LOG_LEVEL_INFO);
@@ -426,8 +447,9 @@ int main(int argc, char **argv)
         puts(PROGRAM " " MODEMESH_VERSION);
     } else if (!r) {
         apply_log_level(c.config);
-        set_name(&c);
-        r = run(&c, &err);
+        r = set_name(&c, &err);
+        if (!r)
+            r = run(&c, &err);
     }
     if (r)
         fprintf(stderr, PROGRAM ": %s\n", err.text);

@@ -71,11 +71,21 @@ const char *session_state_name(enum session_state state)
     return state_names[state];
 }
 
+/* A limit of 0: the node has not told one yet. */
+static bool fits_limit(const struct node_session *session, const struct instance *instance)
+{
+    uint64_t limit = session->facts.memory_limit_bytes;
+    return limit == 0 || instance->memory_bytes <= limit;
+}
+
 static void refresh_usable(struct node_session *session)
 {
-    bool usable = session->sm.state == SESSION_UP && !session->facts.draining;
-    for (size_t i = 0; i < session->instance_count; i++)
-        session->instances[i]->usable = usable;
+    bool takes_work = !session->facts.draining;
+    for (size_t i = 0; i < session->instance_count; i++) {
+        session->instances[i]->usable = takes_work && session->sm.state == SESSION_UP;
+        session->instances[i]->silent = takes_work && session->sm.state == SESSION_SUSPECT;
+        session->instances[i]->fits = fits_limit(session, session->instances[i]);
+    }
 }
 
 static void session_set_state(struct node_session *session, enum session_state state)
@@ -614,7 +624,7 @@ void node_session_end(struct node_session *session, const char *reason)
     if (session->sm.state == SESSION_GONE)
         return;
     char why[REASON_MAX];
-    snprintf(why, sizeof(why), "%s", reason);
+    snprintf(why, sizeof(why), "%s", session->facts.draining ? "it has shut down" : reason);
     session_set_state(session, SESSION_GONE);
     fail_all(session, why);
     session->events->on_gone(session->ctx, session, why);

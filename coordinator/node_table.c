@@ -122,7 +122,9 @@ static void on_session_gone(void *ctx, struct node_session *session, const char 
 {
     struct entry *entry = ctx;
     struct node_table *table = entry->table;
-    log_warn("node gone", LOG_S("node", node_session_name(session)), LOG_S("reason", reason));
+    bool expected = node_session_facts(session).draining;
+    log_write(expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "node gone",
+            LOG_FIELDS(LOG_S("node", node_session_name(session)), LOG_S("reason", reason)));
     entry_free(entry);
     table->config.on_change(table->config.ctx);
 }

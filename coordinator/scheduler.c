@@ -50,14 +50,45 @@ static struct instance *least_busy_resident(struct instance *const *instances, s
     return best;
 }
 
+/* What its node would load for a request. */
+static bool can_be_loaded(const struct instance *instance)
+{
+    return instance->state == INSTANCE_AVAILABLE && instance->fits;
+}
+
+/* It has one of the models and has not failed this request. */
+static bool suits(const struct scheduler_request *request, const struct instance *instance)
+{
+    for (size_t m = 0; m < request->model_count; m++)
+        if (strcmp(instance->model, request->models[m]) == 0)
+            return !avoided(request, instance);
+    return false;
+}
+
 static bool any_in_state(struct instance *const *instances, size_t count,
         const struct scheduler_request *request, enum instance_state state)
 {
-    for (size_t m = 0; m < request->model_count; m++)
-        for (size_t i = 0; i < count; i++)
-            if (instances[i]->state == state &&
-                    candidate(request, instances[i], request->models[m]))
-                return true;
+    for (size_t i = 0; i < count; i++)
+        if (instances[i]->state == state && instances[i]->usable && suits(request, instances[i]))
+            return true;
+    return false;
+}
+
+static bool any_that_can_be_loaded(
+        struct instance *const *instances, size_t count, const struct scheduler_request *request)
+{
+    for (size_t i = 0; i < count; i++)
+        if (can_be_loaded(instances[i]) && instances[i]->usable && suits(request, instances[i]))
+            return true;
+    return false;
+}
+
+static bool any_silent(
+        struct instance *const *instances, size_t count, const struct scheduler_request *request)
+{
+    for (size_t i = 0; i < count; i++)
+        if (instances[i]->silent && suits(request, instances[i]))
+            return true;
     return false;
 }
 
@@ -76,7 +107,7 @@ static struct instance *best_to_load(struct instance *const *instances, size_t c
     for (size_t i = 0; i < count; i++) {
         struct instance *it = instances[i];
         bool loading = is_loading(it);
-        if ((!loading && it->state != INSTANCE_AVAILABLE) || !candidate(request, it, model))
+        if ((!loading && !can_be_loaded(it)) || !candidate(request, it, model))
             continue;
         if (loading && it->running < SCHEDULER_REQUESTS_PER_SLOT)
             return it;
@@ -97,6 +128,11 @@ static struct scheduler_plan wait_because(const char *reason)
     return (struct scheduler_plan){.verdict = SCHEDULER_WAIT, .reason = reason};
 }
 
+static struct scheduler_plan none_because(const char *reason)
+{
+    return (struct scheduler_plan){.verdict = SCHEDULER_NONE, .reason = reason};
+}
+
 /* No instance takes it now: will one? */
 static struct scheduler_plan wait_or_none(
         struct instance *const *instances, size_t count, const struct scheduler_request *request)
@@ -106,15 +142,19 @@ static struct scheduler_plan wait_or_none(
         const char *reason;
     } hopes[] = {
             {INSTANCE_LOADING, "the model is being loaded"},
-            {INSTANCE_AVAILABLE, "the model is being loaded"},
             {INSTANCE_FAILED, "the engine is being restarted"},
             {INSTANCE_STOPPING, "the engine is being stopped"},
     };
+    if (any_that_can_be_loaded(instances, count, request))
+        return wait_because("the model is being loaded");
     for (size_t i = 0; i < sizeof(hopes) / sizeof(hopes[0]); i++)
         if (any_in_state(instances, count, request, hopes[i].state))
             return wait_because(hopes[i].reason);
-    return (struct scheduler_plan){
-            .verdict = SCHEDULER_NONE, .reason = "no connected node has the model"};
+    if (any_silent(instances, count, request))
+        return wait_because("its node is silent: back in a moment, or gone");
+    if (any_in_state(instances, count, request, INSTANCE_AVAILABLE))
+        return none_because("the model is larger than the memory limit of each node that has it");
+    return none_because("no connected node has the model");
 }
 
 struct scheduler_plan scheduler_choose(

@@ -1,8 +1,7 @@
 /* Which instance serves a request: a pure function from a snapshot to a plan and its reason. The
- * rule for now: the first model of the list that has a resident instance with room; among its
- * instances the least busy one (requests after this one per slot), ties to the least recently used.
- * Nothing resident: a node that can load the first model of the list. The issue on the best node
- * replaces the rule behind this same function. */
+ * rule: the first model of the list that has a resident instance with room; among its instances the
+ * least busy one (requests after this one per slot), ties to the least recently used. Nothing
+ * resident: a node that can load the first model of the list. */
 #pragma once
 
 #include "coordinator/instance.h"
@@ -30,7 +29,7 @@ enum scheduler_verdict {
     SCHEDULER_RUN,  /* send it to `instance` now */
     SCHEDULER_WAIT, /* an instance exists but cannot take it now: ask again when something has
                        changed */
-    SCHEDULER_NONE, /* no node that is here has any of the models */
+    SCHEDULER_NONE, /* no node that is here has any of the models and can hold it */
 };
 
 struct scheduler_plan {

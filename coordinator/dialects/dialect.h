@@ -57,6 +57,7 @@ struct dialect {
     int (*stream_idle)(
             struct answer *answer, struct buf *out); /* a sign of life that clients count as one */
     int (*stream_end)(struct answer *answer, struct buf *out);
+    /* `answer` may be NULL: the request was in the queue again. */
     int (*stream_error)(struct answer *answer, const struct api_error *error, struct buf *out);
 
     /* Whole answers: gather, then print. Errors as above; -ENOBUFS past DIALECT_ANSWER_MAX. */

@@ -237,7 +237,7 @@ static void an_unknown_model_is_told_what_is_known(void **state)
     struct http_exchange *client = chat(world, "gpt-5");
     assert_int_equal(client->status, 404);
     assert_true(fake_exchange_has(
-            client, "there is no mode or model \\\"gpt-5\\\"; known are: ask, small\""));
+            client, "there is no mode or model \\\"gpt-5\\\"; known are: ask, auto, small\""));
     assert_true(fake_exchange_has(client, "\"param\":\"model\",\"code\":\"model_not_found\""));
     assert_true(fake_exchange_has(client, "\"type\":\"invalid_request_error\""));
 }
@@ -255,7 +255,7 @@ static void a_long_list_of_names_ends_in_one_ellipsis(void **state)
     }
     join(world, instances, 40);
     struct http_exchange *client = chat(world, "gpt-5");
-    assert_true(fake_exchange_has(client, "known are: ask, m-a-rather-long-name-00, "));
+    assert_true(fake_exchange_has(client, "known are: ask, auto, m-a-rather-long-name-00, "));
     assert_true(fake_exchange_has(client, ", …\""));
     const char *first = strstr(fake_exchange_text(&client->body), "…");
     assert_null(strstr(first + 1, "…"));
@@ -271,6 +271,7 @@ static void a_bad_body_is_the_clients_fault(void **state)
             world, "POST", "/v1/chat/completions", "{\"n\":0,\"messages\":[{\"role\":\"user\"}]}");
     assert_int_equal(client->status, 400);
     assert_true(fake_exchange_has(client, "\"param\":\"n\""));
+    assert_true(fake_exchange_has_header(client, "X-Modemesh-Request: req_"));
     client = call(world, "POST", "/v1/chat/completions", "");
     assert_int_equal(client->status, 400);
 }
@@ -278,14 +279,19 @@ static void a_bad_body_is_the_clients_fault(void **state)
 static void the_servers_own_errors_have_our_shape(void **state)
 {
     struct world *world = *state;
-    struct buf out;
-    buf_init(&out, 1000);
-    world->handler.format_error(
-            world->handler.ctx, &world->client, 413, "the body is too large", &out);
-    assert_string_equal(fake_exchange_text(&out),
+    struct http_exchange *client = &world->client;
+    world->handler.on_refusal(world->handler.ctx, client, 413, "the body is too large");
+    assert_int_equal(client->status, 413);
+    assert_string_equal(fake_exchange_text(&client->body),
             "{\"error\":{\"message\":\"the body is too large\","
             "\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"request_too_large\"}}");
-    buf_fini(&out);
+    assert_false(fake_exchange_has_header(client, "Retry-After"));
+
+    fake_exchange_fini(client);
+    fake_exchange_init(client);
+    world->handler.on_refusal(world->handler.ctx, client, 503, "no memory");
+    assert_true(fake_exchange_has(client, "\"code\":\"overloaded\""));
+    assert_true(fake_exchange_has_header(client, "Retry-After: 5\n"));
 }
 
 #define API_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -161,12 +161,13 @@ static void handle_request(void *ctx, struct http_exchange *exchange)
     }
 }
 
-static void format_error(
-        void *ctx, struct http_exchange *exchange, int status, const char *message, struct buf *out)
+static void handle_refusal(
+        void *ctx, struct http_exchange *exchange, int status, const char *message)
 {
+    char body[200];
     (void)ctx;
-    (void)exchange;
-    assert_int_equal(buf_appendf(out, "{\"status\":%d,\"message\":\"%s\"}", status, message), 0);
+    int len = snprintf(body, sizeof(body), "{\"status\":%d,\"message\":\"%s\"}", status, message);
+    http_exchange_reply(exchange, status, "application/json", body, (size_t)len);
 }
 
 static int start_server(
@@ -180,7 +181,7 @@ static int start_server(
     const struct http_server_handler handler = {
             .on_headers = handle_headers,
             .on_request = handle_request,
-            .format_error = format_error,
+            .on_refusal = handle_refusal,
             .ctx = f,
     };
     return http_server_create(&f->loop, &config, &handler, ret_server, err);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES = 3, CLIENTS = 4 };
+enum { NODES = 3, CLIENTS = 4, GATHERED_MAX = 1000 };
 
 /* A coordinator without sockets: the test plays the nodes and the clients, and owns the clock. */
 struct world {
@@ -50,7 +50,8 @@ static int setup(void **state)
             .on_change = on_change,
             .ctx = world};
     world->nodes = node_table_create(&config);
-    world->jobs = jobs_create(&(struct jobs_config){.env = &world->env.env, .nodes = world->nodes});
+    world->jobs = jobs_create(&(struct jobs_config){
+            .env = &world->env.env, .nodes = world->nodes, .gathered_max = GATHERED_MAX});
     for (size_t i = 0; i < CLIENTS; i++)
         fake_exchange_init(&world->clients[i]);
     *state = world;
@@ -234,7 +235,6 @@ static void a_stream_goes_through(void **state)
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Model: small\n"));
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Node: node0\n"));
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Reason: least busy"));
-    assert_true(fake_exchange_has_header(client, "X-Modemesh-Request: req_"));
     complete(world, 0, stream, "lo");
     is_complete_stream(client);
     assert_int_equal(jobs_running(world->jobs), 0);
@@ -396,13 +396,17 @@ static void an_engines_refusal_keeps_its_status(void **state)
         enum fail_code code;
         uint32_t http_status;
         int status;
+        const char *told;
     } cases[] = {
-            {FAIL_ENGINE_ERROR, 400, 400},
-            {FAIL_ENGINE_ERROR, 500, 500},
-            {FAIL_ENGINE_ERROR, 401, 502}, /* the node's credentials, not the client's */
-            {FAIL_ENGINE_ERROR, 200, 502},
-            {FAIL_BAD_REQUEST, 0, 400},
-            {FAIL_PROTOCOL, 0, 502},
+            {FAIL_ENGINE_ERROR, 400, 400, "\"code\":\"invalid_request\""},
+            {FAIL_ENGINE_ERROR, 500, 500, "\"code\":\"engine_error\""},
+            {FAIL_ENGINE_ERROR, 401, 502,
+                    "engine_error"}, /* the node's credentials, not the client's */
+            {FAIL_ENGINE_ERROR, 200, 502, "engine_error"},
+            {FAIL_CONTEXT_EXCEEDED, 400, 400,
+                    "\"param\":\"messages\",\"code\":\"context_length_exceeded\""},
+            {FAIL_BAD_REQUEST, 0, 400, "bad_request"},
+            {FAIL_PROTOCOL, 0, 502, "protocol"},
     };
     struct world *world = *state;
     join(world, 0, "small");
@@ -412,6 +416,7 @@ static void an_engines_refusal_keeps_its_status(void **state)
                 "the engine's own words");
         assert_int_equal(client->status, cases[i].status);
         assert_true(fake_exchange_has(client, "the engine's own words"));
+        assert_true(fake_exchange_has(client, cases[i].told));
         assert_true(fake_exchange_has_header(client, "Content-Type: application/json\n"));
     }
 }
@@ -440,6 +445,56 @@ static void an_answer_without_a_finish_is_not_complete(void **state)
     say_data(world, 0, stream, DELTA_TEXT, "half");
     say_end(world, 0, stream);
     assert_int_equal(whole->status, 502);
+}
+
+static void an_empty_answer_is_an_error(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct http_exchange *streamed = ask(world, 0, true);
+    say_end(world, 0, take_request(world, 0));
+    assert_int_equal(streamed->status, 502);
+
+    struct http_exchange *begun = ask(world, 1, true);
+    uint64_t stream = take_request(world, 0);
+    wait_ms(world, JOB_HEADERS_RUNNING_MS);
+    say_end(world, 0, stream);
+    is_broken_stream(begun);
+}
+
+static void a_stream_may_fail_in_the_queue(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct http_exchange *client = ask(world, 0, true);
+    uint64_t stream = take_request(world, 0);
+    wait_ms(world, JOB_HEADERS_RUNNING_MS);
+    say_fail(world, 0, stream, FAIL_ENGINE_DIED, 0, "killed");
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    jobs_destroy(world->jobs);
+    world->jobs = NULL;
+    is_broken_stream(client);
+}
+
+static void whole_answers_have_a_limit_in_sum(void **state)
+{
+    struct world *world = *state;
+    static char text[GATHERED_MAX / 2 + 1];
+    memset(text, 'x', GATHERED_MAX / 2);
+    join(world, 0, "small");
+    for (int round = 0; round < 2; round++) { /* what has ended counts no more */
+        struct http_exchange *fits = ask(world, 0, false);
+        uint64_t stream = take_request(world, 0);
+        struct http_exchange *too_much = ask(world, 1, false);
+        uint64_t other = take_request(world, 0);
+        say_data(world, 0, stream, DELTA_TEXT, text);
+        say_data(world, 0, other, DELTA_TEXT, text);
+        say_data(world, 0, other, DELTA_TEXT, "x");
+        assert_int_equal(too_much->status, 500);
+        next(world, 0, MSG_CANCEL);
+        complete(world, 0, stream, "");
+        assert_int_equal(fits->status, 200);
+    }
 }
 
 static void nonsense_from_a_node_ends_only_its_request(void **state)
@@ -751,6 +806,9 @@ int main(void)
             JOB_TEST(an_engines_refusal_keeps_its_status),
             JOB_TEST(a_failure_without_words_still_says_something),
             JOB_TEST(an_answer_without_a_finish_is_not_complete),
+            JOB_TEST(an_empty_answer_is_an_error),
+            JOB_TEST(a_stream_may_fail_in_the_queue),
+            JOB_TEST(whole_answers_have_a_limit_in_sum),
             JOB_TEST(nonsense_from_a_node_ends_only_its_request),
             JOB_TEST(a_value_that_lacks_its_end_is_an_error),
             JOB_TEST(no_memory_for_a_stream_cuts_it_off),

@@ -303,6 +303,35 @@ static void a_draining_node_is_not_usable(void **state)
     assert_true(node_session_instance(world->session, 0)->usable);
 }
 
+static void the_nodes_limit_says_what_fits(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance said = {.model = "small",
+            .state = INSTANCE_AVAILABLE,
+            .memory_bytes = 100,
+            .engine = "",
+            .note = ""};
+    struct msg msg = {
+            .type = MSG_STATE, .state = {.full = true, .instances = &said, .instance_count = 1}};
+    say(world, &msg); /* no limit is known */
+    assert_true(node_session_instance(world->session, 0)->fits);
+    msg.state.memory_limit_bytes = 99;
+    say(world, &msg);
+    assert_false(node_session_instance(world->session, 0)->fits);
+    msg.state.memory_limit_bytes = 100;
+    say(world, &msg);
+    assert_true(node_session_instance(world->session, 0)->fits);
+}
+
+static void a_node_that_drained_has_shut_down(void **state)
+{
+    struct world *world = *state;
+    say(world, &(struct msg){.type = MSG_STATE, .state = {.draining = true}});
+    node_session_end(world->session, "unreachable");
+    assert_int_equal(world->gones, 1);
+    assert_string_equal(world->reason, "it has shut down");
+}
+
 static void a_removed_model_leaves_its_streams_alone(void **state)
 {
     struct world *world = *state;
@@ -651,6 +680,7 @@ static void silence_makes_suspect_then_gone(void **state)
     node_session_tick(world->session, false);
     assert_int_equal(node_session_state(world->session), SESSION_SUSPECT);
     assert_false(node_session_instance(world->session, 0)->usable);
+    assert_true(node_session_instance(world->session, 0)->silent);
     static struct request refused;
     assert_int_equal(try_open(world, "", 0, &refused), -EAGAIN);
     assert_int_equal(request.ends, 0);
@@ -658,6 +688,7 @@ static void silence_makes_suspect_then_gone(void **state)
     say_delta(world, request.id, 1);
     assert_int_equal(node_session_state(world->session), SESSION_UP);
     assert_true(node_session_instance(world->session, 0)->usable);
+    assert_false(node_session_instance(world->session, 0)->silent);
 
     virtual_env_advance_ms(&world->env, SESSION_GONE_MS);
     node_session_tick(world->session, false);
@@ -706,6 +737,8 @@ int main(void)
             SESSION_TEST(a_long_note_is_cut_between_characters),
             SESSION_TEST(too_many_models_break_the_session),
             SESSION_TEST(a_draining_node_is_not_usable),
+            SESSION_TEST(the_nodes_limit_says_what_fits),
+            SESSION_TEST(a_node_that_drained_has_shut_down),
             SESSION_TEST(a_removed_model_leaves_its_streams_alone),
             SESSION_TEST(a_body_goes_out_under_credit),
             SESSION_TEST(bodies_take_turns),

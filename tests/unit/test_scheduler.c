@@ -11,7 +11,8 @@
 
 static struct instance instance_of(const char *model, enum instance_state state)
 {
-    struct instance it = {.epoch = 1, .node = "n", .state = state, .usable = true, .slots = 2};
+    struct instance it = {
+            .epoch = 1, .node = "n", .state = state, .usable = true, .fits = true, .slots = 2};
     strcpy(it.model, model);
     return it;
 }
@@ -121,6 +122,21 @@ static void what_may_come_is_waited_for(void **state)
     }
 }
 
+static void what_fits_no_limit_is_never_sent_for(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("small", INSTANCE_AVAILABLE), instance_of("small", INSTANCE_AVAILABLE)};
+    list[0].fits = list[1].fits = false;
+    struct scheduler_plan plan = choose(list, 2, small, 1);
+    assert_int_equal(plan.verdict, SCHEDULER_NONE);
+    assert_non_null(strstr(plan.reason, "memory limit"));
+    list[1].fits = true;
+    runs_on(choose(list, 2, small, 1), &list[1]);
+    list[0].state = INSTANCE_RESIDENT; /* it is there, whatever the numbers say */
+    runs_on(choose(list, 1, small, 1), &list[0]);
+}
+
 static void nobody_has_it(void **state)
 {
     (void)state;
@@ -130,6 +146,17 @@ static void nobody_has_it(void **state)
     assert_int_equal(choose(list, 2, small, 1).verdict, SCHEDULER_NONE);
     assert_int_equal(choose(list, 0, small, 1).verdict, SCHEDULER_NONE);
     assert_int_equal(choose(list, 2, small, 0).verdict, SCHEDULER_NONE);
+}
+
+static void a_silent_node_is_waited_for(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("small", INSTANCE_RESIDENT), instance_of("large", INSTANCE_RESIDENT)};
+    list[0].usable = false;
+    list[0].silent = true;
+    assert_int_equal(choose(list, 2, small, 1).verdict, SCHEDULER_WAIT);
+    runs_on(choose(list, 2, small_large, 2), &list[1]);
 }
 
 static void what_failed_is_avoided_and_nothing_else(void **state)
@@ -158,7 +185,9 @@ int main(void)
             cmocka_unit_test(a_resident_one_without_slots_still_serves),
             cmocka_unit_test(nothing_resident_is_loaded_once),
             cmocka_unit_test(what_may_come_is_waited_for),
+            cmocka_unit_test(what_fits_no_limit_is_never_sent_for),
             cmocka_unit_test(nobody_has_it),
+            cmocka_unit_test(a_silent_node_is_waited_for),
             cmocka_unit_test(what_failed_is_avoided_and_nothing_else),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
