@@ -14,7 +14,6 @@ enum cli_exit { /* documented in `modemesh help` */
 
 struct cli {
     struct client *client; /* borrowed by the commands; NULL for those that are `local` */
-    const char *url;       /* for people */
 };
 
 /* Each: 0, -EINVAL for a wrong command line, or an error of client.h. */

@@ -19,7 +19,7 @@ enum {
 };
 
 struct client {
-    char url[CLIENT_URL_MAX]; /* without a final slash */
+    char url[CLIENT_URL_MAX]; /* tidy_url() */
     char *key;                /* locked memory; NULL: none */
 };
 
@@ -45,21 +45,62 @@ static bool has_control(const char *text)
     return false;
 }
 
+static const char *host_of(const char *url)
+{
+    const char *scheme_end = strstr(url, "://");
+
+    return scheme_end ? scheme_end + 3 : url;
+}
+
 static int check_url(const char *url, struct err *err)
 {
-    const char *host = strstr(url, "://");
+    const char *host = host_of(url);
 
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return err_set(err, -EINVAL, "a coordinator's address looks like http://HOST:8420");
-    if (strlen(url) >= CLIENT_URL_MAX)
+    if (strpbrk(host, "@?#"))
         return err_set(
-                err, -EINVAL, "a coordinator's address of more than %d bytes", CLIENT_URL_MAX - 1);
-    if (has_control(url) || strpbrk(host + 3, "@?#"))
+                err, -EINVAL, "a coordinator's address has no user and no query: http://HOST:8420");
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
         return err_set(err, -EINVAL,
-                "a coordinator's address has no user, query or blanks: http://HOST:8420");
-    if (strchr("/:", host[3]))
+                "'%s' is no coordinator's address, which looks like http://HOST:8420", url);
+    if (has_control(url))
+        return err_set(err, -EINVAL, "the coordinator's address '%s' has a blank in it", url);
+    if (!*host || strchr("/:", *host))
         return err_set(err, -EINVAL, "the coordinator's address '%s' names no host", url);
     return 0;
+}
+
+static void drop_slashes(char *url)
+{
+    while (url[strlen(url) - 1] == '/')
+        url[strlen(url) - 1] = '\0';
+}
+
+/* An address with a host in it; an editor's settings have it with /v1 behind. */
+static void tidy_url(char *url)
+{
+    char *path;
+
+    drop_slashes(url);
+    path = strchr(host_of(url), '/');
+    if (path && strcmp(url + strlen(url) - 3, "/v1") == 0) {
+        url[strlen(url) - 3] = '\0';
+        drop_slashes(url);
+    }
+}
+
+static int keep_url(struct client *client, const char *url, struct err *err)
+{
+    const char *scheme = strstr(url, "://") ? "" : "http://";
+    int len = snprintf(client->url, sizeof(client->url), "%s%s", scheme, url);
+    int rc;
+
+    if (len >= (int)sizeof(client->url))
+        return err_set(
+                err, -EINVAL, "a coordinator's address of more than %d bytes", CLIENT_URL_MAX - 1);
+    rc = check_url(client->url, err);
+    if (rc == 0)
+        tidy_url(client->url);
+    return rc;
 }
 
 static int keep_key(struct client *client, const char *key, struct err *err)
@@ -77,19 +118,15 @@ static int keep_key(struct client *client, const char *key, struct err *err)
 int client_create(const char *url, const char *key, struct client **ret_client, struct err *err)
 {
     struct client *client = NULL;
-    int rc = check_url(url, err);
+    int rc;
 
-    if (rc < 0)
-        return rc;
     if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         return err_set(err, -ENOSYS, "libsodium or libcurl cannot start");
     client = calloc(1, sizeof(*client));
     if (!client)
         return err_set(err, -ENOMEM, "out of memory");
-    snprintf(client->url, sizeof(client->url), "%s", url);
-    while (client->url[strlen(client->url) - 1] == '/')
-        client->url[strlen(client->url) - 1] = '\0';
-    if (key)
+    rc = keep_url(client, url, err);
+    if (rc == 0 && key)
         rc = keep_key(client, key, err);
     if (rc < 0) {
         client_destroy(client);
@@ -106,6 +143,11 @@ void client_destroy(struct client *client)
     sodium_free(client->key);
     free(client);
     curl_global_cleanup();
+}
+
+const char *client_url(const struct client *client)
+{
+    return client->url;
 }
 
 static long call_status(const struct call *call)
@@ -226,6 +268,14 @@ static int unreachable(struct call *call)
             call->client->url, call->curl_text);
 }
 
+static int no_http(struct call *call)
+{
+    return err_set(call->err, -EHOSTUNREACH,
+            "no coordinator answers at %s: what listens there speaks no HTTP (the link port, "
+            "perhaps? editors and this command use the HTTP port, 8420 by default)",
+            call->client->url);
+}
+
 static int broken(struct call *call)
 {
     return err_set(call->err, -ECONNRESET,
@@ -247,8 +297,12 @@ static int map_curl_error(struct call *call, CURLcode code)
         return unreachable(call);
     case CURLE_OPERATION_TIMEDOUT:
         return call_status(call) ? broken(call) : unreachable(call);
+    case CURLE_UNSUPPORTED_PROTOCOL: /* "Received HTTP/0.9 when not allowed" */
+    case CURLE_WEIRD_SERVER_REPLY:
+        return no_http(call);
+    case CURLE_RECV_ERROR: /* the link's port resets who does not greet it */
+        return call_status(call) ? broken(call) : no_http(call);
     case CURLE_GOT_NOTHING:
-    case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
         return broken(call);

@@ -3,7 +3,8 @@
  *
  * Every function that talks returns
  *   0             answered, and the answer is in
- *   -EHOSTUNREACH nobody answers; the text says which address was tried and what to do
+ *   -EHOSTUNREACH nobody answers, or nothing that speaks HTTP; the text says which address was
+ *                 tried and what to do
  *   -EREMOTEIO    the coordinator refused; the text is its own
  *   -EPROTO       what answers does not speak as a coordinator does
  *   -ECONNRESET   the connection broke before the answer was complete
@@ -28,12 +29,16 @@ enum {
 
 struct client;
 
-/* `url` is http:// or https:// with a host, an optional port and path, and no user or query; `key`
- * may be NULL. -EINVAL says what is wrong with the address; neither text holds the key. */
+/* `url` is http:// or https:// with a host, an optional port and path, and no user or query;
+ * without a scheme, http:// is meant. Slashes at its end and then the /v1 of an editor's settings
+ * are dropped. `key` may be NULL. -EINVAL quotes the address, but not what could be a password in
+ * it; neither text holds the key. */
 MUST_CHECK int client_create(
         const char *url, const char *key, struct client **ret_client, struct err *err);
 /* Wipes the key. Takes NULL. */
 void client_destroy(struct client *client);
+/* The address that is called, whole and tidy. Borrowed. */
+const char *client_url(const struct client *client);
 
 /* GET `path` ("/v1/models"). The body is appended to `out`, and has been parsed into `*ret_json`,
  * which the caller frees by cJSON_Delete(). */

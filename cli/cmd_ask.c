@@ -106,26 +106,35 @@ static int read_stdin(struct buf *text, struct err *err)
     }
 }
 
-static int join_words(const struct command_line *line, struct buf *text, struct err *err)
+static int too_long(struct err *err)
 {
-    for (size_t i = 0; i < line->operand_count; i++)
-        if ((i && buf_append_str(text, " ") < 0) || buf_append_str(text, line->operands[i]) < 0)
-            return err_set(err, -EFBIG, "a question of more than %d MiB", ASK_TEXT_MAX >> 20);
+    return err_set(err, -EFBIG, "a question of more than %d MiB", ASK_TEXT_MAX >> 20);
+}
+
+static int join_words(char *const *words, size_t count, struct buf *text, struct err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((i && buf_append_str(text, " ") < 0) || buf_append_str(text, words[i]) < 0)
+            return too_long(err);
     return 0;
 }
 
+/* The words, standard input, or the one above the other. */
 static int read_question(const struct command_line *line, struct buf *text, struct err *err)
 {
-    bool dash = line->operand_count == 1 && strcmp(line->operands[0], "-") == 0;
+    size_t words = line->operand_count;
+    bool dash = words && strcmp(line->operands[words - 1], "-") == 0;
     int rc;
 
-    if (line->operand_count == 0 && isatty(STDIN_FILENO))
+    if (words == 0 && isatty(STDIN_FILENO))
         return err_set(
                 err, -EINVAL, "nothing to ask: modemesh ask TEXT, or - to read standard input");
-    if (dash || line->operand_count == 0)
+    words -= dash;
+    rc = join_words(line->operands, words, text, err);
+    if (rc == 0 && dash && words && buf_append_str(text, "\n\n") < 0)
+        rc = too_long(err);
+    if (rc == 0 && (dash || words == 0))
         rc = read_stdin(text, err);
-    else
-        rc = join_words(line, text, err);
     if (rc == 0 && text->len == 0)
         return err_set(err, -EINVAL, "nothing to ask: the text is empty");
     return rc;
@@ -166,7 +175,7 @@ static int make_request(const struct command_line *line, struct buf *body, struc
     if (rc == 0)
         rc = read_question(line, &text, err);
     if (rc == 0 && format_request(body, model, &text) < 0)
-        rc = err_set(err, -EFBIG, "a question of more than %d MiB", ASK_TEXT_MAX >> 20);
+        rc = too_long(err);
     buf_fini(&text);
     return rc;
 }

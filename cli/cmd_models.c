@@ -1,63 +1,89 @@
 #include "cli/report.h"
 #include "common/json.h"
 
-enum { MODEL_CELLS = 10 };
+enum { MODEL_CELLS = 14 };
 
+/* Programs get the members of `status --json`, and the node's name. */
 static const struct table_column columns[] = {
-        {.key = "model", .title = "MODEL"},
+        {.key = "name", .title = "MODEL"},
         {.key = "node", .title = "NODE"},
         {.key = "state", .title = "STATE"},
-        {.key = "busy", .title = "BUSY", .right = true, .number = true},
-        {.key = "slots", .title = "SLOTS", .right = true, .number = true},
-        {.key = "context", .title = "CONTEXT", .right = true, .number = true},
-        {.key = "bytes", .title = "SIZE", .right = true, .number = true},
-        {.key = "prefill_tok_s", .title = "PREFILL/S", .right = true, .number = true},
-        {.key = "decode_tok_s", .title = "DECODE/S", .right = true, .number = true},
+        {.key = "pinned", .title = "PINNED", .type = TABLE_BOOL, .detail = true},
+        {.key = "busy", .title = "BUSY", .type = TABLE_NUMBER, .right = true},
+        {.key = "slots", .title = "SLOTS", .type = TABLE_NUMBER, .right = true},
+        {.key = "running", .type = TABLE_NUMBER},
+        {.key = "context", .title = "CONTEXT", .type = TABLE_NUMBER, .right = true, .detail = true},
+        {.key = "file_bytes", .title = "SIZE", .type = TABLE_NUMBER, .right = true},
+        {.key = "memory_bytes", .type = TABLE_NUMBER},
+        {.key = "prefill_tok_s",
+                .title = "PREFILL/S",
+                .type = TABLE_NUMBER,
+                .right = true,
+                .detail = true},
+        {.key = "decode_tok_s", .title = "DECODE/S", .type = TABLE_NUMBER, .right = true},
+        {.key = "restarts", .type = TABLE_NUMBER},
         {.key = "note", .title = "NOTE", .wrap = true},
         {.key = NULL},
 };
 
-static const char *count(const cJSON *model, const char *key, char *buf, size_t size)
+static const char *number(uint64_t value, char *buf, size_t size)
 {
-    snprintf(buf, size, "%llu", (unsigned long long)report_u64(model, key));
+    snprintf(buf, size, "%llu", (unsigned long long)value);
     return buf;
 }
 
-/* What it takes in memory, or on the disk while it is not loaded. */
-static uint64_t model_bytes(const cJSON *model)
+static const char *count(const cJSON *model, const char *key, char *buf, size_t size)
 {
-    uint64_t memory = report_u64(model, "memory_bytes");
-
-    return memory ? memory : report_u64(model, "file_bytes");
+    return number(report_u64(model, key), buf, size);
 }
 
-static const char *restarts_note(const cJSON *model, char *buf, size_t size)
+/* For people never more than there are slots: what is beyond them waits in the engine. */
+static const char *busy(enum table_format format, const cJSON *model, char *buf, size_t size)
 {
-    const char *note = json_str(model, "note", "");
+    uint64_t value = report_u64(model, "busy"), slots = report_u64(model, "slots");
+
+    return number(table_is_text(format) && value > slots ? slots : value, buf, size);
+}
+
+static const char *pinned(enum table_format format, const cJSON *model)
+{
+    if (json_bool(model, "pinned", false))
+        return "yes";
+    return table_is_text(format) ? "-" : "no";
+}
+
+/* For people the number of restarts stands in front; programs have it as a member of its own. */
+static const char *note(enum table_format format, const cJSON *model, char *buf, size_t size)
+{
+    const char *text = json_str(model, "note", "");
     uint64_t restarts = report_u64(model, "restarts");
 
-    if (restarts == 0)
-        return note;
+    if (restarts == 0 || !table_is_text(format))
+        return text;
     snprintf(buf, size, "%llu restart%s%s%s", (unsigned long long)restarts,
-            restarts == 1 ? "" : "s", *note ? ": " : "", note);
+            restarts == 1 ? "" : "s", *text ? ": " : "", text);
     return buf;
 }
 
 static int add_model(
         struct table *table, const char *node, const cJSON *model, enum table_format format)
 {
-    char cell[MODEL_CELLS][32], note[REPORT_CELL_MAX];
+    char cell[MODEL_CELLS][32], text[REPORT_CELL_MAX];
     const char *cells[MODEL_CELLS] = {
             json_str(model, "name", ""),
             node,
             json_str(model, "state", ""),
-            count(model, "busy", cell[3], sizeof(cell[3])),
-            count(model, "slots", cell[4], sizeof(cell[4])),
-            count(model, "context", cell[5], sizeof(cell[5])),
-            report_bytes(format, model_bytes(model), cell[6], sizeof(cell[6])),
-            report_rate(format, json_num(model, "prefill_tok_s", 0), cell[7], sizeof(cell[7])),
-            report_rate(format, json_num(model, "decode_tok_s", 0), cell[8], sizeof(cell[8])),
-            restarts_note(model, note, sizeof(note)),
+            pinned(format, model),
+            busy(format, model, cell[4], sizeof(cell[4])),
+            count(model, "slots", cell[5], sizeof(cell[5])),
+            count(model, "running", cell[6], sizeof(cell[6])),
+            count(model, "context", cell[7], sizeof(cell[7])),
+            report_bytes(format, report_u64(model, "file_bytes"), cell[8], sizeof(cell[8])),
+            count(model, "memory_bytes", cell[9], sizeof(cell[9])),
+            report_rate(format, json_num(model, "prefill_tok_s", 0), cell[10], sizeof(cell[10])),
+            report_rate(format, json_num(model, "decode_tok_s", 0), cell[11], sizeof(cell[11])),
+            count(model, "restarts", cell[12], sizeof(cell[12])),
+            note(format, model, text, sizeof(text)),
     };
 
     return table_add(table, cells);

@@ -2,11 +2,11 @@
 #include "common/json.h"
 
 static const struct table_column columns[] = {
-        {.key = "mode", .title = "MODE"},
-        {.key = "models", .title = "MODELS", .wrap = true},
+        {.key = "name", .title = "MODE"},
+        {.key = "models", .title = "MODELS", .type = TABLE_LIST, .wrap = true},
         {.key = "model", .title = "NOW"},
         {.key = "node", .title = "ON"},
-        {.key = "reason", .title = "WHY", .wrap = true},
+        {.key = "reason", .title = "WHY", .wrap = true, .detail = true},
         {.key = NULL},
 };
 
@@ -29,9 +29,16 @@ static const char *join_models(const cJSON *mode, const char *separator, char *b
     return buf;
 }
 
+static const char *separator_of(enum table_format format)
+{
+    if (format == TABLE_JSON)
+        return "\n";
+    return format == TABLE_RAW ? "," : ", ";
+}
+
 static int fill(struct table *table, const cJSON *status, enum table_format format)
 {
-    const char *none = format == TABLE_TEXT ? "-" : "";
+    const char *none = table_is_text(format) ? "-" : "";
     const cJSON *mode;
 
     cJSON_ArrayForEach(mode, json_array(status, "modes"))
@@ -40,7 +47,7 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
         const cJSON *now = json_obj(mode, "now");
         const char *cells[] = {
                 json_str(mode, "name", ""),
-                join_models(mode, format == TABLE_TEXT ? ", " : ",", models, sizeof(models)),
+                join_models(mode, separator_of(format), models, sizeof(models)),
                 json_str(now, "model", none),
                 json_str(now, "node", none),
                 json_str(mode, "reason", ""),

@@ -8,13 +8,13 @@
 static const struct table_column columns[] = {
         {.key = "node", .title = "NODE"},
         {.key = "state", .title = "STATE"},
-        {.key = "used_bytes", .title = "MEMORY", .right = true, .number = true},
-        {.key = "limit_bytes", .title = "OF", .right = true, .number = true},
+        {.key = "used_bytes", .title = "MEMORY", .type = TABLE_NUMBER, .right = true},
+        {.key = "limit_bytes", .title = "OF", .type = TABLE_NUMBER, .right = true},
         {.key = "resident", .title = "RESIDENT", .wrap = true},
-        {.key = "running", .title = "RUNNING", .right = true, .number = true},
-        {.key = "done", .title = "DONE", .right = true, .number = true},
-        {.key = "failed", .title = "FAILED", .right = true, .number = true},
-        {.key = "rtt_us", .title = "RTT", .right = true, .number = true},
+        {.key = "running", .title = "RUNNING", .type = TABLE_NUMBER, .right = true},
+        {.key = "done", .title = "DONE", .type = TABLE_NUMBER, .right = true},
+        {.key = "failed", .title = "FAILED", .type = TABLE_NUMBER, .right = true},
+        {.key = "rtt_us", .title = "RTT", .type = TABLE_NUMBER, .right = true},
         {.key = NULL},
 };
 
@@ -52,7 +52,7 @@ static const char *rtt(enum table_format format, const cJSON *node, char *buf, s
 {
     uint64_t rtt_us = report_u64(node, "rtt_us");
 
-    if (format != TABLE_TEXT)
+    if (!table_is_text(format))
         snprintf(buf, size, "%llu", (unsigned long long)rtt_us);
     else if (rtt_us == 0)
         snprintf(buf, size, "-");
@@ -65,7 +65,7 @@ static const char *rtt(enum table_format format, const cJSON *node, char *buf, s
 static const char *memory(
         enum table_format format, const cJSON *node, const char *key, char *buf, size_t size)
 {
-    if (format == TABLE_TEXT && node_is(node, "offline"))
+    if (table_is_text(format) && node_is(node, "offline"))
         snprintf(buf, size, "-");
     else
         report_bytes(format, report_u64(json_obj(node, "memory"), key), buf, size);
@@ -112,15 +112,46 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
 
 const struct report report_nodes = {.name = "nodes", .columns = columns, .fill = fill};
 
-/* "2 of 3 nodes up, 1 request running, 0 waiting; modemesh 0.1.0 at http://127.0.0.1:8420, up 3
- * min" */
+/* Requests that were sent to an engine whose slots are all taken. */
+static uint64_t waiting_for_slots(const cJSON *status)
+{
+    const cJSON *node, *model;
+    uint64_t waiting = 0;
+
+    cJSON_ArrayForEach(node, json_array(status, "nodes"))
+    {
+        cJSON_ArrayForEach(model, json_array(node, "models"))
+        {
+            uint64_t running = report_u64(model, "running"), slots = report_u64(model, "slots");
+
+            waiting += running > slots ? running - slots : 0;
+        }
+    }
+    return waiting;
+}
+
+/* "9 requests running, 5 of them wait for a slot, 2 more queued" */
+static void print_requests(const cJSON *status, FILE *out)
+{
+    const cJSON *queue = json_obj(status, "queue");
+    unsigned long long running = report_u64(queue, "running"),
+                       queued = report_u64(queue, "waiting"),
+                       in_engines = waiting_for_slots(status);
+
+    fprintf(out, "%llu request%s running", running, running == 1 ? "" : "s");
+    if (in_engines)
+        fprintf(out, ", %llu of them wait%s for a slot", in_engines, in_engines == 1 ? "s" : "");
+    if (queued)
+        fprintf(out, ", %llu more queued", queued);
+    fputs("\n\n", out);
+}
+
+/* "modemesh 0.1.0 at http://127.0.0.1:8420, up 3 min: 2 of 3 nodes up" */
 static void print_summary(const struct cli *cli, const cJSON *status, FILE *out)
 {
-    const cJSON *coordinator = json_obj(status, "coordinator"), *queue = json_obj(status, "queue");
-    unsigned long long running = report_u64(queue, "running"),
-                       waiting = report_u64(queue, "waiting");
-    size_t known = 0, up = 0, len;
+    const cJSON *coordinator = json_obj(status, "coordinator");
     char line[REPORT_CELL_MAX], age[32];
+    size_t known = 0, up = 0, len;
     const cJSON *node;
 
     cJSON_ArrayForEach(node, json_array(status, "nodes"))
@@ -128,13 +159,11 @@ static void print_summary(const struct cli *cli, const cJSON *status, FILE *out)
         known++;
         up += node_is(node, "up");
     }
-    snprintf(line, sizeof(line),
-            "%zu of %zu nodes up, %llu request%s running, %llu waiting; modemesh %s at %s, up %s",
-            up, known, running, running == 1 ? "" : "s", waiting,
-            json_str(coordinator, "version", "?"), cli->url,
-            text_format_age(report_u64(coordinator, "uptime_ms"), age, sizeof(age)));
+    snprintf(line, sizeof(line), "modemesh %s at %s, up %s: %zu of %zu nodes up",
+            json_str(coordinator, "version", "?"), client_url(cli->client),
+            text_format_age(report_u64(coordinator, "uptime_ms"), age, sizeof(age)), up, known);
     len = terminal_strip(line, strlen(line));
-    fprintf(out, "%.*s\n\n", (int)len, line);
+    fprintf(out, "%.*s\n", (int)len, line);
 }
 
 static int print_status(const struct cli *cli, const cJSON *status, FILE *out, struct err *err)
@@ -142,15 +171,16 @@ static int print_status(const struct cli *cli, const cJSON *status, FILE *out, s
     int rc;
 
     print_summary(cli, status, out);
-    rc = report_print(&report_nodes, status, TABLE_TEXT, "No node is trusted yet.", out, err);
+    print_requests(status, out);
+    rc = report_print(&report_nodes, status, TABLE_BRIEF, "No node is trusted yet.", out, err);
     if (rc < 0)
         return rc;
     fputc('\n', out);
-    rc = report_print(&report_models, status, TABLE_TEXT, "No node has a model.", out, err);
+    rc = report_print(&report_models, status, TABLE_BRIEF, "No node has a model.", out, err);
     if (rc < 0)
         return rc;
     fputc('\n', out);
-    return report_print(&report_modes, status, TABLE_TEXT, "No modes are configured.", out, err);
+    return report_print(&report_modes, status, TABLE_BRIEF, "No modes are configured.", out, err);
 }
 
 static void print_json(const struct buf *body, FILE *out)

@@ -111,7 +111,7 @@ static int note_flag(struct parser *parser, const struct command_flag *flag, cha
     return 0;
 }
 
-/* `inline_value` is what follows '=', NULL where there is none. */
+/* `inline_value` is what follows in the same word, NULL where nothing does. */
 static int take_flag(struct parser *parser, const struct command_flag *flag, char *inline_value)
 {
     if (!flag->metavar) {
@@ -142,10 +142,11 @@ static int parse_long(struct parser *parser, char *word)
 static int parse_short(struct parser *parser, char *word)
 {
     const struct command_flag *flag = find_flag(parser, word[1], NULL, 0);
+    char *value = word + 2;
 
-    if (!flag || word[2] != '\0')
+    if (!flag)
         return unknown_flag(parser, word, word + 1, strcspn(word + 1, "="));
-    return take_flag(parser, flag, NULL);
+    return take_flag(parser, flag, *value == '=' ? value + 1 : *value ? value : NULL);
 }
 
 static int take_operand(struct parser *parser, char *word)
@@ -259,6 +260,8 @@ static void print_command_help(
     if (command->detail)
         fprintf(out, "\n%s\n", command->detail);
     print_flags("Flags", command->flags, out);
+    if (command->examples)
+        fprintf(out, "\nExamples:\n%s\n", command->examples);
 }
 
 static void print_program_help(const struct command_set *set, FILE *out)

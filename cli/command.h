@@ -3,10 +3,10 @@
  *
  *     PROGRAM [global flags] COMMAND [flags] [operands]
  *
- * Flags are `--name VALUE`, `--name=VALUE`, `--name`, `-l VALUE` and `-l`; global ones are
- * understood behind the command too. `--` ends the flags, and a lone `-` is an operand. `--help`
- * and `--version` are always known, also as `-h`. Tables are static const; everything that is read
- * stays in argv. Pure but for the printing functions. */
+ * Flags are `--name VALUE`, `--name=VALUE`, `--name`, `-l VALUE`, `-lVALUE` and `-l`; global ones
+ * are understood behind the command too. `--` ends the flags, and a lone `-` is an operand.
+ * `--help` and `--version` are always known, also as `-h`. Tables are static const; everything that
+ * is read stays in argv. Pure but for the printing functions. */
 #pragma once
 
 #include "common/buf.h"
@@ -36,10 +36,11 @@ typedef int (*command_fn)(const struct cli *cli, const struct command_line *line
 
 struct command {
     const char *name;     /* NULL ends the table */
-    const char *operands; /* "[TEXT | -]" in the usage line; "" for none */
+    const char *operands; /* "[TEXT] [-]" in the usage line; "" for none */
     size_t operands_max;
     const char *summary;              /* one line of the list of commands */
     const char *detail;               /* more paragraphs of the command's help; may be NULL */
+    const char *examples;             /* lines at the end of it; may be NULL */
     const struct command_flag *flags; /* may be NULL */
     bool local;                       /* talks to nobody */
     command_fn run;

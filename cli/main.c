@@ -24,7 +24,7 @@ static const struct command_flag global_flags[] = {
 };
 
 static const struct command_flag status_flags[] = {
-        {.name = "json", .help = "Print the coordinator's own JSON"},
+        {.name = "json", .help = "Print the coordinator's own JSON: all that it knows"},
         {.name = NULL},
 };
 
@@ -39,7 +39,9 @@ static const struct command_flag ask_flags[] = {
                 .letter = 'm',
                 .metavar = "MODE",
                 .help = "Editor mode that answers (see 'modes')"},
-        {.name = "model", .metavar = "MODEL", .help = "This model and no other (see 'models')"},
+        {.name = "model",
+                .metavar = "MODEL",
+                .help = "A model, a mode or auto (see 'models' and 'modes')"},
         {.name = "show",
                 .letter = 'v',
                 .help = "Say on standard error which model and node answer, and why"},
@@ -49,28 +51,32 @@ static const struct command_flag ask_flags[] = {
 static const struct command commands[] = {
         {.name = "status",
                 .operands = "",
-                .summary = "Show nodes, models, memory, queue and modes",
+                .summary = "Show nodes, models, memory, queue and modes (also --json)",
                 .flags = status_flags,
                 .run = cmd_status},
         {.name = "ask",
-                .operands = "[TEXT | -]",
+                .operands = "[TEXT] [-]",
                 .operands_max = 100000,
                 .summary = "Ask a question and stream the answer",
-                .detail = "The words after the flags are the question; '-' reads it from standard "
-                          "input. Without "
-                          "--mode or\n--model the coordinator picks (mode ask). Ctrl-C cancels the "
-                          "answer, on the "
-                          "node too.",
+                .detail =
+                        "The words are the question. With a last word '-', standard input follows "
+                        "them, a blank\nline between; with '-' alone, or no words and input that "
+                        "is no terminal, it is the\nquestion. Beside words without '-', standard "
+                        "input is not read. Without --mode or\n--model the coordinator picks "
+                        "(mode ask). Ctrl-C cancels the answer, on the node too.",
+                .examples = "  modemesh ask \"what is a monad?\"\n"
+                            "  modemesh ask --mode code \"review this\" - <file.c\n"
+                            "  git diff | modemesh ask \"write a commit message for this\" -",
                 .flags = ask_flags,
                 .run = cmd_ask},
         {.name = "modes",
                 .operands = "",
-                .summary = "Show each mode, its models, and where it would go now",
+                .summary = "Show where each mode would go now, and why (also --json, --raw)",
                 .flags = report_flags,
                 .run = cmd_modes},
         {.name = "models",
                 .operands = "",
-                .summary = "Show the models of all nodes",
+                .summary = "Show the models of all nodes (also --json, --raw)",
                 .flags = report_flags,
                 .run = cmd_models},
         {.name = "version",
@@ -130,15 +136,14 @@ static const char *url_of(const struct command_line *line)
 
 /* The client keeps the key in locked memory; argv, which every user of the machine can read,
  * forgets it. */
-static int make_client(const struct command_line *line, const char *url, struct client **ret_client,
-        struct err *err)
+static int make_client(const struct command_line *line, struct client **ret_client, struct err *err)
 {
     const char *key = command_value(line, "key");
     int rc;
 
     if (!key)
         key = getenv("MODEMESH_KEY");
-    rc = client_create(url, key && *key ? key : NULL, ret_client, err);
+    rc = client_create(url_of(line), key && *key ? key : NULL, ret_client, err);
     for (size_t i = 0; i < line->given_count; i++)
         if (strcmp(line->given[i].flag->name, "key") == 0)
             explicit_bzero(line->given[i].value, strlen(line->given[i].value));
@@ -147,16 +152,14 @@ static int make_client(const struct command_line *line, const char *url, struct 
 
 static int run_command(const struct command_line *line, struct err *err)
 {
-    struct cli cli = {.url = url_of(line)};
-    struct client *client = NULL;
+    struct cli cli = {.client = NULL};
     int rc = 0;
 
     if (!line->command->local)
-        rc = make_client(line, cli.url, &client, err);
-    cli.client = client;
+        rc = make_client(line, &cli.client, err);
     if (rc == 0)
         rc = line->command->run(&cli, line, err);
-    client_destroy(client);
+    client_destroy(cli.client);
     if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
         rc = err_set(err, -EIO, "cannot write to standard output: %s", strerror(errno));
     return rc;

@@ -23,7 +23,7 @@ int report_print(const struct report *report, const cJSON *status, enum table_fo
         rc = err_set(err, rc, "out of memory");
         goto out;
     }
-    if (format == TABLE_TEXT && table_rows(table) == 0)
+    if (table_is_text(format) && table_rows(table) == 0)
         fprintf(out, "%s\n", empty);
     else
         rc = table_print(table, out, 0, err);
@@ -73,7 +73,7 @@ uint64_t report_u64(const cJSON *object, const char *key)
 
 const char *report_bytes(enum table_format format, uint64_t bytes, char *buf, size_t size)
 {
-    if (format == TABLE_TEXT)
+    if (table_is_text(format))
         return text_format_size(bytes, buf, size);
     snprintf(buf, size, "%llu", (unsigned long long)bytes);
     return buf;
@@ -83,7 +83,7 @@ const char *report_rate(enum table_format format, double rate_tok_s, char *buf, 
 {
     bool measured = isfinite(rate_tok_s) && rate_tok_s > 0;
 
-    if (format == TABLE_TEXT && !measured)
+    if (table_is_text(format) && !measured)
         snprintf(buf, size, "-");
     else
         snprintf(buf, size, "%.1f", measured ? rate_tok_s : 0.0);

@@ -51,15 +51,39 @@ static char *cut_at_word(const struct libscols_column *column, char *data, void 
     return NULL;
 }
 
+static bool is_hidden(const struct table_column *column, enum table_format format)
+{
+    return (table_is_text(format) && !column->title) || (format == TABLE_BRIEF && column->detail);
+}
+
+/* libsmartcols takes the lines of a cell apart only where the column could wrap at them. */
+static int set_json_type(struct libscols_column *made, enum table_type type)
+{
+    static const int json_types[] = {
+            [TABLE_STRING] = SCOLS_JSON_STRING,
+            [TABLE_NUMBER] = SCOLS_JSON_NUMBER,
+            [TABLE_BOOL] = SCOLS_JSON_BOOLEAN,
+            [TABLE_LIST] = SCOLS_JSON_ARRAY_STRING,
+    };
+    int rc = scols_column_set_json_type(made, json_types[type]);
+
+    if (rc == 0 && type == TABLE_LIST)
+        rc = scols_column_set_flags(made, SCOLS_FL_WRAP);
+    if (rc == 0 && type == TABLE_LIST)
+        rc = scols_column_set_wrapfunc(made, scols_wrapnl_chunksize, scols_wrapnl_nextchunk, NULL);
+    return rc;
+}
+
 static int add_column(struct table *table, const struct table_column *column)
 {
-    bool text = table->format == TABLE_TEXT;
+    int flags = (column->right ? SCOLS_FL_RIGHT : 0) |
+                (is_hidden(column, table->format) ? SCOLS_FL_HIDDEN : 0);
     struct libscols_column *made = scols_table_new_column(table->scols,
-            text ? column->title : column->key, 0, column->right ? SCOLS_FL_RIGHT : 0);
+            table_is_text(table->format) && column->title ? column->title : column->key, 0, flags);
 
     if (!made)
         return -ENOMEM;
-    return scols_column_set_json_type(made, column->number ? SCOLS_JSON_NUMBER : SCOLS_JSON_STRING);
+    return table->format == TABLE_JSON ? set_json_type(made, column->type) : 0;
 }
 
 struct table *table_create(
@@ -104,6 +128,11 @@ int table_add(struct table *table, const char *const *cells)
     return 0;
 }
 
+bool table_is_text(enum table_format format)
+{
+    return format == TABLE_TEXT || format == TABLE_BRIEF;
+}
+
 size_t table_rows(const struct table *table)
 {
     return scols_table_get_nlines(table->scols);
@@ -116,7 +145,7 @@ static int wrap_columns(struct table *table)
     for (size_t i = 0; table->columns[i].key && rc == 0; i++) {
         struct libscols_column *column = scols_table_get_column(table->scols, i);
 
-        if (!table->columns[i].wrap)
+        if (!table->columns[i].wrap || is_hidden(&table->columns[i], table->format))
             continue;
         rc = scols_column_set_flags(column, scols_column_get_flags(column) | SCOLS_FL_WRAP);
         if (rc == 0)
@@ -133,7 +162,7 @@ static int fit(struct table *table, FILE *out, size_t width)
     if (width)
         scols_table_set_termwidth(table->scols, width);
     scols_table_set_termforce(table->scols, SCOLS_TERMFORCE_ALWAYS);
-    return table->format == TABLE_TEXT ? wrap_columns(table) : 0;
+    return table_is_text(table->format) ? wrap_columns(table) : 0;
 }
 
 int table_print(struct table *table, FILE *out, size_t width, struct err *err)
@@ -150,6 +179,6 @@ int table_print(struct table *table, FILE *out, size_t width, struct err *err)
     if (rc == 0)
         rc = scols_print_table(scols);
     if (rc != 0)
-        return err_set(err, rc, "cannot print the table: %s", strerror(-rc));
+        return err_set(err, rc == -ENOMEM ? rc : -EIO, "cannot print the table: %s", strerror(-rc));
     return 0;
 }

@@ -194,8 +194,24 @@ static void what_is_no_coordinator_is_said(void **state)
     assert_int_equal(get(world), -EPROTO);
     assert_says(world, "502");
     world->status = 0;
+    world->answer = "HTTP/1.1 many\r\n\r\n";
+    assert_int_equal(get(world), -EHOSTUNREACH);
+}
+
+/* The link's port greets with bytes of its own, as most protocols that are not HTTP do. */
+static void what_speaks_no_http_is_no_coordinator(void **state)
+{
+    struct world *world = *state;
+
+    world->status = 0;
+    world->answer = "\xff\x01\x7f greeting";
+    assert_int_equal(get(world), -EHOSTUNREACH);
+    assert_says(world, "speaks no HTTP");
+    assert_says(world, client_url(world->client));
+    assert_int_equal(post(world), -EHOSTUNREACH);
     world->answer = "SSH-2.0-OpenSSH_9.2\r\n";
-    assert_int_equal(get(world), -EPROTO);
+    assert_int_equal(get(world), -EHOSTUNREACH);
+    assert_says(world, "8420");
 }
 
 static void follows_no_redirect(void **state)
@@ -267,7 +283,30 @@ static void nobody_there_says_what_to_do(void **state)
     world->server = toy_server_create(NULL, handle, world);
 }
 
-static void assert_bad_url(const char *url, const char *key)
+static void assert_url(const char *given, const char *wanted)
+{
+    struct client *client = NULL;
+    struct err err;
+
+    assert_int_equal(client_create(given, NULL, &client, &err), 0);
+    assert_string_equal(client_url(client), wanted);
+    client_destroy(client);
+}
+
+static void tidies_the_address(void **state)
+{
+    (void)state;
+    assert_url("http://127.0.0.1:8420", "http://127.0.0.1:8420");
+    assert_url("127.0.0.1:8420", "http://127.0.0.1:8420");
+    assert_url("halo1:8420/", "http://halo1:8420");
+    assert_url("[::1]:8420/v1", "http://[::1]:8420");
+    assert_url("https://host:1/v1//", "https://host:1");
+    assert_url("https://host/mesh//v1", "https://host/mesh");
+    assert_url("http://host/mesh/xv1", "http://host/mesh/xv1");
+    assert_url("http://v1", "http://v1");
+}
+
+static void assert_bad_url(const char *url, const char *key, const char *part)
 {
     struct client *client = NULL;
     struct err err = {0};
@@ -275,7 +314,8 @@ static void assert_bad_url(const char *url, const char *key)
     assert_int_equal(client_create(url, key, &client, &err), -EINVAL);
     assert_null(client);
     assert_null(strstr(err.text, "mm_secret"));
-    assert_true(strlen(err.text) > 0);
+    if (!strstr(err.text, part))
+        fail_msg("\"%s\" does not say \"%s\"", err.text, part);
 }
 
 static void checks_address_and_key(void **state)
@@ -284,17 +324,21 @@ static void checks_address_and_key(void **state)
 
     (void)state;
     memset(longer + 7, 'a', CLIENT_URL_MAX);
-    assert_bad_url(longer, NULL);
-    assert_bad_url("", NULL);
-    assert_bad_url("127.0.0.1:8420", NULL);
-    assert_bad_url("ftp://host", NULL);
-    assert_bad_url("http://", NULL);
-    assert_bad_url("http:///path", NULL);
-    assert_bad_url("http://me:mm_secret@host", NULL);
-    assert_bad_url("http://host/?key=mm_secret", NULL);
-    assert_bad_url("http://ho st", NULL);
-    assert_bad_url("http://host\r\nX-A: b", NULL);
-    assert_bad_url("http://host", "mm_secret\r\nX-A: b");
+    assert_bad_url(longer, NULL, "255 bytes");
+    assert_bad_url(longer + 7, NULL, "255 bytes");
+    assert_bad_url("", NULL, "names no host");
+    assert_bad_url(":8420", NULL, "names no host");
+    assert_bad_url("/v1", NULL, "names no host");
+    assert_bad_url("tcp://host:8421", NULL, "'tcp://host:8421' is no coordinator's address");
+    assert_bad_url("http://", NULL, "'http://' names no host");
+    assert_bad_url("http:///path", NULL, "names no host");
+    assert_bad_url("http://me:mm_secret@host", NULL, "no user");
+    assert_bad_url("me:mm_secret@host", NULL, "no user");
+    assert_bad_url("ftp://me:mm_secret@host", NULL, "no user");
+    assert_bad_url("http://host/?key=mm_secret", NULL, "no query");
+    assert_bad_url("http://ho st", NULL, "'http://ho st' has a blank");
+    assert_bad_url("http://host\r\nX-A: b", NULL, "has a blank");
+    assert_bad_url("http://host", "mm_secret\r\nX-A: b", "the key is no key");
     client_destroy(NULL);
 }
 
@@ -306,6 +350,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(
                     a_refusal_is_the_coordinator_s_sentence, set_up, tear_down),
             cmocka_unit_test_setup_teardown(what_is_no_coordinator_is_said, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    what_speaks_no_http_is_no_coordinator, set_up, tear_down),
             cmocka_unit_test_setup_teardown(follows_no_redirect, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     an_answer_that_breaks_off_is_no_answer, set_up, tear_down),
@@ -313,6 +359,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(a_callback_ends_the_call, set_up, tear_down),
             cmocka_unit_test_setup_teardown(an_interrupt_ends_the_call_at_once, set_up, tear_down),
             cmocka_unit_test_setup_teardown(nobody_there_says_what_to_do, set_up, tear_down),
+            cmocka_unit_test(tidies_the_address),
             cmocka_unit_test(checks_address_and_key),
     };
 

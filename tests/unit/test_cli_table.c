@@ -13,7 +13,7 @@
 
 static const struct table_column columns[] = {
         {.key = "node", .title = "NODE"},
-        {.key = "slots", .title = "SLOTS", .right = true, .number = true},
+        {.key = "slots", .title = "SLOTS", .type = TABLE_NUMBER, .right = true},
         {.key = "note", .title = "NOTE", .wrap = true},
         {.key = NULL},
 };
@@ -91,6 +91,73 @@ static void prints_raw_words(void **state)
     free(text);
 }
 
+static const struct table_column many_columns[] = {
+        {.key = "name", .title = "MODE"},
+        {.key = "models", .title = "MODELS", .type = TABLE_LIST, .wrap = true},
+        {.key = "pinned", .title = "PINNED", .type = TABLE_BOOL, .detail = true},
+        {.key = "bytes", .type = TABLE_NUMBER},
+        {.key = NULL},
+};
+
+static char *print_many(enum table_format format, const char *models, const char *pinned)
+{
+    const char *cells[] = {"ask", models, pinned, "7"};
+    struct table *table = table_create("modes", many_columns, format);
+    struct err err = {0};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    assert_non_null(table);
+    assert_non_null(out);
+    assert_int_equal(table_add(table, cells), 0);
+    assert_int_equal(table_print(table, out, 0, &err), 0);
+    fclose(out);
+    table_destroy(table);
+    return text;
+}
+
+static void each_format_has_its_columns(void **state)
+{
+    static const struct {
+        enum table_format format;
+        const char *text;
+    } cases[] = {
+            {TABLE_TEXT, "MODE MODELS PINNED\nask  a, b   -\n"},
+            {TABLE_BRIEF, "MODE MODELS\nask  a, b\n"},
+            {TABLE_RAW, "name models pinned bytes\nask a,\\x20b - 7\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char *text = print_many(cases[i].format, "a, b", "-");
+
+        assert_string_equal(text, cases[i].text);
+        free(text);
+    }
+}
+
+static void json_has_lists_and_bools(void **state)
+{
+    static const char *const models[] = {"one", "one\ntwo \"2\"\nthree"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char *text = print_many(TABLE_JSON, models[i], i ? "yes" : "no");
+        cJSON *json = cJSON_Parse(text);
+        const cJSON *row = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(json, "modes"), 0);
+        const cJSON *list = cJSON_GetObjectItemCaseSensitive(row, "models");
+
+        assert_int_equal(cJSON_GetArraySize(list), i ? 3 : 1);
+        assert_string_equal(cJSON_GetArrayItem(list, i)->valuestring, i ? "two \"2\"" : "one");
+        assert_true(i ? cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "pinned"))
+                      : cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(row, "pinned")));
+        assert_int_equal(cJSON_GetObjectItemCaseSensitive(row, "bytes")->valueint, 7);
+        cJSON_Delete(json);
+        free(text);
+    }
+}
+
 static void keeps_escapes_from_the_terminal(void **state)
 {
     static const char *const hostile[] = {
@@ -139,6 +206,8 @@ int main(void)
             cmocka_unit_test(wraps_between_words),
             cmocka_unit_test(prints_json_with_numbers),
             cmocka_unit_test(prints_raw_words),
+            cmocka_unit_test(each_format_has_its_columns),
+            cmocka_unit_test(json_has_lists_and_bools),
             cmocka_unit_test(keeps_escapes_from_the_terminal),
             cmocka_unit_test(prints_an_empty_table),
     };
