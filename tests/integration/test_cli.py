@@ -44,25 +44,56 @@ def modes_and_models_are_tables_and_json():
     with Mesh({"ask": [FAST, CODER], "code": [CODER]}) as cluster:
         one_node(cluster, available=[THINKER], slots=3)
         assert f"{FAST}, {CODER}" in cluster.cli("modes").stdout
-        modes = {row["mode"]: row for row in json.loads(cluster.cli("modes", "--json").stdout)["modes"]}
-        assert modes["ask"]["models"] == f"{FAST},{CODER}" and modes["ask"]["node"] == "halo1", modes
+        modes = {row["name"]: row for row in json.loads(cluster.cli("modes", "--json").stdout)["modes"]}
+        assert modes["ask"]["models"] == [FAST, CODER] and modes["ask"]["node"] == "halo1", modes
         assert modes["code"]["reason"] and not modes["code"]["node"], modes
-        models = {row["model"]: row for row in json.loads(cluster.cli("models", "--json").stdout)["models"]}
+        models = {row["name"]: row for row in json.loads(cluster.cli("models", "--json").stdout)["models"]}
         assert models[FAST]["state"] == "resident" and models[FAST]["slots"] == 3, models
-        assert models[THINKER]["state"] == "available" and models[THINKER]["bytes"] > 0, models
+        assert models[THINKER]["state"] == "available" and models[THINKER]["file_bytes"] > 0, models
+        known = json.loads(cluster.cli("status", "--json").stdout)["nodes"][0]["models"]
+        for model in known:
+            row = models[model["name"]]
+            assert all(row[key] == model[key] for key in row if key in ("pinned", "file_bytes", "memory_bytes"))
+            assert set(row) - {"node"} <= set(model), (row, model)
+        assert models[FAST]["pinned"] is True and models[THINKER]["pinned"] is False, models
         raw = [line.split(" ") for line in cluster.cli("models", "--raw").stdout.splitlines()]
-        assert raw[0][:3] == ["model", "node", "state"] and [FAST, "halo1", "resident"] in [row[:3] for row in raw[1:]]
+        assert raw[0][:3] == ["name", "node", "state"] and [FAST, "halo1", "resident"] in [row[:3] for row in raw[1:]]
 
 
 def ask_says_what_the_engine_says():
     with Mesh({"ask": [FAST]}) as cluster:
         question = "what is a node?"
         wanted = one_node(cluster, words=("--temp", "0")).engine(FAST).ask(chat(FAST, question)).content
-        for words, text in ((["ask", *question.split()], ""), (["ask", "-"], question),
+        for words, text in ((["ask", *question.split()], "not read"), (["ask", "-"], question), (["ask"], question),
                             (["ask", "--mode", "ask", question], ""), (["ask", "--model", FAST, "-"], question)):
             done = cluster.cli(*words, input=text)
             assert done.returncode == 0 and done.stderr == "", done
             assert done.stdout == wanted + "\n", (words, done.stdout, wanted)
+
+
+def ask_puts_standard_input_below_the_words():
+    with Mesh({"ask": [FAST]}) as cluster:
+        engine = one_node(cluster, words=("--temp", "0")).engine(FAST)
+        wanted = engine.ask(chat(FAST, "explain this\n\nint x;\n")).content
+        done = cluster.cli("ask", "explain", "this", "-", input="int x;\n")
+        assert done.returncode == 0 and done.stdout == wanted + "\n", (done, wanted)
+
+
+def status_counts_who_waits_for_a_slot():
+    with Mesh({"ask": [FAST]}) as cluster:
+        one_node(cluster, slots=1, words=TALKATIVE)
+        asks = [cluster.cli_start("ask", "hello") for _ in range(3)]
+
+        def lines():
+            return cluster.cli("status").stdout.splitlines()
+
+        wait_until("two wait", lambda: "3 requests running, 2 of them wait for a slot" in lines())
+        # The node tells the coordinator about its slots a little later.
+        wait_until("one of one slot is busy", lambda: any(
+            line.startswith(FAST) and line.split()[3:5] == ["1", "1"] for line in lines()))
+        for ask in asks:
+            ask.kill()
+            ask.communicate()
 
 
 def ask_shows_who_answers():
@@ -124,7 +155,7 @@ def refusals_say_why():
         assert_failed(cluster.cli("ask", "--mode", "ask", "--model", FAST, "hello"), 2, "--mode", "--model")
         assert_failed(cluster.cli("ask", "-"), 2, "empty")
         assert_failed(cluster.cli(), 2, "help")
-        assert_failed(cluster.cli("status", MODEMESH_COORDINATOR="ftp://x"), 2, "http://")
+        assert_failed(cluster.cli("status", MODEMESH_COORDINATOR="ftp://x"), 2, "http://", "'ftp://x'")
 
 
 def without_a_coordinator_it_says_what_to_do():
@@ -133,6 +164,16 @@ def without_a_coordinator_it_says_what_to_do():
         for command in (["status"], ["ask", "hello"], ["modes"], ["models"]):
             assert_failed(cluster.cli("--coordinator", NOBODY, "--key", KEY, *command), 3, *words)
             assert_failed(cluster.cli(*command, MODEMESH_COORDINATOR=NOBODY, MODEMESH_KEY=KEY), 3, *words)
+
+
+def addresses_are_taken_as_people_write_them():
+    with Mesh() as cluster:
+        for url in (cluster.http, f"{cluster.http}/", f"http://{cluster.http}/v1", f"{cluster.http}/v1/"):
+            done = cluster.cli("--coordinator", url, "status")
+            assert done.returncode == 0 and f"at http://{cluster.http}," in done.stdout, done
+        link = cluster.link.removeprefix("tcp://")
+        for words in (["status"], ["ask", "hello"]):
+            assert_failed(cluster.cli("--coordinator", link, *words), 3, link, "speaks no HTTP", "8420")
 
 
 def help_and_version_need_no_coordinator():
@@ -145,7 +186,7 @@ def help_and_version_need_no_coordinator():
             for word in ("status", "ask", "modes", "models", "version", "Exit codes", "130"):
                 assert word in text, text
         assert cluster.cli("help", "ask").stdout == cluster.cli("ask", "--help").stdout
-        assert "--mode" in cluster.cli("help", "ask").stdout
+        assert "--mode" in cluster.cli("help", "ask").stdout and "Examples:" in cluster.cli("help", "ask").stdout
 
 
 if __name__ == "__main__":
@@ -153,11 +194,14 @@ if __name__ == "__main__":
         status_shows_the_mesh,
         modes_and_models_are_tables_and_json,
         ask_says_what_the_engine_says,
+        ask_puts_standard_input_below_the_words,
+        status_counts_who_waits_for_a_slot,
         ask_shows_who_answers,
         ask_streams_and_ctrl_c_cancels,
         a_killed_ask_frees_the_slot,
         ask_that_breaks_off_fails_aloud,
         refusals_say_why,
         without_a_coordinator_it_says_what_to_do,
+        addresses_are_taken_as_people_write_them,
         help_and_version_need_no_coordinator,
     )

@@ -109,6 +109,7 @@ def a_node_that_is_told_to_stop_tells_its_clients():
         assert_told(streams)
         node.wait_state("offline")
         assert cluster.processes() == [cluster.coordinator.pid]
+        assert "it has shut down" in cluster.coordinator.text(), "the node did not say that it drains"
 
 
 def a_coordinator_that_is_told_to_stop_ends_its_streams():

@@ -4,6 +4,7 @@ import concurrent.futures
 import itertools
 import json
 import pathlib
+import signal
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -108,6 +109,15 @@ def a_slow_reader_holds_nobody_up():
         wait_until("the slots are free", lambda: engine.busy() == 0)
 
 
+def a_stopping_coordinator_tells_its_clients():
+    with Mesh({"ask": [FAST]}) as cluster:
+        cluster.add_node("halo1", [FAST], slots=1)
+        stream = cluster.stream("ask", "hello", **ENDLESS).read_content()
+        cluster.coordinator.signal(signal.SIGTERM)
+        stream.read_all()
+        assert not stream.done and stream.error["code"] == "stopping", stream.error
+
+
 if __name__ == "__main__":
     mesh.run(
         hundred_streams_say_what_the_engine_says,
@@ -116,4 +126,5 @@ if __name__ == "__main__":
         a_client_that_leaves_during_prefill_frees_the_slot,
         a_whole_answer_is_cancelled_too,
         a_slow_reader_holds_nobody_up,
+        a_stopping_coordinator_tells_its_clients,
     )

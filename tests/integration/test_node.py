@@ -1,0 +1,105 @@
+"""A node by itself: its settings, its state directory, and what it says of an engine that fails."""
+
+import json
+import pathlib
+import shutil
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import mesh
+from mesh import CODER, FAST, MODELS, Mesh, wait_until
+
+
+def wait_log(daemon, *words):
+    wait_until(lambda: f"{daemon.name} logs {words}",
+               lambda: any(all(word in line for word in words) for line in daemon.text().splitlines()))
+
+
+def write_config(node, **engine):
+    config = json.loads(node.config.read_text())
+    config["engine"].update(engine)
+    node.config.write_text(json.dumps(config))
+
+
+def a_reload_warns_and_looks_for_models():
+    with Mesh({"ask": [FAST]}) as cluster:
+        node = cluster.add_node("halo1", [FAST])
+        shutil.copy(MODELS / f"{CODER}.gguf", node.models)
+        write_config(node, slots=7)
+        node.daemon.signal(signal.SIGHUP)
+        wait_log(node.daemon, "needs a restart to count", "engine.slots")
+        wait_until("the new model is offered", lambda: node.model(CODER))
+        assert node.model(FAST)["slots"] == 2
+
+
+def a_reload_of_broken_settings_changes_nothing():
+    with Mesh({"ask": [FAST]}) as cluster:
+        node = cluster.add_node("halo1", [FAST])
+        node.config.write_text("resident: [\n")
+        node.daemon.signal(signal.SIGHUP)
+        wait_log(node.daemon, "settings not reloaded", node.config.name)
+        assert cluster.ask("ask", "hello", temperature=0).content()
+
+
+def a_reload_takes_up_the_log_level():
+    with Mesh({"ask": [FAST]}) as cluster:
+        node = cluster.add_node("halo1", [FAST])
+        node.config.write_text(json.dumps({**json.loads(node.config.read_text()), "log-level": "debug"}))
+        assert "debug" not in node.daemon.text()
+        node.daemon.signal(signal.SIGHUP)
+        wait_until("the node answers", lambda: cluster.ask("ask", "hello", temperature=0).status == 200)
+        wait_log(node.daemon, "debug")
+        assert "needs a restart" not in node.daemon.text()
+
+
+def a_state_directory_serves_one_node():
+    with Mesh({"ask": [FAST]}) as cluster:
+        node = cluster.add_node("halo1", [FAST])
+        second = cluster.spawn("second", "modemesh-node", "--config", node.config, "--state", node.state,
+                               "--coordinator", cluster.link)
+        assert second.popen.wait(mesh.DEADLINE_S) == 1
+        assert "another daemon" in second.text() and str(node.state) in second.text(), second.text()
+        assert cluster.print_key("modemesh-node", node.state) == node.key
+        assert cluster.ask("ask", "hello", temperature=0).content()
+
+
+def an_engine_that_cannot_run_names_the_way_out():
+    with Mesh({"ask": [FAST]}) as cluster:
+        node = cluster.add_node("halo1", [FAST], start=False)
+        write_config(node, command=["/nonexistent/engine"])
+        node.start()
+        wait_until(lambda: f"the engine has failed, now {node.model(FAST)}",
+                   lambda: node.model(FAST).get("state") == "failed")
+        note = node.model(FAST)["note"]
+        assert "cannot run /nonexistent/engine" in note and "set engine.command" in note, note
+
+
+def a_prompt_past_the_context_is_the_clients_fault():
+    with Mesh({"ask": [FAST]}) as cluster:
+        cluster.add_node("halo1", [FAST])
+        answer = cluster.ask("ask", "0" * 5000)
+        error = answer.json()["error"]
+        assert answer.status == 400 and error["code"] == "context_length_exceeded", answer.body
+        assert "prompt is too long, maximum context length is 1024 tokens" in error["message"], error
+
+
+def an_idle_node_that_stops_says_so():
+    with Mesh({"ask": [FAST]}) as cluster:
+        node = cluster.add_node("halo1", [], available=[FAST])
+        wait_until("the node has joined", lambda: node.model(FAST))
+        assert node.daemon.stop() == 0
+        wait_log(cluster.coordinator, "node gone", "it has shut down")
+
+
+if __name__ == "__main__":
+    mesh.run(
+        a_reload_warns_and_looks_for_models,
+        a_reload_of_broken_settings_changes_nothing,
+        a_reload_takes_up_the_log_level,
+        a_state_directory_serves_one_node,
+        an_engine_that_cannot_run_names_the_way_out,
+        a_prompt_past_the_context_is_the_clients_fault,
+        an_idle_node_that_stops_says_so,
+    )

@@ -1,0 +1,90 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/config.h"
+#include "coordinator/modes.h"
+#include "coordinator/settings.h"
+#include "node/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* configs/`name`, found from where this file was compiled. The caller destroys. */
+static struct config *load(const struct config_key *keys, const char *name)
+{
+    const char *slash = strrchr(__FILE__, '/');
+    struct config *config = config_create(keys);
+    struct err err = {0};
+    char path[512];
+
+    assert_non_null(config);
+    snprintf(path, sizeof(path), "%.*s/../../configs/%s", (int)(slash - __FILE__), __FILE__, name);
+    if (config_load_file(config, path, &err) < 0)
+        fail_msg("%s", err.text);
+    return config;
+}
+
+static void check_modes(const char *name)
+{
+    static const char *const editor_modes[] = {"ask", "code", "architect", "debug", "auto"};
+    struct config *config = load(coordinator_keys, name);
+    struct modes modes;
+    struct err err = {0};
+
+    if (modes_from_config(config, &modes, &err) < 0)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < sizeof(editor_modes) / sizeof(editor_modes[0]); i++)
+        assert_non_null(modes_find(&modes, editor_modes[i]));
+    modes_fini(&modes);
+    config_destroy(config);
+}
+
+static void the_coordinators_example_loads(void **state)
+{
+    (void)state;
+    check_modes("coordinator.yaml");
+    check_modes("demo/coordinator.yaml");
+}
+
+static void the_nodes_example_loads(void **state)
+{
+    struct config *config = load(node_keys, "node.yaml");
+
+    (void)state;
+    assert_int_equal(config_list_len(config, "coordinator"), 1);
+    assert_string_equal(config_list_at(config, "coordinator", 0), "tcp://192.0.2.10:8421");
+    assert_string_equal(config_str(config, "models"), "/srv/models");
+    assert_int_equal(config_uint(config, "memory-limit"), UINT64_C(90) << 30);
+    assert_int_equal(config_list_len(config, "engine.extra-args"), 4);
+    config_destroy(config);
+}
+
+static void the_demos_nodes_load(void **state)
+{
+    static const char *const names[] = {
+            "demo/halo1.yaml", "demo/halo2.yaml", "demo/workstation.yaml"};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct config *config = load(node_keys, names[i]);
+
+        assert_true(config_list_len(config, "resident") > 0);
+        config_destroy(config);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(the_coordinators_example_loads),
+            cmocka_unit_test(the_nodes_example_loads),
+            cmocka_unit_test(the_demos_nodes_load),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("configs", tests, NULL, NULL);
+}
