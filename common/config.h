@@ -67,16 +67,21 @@ MUST_CHECK int config_load_text(
 MUST_CHECK int config_load_env(struct config *config, struct err *err);
 
 /* Reads `--flag VALUE` and `--flag=VALUE`. The flags --help and --version are known always and only
- * noted. The value of --config FILE is noted, not loaded (call this first, then load the file and
- * the environment, and call it once more so that it wins). A flag `no-x` of a bool key with flag
- * "no-x" sets it to true. Words that are no flags are refused, and so is a flag given twice unless
- * its key is a list. */
+ * noted. The value of --config FILE is noted, not loaded: config_load_all() does that. A flag
+ * `no-x` of a bool key with flag "no-x" sets it to true. Words that are no flags are refused, and
+ * so is a flag given twice unless its key is a list. */
 struct config_args {
     bool help, version;
     const char *config_path; /* borrowed from argv; NULL where not given */
 };
 MUST_CHECK int config_load_args(struct config *config, int argc, char **argv,
         struct config_args *ret_args, struct err *err);
+
+/* Makes a config and fills it from all its sources: the file that the arguments name, the
+ * environment, the arguments. After --help or --version nothing but the arguments was read. The
+ * caller destroys the config. */
+MUST_CHECK int config_load_all(const struct config_key *keys, int argc, char **argv,
+        struct config_args *ret_args, struct config **ret_config, struct err *err);
 
 /* Getters abort on a path or type that is not in the table: our bug. `path` has its names filled in
  * ("modes.ask.models"). Strings are borrowed until the config is destroyed or loaded again. */

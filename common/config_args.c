@@ -187,6 +187,34 @@ static int take_word(struct args_load *load, const char *word)
     return err_set(load->err, -EINVAL, "unexpected word \"%s\"; options begin with --", word);
 }
 
+static int load_all(
+        struct config *config, int argc, char **argv, struct config_args *ret_args, struct err *err)
+{
+    int r = config_load_args(config, argc, argv, ret_args, err);
+
+    if (r < 0 || ret_args->help || ret_args->version)
+        return r;
+    if (ret_args->config_path)
+        r = config_load_file(config, ret_args->config_path, err);
+    if (r == 0)
+        r = config_load_env(config, err);
+    return r == 0 ? config_load_args(config, argc, argv, ret_args, err) : r;
+}
+
+int config_load_all(const struct config_key *keys, int argc, char **argv,
+        struct config_args *ret_args, struct config **ret_config, struct err *err)
+{
+    struct config *config = config_create(keys);
+    int r = config ? load_all(config, argc, argv, ret_args, err)
+                   : err_set(err, -ENOMEM, "no memory for the settings");
+
+    if (r < 0)
+        config_destroy(config);
+    else
+        *ret_config = config;
+    return r;
+}
+
 int config_load_args(
         struct config *config, int argc, char **argv, struct config_args *ret_args, struct err *err)
 {

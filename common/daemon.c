@@ -50,6 +50,19 @@ int daemon_state_dir(const char *program, char *buf, size_t size, struct err *er
     return err_set(err, -ENOENT, "no HOME to keep state in; give --state DIR");
 }
 
+int daemon_open_state(
+        const char *program, const char *given, char *buf, size_t size, struct err *err)
+{
+    int r = 0;
+    if (given && strlen(given) >= size)
+        r = err_set(err, -ENAMETOOLONG, "--state \"%.100s…\" has too long a name", given);
+    else if (given)
+        strcpy(buf, given);
+    else
+        r = daemon_state_dir(program, buf, size, err);
+    return r ? r : file_make_private_dir(buf, err);
+}
+
 int daemon_lock_state(const char *dir, struct err *err)
 {
     char path[PATH_MAX];

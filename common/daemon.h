@@ -13,6 +13,11 @@
  * -ENOENT where there is no home, -ENAMETOOLONG; `buf` is then as it was. */
 MUST_CHECK int daemon_state_dir(const char *program, char *buf, size_t size, struct err *err);
 
+/* Makes the state directory, mode 0700: `given`, or daemon_state_dir() where it is NULL. Its path
+ * goes to `buf`. Errors as of file_make_private_dir(), and -ENAMETOOLONG. */
+MUST_CHECK int daemon_open_state(
+        const char *program, const char *given, char *buf, size_t size, struct err *err);
+
 /* Makes this process the only daemon on the state directory `dir`, until the descriptor that it
  * returns is closed or the process ends. -EBUSY where another one holds it; or the errno of the
  * file LOCK in it. */

@@ -152,25 +152,6 @@ static void on_stop(void *ctx)
 
 /* --- settings --- */
 
-static int load_settings(struct coordinator *c, struct config **ret_config, struct err *err)
-{
-    struct config *config = config_create(coordinator_keys);
-    if (!config)
-        return err_set(err, -ENOMEM, "no memory for the settings");
-    int r = config_load_args(config, c->argc, c->argv, &c->args, err);
-    if (!r && c->args.config_path && !c->args.help && !c->args.version)
-        r = config_load_file(config, c->args.config_path, err);
-    if (!r)
-        r = config_load_env(config, err);
-    if (!r)
-        r = config_load_args(config, c->argc, c->argv, &c->args, err);
-    if (r)
-        config_destroy(config);
-    else
-        *ret_config = config;
-    return r;
-}
-
 static void apply_log_level(const struct config *config)
 {
     enum log_level level;
@@ -193,7 +174,7 @@ static void on_reload(void *ctx)
     struct config *config;
     struct modes modes;
     struct err err;
-    int r = load_settings(c, &config, &err);
+    int r = config_load_all(coordinator_keys, c->argc, c->argv, &c->args, &config, &err);
     if (!r) {
         r = modes_from_config(config, &modes, &err);
         if (r)
@@ -236,22 +217,12 @@ static int state_path(
 
 static int open_state(struct coordinator *c, struct err *err)
 {
-    const char *given = config_str(c->config, "state");
-    int r = 0;
-    if (given && strlen(given) < sizeof(c->state))
-        strcpy(c->state, given);
-    else if (given)
-        r = err_set(err, -ENAMETOOLONG, "--state has too long a name");
-    else
-        r = daemon_state_dir(PROGRAM, c->state, sizeof(c->state), err);
-    if (!r)
-        r = file_make_private_dir(c->state, err);
     char path[PATH_MAX];
+    int r = daemon_open_state(
+            PROGRAM, config_str(c->config, "state"), c->state, sizeof(c->state), err);
     if (!r)
         r = state_path(c, "link.key", path, err);
-    if (!r)
-        r = keys_load_or_create(path, &c->keys, err);
-    return r;
+    return r ? r : keys_load_or_create(path, &c->keys, err);
 }
 
 static int open_trust(struct coordinator *c, struct err *err)
@@ -440,7 +411,7 @@ int main(int argc, char **argv)
     struct err err;
     daemon_harden();
     log_init(PROGRAM, LOG_LEVEL_INFO);
-    int r = load_settings(&c, &c.config, &err);
+    int r = config_load_all(coordinator_keys, argc, argv, &c.args, &c.config, &err);
     if (!r && c.args.help) {
         print_help();
     } else if (!r && c.args.version) {

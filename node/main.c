@@ -214,32 +214,6 @@ static void on_tick(void *ctx)
 
 /* --- settings --- */
 
-static int fill_config(struct node *node, struct config *config, struct err *err)
-{
-    int r = config_load_args(config, node->argc, node->argv, &node->args, err);
-
-    if (r == 0 && (node->args.help || node->args.version))
-        return 0;
-    if (r == 0 && node->args.config_path != NULL)
-        r = config_load_file(config, node->args.config_path, err);
-    if (r == 0)
-        r = config_load_env(config, err);
-    return r == 0 ? config_load_args(config, node->argc, node->argv, &node->args, err) : r;
-}
-
-static int load_settings(struct node *node, struct config **ret_config, struct err *err)
-{
-    struct config *config = config_create(node_keys);
-    int r = config == NULL ? err_set(err, -ENOMEM, "no memory for the settings")
-                           : fill_config(node, config, err);
-
-    if (r < 0)
-        config_destroy(config);
-    else
-        *ret_config = config;
-    return r;
-}
-
 /* The list `path` as words that end with NULL; borrowed from the config. */
 static int take_words(const struct node *node, const char *path,
         const char *ret_words[WORDS_MAX + 1], struct err *err)
@@ -304,7 +278,7 @@ static void reload_settings(struct node *node)
     struct err err;
     const char *key;
 
-    if (load_settings(node, &config, &err) < 0) {
+    if (config_load_all(node_keys, node->argc, node->argv, &node->args, &config, &err) < 0) {
         log_error("settings not reloaded; the old ones stay", LOG_S("reason", err.text));
         return;
     }
@@ -328,18 +302,10 @@ static void on_reload(void *ctx)
 
 static int open_state(struct node *node, struct err *err)
 {
-    const char *given = config_str(node->config, "state");
     char path[PATH_MAX];
-    int r = 0;
+    int r = daemon_open_state(
+            PROGRAM, config_str(node->config, "state"), node->state, sizeof node->state, err);
 
-    if (given == NULL)
-        r = daemon_state_dir(PROGRAM, node->state, sizeof node->state, err);
-    else if (strlen(given) < sizeof node->state)
-        strcpy(node->state, given);
-    else
-        r = err_set(err, -ENAMETOOLONG, "--state has too long a name");
-    if (r == 0)
-        r = file_make_private_dir(node->state, err);
     if (r == 0 && file_join(path, sizeof path, node->state, "link.key") < 0)
         r = err_set(err, -ENAMETOOLONG, "the state directory \"%.100s\" has too long a name",
                 node->state);
@@ -581,7 +547,7 @@ static void print_help(void)
 static int node_main(struct node *node)
 {
     struct err err = {.text = ""};
-    int r = load_settings(node, &node->config, &err);
+    int r = config_load_all(node_keys, node->argc, node->argv, &node->args, &node->config, &err);
 
     if (r == 0 && node->args.help) {
         print_help();

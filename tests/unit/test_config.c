@@ -674,6 +674,36 @@ static void test_single_value_is_a_list_of_one(void **state)
     assert_string_equal(config_list_at(config, "engine.args", 0), "--fast");
 }
 
+static void test_all_sources_in_their_order(void **state)
+{
+    char path[] = "/tmp/test_config-XXXXXX";
+    int fd = mkstemp(path);
+    const char *const text = "slots: 5\nlog: warn\nengine: {args: [-f]}\n";
+    char *words[] = {"program", "--config", path, "--log", "error", NULL};
+    struct config *loaded;
+    struct config_args args;
+    (void)state;
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    setenv("TEST_CONFIG_ENGINE_ARGS", "-e", 1);
+    assert_int_equal(config_load_all(keys, 5, words, &args, &loaded, &err), 0);
+    unsetenv("TEST_CONFIG_ENGINE_ARGS");
+    assert_int_equal(config_uint(loaded, "slots"), 5);                    /* file */
+    assert_string_equal(config_list_at(loaded, "engine.args", 0), "-e");  /* environment */
+    assert_string_equal(config_str(loaded, "log"), "error");              /* command line */
+    assert_int_equal(config_uint(loaded, "reserve"), (uint64_t)16 << 30); /* default */
+    config_destroy(loaded);
+
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(config_load_all(keys, 5, words, &args, &loaded, &err), -ENOENT);
+    words[3] = "--help"; /* the file does not matter to who asks for help */
+    assert_int_equal(config_load_all(keys, 4, words, &args, &loaded, &err), 0);
+    assert_true(args.help);
+    config_destroy(loaded);
+}
+
 static void test_what_needs_a_restart(void **state)
 {
     (void)state;
@@ -739,6 +769,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_load_file, setup, teardown),
             cmocka_unit_test_setup_teardown(test_our_bugs_abort, setup, teardown),
             cmocka_unit_test_setup_teardown(test_single_value_is_a_list_of_one, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_all_sources_in_their_order, setup, teardown),
             cmocka_unit_test_setup_teardown(test_what_needs_a_restart, setup, teardown),
             cmocka_unit_test_setup_teardown(test_help, setup, teardown),
     };

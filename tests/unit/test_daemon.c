@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -122,6 +123,26 @@ static void a_name_that_does_not_fit_leaves_the_output(void **state)
 
 /* --- host name --- */
 
+static void a_state_directory_is_made_and_private(void **state)
+{
+    (void)state;
+    struct scratch scratch;
+    struct stat st;
+    char dir[PATH_MAX], given[PATH_MAX], small[4];
+    scratch_init(&scratch);
+    snprintf(given, sizeof(given), "%s/of/a/daemon", scratch.path);
+    assert_int_equal(daemon_open_state("modemesh-node", given, dir, sizeof(dir), NULL), 0);
+    assert_string_equal(dir, given);
+    assert_int_equal(stat(given, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(
+            daemon_open_state("modemesh-node", given, small, sizeof(small), NULL), -ENAMETOOLONG);
+    setenv("STATE_DIRECTORY", given, 1);
+    assert_int_equal(daemon_open_state("modemesh-node", NULL, dir, sizeof(dir), NULL), 0);
+    assert_string_equal(dir, given);
+    scratch_fini(&scratch);
+}
+
 static void one_daemon_has_a_state_directory(void **state)
 {
     (void)state;
@@ -201,6 +222,7 @@ int main(void)
             TEST_AS_PERSON(without_a_home_it_must_be_named),
             TEST(root_has_it_in_var_lib),
             TEST_AS_PERSON(a_name_that_does_not_fit_leaves_the_output),
+            TEST(a_state_directory_is_made_and_private),
             TEST(one_daemon_has_a_state_directory),
             TEST(a_host_name_is_made_fit_for_a_node_name),
             TEST(a_host_name_is_cut_to_the_size),
