@@ -63,12 +63,20 @@ int daemon_open_state(
     return r ? r : file_make_private_dir(buf, err);
 }
 
+int daemon_state_path(const char *dir, const char *name, char path[PATH_MAX], struct err *err)
+{
+    if (file_join(path, PATH_MAX, dir, name))
+        return err_set(
+                err, -ENAMETOOLONG, "the state directory \"%.100s\" has too long a name", dir);
+    return 0;
+}
+
 int daemon_lock_state(const char *dir, struct err *err)
 {
     char path[PATH_MAX];
-    int r = file_join(path, sizeof(path), dir, "lock");
+    int r = daemon_state_path(dir, "lock", path, err);
     if (r)
-        return err_set(err, r, "the state directory \"%.100s\" has too long a name", dir);
+        return r;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));

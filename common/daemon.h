@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 
+#include <limits.h>
 #include <stddef.h>
 
 /* The default state directory of `program` ("modemesh-node"): $STATE_DIRECTORY as systemd gives it,
@@ -17,6 +18,10 @@ MUST_CHECK int daemon_state_dir(const char *program, char *buf, size_t size, str
  * goes to `buf`. Errors as of file_make_private_dir(), and -ENAMETOOLONG. */
 MUST_CHECK int daemon_open_state(
         const char *program, const char *given, char *buf, size_t size, struct err *err);
+
+/* "<dir>/<name>" of a file in the state directory into `path`. -ENAMETOOLONG. */
+MUST_CHECK int daemon_state_path(
+        const char *dir, const char *name, char path[PATH_MAX], struct err *err);
 
 /* Makes this process the only daemon on the state directory `dir`, until the descriptor that it
  * returns is closed or the process ends. -EBUSY where another one holds it; or the errno of the

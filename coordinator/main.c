@@ -206,22 +206,13 @@ static int check_http_address(const struct text_addr *addr, struct err *err)
 
 /* --- start --- */
 
-static int state_path(
-        const struct coordinator *c, const char *name, char path[PATH_MAX], struct err *err)
-{
-    if (file_join(path, PATH_MAX, c->state, name))
-        return err_set(
-                err, -ENAMETOOLONG, "the state directory \"%.100s\" has too long a name", c->state);
-    return 0;
-}
-
 static int open_state(struct coordinator *c, struct err *err)
 {
     char path[PATH_MAX];
     int r = daemon_open_state(
             PROGRAM, config_str(c->config, "state"), c->state, sizeof(c->state), err);
     if (!r)
-        r = state_path(c, "link.key", path, err);
+        r = daemon_state_path(c->state, "link.key", path, err);
     return r ? r : keys_load_or_create(path, &c->keys, err);
 }
 
@@ -231,7 +222,7 @@ static int open_trust(struct coordinator *c, struct err *err)
     c->state_lock = daemon_lock_state(c->state, err);
     int r = c->state_lock < 0 ? c->state_lock : 0;
     if (!r)
-        r = state_path(c, "trusted-nodes", path, err);
+        r = daemon_state_path(c->state, "trusted-nodes", path, err);
     if (!r)
         r = trust_create(path, &c->trust, err);
     return r;
@@ -297,7 +288,7 @@ static int write_line(
         const struct coordinator *c, const char *name, const char *line, struct err *err)
 {
     char path[PATH_MAX], text[256];
-    int r = state_path(c, name, path, err);
+    int r = daemon_state_path(c->state, name, path, err);
     if (r)
         return r;
     int len = snprintf(text, sizeof(text), "%s\n", line);
@@ -316,7 +307,7 @@ static void remove_addresses(const struct coordinator *c)
     static const char *const names[] = {"http.addr", "link.addr"};
     char path[PATH_MAX];
     for (size_t i = 0; i < 2; i++)
-        if (c->view.http && state_path(c, names[i], path, NULL) == 0)
+        if (c->view.http && daemon_state_path(c->state, names[i], path, NULL) == 0)
             (void)unlink(path);
 }
 

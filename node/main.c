@@ -306,9 +306,8 @@ static int open_state(struct node *node, struct err *err)
     int r = daemon_open_state(
             PROGRAM, config_str(node->config, "state"), node->state, sizeof node->state, err);
 
-    if (r == 0 && file_join(path, sizeof path, node->state, "link.key") < 0)
-        r = err_set(err, -ENAMETOOLONG, "the state directory \"%.100s\" has too long a name",
-                node->state);
+    if (r == 0)
+        r = daemon_state_path(node->state, "link.key", path, err);
     return r == 0 ? keys_load_or_create(path, &node->keys, err) : r;
 }
 
@@ -316,10 +315,10 @@ static int read_coordinator_key(struct node *node, struct err *err)
 {
     const char *given = config_str(node->config, "coordinator-key");
     char path[PATH_MAX];
-    int r;
+    int r = given == NULL ? daemon_state_path(node->state, "coordinator.key", path, err) : 0;
 
-    if (given == NULL && file_join(path, sizeof path, node->state, "coordinator.key") < 0)
-        return err_set(err, -ENAMETOOLONG, "the state directory has too long a name");
+    if (r < 0)
+        return r;
     r = keys_read_public(given == NULL ? path : given, node->coordinator_key, err);
     if (r == -ENOENT)
         return err_set(err, r,

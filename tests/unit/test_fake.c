@@ -7,6 +7,7 @@
 
 #include "node/backends/backend.h"
 #include "node/backends/fake.h"
+#include "tests/lib/patience.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -41,13 +42,6 @@ struct fixture {
     struct client clients[RUNS_MAX];
     int open, most_open, ended;
 };
-
-static void out_of_patience(void *ctx)
-{
-    (void)ctx;
-    fprintf(stderr, "# the event that this test waits for did not come\n");
-    abort();
-}
 
 static void on_ready(void *ctx, uint32_t slots, uint32_t context)
 {
@@ -123,8 +117,7 @@ static int setup(void **state)
 
     assert_non_null(f);
     assert_int_equal(loop_init(&f->loop), 0);
-    f->patience = loop_timer_create(&f->loop, out_of_patience, NULL);
-    loop_timer_start(f->patience, PATIENCE_MS, 0);
+    f->patience = patience_start(&f->loop, PATIENCE_MS);
     f->host = (struct backend_host){
             .loop = &f->loop, .env = &env_system, .command = f->command, .start_timeout_ms = 30};
     for (int i = 0; i < RUNS_MAX; i++)

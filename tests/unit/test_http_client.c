@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "common/http_client.h"
+#include "tests/lib/patience.h"
 #include "tests/lib/toy_http.h"
 
 #include <errno.h>
@@ -42,13 +43,6 @@ struct fixture {
     atomic_bool server_saw_close, server_go;
     size_t sent_while_paused;
 };
-
-static void out_of_patience(void *ctx)
-{
-    (void)ctx;
-    fprintf(stderr, "# the event that this test waits for did not come\n");
-    abort();
-}
 
 static void on_status(void *ctx, int status, const char *content_type)
 {
@@ -96,8 +90,7 @@ static int setup(void **state)
     assert_int_equal(loop_init(&f->loop), 0);
     f->client = http_client_create(&f->loop);
     assert_non_null(f->client);
-    f->patience = loop_timer_create(&f->loop, out_of_patience, NULL);
-    loop_timer_start(f->patience, PATIENCE_MS, 0);
+    f->patience = patience_start(&f->loop, PATIENCE_MS);
     buf_init(&f->body, 64 * 1024 * 1024);
     *state = f;
     return 0;

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "common/link.h"
+#include "tests/lib/patience.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -41,7 +42,6 @@ struct fixture {
     const char *listed[LISTED_MAX];
     char endpoint[128];
     struct err err;
-    bool over;
 
     struct link_server *server;
     unsigned asked, server_frames, hints;
@@ -61,13 +61,6 @@ struct fixture {
     struct flow up_flow, down_flow;
 };
 
-static void out_of_patience(void *ctx)
-{
-    (void)ctx;
-    fprintf(stderr, "# the event that this test waits for did not come\n");
-    abort();
-}
-
 static void run_turn(struct fixture *f)
 {
     uv_run(&f->loop.uv, UV_RUN_ONCE);
@@ -76,24 +69,6 @@ static void run_turn(struct fixture *f)
 #define RUN_UNTIL(f, condition)                                                                    \
     while (!(condition))                                                                           \
     run_turn(f)
-
-/* Stops the loop, which would else go on to sleep in the same turn. */
-static void time_is_over(void *ctx)
-{
-    struct fixture *f = ctx;
-    f->over = true;
-    loop_stop(&f->loop);
-}
-
-/* For what must not come: no test waits so for what must. */
-static void run_for(struct fixture *f, uint64_t ms)
-{
-    struct loop_timer *timer = loop_timer_create(&f->loop, time_is_over, f);
-    f->over = false;
-    loop_timer_start(timer, ms, 0);
-    RUN_UNTIL(f, f->over);
-    loop_timer_destroy(timer);
-}
 
 /* --- what the link tells --- */
 
@@ -265,8 +240,7 @@ static int set_up(void **state)
     if (!f || loop_init(&f->loop) || keys_generate(&f->server_keys, NULL) ||
             keys_generate(&f->node_keys, NULL) || keys_generate(&f->other_keys, NULL))
         return -1;
-    f->patience = loop_timer_create(&f->loop, out_of_patience, f);
-    loop_timer_start(f->patience, PATIENCE_MS, 0);
+    f->patience = patience_start(&f->loop, PATIENCE_MS);
     return 0;
 }
 
@@ -541,7 +515,7 @@ static void after_the_hint_the_peer_is_unreachable(void **state)
     RUN_UNTIL(f, f->hints == 1);
     int r;
     while ((r = server_send(f, "?", 1)) == 0) /* libzmq's own thread may be a moment behind */
-        run_for(f, 1);
+        patience_run_for(&f->loop, 1);
     assert_int_equal(r, -EHOSTUNREACH);
 }
 
@@ -704,7 +678,7 @@ static void client_may_be_destroyed_when_it_goes_down(void **state)
     start_server(f);
     start_client(f);
     RUN_UNTIL(f, f->downs == 1);
-    run_for(f, 2 * LINK_RETRY_MIN_MS);
+    patience_run_for(&f->loop, 2 * LINK_RETRY_MIN_MS);
     assert_int_equal(f->downs, 1);
     assert_int_equal(f->asked, 1);
 }

@@ -7,6 +7,7 @@
 
 #include "node/backends/backend.h"
 #include "node/guard.h"
+#include "tests/lib/patience.h"
 #include "tests/lib/toy_http.h"
 
 #include <dirent.h>
@@ -168,13 +169,6 @@ struct fixture {
     char fail_message[1024];
 };
 
-static void out_of_patience(void *ctx)
-{
-    (void)ctx;
-    fprintf(stderr, "# the event that this test waits for did not come\n");
-    abort();
-}
-
 static void on_ready(void *ctx, uint32_t slots, uint32_t context)
 {
     struct fixture *f = ctx;
@@ -243,8 +237,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->dir));
     assert_int_equal(loop_init(&f->loop), 0);
     f->http = http_client_create(&f->loop);
-    f->patience = loop_timer_create(&f->loop, out_of_patience, NULL);
-    loop_timer_start(f->patience, PATIENCE_MS, 0);
+    f->patience = patience_start(&f->loop, PATIENCE_MS);
     f->host = (struct backend_host){.loop = &f->loop,
             .http = f->http,
             .env = &env_system,

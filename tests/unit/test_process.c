@@ -7,6 +7,7 @@
 
 #include "node/guard.h"
 #include "node/process.h"
+#include "tests/lib/patience.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -26,13 +27,6 @@ struct fixture {
     int exits;
     char reason[1024], last_line[PROCESS_LINE_MAX];
 };
-
-static void out_of_patience(void *ctx)
-{
-    (void)ctx;
-    fprintf(stderr, "# the event that this test waits for did not come\n");
-    abort();
-}
 
 static void on_exit_of_process(void *ctx, const char *reason)
 {
@@ -62,9 +56,8 @@ static int setup(void **state)
 
     assert_non_null(f);
     assert_int_equal(loop_init(&f->loop), 0);
-    f->patience = loop_timer_create(&f->loop, out_of_patience, NULL);
+    f->patience = patience_start(&f->loop, PATIENCE_MS);
     f->timer = loop_timer_create(&f->loop, look_at_last_line, f);
-    loop_timer_start(f->patience, PATIENCE_MS, 0);
     *state = f;
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "common/keys.h"
 #include "common/zap.h"
+#include "tests/lib/patience.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,12 +35,6 @@ struct fixture {
 
 static const uint8_t key_bytes[KEY_BYTES] = {1, 2, 3};
 
-static void out_of_patience(void *ctx)
-{
-    (void)ctx;
-    abort();
-}
-
 static bool on_allow(void *ctx, const char *key_z85, const char *address)
 {
     struct fixture *f = ctx;
@@ -54,8 +49,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
     assert_non_null(f);
     assert_int_equal(loop_init(&f->loop), 0);
-    f->patience = loop_timer_create(&f->loop, out_of_patience, NULL);
-    loop_timer_start(f->patience, PATIENCE_MS, 0);
+    f->patience = patience_start(&f->loop, PATIENCE_MS);
     f->context = zmq_ctx_new();
     assert_int_equal(zap_create(&f->loop, f->context, on_allow, f, &f->zap, NULL), 0);
     f->asker = zmq_socket(f->context, ZMQ_REQ);

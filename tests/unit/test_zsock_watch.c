@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "common/zsock_watch.h"
+#include "tests/lib/patience.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,15 +28,7 @@ struct fixture {
     struct zsock_watch *watch, *far_watch;
     unsigned reads, asked, sent, answers, turns;
     unsigned reads_before_turn, most_in_a_turn;
-    bool over;
 };
-
-static void out_of_patience(void *ctx)
-{
-    (void)ctx;
-    fprintf(stderr, "# the event that this test waits for did not come\n");
-    abort();
-}
 
 #define RUN_UNTIL(f, condition)                                                                    \
     while (!(condition))                                                                           \
@@ -88,8 +81,7 @@ static int set_up(void **state)
     if (!f || loop_init(&f->loop))
         return -1;
     f->zmq_context = zmq_ctx_new();
-    f->patience = loop_timer_create(&f->loop, out_of_patience, f);
-    loop_timer_start(f->patience, PATIENCE_MS, 0);
+    f->patience = patience_start(&f->loop, PATIENCE_MS);
     return 0;
 }
 
@@ -212,24 +204,6 @@ static void one_turn_reads_a_bounded_number(void **state)
     assert_true(f->turns >= BURST / ZSOCK_MESSAGES_PER_TURN);
 }
 
-/* Stops the loop, which would else go on to sleep in the same turn. */
-static void time_is_over(void *ctx)
-{
-    struct fixture *f = ctx;
-    f->over = true;
-    loop_stop(&f->loop);
-}
-
-/* For what must not come: no test waits so for what must. */
-static void run_for(struct fixture *f, uint64_t ms)
-{
-    struct loop_timer *timer = loop_timer_create(&f->loop, time_is_over, f);
-    f->over = false;
-    loop_timer_start(timer, ms, 0);
-    RUN_UNTIL(f, f->over);
-    loop_timer_destroy(timer);
-}
-
 static void a_quiet_socket_lets_the_loop_sleep(void **state)
 {
     struct fixture *f = *state;
@@ -238,7 +212,7 @@ static void a_quiet_socket_lets_the_loop_sleep(void **state)
     far_says(f, BURST);
     RUN_UNTIL(f, f->reads == BURST);
     loop_hook_add(&f->loop, &f->hook, count_turn, f);
-    run_for(f, 50);
+    patience_run_for(&f->loop, 50);
     loop_hook_remove(&f->hook);
     assert_in_range(f->turns, 1, 10);
 }
@@ -264,7 +238,7 @@ static void a_read_may_destroy_the_watch_and_close_the_socket(void **state)
     far_says(f, BURST);
     watch_near(f, read_one_and_leave);
     RUN_UNTIL(f, f->reads == 1);
-    run_for(f, 1);
+    patience_run_for(&f->loop, 1);
     assert_int_equal(f->reads, 1);
     assert_null(f->watch);
 }
