@@ -1,9 +1,7 @@
 #include "coordinator/admin.h"
 
 #include "common/json.h"
-#include "common/log.h"
-#include "tests/lib/fake_link.h"
-#include "tests/lib/virtual_env.h"
+#include "tests/lib/fake_mesh.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,11 +14,7 @@
 #include <string.h>
 
 struct world {
-    struct virtual_env env;
-    struct fake_link link;
-    struct scratch scratch;
-    struct trust *trust;
-    struct node_table *nodes;
+    struct fake_mesh mesh;
     struct jobs *jobs;
     struct modes modes;
     struct mode mode_list[2];
@@ -31,40 +25,26 @@ struct world {
 static char *ask_models[] = {"small", "large"};
 static char *code_models[] = {"coder"};
 
-static void on_change(void *ctx)
-{
-    (void)ctx;
-}
-
 static int setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    log_init("test", LOG_LEVEL_ERROR);
-    virtual_env_init(&world->env);
-    fake_link_init(&world->link);
-    scratch_init(&world->scratch);
-    world->trust = fake_link_trust(&world->scratch, 2);
-    struct node_table_config config = {.env = &world->env.env,
-            .transport = world->link.transport,
-            .trust = world->trust,
-            .coordinator_name = "mesh",
-            .on_change = on_change};
-    world->nodes = node_table_create(&config);
-    world->jobs = jobs_create(&(struct jobs_config){.env = &world->env.env, .nodes = world->nodes});
+    fake_mesh_init(&world->mesh, 2);
+    world->jobs = jobs_create(
+            &(struct jobs_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
     world->mode_list[0] = (struct mode){.name = "ask", .models = ask_models, .model_count = 2};
     world->mode_list[1] = (struct mode){.name = "code", .models = code_models, .model_count = 1};
     world->modes = (struct modes){.list = world->mode_list, .count = 2};
-    world->view = (struct admin_view){.env = &world->env.env,
+    world->view = (struct admin_view){.env = &world->mesh.env.env,
             .name = "mesh",
             .version = "1.2.3",
             .http = "127.0.0.1:8420",
             .link = "tcp://0.0.0.0:8421",
             .key = "key",
-            .started_us = world->env.now_us,
+            .started_us = world->mesh.env.now_us,
             .modes = &world->modes,
-            .nodes = world->nodes,
+            .nodes = world->mesh.nodes,
             .jobs = world->jobs,
-            .trust = world->trust};
+            .trust = world->mesh.trust};
     *state = world;
     return 0;
 }
@@ -74,19 +54,9 @@ static int teardown(void **state)
     struct world *world = *state;
     cJSON_Delete(world->json);
     jobs_destroy(world->jobs);
-    node_table_destroy(world->nodes);
-    trust_destroy(world->trust);
-    scratch_fini(&world->scratch);
-    fake_link_fini(&world->link);
+    fake_mesh_fini(&world->mesh);
     free(world);
     return 0;
-}
-
-static void say(struct world *world, size_t node, const struct msg *msg)
-{
-    struct link_peer peer = fake_link_peer(node);
-    const struct buf *frame = fake_link_frame(&world->link, msg);
-    node_table_on_frame(world->nodes, &peer, buf_at(frame), frame->len);
 }
 
 static void join(struct world *world, size_t node, const char *model)
@@ -98,13 +68,8 @@ static void join(struct world *world, size_t node, const char *model)
             .prefill_tok_s = 812.5f,
             .engine = "llama-server",
             .note = "a \"note\""};
-    say(world, node,
-            &(struct msg){.type = MSG_HELLO,
-                    .hello = {.name = "n",
-                            .software = "modemesh 9",
-                            .version_min = 1,
-                            .version_max = 1}});
-    say(world, node,
+    fake_mesh_hello(&world->mesh, node, "modemesh 9");
+    fake_mesh_say(&world->mesh, node,
             &(struct msg){.type = MSG_STATE,
                     .state = {.instances = &instance,
                             .instance_count = 1,
@@ -136,7 +101,7 @@ static const cJSON *at(const cJSON *array, int index)
 static void an_empty_mesh_is_described(void **state)
 {
     struct world *world = *state;
-    virtual_env_advance_ms(&world->env, 5000);
+    virtual_env_advance_ms(&world->mesh.env, 5000);
     const cJSON *json = get(world, admin_append_status);
     const cJSON *coordinator = json_obj(json, "coordinator");
     assert_string_equal(json_str(coordinator, "version", ""), "1.2.3");
@@ -160,7 +125,7 @@ static void a_node_is_described(void **state)
 {
     struct world *world = *state;
     join(world, 1, "large");
-    virtual_env_advance_ms(&world->env, 12);
+    virtual_env_advance_ms(&world->mesh.env, 12);
     const cJSON *json = get(world, admin_append_status);
     const cJSON *now = json_obj(at(json_array(json, "modes"), 0), "now");
     assert_string_equal(json_str(now, "model", ""), "large");
@@ -186,7 +151,7 @@ static void models_are_listed_once(void **state)
     join(world, 1, "small");
     struct msg_instance more[] = {{.model = "code", .engine = "", .note = ""},
             {.model = "ant", .engine = "", .note = ""}};
-    say(world, 1,
+    fake_mesh_say(&world->mesh, 1,
             &(struct msg){.type = MSG_STATE, .state = {.instances = more, .instance_count = 2}});
     static const struct {
         const char *id, *kind;

@@ -1,9 +1,7 @@
 #include "coordinator/api.h"
 
-#include "common/log.h"
 #include "tests/lib/fake_exchange.h"
-#include "tests/lib/fake_link.h"
-#include "tests/lib/virtual_env.h"
+#include "tests/lib/fake_mesh.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,11 +15,7 @@
 #include <string.h>
 
 struct world {
-    struct virtual_env env;
-    struct fake_link link;
-    struct scratch scratch;
-    struct trust *trust;
-    struct node_table *nodes;
+    struct fake_mesh mesh;
     struct jobs *jobs;
     struct modes modes;
     struct mode mode_list[1];
@@ -33,38 +27,24 @@ struct world {
 
 static char *ask_models[] = {"small", "named only in a mode"};
 
-static void on_change(void *ctx)
-{
-    (void)ctx;
-}
-
 static int setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    log_init("test", LOG_LEVEL_ERROR);
-    virtual_env_init(&world->env);
-    fake_link_init(&world->link);
-    scratch_init(&world->scratch);
-    world->trust = fake_link_trust(&world->scratch, 1);
-    struct node_table_config config = {.env = &world->env.env,
-            .transport = world->link.transport,
-            .trust = world->trust,
-            .coordinator_name = "mesh",
-            .on_change = on_change};
-    world->nodes = node_table_create(&config);
-    world->jobs = jobs_create(&(struct jobs_config){.env = &world->env.env, .nodes = world->nodes});
+    fake_mesh_init(&world->mesh, 1);
+    world->jobs = jobs_create(
+            &(struct jobs_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
     world->mode_list[0] = (struct mode){.name = "ask", .models = ask_models, .model_count = 2};
     world->modes = (struct modes){.list = world->mode_list, .count = 1};
-    world->view = (struct admin_view){.env = &world->env.env,
+    world->view = (struct admin_view){.env = &world->mesh.env.env,
             .name = "mesh",
             .version = "1",
             .http = "",
             .link = "",
             .key = "",
             .modes = &world->modes,
-            .nodes = world->nodes,
+            .nodes = world->mesh.nodes,
             .jobs = world->jobs,
-            .trust = world->trust};
+            .trust = world->mesh.trust};
     world->api = (struct api){.view = &world->view, .jobs = world->jobs};
     world->handler = api_handler(&world->api);
     fake_exchange_init(&world->client);
@@ -76,30 +56,19 @@ static int teardown(void **state)
 {
     struct world *world = *state;
     jobs_destroy(world->jobs);
-    node_table_destroy(world->nodes);
-    trust_destroy(world->trust);
-    scratch_fini(&world->scratch);
-    fake_link_fini(&world->link);
+    fake_mesh_fini(&world->mesh);
     fake_exchange_fini(&world->client);
     free(world);
     return 0;
 }
 
-static void say(struct world *world, const struct msg *msg)
-{
-    struct link_peer peer = fake_link_peer(0);
-    const struct buf *frame = fake_link_frame(&world->link, msg);
-    node_table_on_frame(world->nodes, &peer, buf_at(frame), frame->len);
-}
-
 static void join(struct world *world, const struct msg_instance *instances, size_t count)
 {
-    say(world,
-            &(struct msg){.type = MSG_HELLO,
-                    .hello = {.name = "n", .software = "s", .version_min = 1, .version_max = 1}});
-    say(world, &(struct msg){.type = MSG_STATE,
-                       .state = {.instances = instances, .instance_count = count}});
-    fake_link_forget(&world->link, 0);
+    fake_mesh_hello(&world->mesh, 0, "s");
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = instances, .instance_count = count}});
+    fake_link_forget(&world->mesh.link, 0);
 }
 
 static void join_with(struct world *world, const char *model)
@@ -137,7 +106,7 @@ static struct http_exchange *chat(struct world *world, const char *model)
 static struct msg_start started(struct world *world)
 {
     struct msg msg;
-    assert_true(fake_link_next(&world->link, 0, &msg));
+    assert_true(fake_link_next(&world->mesh.link, 0, &msg));
     assert_int_equal(msg.type, MSG_START);
     return msg.start;
 }
@@ -204,7 +173,7 @@ static void a_mode_a_model_and_auto_are_found(void **state)
         assert_int_equal(strlen(start.request_id), 28);
         assert_int_equal(client->request_body.len, 0);
         fake_exchange_leave(client);
-        fake_link_forget(&world->link, 0);
+        fake_link_forget(&world->mesh.link, 0);
     }
 }
 

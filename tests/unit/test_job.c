@@ -1,9 +1,7 @@
 #include "coordinator/job.h"
 
-#include "common/log.h"
 #include "tests/lib/fake_exchange.h"
-#include "tests/lib/fake_link.h"
-#include "tests/lib/virtual_env.h"
+#include "tests/lib/fake_mesh.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,38 +18,17 @@ enum { NODES = 3, CLIENTS = 4, GATHERED_MAX = 1000 };
 
 /* A coordinator without sockets: the test plays the nodes and the clients, and owns the clock. */
 struct world {
-    struct virtual_env env;
-    struct fake_link link;
-    struct scratch scratch;
-    struct trust *trust;
-    struct node_table *nodes;
+    struct fake_mesh mesh;
     struct jobs *jobs;
     struct http_exchange clients[CLIENTS];
-    bool changed;
 };
-
-static void on_change(void *ctx)
-{
-    ((struct world *)ctx)->changed = true;
-}
 
 static int setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    log_init("test", LOG_LEVEL_ERROR);
-    virtual_env_init(&world->env);
-    fake_link_init(&world->link);
-    scratch_init(&world->scratch);
-    world->trust = fake_link_trust(&world->scratch, NODES);
-    struct node_table_config config = {.env = &world->env.env,
-            .transport = world->link.transport,
-            .trust = world->trust,
-            .coordinator_name = "mesh",
-            .on_change = on_change,
-            .ctx = world};
-    world->nodes = node_table_create(&config);
+    fake_mesh_init(&world->mesh, NODES);
     world->jobs = jobs_create(&(struct jobs_config){
-            .env = &world->env.env, .nodes = world->nodes, .gathered_max = GATHERED_MAX});
+            .env = &world->mesh.env.env, .nodes = world->mesh.nodes, .gathered_max = GATHERED_MAX});
     for (size_t i = 0; i < CLIENTS; i++)
         fake_exchange_init(&world->clients[i]);
     *state = world;
@@ -62,10 +39,7 @@ static int teardown(void **state)
 {
     struct world *world = *state;
     jobs_destroy(world->jobs);
-    node_table_destroy(world->nodes);
-    trust_destroy(world->trust);
-    scratch_fini(&world->scratch);
-    fake_link_fini(&world->link);
+    fake_mesh_fini(&world->mesh);
     for (size_t i = 0; i < CLIENTS; i++)
         fake_exchange_fini(&world->clients[i]);
     free(world);
@@ -74,36 +48,27 @@ static int teardown(void **state)
 
 /* --- the nodes --- */
 
-static void say(struct world *world, size_t node, const struct msg *msg)
-{
-    struct link_peer peer = fake_link_peer(node);
-    const struct buf *frame = fake_link_frame(&world->link, msg);
-    node_table_on_frame(world->nodes, &peer, buf_at(frame), frame->len);
-}
-
 static void say_model(
         struct world *world, size_t node, const char *model, enum instance_state state)
 {
     struct msg_instance instance = {
             .model = model, .state = state, .slots = 1, .engine = "fake", .note = ""};
-    say(world, node,
+    fake_mesh_say(&world->mesh, node,
             &(struct msg){
                     .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
 }
 
 static void join(struct world *world, size_t node, const char *model)
 {
-    say(world, node,
-            &(struct msg){.type = MSG_HELLO,
-                    .hello = {.name = "n", .software = "s", .version_min = 1, .version_max = 1}});
-    fake_link_forget(&world->link, node);
+    fake_mesh_hello(&world->mesh, node, "s");
+    fake_link_forget(&world->mesh.link, node);
     say_model(world, node, model, INSTANCE_RESIDENT);
 }
 
 static struct msg next(struct world *world, size_t node, enum msg_type type)
 {
     struct msg msg;
-    assert_true(fake_link_next(&world->link, node, &msg));
+    assert_true(fake_link_next(&world->mesh.link, node, &msg));
     assert_string_equal(msg_type_name(msg.type), msg_type_name(type));
     return msg;
 }
@@ -111,24 +76,24 @@ static struct msg next(struct world *world, size_t node, enum msg_type type)
 static void nothing_sent(struct world *world, size_t node)
 {
     struct msg msg;
-    assert_false(fake_link_next(&world->link, node, &msg));
+    assert_false(fake_link_next(&world->mesh.link, node, &msg));
 }
 
 /* What the coordinator's loop does in each turn. */
 static void turn(struct world *world)
 {
-    if (world->changed)
+    if (world->mesh.changes)
         jobs_retry_waiting(world->jobs);
-    world->changed = false;
-    node_table_flush(world->nodes);
+    world->mesh.changes = 0;
+    node_table_flush(world->mesh.nodes);
 }
 
 static void wait_ms(struct world *world, uint64_t ms)
 {
-    virtual_env_advance_ms(&world->env, ms);
+    virtual_env_advance_ms(&world->mesh.env, ms);
     jobs_retry_waiting(world->jobs);
     jobs_tick(world->jobs);
-    node_table_flush(world->nodes);
+    node_table_flush(world->mesh.nodes);
 }
 
 /* The node gets the next request with its body. */
@@ -144,18 +109,19 @@ static void say_data(
         struct world *world, size_t node, uint64_t stream, enum delta_kind kind, const char *data)
 {
     struct msg_delta delta = {.stream = stream, .kind = kind, .data = data, .len = strlen(data)};
-    say(world, node, &(struct msg){.type = MSG_DELTAS, .deltas = {.deltas = &delta, .count = 1}});
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_DELTAS, .deltas = {.deltas = &delta, .count = 1}});
 }
 
 static void say_end(struct world *world, size_t node, uint64_t stream)
 {
-    say(world, node, &(struct msg){.type = MSG_END, .end = {.stream = stream}});
+    fake_mesh_say(&world->mesh, node, &(struct msg){.type = MSG_END, .end = {.stream = stream}});
 }
 
 static void say_fail(struct world *world, size_t node, uint64_t stream, enum fail_code code,
         uint32_t status, const char *message)
 {
-    say(world, node,
+    fake_mesh_say(&world->mesh, node,
             &(struct msg){.type = MSG_FAIL,
                     .fail = {.stream = stream,
                             .code = code,
@@ -369,8 +335,8 @@ static void a_lost_node_moves_its_requests(void **state)
     join(world, 1, "small");
     struct http_exchange *client = ask(world, 0, true);
     take_request(world, 0);
-    world->link.result[0] = -EHOSTUNREACH;
-    node_table_on_disconnect_hint(world->nodes, fake_link_peer(0).fd);
+    world->mesh.link.result[0] = -EHOSTUNREACH;
+    node_table_on_disconnect_hint(world->mesh.nodes, fake_link_peer(0).fd);
     complete(world, 1, take_request(world, 1), "x");
     is_complete_stream(client);
 }
@@ -522,7 +488,8 @@ static void a_value_that_lacks_its_end_is_an_error(void **state)
     say_data(world, 0, stream, DELTA_FINISH, "stop");
     struct msg_delta delta = {
             .stream = stream, .kind = DELTA_LOGPROBS, .more = true, .data = "{", .len = 1};
-    say(world, 0, &(struct msg){.type = MSG_DELTAS, .deltas = {.deltas = &delta, .count = 1}});
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){.type = MSG_DELTAS, .deltas = {.deltas = &delta, .count = 1}});
     say_end(world, 0, stream);
     is_broken_stream(client);
 }
@@ -761,7 +728,7 @@ static void a_node_that_cannot_take_it_is_not_named(void **state)
     struct world *world = *state;
     join(world, 0, "small");
     /* Broken, but the table only learns it at the next flush. */
-    say(world, 0, &(struct msg){.type = MSG_CANCEL, .cancel = {.stream = 1}});
+    fake_mesh_say(&world->mesh, 0, &(struct msg){.type = MSG_CANCEL, .cancel = {.stream = 1}});
     struct http_exchange *client = ask(world, 0, true);
     assert_int_equal(jobs_waiting(world->jobs), 1);
     turn(world);

@@ -1,8 +1,6 @@
 #include "coordinator/node_table.h"
 
-#include "common/log.h"
-#include "tests/lib/fake_link.h"
-#include "tests/lib/virtual_env.h"
+#include "tests/lib/fake_mesh.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,34 +15,13 @@
 enum { TRUSTED = 3 };
 
 struct world {
-    struct virtual_env env;
-    struct fake_link link;
-    struct scratch scratch;
-    struct trust *trust;
-    struct node_table *table;
-    unsigned changes;
+    struct fake_mesh mesh;
 };
-
-static void on_change(void *ctx)
-{
-    ((struct world *)ctx)->changes++;
-}
 
 static int setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    log_init("test", LOG_LEVEL_ERROR);
-    virtual_env_init(&world->env);
-    fake_link_init(&world->link);
-    scratch_init(&world->scratch);
-    world->trust = fake_link_trust(&world->scratch, TRUSTED);
-    struct node_table_config config = {.env = &world->env.env,
-            .transport = world->link.transport,
-            .trust = world->trust,
-            .coordinator_name = "mesh",
-            .on_change = on_change,
-            .ctx = world};
-    world->table = node_table_create(&config);
+    fake_mesh_init(&world->mesh, TRUSTED);
     *state = world;
     return 0;
 }
@@ -52,23 +29,14 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct world *world = *state;
-    node_table_destroy(world->table);
-    trust_destroy(world->trust);
-    scratch_fini(&world->scratch);
-    fake_link_fini(&world->link);
+    fake_mesh_fini(&world->mesh);
     free(world);
     return 0;
 }
 
-static void say_as(struct world *world, const struct link_peer *peer, const struct msg *msg)
-{
-    const struct buf *frame = fake_link_frame(&world->link, msg);
-    node_table_on_frame(world->table, peer, buf_at(frame), frame->len);
-}
-
 static void hello_as(struct world *world, const struct link_peer *peer, uint32_t version)
 {
-    say_as(world, peer,
+    fake_mesh_say_as(&world->mesh, peer,
             &(struct msg){.type = MSG_HELLO,
                     .hello = {.name = "own-name",
                             .software = "s",
@@ -85,7 +53,7 @@ static void say_model(
             .context = context,
             .engine = "",
             .note = ""};
-    say_as(world, peer,
+    fake_mesh_say_as(&world->mesh, peer,
             &(struct msg){
                     .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
 }
@@ -99,7 +67,7 @@ static void join(struct world *world, size_t number)
 static bool was_welcomed(struct world *world, size_t number)
 {
     struct msg msg;
-    return fake_link_next(&world->link, number, &msg) && msg.type == MSG_WELCOME;
+    return fake_link_next(&world->mesh.link, number, &msg) && msg.type == MSG_WELCOME;
 }
 
 static void hello_makes_a_session_with_the_trusted_name(void **state)
@@ -107,10 +75,10 @@ static void hello_makes_a_session_with_the_trusted_name(void **state)
     struct world *world = *state;
     join(world, 1);
     assert_true(was_welcomed(world, 1));
-    assert_int_equal(node_table_count(world->table), 1);
-    struct node_session *session = node_table_find_key(world->table, fake_link_peer(1).key);
+    assert_int_equal(node_table_count(world->mesh.nodes), 1);
+    struct node_session *session = node_table_find_key(world->mesh.nodes, fake_link_peer(1).key);
     assert_string_equal(node_session_name(session), "node1");
-    assert_null(node_table_find_key(world->table, fake_link_peer(0).key));
+    assert_null(node_table_find_key(world->mesh.nodes, fake_link_peer(0).key));
 }
 
 static void strangers_and_other_first_words_get_no_answer(void **state)
@@ -119,9 +87,9 @@ static void strangers_and_other_first_words_get_no_answer(void **state)
     struct link_peer peer = fake_link_peer(0);
     join(world, TRUSTED);
     say_model(world, &peer, "small", 1);
-    node_table_on_frame(world->table, &peer, "garbage", 7);
+    node_table_on_frame(world->mesh.nodes, &peer, "garbage", 7);
     hello_as(world, &peer, 9);
-    assert_int_equal(node_table_count(world->table), 0);
+    assert_int_equal(node_table_count(world->mesh.nodes), 0);
     for (size_t i = 0; i <= TRUSTED; i++)
         assert_false(was_welcomed(world, i));
 }
@@ -133,8 +101,8 @@ static void a_key_has_one_session(void **state)
     join(world, 0);
     again.routing_id[3] = 7;
     hello_as(world, &again, 1);
-    assert_int_equal(node_table_count(world->table), 1);
-    struct node_session *session = node_table_find_key(world->table, again.key);
+    assert_int_equal(node_table_count(world->mesh.nodes), 1);
+    struct node_session *session = node_table_find_key(world->mesh.nodes, again.key);
     assert_memory_equal(
             node_session_peer(session)->routing_id, again.routing_id, LINK_ROUTING_ID_BYTES);
     /* What the older connection still says changes nothing. */
@@ -151,7 +119,7 @@ static void a_wrong_key_for_a_routing_id_is_not_heard(void **state)
     memcpy(thief.key, fake_link_peer(1).key, sizeof(thief.key));
     say_model(world, &thief, "small", 1);
     size_t count;
-    node_table_instances(world->table, &count);
+    node_table_instances(world->mesh.nodes, &count);
     assert_int_equal(count, 0);
 }
 
@@ -160,21 +128,21 @@ static void instances_follow_the_sessions(void **state)
     struct world *world = *state;
     struct link_peer zero = fake_link_peer(0), one = fake_link_peer(1);
     size_t count;
-    node_table_instances(world->table, &count);
+    node_table_instances(world->mesh.nodes, &count);
     assert_int_equal(count, 0);
     join(world, 0);
     join(world, 1);
-    unsigned before = world->changes;
+    unsigned before = world->mesh.changes;
     say_model(world, &zero, "small", 1);
     say_model(world, &one, "small", 1);
     say_model(world, &one, "large", 1);
-    assert_int_equal(world->changes, before + 3);
-    struct instance *const *instances = node_table_instances(world->table, &count);
+    assert_int_equal(world->mesh.changes, before + 3);
+    struct instance *const *instances = node_table_instances(world->mesh.nodes, &count);
     assert_int_equal(count, 3);
     assert_string_equal(instances[0]->node, "node0");
     assert_string_equal(instances[2]->model, "large");
-    node_session_end(node_table_find_key(world->table, one.key), "test");
-    instances = node_table_instances(world->table, &count);
+    node_session_end(node_table_find_key(world->mesh.nodes, one.key), "test");
+    instances = node_table_instances(world->mesh.nodes, &count);
     assert_int_equal(count, 1);
     assert_string_equal(instances[0]->node, "node0");
 }
@@ -189,13 +157,13 @@ static void models_are_named_once_and_in_order(void **state)
     say_model(world, &zero, "zebra", 1);
     say_model(world, &zero, "ant", 4096);
     say_model(world, &one, "ant", 8192);
-    struct instance *const *models = node_table_models(world->table, &count);
+    struct instance *const *models = node_table_models(world->mesh.nodes, &count);
     assert_int_equal(count, 2);
     assert_string_equal(models[0]->model, "ant");
     assert_int_equal(models[0]->context, 8192);
     assert_string_equal(models[1]->model, "zebra");
     say_model(world, &one, "bee", 1);
-    node_table_models(world->table, &count);
+    node_table_models(world->mesh.nodes, &count);
     assert_int_equal(count, 3);
 }
 
@@ -206,11 +174,11 @@ static void several_end_in_one_flush(void **state)
         join(world, i);
         struct link_peer peer = fake_link_peer(i);
         if (i != 1)
-            node_table_on_frame(world->table, &peer, "garbage", 7);
+            node_table_on_frame(world->mesh.nodes, &peer, "garbage", 7);
     }
-    node_table_flush(world->table);
-    assert_int_equal(node_table_count(world->table), 1);
-    assert_non_null(node_table_find_key(world->table, fake_link_peer(1).key));
+    node_table_flush(world->mesh.nodes);
+    assert_int_equal(node_table_count(world->mesh.nodes), 1);
+    assert_non_null(node_table_find_key(world->mesh.nodes, fake_link_peer(1).key));
 }
 
 static void all_end_in_one_tick_but_not_after_a_stall(void **state)
@@ -218,15 +186,15 @@ static void all_end_in_one_tick_but_not_after_a_stall(void **state)
     struct world *world = *state;
     for (size_t i = 0; i < TRUSTED; i++)
         join(world, i);
-    virtual_env_advance_ms(&world->env, 60000); /* our own loop stood still */
-    node_table_tick(world->table);
-    assert_int_equal(node_table_count(world->table), TRUSTED);
+    virtual_env_advance_ms(&world->mesh.env, 60000); /* our own loop stood still */
+    node_table_tick(world->mesh.nodes);
+    assert_int_equal(node_table_count(world->mesh.nodes), TRUSTED);
     for (unsigned ms = 0; ms <= SESSION_GONE_MS; ms += 100) {
-        assert_int_equal(node_table_count(world->table), TRUSTED);
-        virtual_env_advance_ms(&world->env, 100);
-        node_table_tick(world->table);
+        assert_int_equal(node_table_count(world->mesh.nodes), TRUSTED);
+        virtual_env_advance_ms(&world->mesh.env, 100);
+        node_table_tick(world->mesh.nodes);
     }
-    assert_int_equal(node_table_count(world->table), 0);
+    assert_int_equal(node_table_count(world->mesh.nodes), 0);
 }
 
 static void a_key_that_is_trusted_no_more_loses_its_session(void **state)
@@ -235,13 +203,13 @@ static void a_key_that_is_trusted_no_more_loses_its_session(void **state)
     struct err err;
     for (size_t i = 0; i < TRUSTED; i++)
         join(world, i);
-    trust_destroy(fake_link_trust(&world->scratch, 1)); /* writes the same file anew */
-    node_table_tick(world->table);
-    assert_int_equal(node_table_count(world->table), TRUSTED);
-    assert_int_equal(trust_refresh(world->trust, &err), 0);
-    node_table_tick(world->table);
-    assert_int_equal(node_table_count(world->table), 1);
-    assert_non_null(node_table_find_key(world->table, fake_link_peer(0).key));
+    trust_destroy(fake_link_trust(&world->mesh.scratch, 1)); /* writes the same file anew */
+    node_table_tick(world->mesh.nodes);
+    assert_int_equal(node_table_count(world->mesh.nodes), TRUSTED);
+    assert_int_equal(trust_refresh(world->mesh.trust, &err), 0);
+    node_table_tick(world->mesh.nodes);
+    assert_int_equal(node_table_count(world->mesh.nodes), 1);
+    assert_non_null(node_table_find_key(world->mesh.nodes, fake_link_peer(0).key));
 }
 
 static void a_hint_probes_only_that_descriptor(void **state)
@@ -250,12 +218,12 @@ static void a_hint_probes_only_that_descriptor(void **state)
     for (size_t i = 0; i < 2; i++) {
         join(world, i);
         assert_true(was_welcomed(world, i));
-        world->link.result[i] = -EHOSTUNREACH;
+        world->mesh.link.result[i] = -EHOSTUNREACH;
     }
-    node_table_on_disconnect_hint(world->table, fake_link_peer(0).fd);
-    assert_int_equal(node_table_count(world->table), 1);
-    node_table_on_disconnect_hint(world->table, 4711);
-    assert_int_equal(node_table_count(world->table), 1);
+    node_table_on_disconnect_hint(world->mesh.nodes, fake_link_peer(0).fd);
+    assert_int_equal(node_table_count(world->mesh.nodes), 1);
+    node_table_on_disconnect_hint(world->mesh.nodes, 4711);
+    assert_int_equal(node_table_count(world->mesh.nodes), 1);
 }
 
 #define TABLE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
