@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zmq.h>
 
-enum { KEY_FILE_MAX = 256, KEY_BYTES = 32 };
+enum { KEY_FILE_MAX = 256 };
 
 static int alloc_secret(struct key_pair *pair, struct err *err)
 {
@@ -20,11 +20,26 @@ static int alloc_secret(struct key_pair *pair, struct err *err)
     return 0;
 }
 
+bool key_to_raw(const char *text, uint8_t ret_raw[KEY_BYTES])
+{
+    uint8_t raw[KEY_BYTES]; /* a secret, it may be */
+    bool valid = strlen(text) == KEY_Z85_LEN && zmq_z85_decode(raw, text);
+    if (valid)
+        memcpy(ret_raw, raw, KEY_BYTES);
+    sodium_memzero(raw, sizeof(raw));
+    return valid;
+}
+
+void key_from_raw(const uint8_t raw[KEY_BYTES], char ret_z85[KEY_Z85_LEN + 1])
+{
+    zmq_z85_encode(ret_z85, raw, KEY_BYTES);
+}
+
 bool key_z85_valid(const char *text)
 {
-    uint8_t bytes[KEY_BYTES]; /* a secret, it may be */
-    bool valid = strlen(text) == KEY_Z85_LEN && zmq_z85_decode(bytes, text);
-    sodium_memzero(bytes, sizeof(bytes));
+    uint8_t raw[KEY_BYTES];
+    bool valid = key_to_raw(text, raw);
+    sodium_memzero(raw, sizeof(raw));
     return valid;
 }
 
@@ -69,16 +84,33 @@ static int write_secret(const char *path, const struct key_pair *pair, struct er
     return r;
 }
 
+static int fail_without_curve(struct key_pair *pair, struct err *err)
+{
+    keys_fini(pair);
+    return err_set(err, -ENOTSUP, "libzmq was built without CURVE");
+}
+
 int keys_generate(struct key_pair *ret_pair, struct err *err)
 {
     struct key_pair pair = {0};
     int r = alloc_secret(&pair, err);
     if (r)
         return r;
-    if (zmq_curve_keypair(pair.public_z85, pair.secret_z85)) {
-        keys_fini(&pair);
-        return err_set(err, -ENOTSUP, "libzmq was built without CURVE");
-    }
+    if (zmq_curve_keypair(pair.public_z85, pair.secret_z85))
+        return fail_without_curve(&pair, err);
+    *ret_pair = pair;
+    return 0;
+}
+
+int keys_from_secret(const uint8_t secret[KEY_BYTES], struct key_pair *ret_pair, struct err *err)
+{
+    struct key_pair pair = {0};
+    int r = alloc_secret(&pair, err);
+    if (r)
+        return r;
+    key_from_raw(secret, pair.secret_z85);
+    if (zmq_curve_public(pair.public_z85, pair.secret_z85))
+        return fail_without_curve(&pair, err);
     *ret_pair = pair;
     return 0;
 }

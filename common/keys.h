@@ -8,8 +8,9 @@
 #include "common/err.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
-enum { KEY_Z85_LEN = 40 };
+enum { KEY_Z85_LEN = 40, KEY_BYTES = 32 };
 
 struct key_pair {
     char public_z85[KEY_Z85_LEN + 1];
@@ -23,6 +24,9 @@ struct key_pair {
 MUST_CHECK int keys_load_or_create(const char *path, struct key_pair *ret_pair, struct err *err);
 /* A pair that is never written. */
 MUST_CHECK int keys_generate(struct key_pair *ret_pair, struct err *err);
+/* The pair that a raw secret half belongs to. -ENOMEM, -EIO, -ENOTSUP. */
+MUST_CHECK int keys_from_secret(
+        const uint8_t secret[KEY_BYTES], struct key_pair *ret_pair, struct err *err);
 /* Wipes and frees the secret half. Takes a pair of zeros, and may be repeated. */
 void keys_fini(struct key_pair *pair);
 
@@ -31,3 +35,7 @@ void keys_fini(struct key_pair *pair);
 MUST_CHECK int keys_read_public(const char *path, char ret_z85[KEY_Z85_LEN + 1], struct err *err);
 /* True for 40 characters that decode to 32 bytes. */
 bool key_z85_valid(const char *text);
+/* The raw bytes of a key, and back: one text for one key. False where `text` is no key; then
+ * `ret_raw` is as it was. */
+MUST_CHECK bool key_to_raw(const char *text, uint8_t ret_raw[KEY_BYTES]);
+void key_from_raw(const uint8_t raw[KEY_BYTES], char ret_z85[KEY_Z85_LEN + 1]);

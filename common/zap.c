@@ -11,7 +11,7 @@
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
 
-enum { ZAP_FRAME_MAX = 256, ZAP_FRAMES = 7, ZAP_KEY_BYTES = 32 };
+enum { ZAP_FRAME_MAX = 256, ZAP_FRAMES = 7 };
 
 /* The frames of a request, RFC 27 "Request": version, request id, domain, address, identity,
  * mechanism, key. */
@@ -88,8 +88,8 @@ static bool on_request(void *ctx)
     char key[KEY_Z85_LEN + 1];
     bool sound = count == ZAP_FRAMES && frame_is(&frames[AT_VERSION], "1.0") &&
                  frame_is(&frames[AT_DOMAIN], ZAP_DOMAIN) &&
-                 frame_is(&frames[AT_MECHANISM], "CURVE") && frames[AT_KEY].len == ZAP_KEY_BYTES &&
-                 zmq_z85_encode(key, (const uint8_t *)frames[AT_KEY].data, ZAP_KEY_BYTES);
+                 frame_is(&frames[AT_MECHANISM], "CURVE") && frames[AT_KEY].len == KEY_BYTES &&
+                 zmq_z85_encode(key, (const uint8_t *)frames[AT_KEY].data, KEY_BYTES);
     bool allowed = sound && zap->allow(zap->ctx, key, frames[AT_ADDRESS].data);
     answer(zap, &frames[AT_REQUEST], allowed ? key : NULL);
     return true;

@@ -236,6 +236,46 @@ static void only_forty_characters_of_z85_are_a_key(void **state)
     assert_true(key_z85_valid("0#00000000000000000000000000000000000000"));
 }
 
+/* --- raw bytes --- */
+
+/* RFC 26's example pair again. */
+static const uint8_t raw_public[KEY_BYTES] = {0xbb, 0x88, 0x47, 0x1d, 0x65, 0xe2, 0x65, 0x9b, 0x30,
+        0xc5, 0x5a, 0x53, 0x21, 0xce, 0xbb, 0x5a, 0xab, 0x2b, 0x70, 0xa3, 0x98, 0x64, 0x5c, 0x26,
+        0xdc, 0xa2, 0xb2, 0xfc, 0xb4, 0x3f, 0xc5, 0x18};
+static const uint8_t raw_secret[KEY_BYTES] = {0x7b, 0xb8, 0x64, 0xb4, 0x89, 0xaf, 0xa3, 0x67, 0x1f,
+        0xbe, 0x69, 0x10, 0x1f, 0x94, 0xb3, 0x89, 0x72, 0xf2, 0x48, 0x16, 0xdf, 0xb0, 0x1b, 0x51,
+        0x65, 0x6b, 0x3f, 0xec, 0x8d, 0xfd, 0x08, 0x88};
+
+static void a_key_has_one_text_and_one_raw_form(void **state)
+{
+    (void)state;
+    uint8_t raw[KEY_BYTES];
+    char text[KEY_Z85_LEN + 1];
+    assert_true(key_to_raw(PUBLIC, raw));
+    assert_memory_equal(raw, raw_public, KEY_BYTES);
+    key_from_raw(raw_public, text);
+    assert_string_equal(text, PUBLIC);
+}
+
+static void what_is_no_key_leaves_the_raw_bytes(void **state)
+{
+    (void)state;
+    uint8_t raw[KEY_BYTES];
+    memcpy(raw, raw_public, KEY_BYTES);
+    assert_false(key_to_raw("", raw));
+    assert_false(key_to_raw(PUBLIC "abcde", raw));
+    assert_false(key_to_raw("D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%c~", raw));
+    assert_memory_equal(raw, raw_public, KEY_BYTES);
+}
+
+static void a_raw_secret_gives_its_pair(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(keys_from_secret(raw_secret, &f->pair, &f->err), 0);
+    assert_string_equal(f->pair.public_z85, PUBLIC);
+    assert_string_equal(f->pair.secret_z85, SECRET);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -253,6 +293,9 @@ int main(void)
             TEST(a_public_key_is_read_from_its_line),
             TEST(a_public_key_that_is_none_leaves_the_output),
             TEST(only_forty_characters_of_z85_are_a_key),
+            TEST(a_key_has_one_text_and_one_raw_form),
+            TEST(what_is_no_key_leaves_the_raw_bytes),
+            TEST(a_raw_secret_gives_its_pair),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);
 }

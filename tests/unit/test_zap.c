@@ -15,7 +15,7 @@
 
 /* The test plays libzmq's part: it asks the handler as a REQ socket would (RFC 27). */
 
-enum { PATIENCE_MS = 20000, KEY_BYTES = 32, PARTS = 6, PART_MAX = 64 };
+enum { PATIENCE_MS = 20000, PARTS = 6, PART_MAX = 64 };
 
 struct part {
     const void *data;

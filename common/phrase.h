@@ -1,0 +1,23 @@
+/* The short phrase that a node and a coordinator both show, so that a person can see that nobody
+ * stands between them: five groups of five letters, consonants and vowels in turn, that can be read
+ * aloud
+ * ("dakor-lusab-fitom-ranuk-bizop"). 16 bits a group, 80 in all: whoever wants to stand between the
+ * two needs two link keys whose phrases agree, about 2^40 key pairs, while the node is waiting.
+ * Pure. */
+#pragma once
+
+#include "common/keys.h"
+
+#include <stdbool.h>
+
+enum { PHRASE_GROUPS = 5, PHRASE_LEN = PHRASE_GROUPS * 6 - 1 };
+
+/* From the two proven link keys: BLAKE2b over "modemesh phrase" NUL, coordinator's key, node's key
+ * (raw). Both keys are valid (our bug otherwise). */
+void phrase_make(
+        const char *coordinator_key, const char *node_key, char ret_phrase[PHRASE_LEN + 1]);
+/* Compares as people type: upper case, and blanks, dots or underscores for the hyphens, count as
+ * the same. All groups must be there. */
+bool phrase_equal(const char *phrase, const char *typed);
+/* True for text that has a phrase's form. */
+bool phrase_valid(const char *text);
