@@ -26,7 +26,10 @@ enum {
     HTTP_STREAM_BUFFER = 8 * 1024,          /* bytes held for a slow reader before "no room" */
     HTTP_STREAM_HELD_MAX = 4 * 1024 * 1024, /* bytes held at all: one event may be large */
     HTTP_CONNECTIONS_MAX = 16384,           /* open at once; RLIMIT_NOFILE may lower it */
+    HTTP_HANDSHAKES_MAX = 1024,             /* TLS: begun and not finished; past it, or past a
+                                               quarter of the connections, the oldest is cut */
     HTTP_PATH_MAX = 1024,                   /* bytes of a path: past it 414 */
+    HTTP_PEER_MAX = 79,                     /* bytes of a peer's name */
     HTTP_HEADER_VALUE_MAX = 256,            /* bytes of a header value that we set */
     HTTP_IDLE_TIMEOUT_S = 75,               /* a connection without a request in progress */
     HTTP_UPLOAD_TIMEOUT_S = 30,             /* no byte of a promised body for so long */
@@ -49,23 +52,41 @@ struct http_server_handler {
     void *ctx;
 };
 
+enum http_listen {
+    HTTP_LISTEN_TCP,  /* on `addr` */
+    HTTP_LISTEN_UNIX, /* on `path`: mode 0600, a stale socket file is replaced, removed when the
+                         server stops listening; peers of another user than ours or root are closed
+                         at once */
+    HTTP_LISTEN_NONE, /* nowhere: connections come by http_server_adopt() */
+};
+
 struct http_server_config {
+    enum http_listen listen;
     struct text_addr addr;    /* port 0: any free one */
+    const char *path;         /* of the Unix socket */
+    bool tls;                 /* with what tls_create() has made; TCP only */
     unsigned connections_max; /* 0: HTTP_CONNECTIONS_MAX */
     size_t body_max;          /* 0: HTTP_BODY_MAX */
     size_t bodies_max;        /* 0: HTTP_BODIES_MAX */
 };
 
-/* Binds and listens. -EADDRINUSE, -EACCES, -EADDRNOTAVAIL name the address and a way out. */
+/* Binds and listens. -EADDRINUSE, -EACCES, -EADDRNOTAVAIL name the address and a way out; of a Unix
+ * socket the errors of unix_listener_create(). */
 MUST_CHECK int http_server_create(struct loop *loop, const struct http_server_config *config,
         const struct http_server_handler *handler, struct http_server **ret_server,
         struct err *err);
 /* Stops listening, ends what is open (on_gone is called for each exchange), frees. Takes NULL. Not
  * from a callback of this header. */
 void http_server_destroy(struct http_server *server);
+/* Serves a connection that is there already: `fd`, a stream socket, is the server's from here on
+ * (closed on failure too). `peer` stands for its address (copied, cut at HTTP_PEER_MAX). Only for
+ * HTTP_LISTEN_NONE. -EBUSY at the limit of connections, -ESHUTDOWN after http_server_quiesce(),
+ * -ENOMEM. Not from a callback of this header. */
+MUST_CHECK int http_server_adopt(struct http_server *server, int fd, const char *peer);
 /* Stops taking new connections; what is open goes on. */
 void http_server_quiesce(struct http_server *server);
-/* "127.0.0.1:8420" with the port that was bound. Borrowed. */
+/* "127.0.0.1:8420" with the port that was bound; the path of a Unix socket; "" where it listens
+ * nowhere. Borrowed. */
 const char *http_server_address(const struct http_server *server);
 size_t http_server_open_exchanges(const struct http_server *server);
 
@@ -78,7 +99,8 @@ const char *http_exchange_header(const struct http_exchange *exchange, const cha
  * http_exchange_free_body(). */
 const char *http_exchange_body(const struct http_exchange *exchange, size_t *ret_len);
 void http_exchange_free_body(struct http_exchange *exchange);
-/* "127.0.0.1" or "::1": the peer's address. */
+/* "127.0.0.1" or "::1": the peer's address; "unix" of a Unix socket; what http_server_adopt() was
+ * given. */
 const char *http_exchange_peer(const struct http_exchange *exchange);
 
 /* Adds a header to the answer. Before reply or begin. Control characters in the value become '?', a

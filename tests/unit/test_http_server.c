@@ -6,14 +6,24 @@
 #include <cmocka.h>
 
 #include "coordinator/http_server.h"
+#include "coordinator/tls.h"
+#include "tests/lib/patience.h"
+#include "tests/lib/scratch.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -22,6 +32,7 @@ enum {
     SMALL_BODY_MAX = 1000,
     STALLED_TURNS = 50,
     STREAMS = 200,
+    PLACES = 8, /* connections of a small server; one address may take 7, a handshake 3 */
 };
 
 struct held {
@@ -32,8 +43,14 @@ struct held {
 struct fixture {
     struct loop loop;
     struct loop_timer *tick;
+    struct scratch scratch;
+    struct tls *tls; /* NULL: plaintext */
+    enum http_listen listen;
+    unsigned connections_max;
     struct http_server *server;
     uint16_t port;
+    char path[PATH_MAX];
+    const char *peer; /* what the server should call a client */
     struct held held[HELD_MAX];
     size_t held_count;
     unsigned requests;
@@ -42,9 +59,23 @@ struct fixture {
 struct client {
     struct fixture *f;
     int fd;
+    gnutls_certificate_credentials_t trust;
+    gnutls_session_t tls; /* NULL: plaintext */
     struct buf in;
     bool closed;
 };
+
+static time_t skipped_s;
+
+/* In place of the C library's, for libuv and libmicrohttpd too: time can be skipped. */
+int clock_gettime(clockid_t clock, struct timespec *ret_now)
+{
+    if (syscall(SYS_clock_gettime, clock, ret_now) < 0)
+        return -1;
+    if (clock != CLOCK_REALTIME)
+        ret_now->tv_sec += skipped_s;
+    return 0;
+}
 
 /* Runs the loop until `cond` holds; the tick bounds each turn. */
 #define WAIT(f, cond)                                                                              \
@@ -174,7 +205,11 @@ static int start_server(
         struct fixture *f, uint16_t port, struct http_server **ret_server, struct err *err)
 {
     const struct http_server_config config = {
+            .listen = f->listen,
             .addr = {.host = "127.0.0.1", .port = port},
+            .path = f->path,
+            .tls = f->tls != NULL,
+            .connections_max = f->connections_max,
             .body_max = SMALL_BODY_MAX,
             .bodies_max = SMALL_BODY_MAX,
     };
@@ -187,20 +222,78 @@ static int start_server(
     return http_server_create(&f->loop, &config, &handler, ret_server, err);
 }
 
-static int setup(void **state)
+static void open_tls(struct fixture *f)
+{
+    struct err err;
+    const struct tls_config config = {.env = &env_system, .dir = f->path, .mesh_id = "test"};
+    assert_int_equal(tls_create(&config, &f->tls, &err), 0);
+}
+
+static struct fixture *fixture_create(enum http_listen listen, bool tls, unsigned connections_max)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     struct err err;
     struct text_addr addr;
     assert_non_null(f);
+    scratch_init(&f->scratch);
+    strcpy(f->path, scratch_path(&f->scratch, tls ? "tls" : "sock"));
+    f->listen = listen;
+    f->connections_max = connections_max;
+    if (tls)
+        open_tls(f);
     assert_int_equal(loop_init(&f->loop), 0);
     f->tick = loop_timer_create(&f->loop, on_tick, NULL);
     assert_non_null(f->tick);
     loop_timer_start(f->tick, 1, 1);
     assert_int_equal(start_server(f, 0, &f->server, &err), 0);
-    assert_int_equal(text_parse_addr(http_server_address(f->server), &addr, NULL), 0);
-    f->port = addr.port;
+    if (listen == HTTP_LISTEN_TCP) {
+        assert_int_equal(text_parse_addr(http_server_address(f->server), &addr, NULL), 0);
+        f->port = addr.port;
+    }
+    return f;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = fixture_create(HTTP_LISTEN_TCP, false, 0);
+    f->peer = "127.0.0.1";
     *state = f;
+    return 0;
+}
+
+static int setup_tls(void **state)
+{
+    struct fixture *f = fixture_create(HTTP_LISTEN_TCP, true, 0);
+    f->peer = "127.0.0.1";
+    *state = f;
+    return 0;
+}
+
+static int setup_unix(void **state)
+{
+    struct fixture *f = fixture_create(HTTP_LISTEN_UNIX, false, 0);
+    f->peer = "unix";
+    *state = f;
+    return 0;
+}
+
+static int setup_adopted(void **state)
+{
+    struct fixture *f = fixture_create(HTTP_LISTEN_NONE, false, 0);
+    f->peer = "box (127.0.0.1)";
+    *state = f;
+    return 0;
+}
+
+static int setup_small_tls(void **state)
+{
+    *state = fixture_create(HTTP_LISTEN_TCP, true, PLACES);
+    return 0;
+}
+
+static int setup_small_adopted(void **state)
+{
+    *state = fixture_create(HTTP_LISTEN_NONE, false, PLACES);
     return 0;
 }
 
@@ -208,31 +301,104 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     http_server_destroy(f->server);
+    tls_destroy(f->tls);
     loop_timer_destroy(f->tick);
     loop_fini(&f->loop);
+    scratch_fini(&f->scratch);
     free(f);
     return 0;
 }
 
-static int try_connect(struct fixture *f, int receive_bytes)
+static int connect_fd(int family, const void *addr, socklen_t size, int receive_bytes)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     if (receive_bytes)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(f->port)};
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+    if (connect(fd, addr, size) == 0)
         return fd;
     close(fd);
     return -1;
 }
 
+static int connect_tcp(struct fixture *f, int receive_bytes)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(f->port)};
+    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = connect_fd(AF_INET, &addr, sizeof(addr), receive_bytes);
+    if (fd >= 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    return fd;
+}
+
+static int connect_unix(struct fixture *f, int receive_bytes)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    strcpy(addr.sun_path, f->path);
+    return connect_fd(AF_UNIX, &addr, sizeof(addr), receive_bytes);
+}
+
+static int try_adopt(struct fixture *f, const char *peer, int *ret_fd)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    *ret_fd = fds[0];
+    return http_server_adopt(f->server, fds[1], peer);
+}
+
+static int try_connect(struct fixture *f, int receive_bytes)
+{
+    int fd;
+    if (f->listen == HTTP_LISTEN_TCP)
+        return connect_tcp(f, receive_bytes);
+    if (f->listen == HTTP_LISTEN_UNIX)
+        return connect_unix(f, receive_bytes);
+    if (try_adopt(f, f->peer, &fd) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void client_init(struct fixture *f, struct client *client, int fd)
+{
+    *client = (struct client){.f = f, .fd = fd};
+    assert_true(fd >= 0);
+    buf_init(&client->in, 64 * 1024 * 1024);
+}
+
+/* A client that knows nothing but our CA. `priorities` NULL: GnuTLS's own. */
+static void client_init_tls(struct client *client, const char *priorities)
+{
+    const char *pem = tls_ca_pem(client->f->tls);
+    gnutls_datum_t ca = {.data = (unsigned char *)(uintptr_t)pem, .size = (unsigned)strlen(pem)};
+    assert_int_equal(gnutls_certificate_allocate_credentials(&client->trust), 0);
+    assert_int_equal(
+            gnutls_certificate_set_x509_trust_mem(client->trust, &ca, GNUTLS_X509_FMT_PEM), 1);
+    assert_int_equal(gnutls_init(&client->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK), 0);
+    assert_int_equal(
+            gnutls_priority_set_direct(client->tls, priorities ? priorities : "NORMAL", NULL), 0);
+    assert_int_equal(gnutls_credentials_set(client->tls, GNUTLS_CRD_CERTIFICATE, client->trust), 0);
+    gnutls_session_set_verify_cert(client->tls, "localhost", 0);
+    gnutls_transport_set_int(client->tls, client->fd);
+    int flags = fcntl(client->fd, F_GETFL);
+    assert_int_equal(fcntl(client->fd, F_SETFL, flags | O_NONBLOCK), 0);
+}
+
+/* 0, or the fatal error. */
+static int client_shake_hands(struct client *client)
+{
+    int r = GNUTLS_E_AGAIN;
+    WAIT(client->f, (r = gnutls_handshake(client->tls)) == 0 || gnutls_error_is_fatal(r));
+    return r;
+}
+
 static void client_open_with(struct fixture *f, struct client *client, int receive_bytes)
 {
-    *client = (struct client){.f = f, .fd = try_connect(f, receive_bytes)};
-    assert_true(client->fd >= 0);
-    buf_init(&client->in, 64 * 1024 * 1024);
+    client_init(f, client, try_connect(f, receive_bytes));
+    if (!f->tls)
+        return;
+    client_init_tls(client, NULL);
+    assert_int_equal(client_shake_hands(client), 0);
 }
 
 static void client_open(struct fixture *f, struct client *client)
@@ -243,20 +409,44 @@ static void client_open(struct fixture *f, struct client *client)
 static void client_close(struct client *client)
 {
     close(client->fd);
+    if (client->tls)
+        gnutls_deinit(client->tls);
+    if (client->trust)
+        gnutls_certificate_free_credentials(client->trust);
     buf_fini(&client->in);
+}
+
+/* Bytes; 0: not now; -1: the connection is over. */
+static ssize_t client_send_some(struct client *client, const char *data, size_t len)
+{
+    if (client->tls) {
+        ssize_t n = gnutls_record_send(client->tls, data, len);
+        return n >= 0 ? n : gnutls_error_is_fatal((int)n) ? -1 : 0;
+    }
+    ssize_t n = send(client->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n >= 0 ? n : errno == EAGAIN ? 0 : -1;
+}
+
+/* As client_send_some(). */
+static ssize_t client_receive_some(struct client *client, char *data, size_t size)
+{
+    if (client->tls) {
+        ssize_t n = gnutls_record_recv(client->tls, data, size);
+        return n > 0 ? n : n == 0 || gnutls_error_is_fatal((int)n) ? -1 : 0;
+    }
+    ssize_t n = recv(client->fd, data, size, MSG_DONTWAIT);
+    return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
 }
 
 /* False where the server has cut the connection. */
 static bool client_try_send(struct client *client, const char *data, size_t len)
 {
     while (len > 0) {
-        ssize_t n = send(client->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno != EAGAIN)
+        ssize_t n = client_send_some(client, data, len);
+        if (n < 0)
             return false;
-        if (n > 0) {
-            data += n;
-            len -= (size_t)n;
-        }
+        data += n;
+        len -= (size_t)n;
         uv_run(&client->f->loop.uv, UV_RUN_NOWAIT);
     }
     return true;
@@ -271,9 +461,9 @@ static void client_receive(struct client *client)
 {
     char data[16 * 1024];
     ssize_t n;
-    while ((n = recv(client->fd, data, sizeof(data), MSG_DONTWAIT)) > 0)
+    while ((n = client_receive_some(client, data, sizeof(data))) > 0)
         assert_int_equal(buf_append(&client->in, data, (size_t)n), 0);
-    if (n == 0 || (n < 0 && errno != EAGAIN))
+    if (n < 0)
         client->closed = true;
 }
 
@@ -292,6 +482,14 @@ static bool client_closed(struct client *client)
 static void client_expect(struct client *client, const char *text)
 {
     WAIT(client->f, client_has(client, text));
+}
+
+/* What /facts says of a GET without X-Test. */
+static void client_expect_facts(struct client *client)
+{
+    char facts[HTTP_PEER_MAX + 16];
+    (void)snprintf(facts, sizeof(facts), "GET %s - -", client->f->peer);
+    client_expect(client, facts);
 }
 
 static void client_get(struct client *client, const char *path)
@@ -329,9 +527,12 @@ static void test_whole_reply(void **state)
     struct client client;
     client_open(f, &client);
     client_send(&client, "GET /facts?a=b HTTP/1.1\r\nHost: test\r\nX-Test: yes\r\n\r\n");
-    client_expect(&client, "GET 127.0.0.1 yes -");
+    char facts[64], length[64];
+    int len = snprintf(facts, sizeof(facts), "GET %s yes -", f->peer);
+    (void)snprintf(length, sizeof(length), "Content-Length: %d\r\n", len);
+    client_expect(&client, facts);
     assert_true(client_has(&client, "HTTP/1.1 200 OK\r\n"));
-    assert_true(client_has(&client, "Content-Length: 19\r\n"));
+    assert_true(client_has(&client, length));
     assert_true(client_has(&client, "Content-Type: text/plain\r\n"));
     WAIT(f, http_server_open_exchanges(f->server) == 0);
     client_close(&client);
@@ -392,7 +593,7 @@ static void test_pieces_arrive_one_by_one(void **state)
     WAIT(f, http_server_open_exchanges(f->server) == 0);
     assert_int_equal(held->gone, 0);
     client_get(&client, "/facts");
-    client_expect(&client, "GET 127.0.0.1");
+    client_expect_facts(&client);
     client_close(&client);
 }
 
@@ -691,7 +892,7 @@ static void test_pipelined(void **state)
     WAIT(f, f->held_count == 1);
     assert_int_equal(f->requests, 2);
     http_exchange_reply(f->held[0].exchange, 200, "text/plain", "second", 6);
-    client_expect(&client, "GET 127.0.0.1");
+    client_expect_facts(&client);
     assert_true(client_has(&client, "second"));
     assert_int_equal(f->requests, 3);
     client_close(&client);
@@ -891,25 +1092,278 @@ static void test_foreign_address(void **state)
     http_server_destroy(NULL);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* --- Unix sockets --- */
+
+static void test_unix_socket(void **state)
+{
+    struct fixture *f = *state;
+    struct http_server *second = NULL;
+    struct stat st;
+    struct err err;
+    assert_string_equal(http_server_address(f->server), f->path);
+    assert_int_equal(stat(f->path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(start_server(f, 0, &second, &err), -EADDRINUSE);
+    assert_null(second);
+    http_server_destroy(f->server);
+    f->server = NULL;
+    assert_int_equal(access(f->path, F_OK), -1);
+}
+
+/* --- connections that are there already --- */
+
+static void expect_peer(struct fixture *f, const char *peer, const char *expected)
+{
+    struct client client;
+    char facts[HTTP_PEER_MAX + 16];
+    int fd;
+    assert_int_equal(try_adopt(f, peer, &fd), 0);
+    client_init(f, &client, fd);
+    client_get(&client, "/facts");
+    (void)snprintf(facts, sizeof(facts), "GET %s - -", expected);
+    client_expect(&client, facts);
+    client_close(&client);
+}
+
+static void test_adopted_peers(void **state)
+{
+    struct fixture *f = *state;
+    char longest[HTTP_PEER_MAX + 2], cut[HTTP_PEER_MAX + 1];
+    assert_string_equal(http_server_address(f->server), "");
+    memset(longest, 'l', HTTP_PEER_MAX + 1);
+    longest[HTTP_PEER_MAX + 1] = '\0';
+    memcpy(cut, longest, HTTP_PEER_MAX);
+    cut[HTTP_PEER_MAX] = '\0';
+    expect_peer(f, "", "");
+    expect_peer(f, "one", "one");
+    expect_peer(f, cut, cut);
+    expect_peer(f, longest, cut);
+    memcpy(longest + HTTP_PEER_MAX - 1, "\xc3\xa9", 2);
+    cut[HTTP_PEER_MAX - 1] = '\0';
+    expect_peer(f, longest, cut);
+}
+
+/* Descriptors are used again, names are not. */
+static void test_adopted_by_turns(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 50; i++) {
+        char names[2][32];
+        int unused;
+        (void)snprintf(names[0], sizeof(names[0]), "silent %d", i);
+        (void)snprintf(names[1], sizeof(names[1]), "asking %d", i);
+        assert_int_equal(try_adopt(f, names[0], &unused), 0);
+        expect_peer(f, names[1], names[1]);
+        close(unused);
+    }
+}
+
+static void test_adopted_with_its_request(void **state)
+{
+    struct fixture *f = *state;
+    static const char request[] = "GET /facts HTTP/1.1\r\nHost: test\r\n\r\n";
+    struct client client;
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(write(fds[0], request, strlen(request)), strlen(request));
+    assert_int_equal(http_server_adopt(f->server, fds[1], f->peer), 0);
+    client_init(f, &client, fds[0]);
+    client_expect_facts(&client);
+    client_close(&client);
+}
+
+static void test_adopted_and_gone_already(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    assert_int_equal(try_adopt(f, "hasty", &fd), 0);
+    close(fd);
+    expect_peer(f, "patient", "patient");
+}
+
+static void assert_closed(int fd)
+{
+    char byte;
+    assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+    close(fd);
+}
+
+static void test_adopted_past_the_limit(void **state)
+{
+    struct fixture *f = *state;
+    int fds[PLACES], fd;
+    for (int i = 0; i < PLACES; i++)
+        assert_int_equal(try_adopt(f, "one", &fds[i]), 0);
+    assert_int_equal(try_adopt(f, "one too many", &fd), -EBUSY);
+    assert_closed(fd);
+    for (int i = 0; i < PLACES; i++)
+        close(fds[i]);
+    WAIT(f, try_adopt(f, "later", &fd) == 0 || close(fd) != 0);
+    close(fd);
+}
+
+static void test_adopted_after_quiesce(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    http_server_quiesce(f->server);
+    assert_int_equal(try_adopt(f, "late", &fd), -ESHUTDOWN);
+    assert_closed(fd);
+}
+
+/* --- TLS --- */
+
+static int shake_hands_with(struct fixture *f, const char *priorities)
+{
+    struct client client;
+    client_init(f, &client, try_connect(f, 0));
+    client_init_tls(&client, priorities);
+    int r = client_shake_hands(&client);
+    client_close(&client);
+    return r;
+}
+
+static void test_tls_versions(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(shake_hands_with(f, "NORMAL:-VERS-ALL:+VERS-TLS1.3"), 0);
+    assert_int_equal(shake_hands_with(f, "NORMAL:-VERS-ALL:+VERS-TLS1.2"), 0);
+    assert_int_not_equal(shake_hands_with(f, "NORMAL:-VERS-ALL:+VERS-TLS1.1"), 0);
+    assert_int_not_equal(shake_hands_with(f, "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA"), 0);
+}
+
+static void expect_service(struct fixture *f)
+{
+    struct client client;
+    client_open(f, &client);
+    client_get(&client, "/");
+    client_expect(&client, "hello");
+    client_close(&client);
+}
+
+static void test_plaintext_on_a_tls_port(void **state)
+{
+    static const char *const words[] = {
+            "GET / HTTP/1.1\r\nHost: test\r\n\r\n", "\x16\x03\x01\xff\xff\x01\xff\xff\xff", "\n"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        struct client client;
+        client_init(f, &client, try_connect(f, 0));
+        client_send(&client, words[i]);
+        shutdown(client.fd, SHUT_WR);
+        WAIT(f, client_closed(&client));
+        assert_false(client_has(&client, "HTTP"));
+        client_close(&client);
+    }
+    expect_service(f);
+    assert_int_equal(f->requests, 1);
+}
+
+static void test_tls_certificate_is_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct err err;
+    char key[PATH_MAX], before[TLS_FINGERPRINT_LEN + 1];
+    struct held *held = client_hold(f, &client, "/stream");
+    strcpy(before, tls_server_fingerprint(f->tls));
+    strcpy(key, scratch_path(&f->scratch, "tls/server.key"));
+    assert_int_equal(unlink(key), 0);
+    assert_int_equal(tls_refresh(f->tls, &err), 0);
+    assert_string_not_equal(tls_server_fingerprint(f->tls), before);
+    expect_service(f);
+    write_text(held->exchange, "still here");
+    client_expect(&client, "still here");
+    http_exchange_end(held->exchange);
+    client_expect(&client, "\r\n0\r\n\r\n");
+    client_close(&client);
+}
+
+/* The oldest give their places to the newest, up to a quarter of all places and one. */
+static void test_clients_that_never_shake_hands(void **state)
+{
+    enum { SILENT = 5, LEFT = PLACES / 4 + 1 };
+    struct fixture *f = *state;
+    struct client silent[SILENT];
+    for (int i = 0; i < SILENT; i++)
+        client_init(f, &silent[i], try_connect(f, 0));
+    client_send(&silent[SILENT - 1], "\x16\x03\x01");
+    for (int i = 0; i < SILENT - LEFT; i++)
+        WAIT(f, client_closed(&silent[i]));
+    expect_service(f);
+    WAIT(f, client_closed(&silent[SILENT - LEFT]));
+    assert_false(client_closed(&silent[SILENT - 1]));
+
+    skipped_s += HTTP_IDLE_TIMEOUT_S + 2;
+    for (int i = 0; i < SILENT; i++) {
+        WAIT(f, client_closed(&silent[i]));
+        client_close(&silent[i]);
+    }
+}
+
+static void test_finished_handshakes_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct client clients[PLACES - 1];
+    for (int i = 0; i < PLACES - 1; i++)
+        client_open(f, &clients[i]);
+    for (int i = 0; i < PLACES - 1; i++) {
+        client_get(&clients[i], "/");
+        client_expect(&clients[i], "hello");
+        client_close(&clients[i]);
+    }
+}
+
+static void count_turn(void *ctx)
+{
+    (*(unsigned *)ctx)++;
+}
+
+/* libmicrohttpd would run without a pause until the client goes on. */
+static void test_a_handshake_that_stops_half_way(void **state)
+{
+    struct fixture *f = *state;
+    struct client half;
+    struct loop_hook hook;
+    unsigned turns = 0;
+    client_init(f, &half, try_connect(f, 0));
+    client_send(&half, "\x16\x03\x01\x02\x01\x01");
+    expect_service(f);
+    loop_hook_add(&f->loop, &hook, count_turn, &turns);
+    patience_run_for(&f->loop, 100);
+    loop_hook_remove(&hook);
+    assert_in_range(turns, 1, 1000); /* the tick alone makes 100 */
+    client_close(&half);
+}
+
+#define ON(setup, where, name)                                                                     \
+    {                                                                                              \
+#name " (" where ")", name, setup, teardown, NULL                                          \
+    }
+#define TEST(name)         ON(setup, "tcp", name)
+#define TEST_UNIX(name)    ON(setup_unix, "unix", name)
+#define TEST_ADOPTED(name) ON(setup_adopted, "adopted", name)
+#define TEST_TLS(name)     ON(setup_tls, "tls", name)
+#define TEST_ALL(name)     TEST(name), TEST_UNIX(name), TEST_ADOPTED(name), TEST_TLS(name)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-            TEST(test_whole_reply),
-            TEST(test_body_comes_back),
+            TEST_ALL(test_whole_reply),
+            TEST_ALL(test_body_comes_back),
             TEST(test_empty_body),
-            TEST(test_late_reply),
-            TEST(test_pieces_arrive_one_by_one),
+            TEST_ALL(test_late_reply),
+            TEST_ALL(test_pieces_arrive_one_by_one),
             TEST(test_stream_within_request),
-            TEST(test_slow_reader),
-            TEST(test_large_event),
-            TEST(test_client_leaves_while_waiting),
-            TEST(test_client_leaves_while_streaming),
-            TEST(test_slow_reader_leaves),
+            TEST_ALL(test_slow_reader),
+            TEST_ALL(test_large_event),
+            TEST_ALL(test_client_leaves_while_waiting),
+            TEST_ALL(test_client_leaves_while_streaming),
+            TEST_ALL(test_slow_reader_leaves),
             TEST(test_client_resets),
-            TEST(test_client_leaves_in_its_body),
-            TEST(test_too_large_by_length),
+            TEST_TLS(test_client_resets),
+            TEST_ALL(test_client_leaves_in_its_body),
+            TEST_ALL(test_too_large_by_length),
             TEST(test_too_large_to_be_dropped),
             TEST(test_too_large_by_chunks),
             TEST(test_endless_upload_is_cut),
@@ -917,20 +1371,33 @@ int main(void)
             TEST(test_refused_by_headers),
             TEST(test_expect_continue),
             TEST(test_long_path),
-            TEST(test_many_streams),
-            TEST(test_pipelined),
+            TEST_ALL(test_many_streams),
+            TEST_ALL(test_pipelined),
             TEST(test_head),
             TEST(test_head_of_a_stream),
-            TEST(test_http_1_0),
-            TEST(test_abort_looks_incomplete),
-            TEST(test_abort_before_begin),
-            TEST(test_destroy_with_open_exchanges),
+            TEST_ALL(test_http_1_0),
+            TEST_ALL(test_abort_looks_incomplete),
+            TEST_ALL(test_abort_before_begin),
+            TEST_ALL(test_destroy_with_open_exchanges),
             TEST(test_headers_cannot_be_forged),
             TEST(test_bad_http),
-            TEST(test_headers_past_the_pool),
-            TEST(test_quiesce),
+            TEST_ALL(test_headers_past_the_pool),
+            TEST_ALL(test_quiesce),
             TEST(test_address_in_use),
             TEST(test_foreign_address),
+            TEST_UNIX(test_unix_socket),
+            TEST_ADOPTED(test_adopted_peers),
+            TEST_ADOPTED(test_adopted_by_turns),
+            TEST_ADOPTED(test_adopted_with_its_request),
+            TEST_ADOPTED(test_adopted_and_gone_already),
+            ON(setup_small_adopted, "small", test_adopted_past_the_limit),
+            TEST_ADOPTED(test_adopted_after_quiesce),
+            TEST_TLS(test_tls_versions),
+            TEST_TLS(test_plaintext_on_a_tls_port),
+            TEST_TLS(test_tls_certificate_is_replaced),
+            ON(setup_small_tls, "small", test_clients_that_never_shake_hands),
+            ON(setup_small_tls, "small", test_finished_handshakes_are_kept),
+            TEST_TLS(test_a_handshake_that_stops_half_way),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("http_server", tests, NULL, NULL);
