@@ -5,11 +5,13 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     HTTP_OK = 200,
@@ -19,8 +21,10 @@ enum {
 };
 
 struct client {
-    char url[CLIENT_URL_MAX]; /* tidy_url() */
-    char *key;                /* locked memory; NULL: none */
+    char url[CLIENT_URL_MAX];           /* tidy_url() */
+    char socket[CLIENT_SOCKET_MAX + 1]; /* "": none, TCP */
+    char ca[PATH_MAX];                  /* "": the system's */
+    char *key;                          /* locked memory; NULL: none */
 };
 
 struct call {
@@ -88,9 +92,29 @@ static void tidy_url(char *url)
     }
 }
 
+static bool is_this_host(const char *host)
+{
+    static const char name[] = "localhost", v6[] = "[::1]";
+    size_t len = strcspn(host, ":/");
+
+    if (len == strlen(name) && strncasecmp(host, name, len) == 0)
+        return true;
+    if (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == len)
+        return true;
+    return strncmp(host, v6, strlen(v6)) == 0;
+}
+
+/* A key must not cross a network in the clear because nobody thought of a scheme. */
+static const char *scheme_for(const char *url)
+{
+    if (strstr(url, "://"))
+        return "";
+    return is_this_host(url) ? "http://" : "https://";
+}
+
 static int keep_url(struct client *client, const char *url, struct err *err)
 {
-    const char *scheme = strstr(url, "://") ? "" : "http://";
+    const char *scheme = scheme_for(url);
     int len = snprintf(client->url, sizeof(client->url), "%s%s", scheme, url);
     int rc;
 
@@ -115,7 +139,30 @@ static int keep_key(struct client *client, const char *key, struct err *err)
     return 0;
 }
 
-int client_create(const char *url, const char *key, struct client **ret_client, struct err *err)
+static int keep_path(char *buf, size_t size, const char *path, const char *what, struct err *err)
+{
+    if (!*path || strlen(path) >= size)
+        return err_set(
+                err, -EINVAL, "'%.100s' is no path of %s: 1 to %zu bytes", path, what, size - 1);
+    strcpy(buf, path);
+    return 0;
+}
+
+static int configure(struct client *client, const struct client_config *config, struct err *err)
+{
+    int rc = keep_url(client, config->socket ? "http://localhost" : config->url, err);
+
+    if (rc == 0 && config->socket)
+        rc = keep_path(
+                client->socket, sizeof(client->socket), config->socket, "a Unix socket", err);
+    if (rc == 0 && config->ca)
+        rc = keep_path(client->ca, sizeof(client->ca), config->ca, "a file of certificates", err);
+    if (rc == 0 && config->key)
+        rc = keep_key(client, config->key, err);
+    return rc;
+}
+
+int client_create(const struct client_config *config, struct client **ret_client, struct err *err)
 {
     struct client *client = NULL;
     int rc;
@@ -125,9 +172,7 @@ int client_create(const char *url, const char *key, struct client **ret_client, 
     client = calloc(1, sizeof(*client));
     if (!client)
         return err_set(err, -ENOMEM, "out of memory");
-    rc = keep_url(client, url, err);
-    if (rc == 0 && key)
-        rc = keep_key(client, key, err);
+    rc = configure(client, config, err);
     if (rc < 0) {
         client_destroy(client);
         return rc;
@@ -147,7 +192,7 @@ void client_destroy(struct client *client)
 
 const char *client_url(const struct client *client)
 {
-    return client->url;
+    return *client->socket ? client->socket : client->url;
 }
 
 static long call_status(const struct call *call)
@@ -168,7 +213,7 @@ static int take_body(struct call *call, const char *data, size_t len)
         return call->events->on_body(call->ctx, data, len, call->err);
     if (buf_append(buf, data, len) < 0)
         return err_set(call->err, -EMSGSIZE, "the answer of %s is larger than %zu bytes",
-                call->client->url, buf->max);
+                client_url(call->client), buf->max);
     return 0;
 }
 
@@ -226,6 +271,7 @@ static int call_init(struct call *call, const char *path)
     char url[CLIENT_URL_MAX + 256];
     CURL *easy = curl_easy_init();
 
+    buf_init(&call->refusal, CLIENT_REFUSAL_MAX);
     call->easy = easy;
     call->multi = curl_multi_init();
     if (!easy || !call->multi)
@@ -244,7 +290,10 @@ static int call_init(struct call *call, const char *path)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
-    buf_init(&call->refusal, CLIENT_REFUSAL_MAX);
+    if (*call->client->socket)
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, call->client->socket);
+    if (*call->client->ca)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, call->client->ca);
     return call->client->key ? add_key(call) : 0;
 }
 
@@ -260,8 +309,22 @@ static void call_fini(struct call *call)
     buf_fini(&call->refusal);
 }
 
+static int no_socket(struct call *call)
+{
+    long code = 0;
+
+    curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &code);
+    return err_set(call->err, -EHOSTUNREACH,
+            "no coordinator answers at %s (%s): run this on its host as its user, say where its "
+            "state is with --state DIR, or go there with --coordinator https://HOST:PORT and an "
+            "admin key in MODEMESH_KEY",
+            call->client->socket, code ? strerror((int)code) : call->curl_text);
+}
+
 static int unreachable(struct call *call)
 {
+    if (*call->client->socket)
+        return no_socket(call);
     return err_set(call->err, -EHOSTUNREACH,
             "no coordinator answers at %s: start modemesh-coordinator, or say where it is with "
             "--coordinator URL or MODEMESH_COORDINATOR (%s)",
@@ -271,15 +334,48 @@ static int unreachable(struct call *call)
 static int no_http(struct call *call)
 {
     return err_set(call->err, -EHOSTUNREACH,
-            "no coordinator answers at %s: what listens there speaks no HTTP (the link port, "
-            "perhaps? editors and this command use the HTTP port, 8420 by default)",
-            call->client->url);
+            "no coordinator answers at %s: what listens there speaks no HTTP (the link port, or "
+            "one "
+            "for https://, perhaps? editors and this command use the HTTP port, 8420 by default)",
+            client_url(call->client));
+}
+
+static int no_tls(struct call *call)
+{
+    return err_set(call->err, -EHOSTUNREACH,
+            "no coordinator answers at %s: what listens there speaks no TLS (is it http://?) (%s)",
+            call->client->url, call->curl_text);
+}
+
+static int not_trusted(struct call *call)
+{
+    return err_set(call->err, -EKEYREJECTED,
+            "the certificate of %s is not trusted: 'modemesh tls show --write ca.pem' on the "
+            "coordinator's host shows its names and writes what to trust; then --ca ca.pem or "
+            "MODEMESH_CA (%s)",
+            call->client->url, call->curl_text);
+}
+
+static int bad_ca(struct call *call)
+{
+    return err_set(call->err, -EKEYREJECTED,
+            "cannot read the certificates to trust in '%.200s' (--ca, MODEMESH_CA): a PEM file, as "
+            "'modemesh tls show --write FILE' makes it on the coordinator's host",
+            call->client->ca);
+}
+
+/* A listener that wants TLS closes when it is greeted without. */
+static bool may_want_tls(const struct call *call)
+{
+    return !*call->client->socket && !call_status(call) &&
+           strncmp(call->client->url, "http://", 7) == 0;
 }
 
 static int broken(struct call *call)
 {
     return err_set(call->err, -ECONNRESET,
-            "the connection to %s broke before the answer was complete (%s)", call->client->url,
+            "the connection to %s broke before the answer was complete%s (%s)",
+            client_url(call->client), may_want_tls(call) ? "; is it https://?" : "",
             call->curl_text);
 }
 
@@ -302,13 +398,19 @@ static int map_curl_error(struct call *call, CURLcode code)
         return no_http(call);
     case CURLE_RECV_ERROR: /* the link's port resets who does not greet it */
         return call_status(call) ? broken(call) : no_http(call);
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return not_trusted(call);
+    case CURLE_SSL_CACERT_BADFILE:
+        return bad_ca(call);
+    case CURLE_SSL_CONNECT_ERROR:
+        return no_tls(call);
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
         return broken(call);
     default:
-        return err_set(
-                call->err, -EPROTO, "cannot talk to %s: %s", call->client->url, call->curl_text);
+        return err_set(call->err, -EPROTO, "cannot talk to %s: %s", client_url(call->client),
+                call->curl_text);
     }
 }
 
@@ -327,7 +429,7 @@ static int refused(struct call *call)
     else
         (void)err_set(call->err, -EPROTO,
                 "what answers at %s is no modemesh coordinator (HTTP status %ld)",
-                call->client->url, status);
+                client_url(call->client), status);
     cJSON_Delete(json);
     return message ? -EREMOTEIO : -EPROTO;
 }
@@ -366,24 +468,78 @@ static int call_perform(struct call *call)
     return rc;
 }
 
+static int perform_json(struct call *call, cJSON **ret_json)
+{
+    struct err why;
+    int rc;
+
+    curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)CLIENT_TOTAL_TIMEOUT_MS);
+    rc = call_perform(call);
+    if (rc < 0)
+        return rc;
+    if (json_parse(buf_at(call->answer), call->answer->len, &json_limits_request, ret_json, &why) <
+            0)
+        return err_set(call->err, -EPROTO,
+                "what answers at %s is no modemesh coordinator: not JSON: %s",
+                client_url(call->client), why.text);
+    return 0;
+}
+
+static int add_json(struct call *call, const struct buf *body)
+{
+    int rc = add_header(call, "Content-Type: application/json");
+
+    if (rc == 0)
+        rc = add_header(call, "Expect:"); /* a large body goes out at once */
+    curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, buf_at(body));
+    curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
+    return rc;
+}
+
 int client_get_json(
         struct client *client, const char *path, struct buf *out, cJSON **ret_json, struct err *err)
 {
     struct call call = {.client = client, .answer = out, .err = err};
-    struct err why;
     int rc = call_init(&call, path);
 
-    if (rc < 0)
-        goto out;
-    curl_easy_setopt(call.easy, CURLOPT_TIMEOUT_MS, (long)CLIENT_TOTAL_TIMEOUT_MS);
-    rc = call_perform(&call);
-    if (rc < 0)
-        goto out;
-    if (json_parse(buf_at(out), out->len, &json_limits_request, ret_json, &why) < 0)
-        rc = err_set(err, -EPROTO, "what answers at %s is no modemesh coordinator: not JSON: %s",
-                client->url, why.text);
-out:
+    if (rc == 0)
+        rc = perform_json(&call, ret_json);
     call_fini(&call);
+    return rc;
+}
+
+/* All its room is there before the first byte: a buffer that grows leaves copies behind. */
+static int answer_init(struct buf *answer, struct err *err)
+{
+    void *room;
+
+    buf_init(answer, CLIENT_REPLY_MAX);
+    return buf_reserve(answer, CLIENT_REPLY_MAX, &room) < 0 ? err_set(err, -ENOMEM, "out of memory")
+                                                            : 0;
+}
+
+static void answer_wipe(struct buf *answer)
+{
+    if (answer->data)
+        explicit_bzero(answer->data, answer->cap);
+    buf_fini(answer);
+}
+
+int client_post_json(struct client *client, const char *path, const struct buf *body,
+        cJSON **ret_json, struct err *err)
+{
+    struct buf answer;
+    struct call call = {.client = client, .answer = &answer, .err = err};
+    int rc = answer_init(&answer, err);
+
+    if (rc == 0)
+        rc = call_init(&call, path);
+    if (rc == 0)
+        rc = add_json(&call, body);
+    if (rc == 0)
+        rc = perform_json(&call, ret_json);
+    call_fini(&call);
+    answer_wipe(&answer);
     return rc;
 }
 
@@ -394,14 +550,9 @@ int client_post_stream(struct client *client, const char *path, const struct buf
     int rc = call_init(&call, path);
 
     if (rc == 0)
-        rc = add_header(&call, "Content-Type: application/json");
+        rc = add_json(&call, body);
     if (rc == 0)
-        rc = add_header(&call, "Expect:"); /* a large body goes out at once */
-    if (rc == 0) {
-        curl_easy_setopt(call.easy, CURLOPT_POSTFIELDS, buf_at(body));
-        curl_easy_setopt(call.easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
         rc = call_perform(&call);
-    }
     call_fini(&call);
     return rc;
 }

@@ -1,10 +1,12 @@
 /* Calls to the coordinator's HTTP API, one at a time, blocking: libcurl, no proxy, no redirect,
- * answers bounded. Ctrl-C ends a call at once. One thread.
+ * answers bounded; over TCP, TLS, or the socket that the coordinator keeps for its own user. Ctrl-C
+ * ends a call at once. One thread.
  *
  * Every function that talks returns
  *   0             answered, and the answer is in
  *   -EHOSTUNREACH nobody answers, or nothing that speaks HTTP; the text says which address was
  *                 tried and what to do
+ *   -EKEYREJECTED nobody vouches for the certificate of what answers
  *   -EREMOTEIO    the coordinator refused; the text is its own
  *   -EPROTO       what answers does not speak as a coordinator does
  *   -ECONNRESET   the connection broke before the answer was complete
@@ -23,26 +25,41 @@ enum {
     CLIENT_KEY_MAX = 256,                 /* bytes of a key */
     CLIENT_ANSWER_MAX = 32 * 1024 * 1024, /* bytes of an answer that is held whole */
     CLIENT_REFUSAL_MAX = 64 * 1024,       /* bytes of a refusal's body */
+    CLIENT_REPLY_MAX = 64 * 1024,         /* bytes of the answer to a POST of JSON */
+    CLIENT_SOCKET_MAX = 107,              /* bytes of a Unix socket's path: sockaddr_un's limit */
     CLIENT_CONNECT_TIMEOUT_MS = 5 * 1000,
     CLIENT_TOTAL_TIMEOUT_MS = 30 * 1000, /* of a call that is no stream */
 };
 
 struct client;
 
-/* `url` is http:// or https:// with a host, an optional port and path, and no user or query;
- * without a scheme, http:// is meant. Slashes at its end and then the /v1 of an editor's settings
- * are dropped. `key` may be NULL. -EINVAL quotes the address, but not what could be a password in
- * it; neither text holds the key. */
+struct client_config { /* all copied */
+    /* http:// or https:// with a host, an optional port and path, and no user or query; without a
+     * scheme, http:// is meant on this host's loopback and https:// elsewhere, as coordinators
+     * listen. Slashes at its end and then the /v1 of an editor's settings are dropped. */
+    const char *url;
+    const char *socket; /* path of a Unix socket to take instead of `url`; NULL: none */
+    const char *key;    /* NULL: none */
+    const char *ca;     /* file with the certificates that https:// is checked against; NULL: those
+                           of the system */
+};
+
+/* -EINVAL quotes the address, but not what could be a password in it; no text holds the key. */
 MUST_CHECK int client_create(
-        const char *url, const char *key, struct client **ret_client, struct err *err);
+        const struct client_config *config, struct client **ret_client, struct err *err);
 /* Wipes the key. Takes NULL. */
 void client_destroy(struct client *client);
-/* The address that is called, whole and tidy. Borrowed. */
+/* The address that is called, whole and tidy; a Unix socket's path. Borrowed. */
 const char *client_url(const struct client *client);
 
 /* GET `path` ("/v1/models"). The body is appended to `out`, and has been parsed into `*ret_json`,
  * which the caller frees by cJSON_Delete(). */
 MUST_CHECK int client_get_json(struct client *client, const char *path, struct buf *out,
+        cJSON **ret_json, struct err *err);
+
+/* POST of a JSON body, answered by JSON of at most CLIENT_REPLY_MAX bytes. The answer may hold a
+ * secret: its bytes are wiped, `*ret_json` is the caller's to wipe and free. */
+MUST_CHECK int client_post_json(struct client *client, const char *path, const struct buf *body,
         cJSON **ret_json, struct err *err);
 
 struct client_events {

@@ -19,9 +19,10 @@ static const char dim_on[] = "\033[2m", dim_off[] = "\033[0m";
 static const char header_prefix[] = "X-Modemesh-";
 
 struct ask {
+    FILE *out, *notes;
     struct answer *answer;
-    bool show;      /* the coordinator's headers go to standard error */
-    bool terminal;  /* standard output is one */
+    bool show;      /* the coordinator's headers go to `notes` */
+    bool terminal;  /* `out` is one */
     bool smart;     /* and can dim */
     bool dimmed;    /* it does now */
     bool line_open; /* the last byte written was no newline */
@@ -31,7 +32,7 @@ static int write_out(struct ask *ask, const char *text, size_t len, struct err *
 {
     if (len == 0)
         return 0;
-    if (fwrite(text, 1, len, stdout) != len || fflush(stdout) != 0)
+    if (fwrite(text, 1, len, ask->out) != len || fflush(ask->out) != 0)
         return err_set(err, -errno, "cannot write to standard output: %s", strerror(errno));
     ask->line_open = text[len - 1] != '\n';
     return 0;
@@ -46,7 +47,7 @@ static int set_dimmed(struct ask *ask, bool dimmed, struct err *err)
         return 0;
     if (!dimmed && ask->line_open)
         rc = write_out(ask, "\n", 1, err);
-    fputs(dimmed ? dim_on : dim_off, stdout);
+    fputs(dimmed ? dim_on : dim_off, ask->out);
     ask->dimmed = dimmed;
     return rc;
 }
@@ -75,7 +76,7 @@ static void on_header(void *ctx, const char *name, const char *value)
         return;
     snprintf(line, sizeof(line), "%s: %s", name, value);
     len = terminal_strip(line, strlen(line));
-    fprintf(stderr, "%.*s\n", (int)len, line);
+    fprintf(ask->notes, "%.*s\n", (int)len, line);
 }
 
 static int on_body(void *ctx, const char *data, size_t len, struct err *err)
@@ -187,7 +188,7 @@ static void close_answer(struct ask *ask, int rc)
     if (ask->line_open || rc == -EINTR)
         (void)write_out(ask, "\n", 1, NULL);
     if (rc == 0 && strcmp(answer_finish_reason(ask->answer), "length") == 0)
-        fputs("modemesh: the answer was cut at its limit of tokens\n", stderr);
+        fputs("modemesh: the answer was cut at its limit of tokens\n", ask->notes);
 }
 
 static int stream_answer(
@@ -209,9 +210,11 @@ static int stream_answer(
 int cmd_ask(const struct cli *cli, const struct command_line *line, struct err *err)
 {
     struct ask ask = {
+            .out = cli->out,
+            .notes = cli->notes,
             .show = command_has(line, "show"),
-            .terminal = isatty(STDOUT_FILENO),
-            .smart = terminal_is_smart(stdout),
+            .terminal = isatty(fileno(cli->out)),
+            .smart = terminal_is_smart(cli->out),
     };
     struct buf body;
     int rc;

@@ -26,15 +26,9 @@ static const struct table_column columns[] = {
         {.key = NULL},
 };
 
-static const char *number(uint64_t value, char *buf, size_t size)
-{
-    snprintf(buf, size, "%llu", (unsigned long long)value);
-    return buf;
-}
-
 static const char *count(const cJSON *model, const char *key, char *buf, size_t size)
 {
-    return number(report_u64(model, key), buf, size);
+    return report_count(report_u64(model, key), buf, size);
 }
 
 /* For people never more than there are slots: what is beyond them waits in the engine. */
@@ -42,7 +36,7 @@ static const char *busy(enum table_format format, const cJSON *model, char *buf,
 {
     uint64_t value = report_u64(model, "busy"), slots = report_u64(model, "slots");
 
-    return number(table_is_text(format) && value > slots ? slots : value, buf, size);
+    return report_count(table_is_text(format) && value > slots ? slots : value, buf, size);
 }
 
 static const char *pinned(enum table_format format, const cJSON *model)
@@ -106,7 +100,8 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
     return 0;
 }
 
-const struct report report_models = {.name = "models", .columns = columns, .fill = fill};
+const struct report report_models = {
+        .path = REPORT_STATUS_PATH, .name = "models", .columns = columns, .fill = fill};
 
 int cmd_models(const struct cli *cli, const struct command_line *line, struct err *err)
 {

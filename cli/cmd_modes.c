@@ -10,32 +10,6 @@ static const struct table_column columns[] = {
         {.key = NULL},
 };
 
-/* "fast, thinker": the order is the order of preference. */
-static const char *join_models(const cJSON *mode, const char *separator, char *buf, size_t size)
-{
-    const cJSON *model;
-    size_t len = 0;
-
-    buf[0] = '\0';
-    cJSON_ArrayForEach(model, json_array(mode, "models"))
-    {
-        int n = snprintf(buf + len, size - len, "%s%s", len ? separator : "",
-                cJSON_IsString(model) ? model->valuestring : "");
-
-        if (n < 0 || (size_t)n >= size - len)
-            break;
-        len += (size_t)n;
-    }
-    return buf;
-}
-
-static const char *separator_of(enum table_format format)
-{
-    if (format == TABLE_JSON)
-        return "\n";
-    return format == TABLE_RAW ? "," : ", ";
-}
-
 static int fill(struct table *table, const cJSON *status, enum table_format format)
 {
     const char *none = table_is_text(format) ? "-" : "";
@@ -47,7 +21,8 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
         const cJSON *now = json_obj(mode, "now");
         const char *cells[] = {
                 json_str(mode, "name", ""),
-                join_models(mode, separator_of(format), models, sizeof(models)),
+                /* in the order of preference */
+                report_list(format, json_array(mode, "models"), models, sizeof(models)),
                 json_str(now, "model", none),
                 json_str(now, "node", none),
                 json_str(mode, "reason", ""),
@@ -60,7 +35,8 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
     return 0;
 }
 
-const struct report report_modes = {.name = "modes", .columns = columns, .fill = fill};
+const struct report report_modes = {
+        .path = REPORT_STATUS_PATH, .name = "modes", .columns = columns, .fill = fill};
 
 int cmd_modes(const struct cli *cli, const struct command_line *line, struct err *err)
 {

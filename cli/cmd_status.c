@@ -110,7 +110,8 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
     return 0;
 }
 
-const struct report report_nodes = {.name = "nodes", .columns = columns, .fill = fill};
+const struct report report_nodes = {
+        .path = REPORT_STATUS_PATH, .name = "nodes", .columns = columns, .fill = fill};
 
 /* Requests that were sent to an engine whose slots are all taken. */
 static uint64_t waiting_for_slots(const cJSON *status)
@@ -183,13 +184,6 @@ static int print_status(const struct cli *cli, const cJSON *status, FILE *out, s
     return report_print(&report_modes, status, TABLE_BRIEF, "No modes are configured.", out, err);
 }
 
-static void print_json(const struct buf *body, FILE *out)
-{
-    fwrite(buf_at(body), 1, body->len, out);
-    if (body->len == 0 || buf_at(body)[body->len - 1] != '\n')
-        fputc('\n', out);
-}
-
 int cmd_status(const struct cli *cli, const struct command_line *line, struct err *err)
 {
     cJSON *status = NULL;
@@ -197,11 +191,11 @@ int cmd_status(const struct cli *cli, const struct command_line *line, struct er
     int rc;
 
     buf_init(&body, CLIENT_ANSWER_MAX);
-    rc = report_fetch(cli, &body, &status, err);
+    rc = client_get_json(cli->client, REPORT_STATUS_PATH, &body, &status, err);
     if (rc == 0 && command_has(line, "json"))
-        print_json(&body, stdout);
+        report_print_json(&body, cli->out);
     else if (rc == 0)
-        rc = print_status(cli, status, stdout, err);
+        rc = print_status(cli, status, cli->out, err);
     cJSON_Delete(status);
     buf_fini(&body);
     return rc;

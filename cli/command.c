@@ -21,6 +21,28 @@ struct parser {
     struct err *err;
 };
 
+/* The last word of the command's name where it is the group's; `group` NULL is the program, whose
+ * words are the names of one word. NULL where it is another's. */
+static const char *word_in(const struct command *command, const struct command *group)
+{
+    size_t len;
+
+    if (!group)
+        return strchr(command->name, ' ') ? NULL : command->name;
+    len = strlen(group->name);
+    if (strncmp(command->name, group->name, len) != 0 || command->name[len] != ' ')
+        return NULL;
+    return command->name + len + 1;
+}
+
+static bool is_group(const struct command_set *set, const struct command *group)
+{
+    for (const struct command *command = set->commands; command->name; command++)
+        if (word_in(command, group))
+            return true;
+    return false;
+}
+
 /* The three tables in which a flag may stand, in the order of search. */
 static size_t flag_tables(const struct command_set *set, const struct command *command,
         const struct command_flag *ret_tables[3])
@@ -149,14 +171,64 @@ static int parse_short(struct parser *parser, char *word)
     return take_flag(parser, flag, *value == '=' ? value + 1 : *value ? value : NULL);
 }
 
+/* Flags that stood between the two words of a name were looked up as the group's. */
+static int check_flags_again(struct parser *parser)
+{
+    const struct command_line *line = parser->line;
+
+    for (size_t i = 0; i < line->given_count; i++) {
+        const char *name = line->given[i].flag->name;
+
+        if (!find_flag(parser, 0, name, strlen(name)))
+            return err_set(parser->err, -EINVAL, "'%s' knows no --%s; see '%s help %s'",
+                    line->command->name, name, parser->set->program, line->command->name);
+    }
+    return 0;
+}
+
+static const struct command *find_in(const struct command_set *set, const struct command *group,
+        const char *word, struct err *err)
+{
+    const char *names[COMMAND_NAMES_MAX + 1] = {NULL};
+    const char *prefix = group ? group->name : "", *blank = group ? " " : "";
+    const char *near;
+    size_t count = 0;
+
+    for (const struct command *command = set->commands; command->name; command++) {
+        const char *own = word_in(command, group);
+
+        if (own && strcmp(own, word) == 0)
+            return command;
+        if (own && count < COMMAND_NAMES_MAX)
+            names[count++] = own;
+    }
+    near = text_nearest(word, names);
+    if (near)
+        (void)err_set(err, -EINVAL, "unknown command '%s%s%s'; did you mean '%s%s%s'?", prefix,
+                blank, word, prefix, blank, near);
+    else
+        (void)err_set(err, -EINVAL, "unknown command '%s%s%s'; '%s help%s%s' lists them", prefix,
+                blank, word, set->program, blank, prefix);
+    return NULL;
+}
+
+static int take_name(struct parser *parser, const char *word)
+{
+    const struct command *group = parser->line->command;
+    const struct command *command = find_in(parser->set, group, word, parser->err);
+
+    if (!command)
+        return -EINVAL;
+    parser->line->command = command;
+    return group ? check_flags_again(parser) : 0;
+}
+
 static int take_operand(struct parser *parser, char *word)
 {
     struct command_line *line = parser->line;
 
-    if (!line->command) {
-        line->command = command_find(parser->set, word, parser->err);
-        return line->command ? 0 : -EINVAL;
-    }
+    if (!line->command || is_group(parser->set, line->command))
+        return take_name(parser, word);
     if (line->operand_count == line->command->operands_max)
         return refuse(parser, "unexpected word", word, (int)strlen(word), NULL);
     line->operands[line->operand_count++] = word;
@@ -176,6 +248,19 @@ static int parse_word(struct parser *parser, char *word, bool *flags_ended)
     return parse_long(parser, word);
 }
 
+static int check_complete(
+        const struct command_set *set, const struct command_line *line, struct err *err)
+{
+    const struct command *command = line->command;
+
+    if (!command)
+        return err_set(err, -EINVAL, "no command given; '%s help' lists them", set->program);
+    if (line->operand_count < command->operands_min)
+        return err_set(err, -EINVAL, "incomplete: %s %s %s; see '%s help %s'", set->program,
+                command->name, command->operands, set->program, command->name);
+    return 0;
+}
+
 int command_parse(const struct command_set *set, int argc, char **argv,
         struct command_line *ret_line, struct err *err)
 {
@@ -190,8 +275,12 @@ int command_parse(const struct command_set *set, int argc, char **argv,
         if (rc < 0)
             return rc;
     }
-    if (!line.command && !line.help && !line.version)
-        return err_set(err, -EINVAL, "no command given; '%s help' lists them", set->program);
+    if (!line.help && !line.version) {
+        int rc = check_complete(set, &line, err);
+
+        if (rc < 0)
+            return rc;
+    }
     *ret_line = line;
     return 0;
 }
@@ -212,25 +301,23 @@ bool command_has(const struct command_line *line, const char *flag)
     return command_value(line, flag) != NULL;
 }
 
-const struct command *command_find(const struct command_set *set, const char *name, struct err *err)
+const char *command_next_value(const struct command_line *line, const char *flag, size_t *at)
 {
-    const char *names[COMMAND_NAMES_MAX + 1] = {NULL};
-    const char *near;
-    size_t count = 0;
+    while (*at < line->given_count) {
+        const struct command_given *given = &line->given[(*at)++];
 
-    for (const struct command *command = set->commands; command->name; command++) {
-        if (strcmp(command->name, name) == 0)
-            return command;
-        if (count < COMMAND_NAMES_MAX)
-            names[count++] = command->name;
+        if (strcmp(given->flag->name, flag) == 0)
+            return given->value;
     }
-    near = text_nearest(name, names);
-    if (near)
-        (void)err_set(err, -EINVAL, "unknown command '%s'; did you mean '%s'?", name, near);
-    else
-        (void)err_set(
-                err, -EINVAL, "unknown command '%s'; '%s help' lists them", name, set->program);
     return NULL;
+}
+
+const struct command *command_find(
+        const struct command_set *set, char *const *words, size_t count, struct err *err)
+{
+    const struct command *command = find_in(set, NULL, words[0], err);
+
+    return command && count > 1 ? find_in(set, command, words[1], err) : command;
 }
 
 static void print_flags(const char *title, const struct command_flag *flags, FILE *out)
@@ -251,6 +338,14 @@ static void print_flags(const char *title, const struct command_flag *flags, FIL
     }
 }
 
+static void print_commands(const struct command_set *set, const struct command *group, FILE *out)
+{
+    fputs("\nCommands:\n", out);
+    for (const struct command *command = set->commands; command->name; command++)
+        if (word_in(command, group))
+            fprintf(out, "  %-*s %s\n", HELP_COLUMN, command->name, command->summary);
+}
+
 static void print_command_help(
         const struct command_set *set, const struct command *command, FILE *out)
 {
@@ -259,6 +354,8 @@ static void print_command_help(
             command->summary);
     if (command->detail)
         fprintf(out, "\n%s\n", command->detail);
+    if (is_group(set, command))
+        print_commands(set, command, out);
     print_flags("Flags", command->flags, out);
     if (command->examples)
         fprintf(out, "\nExamples:\n%s\n", command->examples);
@@ -266,9 +363,8 @@ static void print_command_help(
 
 static void print_program_help(const struct command_set *set, FILE *out)
 {
-    fprintf(out, "usage: %s [flags] COMMAND …\n\n%s\n\nCommands:\n", set->program, set->summary);
-    for (const struct command *command = set->commands; command->name; command++)
-        fprintf(out, "  %-*s %s\n", HELP_COLUMN, command->name, command->summary);
+    fprintf(out, "usage: %s [flags] COMMAND …\n\n%s\n", set->program, set->summary);
+    print_commands(set, NULL, out);
 }
 
 void command_print_help(const struct command_set *set, const struct command *command, FILE *out)

@@ -3,8 +3,11 @@
  *
  *     PROGRAM [global flags] COMMAND [flags] [operands]
  *
- * Flags are `--name VALUE`, `--name=VALUE`, `--name`, `-l VALUE`, `-lVALUE` and `-l`; global ones
- * are understood behind the command too. `--` ends the flags, and a lone `-` is an operand.
+ * A command's name is one word or two ("nodes approve"). The entry of the first word alone
+ * ("nodes") stands for its group: in the program's help, and as what runs where no second word
+ * follows. Flags are `--name VALUE`, `--name=VALUE`, `--name`, `-l VALUE`, `-lVALUE` and `-l`;
+ * global ones are understood behind the command too. `--` ends the flags, and a lone `-` is an
+ * operand.
  * `--help` and `--version` are always known, also as `-h`. Tables are static const; everything that
  * is read stays in argv. Pure but for the printing functions. */
 #pragma once
@@ -35,14 +38,15 @@ struct cli; /* what the program hands to its commands; opaque here */
 typedef int (*command_fn)(const struct cli *cli, const struct command_line *line, struct err *err);
 
 struct command {
-    const char *name;     /* NULL ends the table */
+    const char *name;     /* one word, or two with a blank between; NULL ends the table */
     const char *operands; /* "[TEXT] [-]" in the usage line; "" for none */
-    size_t operands_max;
+    size_t operands_min, operands_max;
     const char *summary;              /* one line of the list of commands */
     const char *detail;               /* more paragraphs of the command's help; may be NULL */
     const char *examples;             /* lines at the end of it; may be NULL */
     const struct command_flag *flags; /* may be NULL */
     bool local;                       /* talks to nobody */
+    bool admin;                       /* for whoever runs the mesh */
     command_fn run;
 };
 
@@ -78,10 +82,14 @@ MUST_CHECK int command_parse(const struct command_set *set, int argc, char **arg
  * Borrowed. */
 const char *command_value(const struct command_line *line, const char *flag);
 bool command_has(const struct command_line *line, const char *flag);
+/* Each value of a flag that takes one, in their order: the next at `*at`, which begins at 0; NULL
+ * past the last. Borrowed. */
+const char *command_next_value(const struct command_line *line, const char *flag, size_t *at);
 
-/* The command of that name; NULL writes the error with the nearest known name. */
+/* The command whose name is the one or two `words`; NULL writes the error with the nearest known
+ * name. */
 const struct command *command_find(
-        const struct command_set *set, const char *name, struct err *err);
+        const struct command_set *set, char *const *words, size_t count, struct err *err);
 
-/* Help of the program, or of `command` where it is not NULL. */
+/* Help of the program, or of `command` where it is not NULL; of a group with its commands. */
 void command_print_help(const struct command_set *set, const struct command *command, FILE *out);

@@ -25,6 +25,16 @@ size_t terminal_strip(char *text, size_t len)
     return kept;
 }
 
+const char *terminal_line(const char *text, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s", text);
+    buf[terminal_strip(buf, strlen(buf))] = '\0';
+    for (char *at = buf; *at; at++)
+        if (*at == '\n' || *at == '\t')
+            *at = ' ';
+    return buf;
+}
+
 bool terminal_is_smart(FILE *out)
 {
     const char *term = getenv("TERM");

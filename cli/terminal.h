@@ -11,5 +11,9 @@
  * `text`, in place. Returns the new length. */
 size_t terminal_strip(char *text, size_t len);
 
+/* Copies foreign text that stands in a line of ours into `buf`, cut at `size`: stripped, and with
+ * blanks for newlines and tabs, so that it cannot look like a line of its own. Returns `buf`. */
+const char *terminal_line(const char *text, char *buf, size_t size);
+
 /* True where `out` is a terminal that knows colours and nobody asked for none (NO_COLOR). */
 bool terminal_is_smart(FILE *out);

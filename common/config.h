@@ -83,6 +83,11 @@ MUST_CHECK int config_load_args(struct config *config, int argc, char **argv,
 MUST_CHECK int config_load_all(const struct config_key *keys, int argc, char **argv,
         struct config_args *ret_args, struct config **ret_config, struct err *err);
 
+/* Overwrites with zeros what stands behind the flags of secret keys in argv, and the environment
+ * variables of such keys, which are unset: other processes of the same user, and children, could
+ * read both. The config keeps its values; a later load finds empty ones. */
+void config_hide_secrets(const struct config_key *keys, int argc, char **argv);
+
 /* Getters abort on a path or type that is not in the table: our bug. `path` has its names filled in
  * ("modes.ask.models"). Strings are borrowed until the config is destroyed or loaded again. */
 bool config_is_set(const struct config *config, const char *path); /* by anything but the default */

@@ -233,3 +233,37 @@ int config_load_args(
     config_batch_fini(&load.batch);
     return r;
 }
+
+/* Goes through the words as config_load_args() does, as a value may look like a flag. */
+static void hide_words(const struct config_key *keys, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const struct config_key *key = find_flag(keys, argv[i]);
+        char *value = strchr(argv[i], '=');
+        bool takes_next = key ? key->type != CONFIG_BOOL : word_is_flag(argv[i], "config");
+
+        if (value)
+            value++;
+        else if (takes_next && i + 1 < argc)
+            value = argv[++i];
+        if (key && key->secret && value)
+            explicit_bzero(value, strlen(value));
+    }
+}
+
+static void hide_variable(const char *name)
+{
+    char *value = getenv(name);
+
+    if (value)
+        explicit_bzero(value, strlen(value));
+    unsetenv(name);
+}
+
+void config_hide_secrets(const struct config_key *keys, int argc, char **argv)
+{
+    hide_words(keys, argc, argv);
+    for (const struct config_key *key = keys; key->path; key++)
+        if (key->secret && key->env)
+            hide_variable(key->env);
+}

@@ -35,12 +35,9 @@ static int first_of_list(char *buf, size_t size, const char *list, struct err *e
     return 0;
 }
 
-int daemon_state_dir(const char *program, char *buf, size_t size, struct err *err)
+int daemon_other_state_dir(const char *program, char *buf, size_t size, struct err *err)
 {
-    const char *given = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME"),
-               *home = getenv("HOME");
-    if (given && *given == '/')
-        return first_of_list(buf, size, given, err);
+    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     if (geteuid() == 0)
         return compose(buf, size, "/var/lib", "", program, err);
     if (xdg && *xdg == '/')
@@ -48,6 +45,14 @@ int daemon_state_dir(const char *program, char *buf, size_t size, struct err *er
     if (home && *home == '/')
         return compose(buf, size, home, "/.local/state", program, err);
     return err_set(err, -ENOENT, "no HOME to keep state in; give --state DIR");
+}
+
+int daemon_state_dir(const char *program, char *buf, size_t size, struct err *err)
+{
+    const char *given = getenv("STATE_DIRECTORY");
+    if (given && *given == '/')
+        return first_of_list(buf, size, given, err);
+    return daemon_other_state_dir(program, buf, size, err);
 }
 
 int daemon_open_state(

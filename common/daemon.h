@@ -14,6 +14,10 @@
  * -ENOENT where there is no home, -ENAMETOOLONG; `buf` is then as it was. */
 MUST_CHECK int daemon_state_dir(const char *program, char *buf, size_t size, struct err *err);
 
+/* The same for another program of this user on this host: as above, but $STATE_DIRECTORY is this
+ * program's own and does not count. */
+MUST_CHECK int daemon_other_state_dir(const char *program, char *buf, size_t size, struct err *err);
+
 /* Makes the state directory, mode 0700: `given`, or daemon_state_dir() where it is NULL. Its path
  * goes to `buf`. Errors as of file_make_private_dir(), and -ENAMETOOLONG. */
 MUST_CHECK int daemon_open_state(

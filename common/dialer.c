@@ -206,22 +206,20 @@ static void on_stagger(void *ctx)
     advance(ctx);
 }
 
-static void add_candidate(struct dialer *dialer, size_t target, const struct sockaddr *address)
+/* `size`: of an address of IPv4 or IPv6. */
+static void add_candidate(
+        struct dialer *dialer, size_t target, const struct sockaddr *address, size_t size)
 {
     if (dialer->candidate_count == DIALER_TARGETS_MAX)
         return;
     struct candidate *candidate = &dialer->candidates[dialer->candidate_count++];
     in_port_t port = htons(dialer->targets[target].addr.port);
     candidate->target = target;
-    if (address->sa_family == AF_INET6) {
-        struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)&candidate->address;
-        memcpy(ipv6, address, sizeof(*ipv6));
-        ipv6->sin6_port = port;
-    } else {
-        struct sockaddr_in *ipv4 = (struct sockaddr_in *)&candidate->address;
-        memcpy(ipv4, address, sizeof(*ipv4));
-        ipv4->sin_port = port;
-    }
+    memcpy(&candidate->address, address, size);
+    if (address->sa_family == AF_INET6)
+        ((struct sockaddr_in6 *)&candidate->address)->sin6_port = port;
+    else
+        ((struct sockaddr_in *)&candidate->address)->sin_port = port;
 }
 
 /* --- names --- */
@@ -230,7 +228,7 @@ static void add_addresses(struct dialer *dialer, size_t target, const struct add
 {
     for (const struct addrinfo *at = addresses; at; at = at->ai_next)
         if (at->ai_family == AF_INET || at->ai_family == AF_INET6)
-            add_candidate(dialer, target, at->ai_addr);
+            add_candidate(dialer, target, at->ai_addr, at->ai_addrlen);
 }
 
 /* Whatever dial the lookup was begun for: this one has use for it where it has the name. */
@@ -313,9 +311,9 @@ static void add_target(struct dialer *dialer, const struct text_addr *addr)
     struct sockaddr_in6 ipv6;
     *target = (struct target){.addr = *addr, .looked_up = true};
     if (uv_ip4_addr(addr->host, addr->port, &ipv4) == 0)
-        add_candidate(dialer, index, (const struct sockaddr *)&ipv4);
+        add_candidate(dialer, index, (const struct sockaddr *)&ipv4, sizeof(ipv4));
     else if (uv_ip6_addr(addr->host, addr->port, &ipv6) == 0)
-        add_candidate(dialer, index, (const struct sockaddr *)&ipv6);
+        add_candidate(dialer, index, (const struct sockaddr *)&ipv6, sizeof(ipv6));
     else
         target->looked_up = false;
 }

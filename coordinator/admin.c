@@ -9,7 +9,7 @@ static void add_coordinator(struct json_writer *out, const struct admin_view *vi
     json_writer_str(out, "name", view->name);
     json_writer_str(out, "version", view->version);
     json_writer_u64(out, "uptime_ms", (env_now_us(view->env) - view->started_us) / 1000);
-    json_writer_str(out, "http", view->http);
+    json_writer_str(out, "http", view->http ? view->http : "");
     json_writer_str(out, "link", view->link);
     json_writer_str(out, "key", view->key);
     json_writer_object_end(out);
@@ -139,12 +139,15 @@ static void add_offline(struct json_writer *out)
 }
 
 static void add_node(
-        struct json_writer *out, const struct admin_view *view, const struct trusted_node *trusted)
+        struct json_writer *out, const struct admin_view *view, const struct member *member)
 {
-    const struct node_session *session = node_table_find_key(view->nodes, trusted->key);
+    const struct node_session *session = node_table_find_key(view->nodes, member->key);
     json_writer_object(out, NULL);
-    json_writer_str(out, "name", trusted->name);
-    json_writer_str(out, "key", trusted->key);
+    json_writer_str(out, "name", member->name);
+    json_writer_str(out, "key", member->key);
+    json_writer_bool(out, "revoked", member->revoked);
+    json_writer_bool(out, "edge_only", !(member->roles & CERTIFICATE_ROLE_NODE));
+    json_writer_u64(out, "editors", session ? node_table_editors(view->nodes, session) : 0);
     if (session)
         add_connected(out, view, session);
     else
@@ -154,10 +157,12 @@ static void add_node(
 
 static void add_nodes(struct json_writer *out, const struct admin_view *view)
 {
+    const struct members *members = door_members(view->door);
     json_writer_array(out, "nodes");
-    for (size_t i = 0; i < trust_count(view->trust); i++)
-        add_node(out, view, trust_at(view->trust, i));
+    for (size_t i = 0; i < members_count(members); i++)
+        add_node(out, view, members_at(members, i));
     json_writer_array_end(out);
+    json_writer_u64(out, "pending_nodes", pending_count(door_pending(view->door)));
 }
 
 int admin_append_status(const struct admin_view *view, struct buf *out)
@@ -189,15 +194,19 @@ static void add_model(struct json_writer *out, const char *id, const char *kind,
     json_writer_object_end(out);
 }
 
-static void add_mode_names(struct json_writer *out, const struct modes *modes)
+static void add_mode_names(
+        struct json_writer *out, const struct modes *modes, const struct admin_filter *filter)
 {
+    const struct mode *automatic = modes_find(modes, MODE_AUTO);
     for (size_t i = 0; i < modes->count; i++)
-        add_model(out, modes->list[i].name, "mode", 0);
-    if (modes_find(modes, MODE_AUTO))
+        if (filter->mode(filter->ctx, modes->list[i].name))
+            add_model(out, modes->list[i].name, "mode", 0);
+    if (automatic && filter->mode(filter->ctx, automatic->name))
         add_model(out, MODE_AUTO, "mode", 0);
 }
 
-int admin_append_models(const struct admin_view *view, struct buf *out)
+int admin_append_models(
+        const struct admin_view *view, const struct admin_filter *filter, struct buf *out)
 {
     struct json_writer writer;
     size_t count;
@@ -206,9 +215,10 @@ int admin_append_models(const struct admin_view *view, struct buf *out)
     json_writer_object(&writer, NULL);
     json_writer_str(&writer, "object", "list");
     json_writer_array(&writer, "data");
-    add_mode_names(&writer, view->modes);
+    add_mode_names(&writer, view->modes, filter);
     for (size_t i = 0; i < count; i++)
-        if (!modes_find(view->modes, models[i]->model)) /* the name asks for the mode */
+        if (!modes_find(view->modes, models[i]->model) && /* else the name asks for the mode */
+                filter->model(filter->ctx, models[i]->model))
             add_model(&writer, models[i]->model, "model", models[i]->context);
     json_writer_array_end(&writer);
     json_writer_object_end(&writer);

@@ -1,19 +1,37 @@
 #include "coordinator/api.h"
 
 #include "common/env.h"
-#include "coordinator/access.h"
+#include "common/json.h"
+#include "common/log.h"
 #include "coordinator/dialects/dialect.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { REPLY_MAX = 16 * 1024 * 1024, KNOWN_NAMES_MAX = 400 };
+enum {
+    REPLY_MAX = 16 * 1024 * 1024,
+    KNOWN_NAMES_MAX = 400,
+    OPERATION_BODY_MAX = 64 * 1024, /* bytes of JSON that ask for an operation */
+};
 
-typedef void (*route_fn)(struct api *api, struct http_exchange *exchange);
+static const struct json_limits operation_limits = {
+        .max_bytes = OPERATION_BODY_MAX, .max_depth = 4, .max_values = 1024};
+
+enum scope { SCOPE_OPEN, SCOPE_USE, SCOPE_RUN }; /* the mesh */
+
+struct caller {
+    struct api_key *key; /* NULL: none was shown, and none was needed */
+    bool owner;          /* may run the mesh */
+    const char *node;    /* whose edge carries it; NULL: none */
+};
+
+typedef void (*route_fn)(
+        struct api *api, struct http_exchange *exchange, const struct caller *caller);
 
 struct route {
     const char *method, *path;
+    enum scope scope;
     route_fn serve;
 };
 
@@ -45,18 +63,71 @@ static void serve_appended(struct api *api, struct http_exchange *exchange,
     buf_fini(&body);
 }
 
-static void serve_status(struct api *api, struct http_exchange *exchange)
+static void serve_status(
+        struct api *api, struct http_exchange *exchange, const struct caller *caller)
 {
+    (void)caller;
     serve_appended(api, exchange, admin_append_status);
 }
 
-static void serve_models(struct api *api, struct http_exchange *exchange)
+static bool allows_mode(const struct caller *caller, const char *mode)
 {
-    serve_appended(api, exchange, admin_append_models);
+    return !caller->key || api_key_allows_mode(caller->key, mode);
 }
 
-static void serve_health(struct api *api, struct http_exchange *exchange)
+static bool allows_model(const struct caller *caller, const char *model)
 {
+    return !caller->key || api_key_allows_model(caller->key, model);
+}
+
+/* Those of the mode's models that the caller may get by it, in the mode's order. */
+static size_t allowed_models(
+        const struct mode *mode, const struct caller *caller, char *allowed[MODE_MODELS_MAX])
+{
+    size_t count = 0;
+    if (!allows_mode(caller, mode->name))
+        return 0;
+    for (size_t i = 0; i < mode->model_count; i++)
+        if (allows_model(caller, mode->models[i]))
+            allowed[count++] = mode->models[i];
+    return count;
+}
+
+struct listing { /* of what there is, for one caller */
+    const struct modes *modes;
+    const struct caller *caller;
+};
+
+/* What would only be refused is not listed. */
+static bool lists_mode(void *ctx, const char *name)
+{
+    const struct listing *listing = ctx;
+    const struct mode *mode = modes_find(listing->modes, name);
+    char *allowed[MODE_MODELS_MAX];
+    return mode && allowed_models(mode, listing->caller, allowed) > 0;
+}
+
+static bool lists_model(void *ctx, const char *name)
+{
+    const struct listing *listing = ctx;
+    return allows_model(listing->caller, name);
+}
+
+static void serve_models(
+        struct api *api, struct http_exchange *exchange, const struct caller *caller)
+{
+    struct listing listing = {.modes = api->view->modes, .caller = caller};
+    const struct admin_filter filter = {.mode = lists_mode, .model = lists_model, .ctx = &listing};
+    struct buf body;
+    buf_init(&body, REPLY_MAX);
+    reply_json(exchange, admin_append_models(api->view, &filter, &body), &body);
+    buf_fini(&body);
+}
+
+static void serve_health(
+        struct api *api, struct http_exchange *exchange, const struct caller *caller)
+{
+    (void)caller;
     char body[64];
     int len = snprintf(body, sizeof(body), "{\"status\":\"ok\",\"nodes\":%zu}",
             node_table_count(api->view->nodes));
@@ -123,21 +194,51 @@ static void reply_unknown_model(struct api *api, struct http_exchange *exchange,
     reply_api_error(exchange, 404, "model_not_found", "model", text);
 }
 
+static void reply_forbidden(struct http_exchange *exchange, const struct caller *caller,
+        const char *kind, const char *name)
+{
+    char text[MSG_NAME_MAX + API_KEY_NAME_MAX + 128];
+    snprintf(text, sizeof(text), "the API key \"%s\" may not use the %s \"%s\"", caller->key->name,
+            kind, name);
+    reply_api_error(exchange, 403, "insufficient_scope", "model", text);
+}
+
+static void start_mode(struct api *api, struct http_exchange *exchange, const struct caller *caller,
+        const struct dialect *dialect, struct request *request, const struct mode *mode)
+{
+    char *allowed[MODE_MODELS_MAX];
+    size_t count = allowed_models(mode, caller, allowed);
+    if (count == 0)
+        reply_forbidden(exchange, caller, "mode", mode->name);
+    else
+        jobs_start(api->jobs, exchange, dialect, request, mode->name, allowed, count);
+}
+
 /* A name that is both a mode's and a model's asks for the mode. */
-static void start_job(struct api *api, struct http_exchange *exchange,
+static void start_job(struct api *api, struct http_exchange *exchange, const struct caller *caller,
         const struct dialect *dialect, struct request *request)
 {
     const struct mode *mode = modes_find(api->view->modes, request->asked);
     char model[MSG_NAME_MAX + 1]; /* jobs_start() takes the request over, the name with it */
     strcpy(model, request->asked);
-    if (mode) {
-        jobs_start(
-                api->jobs, exchange, dialect, request, mode->name, mode->models, mode->model_count);
-    } else if (some_node_has(api->view->nodes, model) || some_mode_names(api->view->modes, model)) {
-        jobs_start(api->jobs, exchange, dialect, request, NULL, (char *[]){model}, 1);
-    } else {
+    if (mode)
+        start_mode(api, exchange, caller, dialect, request, mode);
+    else if (!some_node_has(api->view->nodes, model) && !some_mode_names(api->view->modes, model))
         reply_unknown_model(api, exchange, model);
-    }
+    else if (!allows_model(caller, model))
+        reply_forbidden(exchange, caller, "model", model);
+    else
+        jobs_start(api->jobs, exchange, dialect, request, NULL, (char *[]){model}, 1);
+}
+
+static void name_client(const struct caller *caller, char *name, size_t size)
+{
+    if (caller->key)
+        snprintf(name, size, "key %s", caller->key->name);
+    else if (caller->node)
+        snprintf(name, size, "edge %s", caller->node);
+    else
+        snprintf(name, size, "local");
 }
 
 static void make_request_id(struct api *api, struct request *request)
@@ -146,12 +247,13 @@ static void make_request_id(struct api *api, struct request *request)
     snprintf(request->id, sizeof(request->id), "req_%s", env_random_hex(api->view->env, hex, 12));
 }
 
-static void serve_inference(
-        struct api *api, struct http_exchange *exchange, const struct dialect *dialect)
+static void serve_inference(struct api *api, struct http_exchange *exchange,
+        const struct caller *caller, const struct dialect *dialect)
 {
     struct request request;
     request_init(&request);
     make_request_id(api, &request);
+    name_client(caller, request.client, sizeof(request.client));
     http_exchange_set_header(exchange, "X-Modemesh-Request", request.id);
     size_t len;
     const char *body = http_exchange_body(exchange, &len);
@@ -160,7 +262,7 @@ static void serve_inference(
     int r = dialect->parse(body, len, &request, &param, &err);
     http_exchange_free_body(exchange);
     if (r == 0)
-        start_job(api, exchange, dialect, &request);
+        start_job(api, exchange, caller, dialect, &request);
     else if (r == -EINVAL)
         reply_api_error(exchange, 400, "invalid_request", param, err.text);
     else
@@ -168,20 +270,94 @@ static void serve_inference(
     request_fini(&request);
 }
 
-static void serve_chat(struct api *api, struct http_exchange *exchange)
+static void serve_chat(struct api *api, struct http_exchange *exchange, const struct caller *caller)
 {
-    serve_inference(api, exchange, &dialect_openai);
+    serve_inference(api, exchange, caller, &dialect_openai);
+}
+
+/* --- operations --- */
+
+static void reply_failed_operation(struct http_exchange *exchange, int r, const char *message)
+{
+    static const struct {
+        int errno_value, status;
+        const char *code;
+    } answers[] = {
+            {EINVAL, 400, "invalid_request"},
+            {ERANGE, 400, "invalid_request"},
+            {E2BIG, 400, "invalid_request"},
+            {EMSGSIZE, 400, "invalid_request"},
+            {ENOENT, 404, "not_found"},
+            {EEXIST, 409, "conflict"},
+            {EACCES, 409, "conflict"},
+            {ENOSPC, 409, "limit_reached"},
+    };
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        if (answers[i].errno_value == -r) {
+            reply_api_error(exchange, answers[i].status, answers[i].code, NULL, message);
+            return;
+        }
+    }
+    reply_api_error(exchange, 500, "internal_error", NULL, message);
+}
+
+static int parse_operation(struct http_exchange *exchange, cJSON **ret_body, struct err *err)
+{
+    size_t len;
+    const char *text = http_exchange_body(exchange, &len);
+    int r = json_parse(text, len, &operation_limits, ret_body, err);
+    if (r || cJSON_IsObject(*ret_body))
+        return r;
+    cJSON_Delete(*ret_body);
+    return err_set(err, -EINVAL, "the body must be a JSON object");
+}
+
+static int run_operation(struct api *api, struct http_exchange *exchange,
+        const struct operation *operation, struct buf *out, struct err *err)
+{
+    struct json_writer writer;
+    cJSON *body = NULL;
+    int r = 0;
+    if (strcmp(operation->method, "POST") == 0)
+        r = parse_operation(exchange, &body, err);
+    if (r)
+        return r;
+    json_writer_init(&writer, out);
+    json_writer_object(&writer, NULL);
+    r = operation->run(api->operations, body, &writer, err);
+    json_writer_object_end(&writer);
+    cJSON_Delete(body);
+    if (r == 0 && json_writer_result(&writer))
+        r = err_set(err, -ENOMEM, "no memory for the answer, or it is too large");
+    return r;
+}
+
+/* An answer may hold a new key or token: its memory is wiped. */
+static void serve_operation(
+        struct api *api, struct http_exchange *exchange, const struct operation *operation)
+{
+    struct buf out;
+    struct err err;
+    buf_init(&out, REPLY_MAX);
+    int r = run_operation(api, exchange, operation, &out, &err);
+    if (r)
+        reply_failed_operation(exchange, r, err.text);
+    else
+        http_exchange_reply(exchange, 200, "application/json", buf_at(&out), out.len);
+    if (out.data)
+        explicit_bzero(out.data, out.cap);
+    buf_fini(&out);
 }
 
 /* --- routing --- */
 
 static const struct route routes[] = {
-        {"POST", "/v1/chat/completions", serve_chat},
-        {"POST", "/chat/completions", serve_chat},
-        {"GET", "/v1/models", serve_models},
-        {"GET", "/models", serve_models},
-        {"GET", "/health", serve_health},
-        {"GET", "/mesh/v1/status", serve_status},
+        {"POST", "/v1/chat/completions", SCOPE_USE, serve_chat},
+        {"POST", "/chat/completions", SCOPE_USE, serve_chat},
+        {"GET", "/v1/models", SCOPE_USE, serve_models},
+        {"GET", "/models", SCOPE_USE, serve_models},
+        {"GET", "/health", SCOPE_OPEN, serve_health},
+        {"GET", "/mesh/v1/status", SCOPE_USE, serve_status},
 };
 
 /* NULL where the path is unknown or the method is not its; `*ret_allowed` is the method that would
@@ -210,25 +386,120 @@ static const char *first_header(const struct http_exchange *exchange, const char
     return NULL;
 }
 
-static int refuse_stranger(struct http_exchange *exchange)
+static const char *shown_key(const struct http_exchange *exchange)
+{
+    return access_key(http_exchange_header(exchange, "Authorization"),
+            http_exchange_header(exchange, "x-api-key"));
+}
+
+/* Editors that need no key send some all the same: only ours count there. */
+static bool key_counts(enum access_listener kind, const char *text)
+{
+    return text && (kind == ACCESS_NETWORK || api_key_is_ours(text));
+}
+
+/* Who calls, from what he shows; keys are looked up, nothing is counted. */
+static struct caller identify(
+        const struct api_listener *listener, const struct http_exchange *exchange)
+{
+    struct caller caller = {.owner = listener->kind == ACCESS_SOCKET};
+    const char *text = shown_key(exchange);
+    if (listener->kind == ACCESS_EDGE)
+        caller.node = http_exchange_peer(exchange);
+    if (key_counts(listener->kind, text))
+        caller.key = api_keys_check(listener->api->keys, text);
+    if (caller.key)
+        caller.owner = caller.key->admin;
+    return caller;
+}
+
+static int reply_wait(struct http_exchange *exchange, uint32_t seconds, const char *message)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%u", seconds);
+    http_exchange_set_header(exchange, "Retry-After", text);
+    reply_api_error(exchange, 429, "rate_limit_exceeded", NULL, message);
+    return -EBUSY;
+}
+
+static int reply_unauthorized(struct http_exchange *exchange, const char *message)
+{
+    http_exchange_set_header(exchange, "WWW-Authenticate", "Bearer");
+    reply_api_error(exchange, 401, "invalid_api_key", NULL, message);
+    return -EPERM;
+}
+
+/* A key that was good from this very address before is not slowed by what others try from there. */
+static int screen_key(const struct api_listener *listener, struct http_exchange *exchange,
+        const struct caller *caller)
+{
+    struct api *api = listener->api;
+    const char *peer = http_exchange_peer(exchange);
+    uint64_t now_ms = env_now_ms(api->view->env);
+    if (!key_counts(listener->kind, shown_key(exchange)))
+        return 0;
+    bool known = caller->key && strcmp(caller->key->last_address, peer) == 0;
+    uint32_t wait_s = known ? 0 : throttle_wait_s(api->throttle, peer, now_ms);
+    if (wait_s)
+        return reply_wait(exchange, wait_s, "too many wrong API keys from this address; wait");
+    if (!caller->key) {
+        throttle_failed(api->throttle, peer, now_ms);
+        log_warn("wrong API key", LOG_S("address", peer));
+        return reply_unauthorized(exchange, "this API key is not known; keys are made by "
+                                            "`modemesh keys create NAME`");
+    }
+    throttle_succeeded(api->throttle, peer);
+    snprintf(caller->key->last_address, sizeof(caller->key->last_address), "%s", peer);
+    return 0;
+}
+
+static int screen_access(const struct api_listener *listener, struct http_exchange *exchange,
+        const struct caller *caller, enum scope scope)
 {
     static const char *const forwarding[] = {
             "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", NULL};
-    struct access_facts facts = {.host = http_exchange_header(exchange, "Host"),
+    struct access_facts facts = {.listener = listener->kind,
+            .has_key = caller->key != NULL,
+            .keyless = listener->api->keyless_network,
+            .host = http_exchange_header(exchange, "Host"),
             .origin = http_exchange_header(exchange, "Origin"),
-            .forwarded = first_header(exchange, forwarding)};
+            .forwarded = first_header(exchange, forwarding),
+            .own_name = listener->api->own_name};
     struct err err;
-    if (access_check(&facts, &err) == 0)
+    int r = access_check(&facts, &err);
+    if (r == -EPERM && scope == SCOPE_OPEN)
         return 0;
-    reply_api_error(exchange, 403, "forbidden", NULL, err.text);
+    if (r == -EPERM)
+        return reply_unauthorized(exchange, err.text);
+    if (r)
+        reply_api_error(exchange, 403, "forbidden", NULL, err.text);
+    return r;
+}
+
+static int screen_scope(
+        struct http_exchange *exchange, const struct caller *caller, enum scope scope)
+{
+    if (scope != SCOPE_RUN || caller->owner)
+        return 0;
+    reply_api_error(exchange, 403, "insufficient_scope", NULL,
+            "this needs the admin scope: run `modemesh` on the coordinator's host as its user, or "
+            "use an API key made with --admin");
     return -EACCES;
 }
 
-static int refuse_path(struct http_exchange *exchange)
+/* What a key may ask for a minute; reading the state costs nothing. */
+static int screen_rate(struct api *api, struct http_exchange *exchange, const struct caller *caller)
 {
-    const char *allowed;
-    if (find_route(exchange, &allowed))
+    uint32_t wait_s;
+    if (!caller->key || strcmp(http_exchange_method(exchange), "POST") != 0)
         return 0;
+    int r = api_key_take(caller->key, env_now_ms(api->view->env), &wait_s);
+    caller->key->last_used_ms = env_wall_ms(api->view->env);
+    return r ? reply_wait(exchange, wait_s, "this API key's requests per minute are used up") : 0;
+}
+
+static int reply_no_path(struct http_exchange *exchange, const char *allowed)
+{
     char text[ERR_TEXT_MAX];
     if (allowed) {
         http_exchange_set_header(
@@ -244,18 +515,63 @@ static int refuse_path(struct http_exchange *exchange)
     return -ENOENT;
 }
 
-static int on_headers(void *ctx, struct http_exchange *exchange)
+struct target { /* what a path is served by: one of the two */
+    const struct route *route;
+    const struct operation *operation;
+    enum scope scope;
+};
+
+/* False where nothing is there, or the method is not its. */
+static bool find_target(
+        const struct http_exchange *exchange, struct target *ret_target, const char **ret_allowed)
 {
-    (void)ctx;
-    int r = refuse_stranger(exchange);
-    return r ? r : refuse_path(exchange);
+    const char *method = http_exchange_method(exchange), *path = http_exchange_path(exchange);
+    const char *of_operation;
+    *ret_target = (struct target){.route = find_route(exchange, ret_allowed), .scope = SCOPE_RUN};
+    if (ret_target->route) {
+        ret_target->scope = ret_target->route->scope;
+        return true;
+    }
+    ret_target->operation = operation_find(method, path, &of_operation);
+    if (!*ret_allowed)
+        *ret_allowed = of_operation;
+    return ret_target->operation != NULL;
 }
 
+/* Who may not come is told that before he learns which paths there are. */
+static int on_headers(void *ctx, struct http_exchange *exchange)
+{
+    const struct api_listener *listener = ctx;
+    struct caller caller = identify(listener, exchange);
+    const char *allowed;
+    struct target target;
+    bool found = find_target(exchange, &target, &allowed);
+    int r = screen_key(listener, exchange, &caller);
+    if (!r)
+        r = screen_access(listener, exchange, &caller, found ? target.scope : SCOPE_USE);
+    if (!r && !found)
+        r = reply_no_path(exchange, allowed);
+    if (!r)
+        r = screen_scope(exchange, &caller, target.scope);
+    return r ? r : screen_rate(listener->api, exchange, &caller);
+}
+
+/* The key may have been revoked while the body came in. */
 static void on_request(void *ctx, struct http_exchange *exchange)
 {
+    const struct api_listener *listener = ctx;
+    struct caller caller = identify(listener, exchange);
     const char *allowed;
-    const struct route *route = find_route(exchange, &allowed);
-    route->serve(ctx, exchange);
+    struct target target;
+    bool found = find_target(exchange, &target, &allowed);
+    if (key_counts(listener->kind, shown_key(exchange)) && !caller.key)
+        reply_unauthorized(exchange, "this API key was revoked");
+    else if (!found)
+        reply_no_path(exchange, allowed);
+    else if (target.route)
+        target.route->serve(listener->api, exchange, &caller);
+    else
+        serve_operation(listener->api, exchange, target.operation);
 }
 
 static const char *code_of_status(int status)
@@ -276,10 +592,10 @@ static void on_refusal(void *ctx, struct http_exchange *exchange, int status, co
     reply_api_error(exchange, status, code_of_status(status), NULL, message);
 }
 
-struct http_server_handler api_handler(struct api *api)
+struct http_server_handler api_handler(struct api_listener *listener)
 {
     return (struct http_server_handler){.on_headers = on_headers,
             .on_request = on_request,
             .on_refusal = on_refusal,
-            .ctx = api};
+            .ctx = listener};
 }

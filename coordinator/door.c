@@ -346,14 +346,18 @@ static enum certificate_fault fault_of(
     return fault;
 }
 
-static int check_certificate(const struct visit *visit, const void *data, size_t len)
+/* `*ret_knows_name`: it is certified under the name that the member has here. */
+static int check_certificate(const struct visit *visit, const struct member *member,
+        const void *data, size_t len, bool *ret_knows_name)
 {
     struct certificate certificate;
     struct err err;
+    *ret_knows_name = false;
     if (len == 0)
         return 0;
     if (certificate_parse(data, len, &certificate, &err) < 0)
         return refuse(visit, DOOR_BAD_CERTIFICATE, "%s", err.text);
+    *ret_knows_name = strcmp(certificate.name, member->name) == 0;
     enum certificate_fault fault = fault_of(visit, &certificate);
     switch (fault) {
     case CERTIFICATE_FOREIGN:
@@ -367,12 +371,13 @@ static int check_certificate(const struct visit *visit, const void *data, size_t
     }
 }
 
-/* A node that has no certificate yet does not know what it was called here. */
+/* A node that has no certificate yet, or was approved anew under another name, does not know what it
+ * is called here. */
 static int check_says(
-        const struct visit *visit, const struct member *member, const char *says, bool certified)
+        const struct visit *visit, const struct member *member, const char *says, bool knows_name)
 {
     const struct member *namesake = members_find_name(visit->door->config.members, says);
-    if (!certified || !*member->name || !namesake || namesake == member)
+    if (!knows_name || !namesake || namesake == member)
         return 0;
     return refuse(visit, DOOR_OTHERS_NAME,
             "\"%s\" is another member's name; this one is called \"%s\"", says, member->name);
@@ -413,11 +418,12 @@ int door_hello(struct door *door, const char *key_z85, const char *says, const v
             .ret_refusal = ret_refusal,
             .err = err};
     const struct member *member = NULL;
+    bool knows_name = false;
     int r = check_member(&visit, &member);
     if (!r)
-        r = check_certificate(&visit, certificate, len);
+        r = check_certificate(&visit, member, certificate, len, &knows_name);
     if (!r)
-        r = check_says(&visit, member, says, len > 0);
+        r = check_says(&visit, member, says, knows_name);
     if (!r)
         r = settle(&visit, says, &member);
     if (!r)

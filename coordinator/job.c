@@ -150,9 +150,10 @@ static void log_done(const struct job *job, const char *result)
 {
     uint64_t now = now_us(job);
     uint64_t first = job->first_content_us ? job->first_content_us : now;
-    log_info("request", LOG_S("request", job->request.id), LOG_S("mode", job->mode),
-            LOG_S("model", job->model), LOG_S("node", job->node), LOG_S("result", result),
-            LOG_U("attempts", job->attempts), LOG_U("ttft_ms", (first - job->created_us) / 1000),
+    log_info("request", LOG_S("request", job->request.id), LOG_S("client", job->request.client),
+            LOG_S("mode", job->mode), LOG_S("model", job->model), LOG_S("node", job->node),
+            LOG_S("result", result), LOG_U("attempts", job->attempts),
+            LOG_U("ttft_ms", (first - job->created_us) / 1000),
             LOG_U("total_ms", (now - job->created_us) / 1000),
             LOG_U("prompt_tokens", job->usage.prompt_tokens),
             LOG_U("completion_tokens", job->usage.completion_tokens));
@@ -165,7 +166,7 @@ void reply_error(struct http_exchange *exchange, const struct dialect *dialect,
 {
     struct buf body;
     buf_init(&body, DIALECT_ANSWER_MAX);
-    if (error->status == 503 || error->status == 429) {
+    if (error->status == 503) {
         char seconds[16];
         snprintf(seconds, sizeof(seconds), "%d", JOB_RETRY_AFTER_S);
         http_exchange_set_header(exchange, "Retry-After", seconds);

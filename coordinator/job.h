@@ -71,6 +71,6 @@ void jobs_tick(struct jobs *jobs);
 size_t jobs_waiting(const struct jobs *jobs);
 size_t jobs_running(const struct jobs *jobs);
 
-/* Answers `exchange` with an error in the dialect's shape; 503 and 429 get Retry-After. */
+/* Answers `exchange` with an error in the dialect's shape; 503 gets Retry-After. */
 void reply_error(struct http_exchange *exchange, const struct dialect *dialect,
         const struct api_error *error);

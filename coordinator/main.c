@@ -2,17 +2,24 @@
  * and owns their life; what each of them does stands in its header. */
 #include "common/config.h"
 #include "common/daemon.h"
+#include "common/discovery.h"
 #include "common/env.h"
 #include "common/file.h"
+#include "common/host_addrs.h"
+#include "common/identity.h"
+#include "common/join_token.h"
 #include "common/keys.h"
 #include "common/link.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/trust.h"
+#include "common/netwatch.h"
 #include "coordinator/access.h"
 #include "coordinator/api.h"
-#include "coordinator/refusals.h"
+#include "coordinator/door.h"
+#include "coordinator/listeners.h"
+#include "coordinator/operations.h"
 #include "coordinator/settings.h"
+#include "coordinator/tls.h"
 #include "proto/rules.h"
 
 #include <errno.h>
@@ -29,6 +36,7 @@ enum {
     STOP_GRACE_MS = 5000, /* open answers may finish for so long after SIGTERM; a second signal ends
                              it at once */
     STOP_WORDS_MS = 500,  /* … and then their clients are told so for so long */
+    TLS_REFRESH_MS = 60 * 60 * 1000, /* how often the certificate's age is looked at */
 };
 
 struct coordinator {
@@ -44,40 +52,41 @@ struct coordinator {
     bool loop_is_up;
     struct loop_hook flush_hook;
     struct loop_timer *tick, *stop_timer;
-    struct key_pair keys;
-    struct trust *trust;
+    struct key_pair keys, next_keys; /* of the link: now, and after --rotate-key */
+    struct identity identity;
+    struct members *members;
+    struct tokens *tokens;
+    struct door *door;
+    struct api_keys *api_keys;
+    struct throttle *throttle;
     struct modes modes;
     struct link_server *link;
     struct node_table *nodes;
     struct jobs *jobs;
-    struct http_server *http;
+    struct tls *tls;
+    uint64_t tls_refreshed_ms;
+    struct listeners *listeners;
+    struct discovery *discovery;
+    struct netwatch *netwatch;
+    struct operations operations;
     struct admin_view view;
     struct api api;
     bool changed;         /* nodes or instances: the waiting requests may have a place now */
     bool stopping, ended; /* SIGTERM came; the open answers were ended for it */
-    struct refusals refusals;
 };
 
 /* --- link --- */
 
-static void refresh_trust(struct coordinator *c)
-{
-    struct err err;
-    if (trust_refresh(c->trust, &err))
-        log_error("trusted-nodes cannot be used; the last good list stays",
-                LOG_S("reason", err.text));
-}
-
 static bool on_allow(void *ctx, const char *key_z85, const char *address)
 {
     struct coordinator *c = ctx;
-    refresh_trust(c);
-    if (trust_find(c->trust, key_z85))
-        return true;
-    if (refusals_tell(&c->refusals, key_z85, env_now_ms(&env_system)))
-        log_warn("node refused: its key is not in trusted-nodes", LOG_S("key", key_z85),
-                LOG_S("address", address));
-    return false;
+    return door_allow(c->door, key_z85, address);
+}
+
+static void cut(void *ctx, const struct link_peer *peer)
+{
+    struct coordinator *c = ctx;
+    link_server_cut(c->link, peer);
 }
 
 static void on_frame(void *ctx, const struct link_peer *peer, const void *data, size_t len)
@@ -92,8 +101,16 @@ static void on_disconnect_hint(void *ctx, int fd)
     node_table_on_disconnect_hint(c->nodes, fd);
 }
 
-static const struct link_server_events link_events = {
-        .allow = on_allow, .on_frame = on_frame, .on_disconnect_hint = on_disconnect_hint};
+static void on_bad_handshake(void *ctx, const char *address)
+{
+    struct coordinator *c = ctx;
+    door_bad_handshake(c->door, address);
+}
+
+static const struct link_server_events link_events = {.allow = on_allow,
+        .on_frame = on_frame,
+        .on_disconnect_hint = on_disconnect_hint,
+        .on_bad_handshake = on_bad_handshake};
 
 /* --- the turn of the loop --- */
 
@@ -125,27 +142,37 @@ static void on_stop_timer(void *ctx)
     loop_timer_start(c->stop_timer, STOP_WORDS_MS, 0);
 }
 
+static void refresh_tls(struct coordinator *c)
+{
+    struct err err;
+    c->tls_refreshed_ms = env_now_ms(&env_system);
+    if (c->tls && tls_refresh(c->tls, &err))
+        log_error("TLS certificate not renewed; the old one stays", LOG_S("reason", err.text));
+}
+
 static void on_tick(void *ctx)
 {
     struct coordinator *c = ctx;
-    refresh_trust(c);
+    door_tick(c->door);
     node_table_tick(c->nodes);
     jobs_retry_waiting(c->jobs);
     jobs_tick(c->jobs);
-    if (c->stopping && http_server_open_exchanges(c->http) == 0)
+    if (c->tls && env_now_ms(&env_system) - c->tls_refreshed_ms >= TLS_REFRESH_MS)
+        refresh_tls(c);
+    if (c->stopping && listeners_open_exchanges(c->listeners) == 0)
         loop_stop(&c->loop);
 }
 
 static void on_stop(void *ctx)
 {
     struct coordinator *c = ctx;
-    size_t open = http_server_open_exchanges(c->http);
+    size_t open = listeners_open_exchanges(c->listeners);
     if (c->stopping || open == 0) {
         loop_stop(&c->loop);
         return;
     }
     c->stopping = true;
-    http_server_quiesce(c->http);
+    listeners_quiesce(c->listeners);
     loop_timer_start(c->stop_timer, STOP_GRACE_MS, 0);
     log_info("stopping when the open answers are done", LOG_U("open", open));
 }
@@ -159,13 +186,13 @@ static void apply_log_level(const struct config *config)
         log_init(PROGRAM, level);
 }
 
+/* What runs borrows the words of c->config, so that stays. */
 static void take_settings(struct coordinator *c, struct config *config, struct modes *modes)
 {
     modes_fini(&c->modes);
     c->modes = *modes;
-    config_destroy(c->config);
-    c->config = config;
     apply_log_level(config);
+    config_destroy(config);
 }
 
 static void on_reload(void *ctx)
@@ -188,23 +215,75 @@ static void on_reload(void *ctx)
     if (fixed)
         log_warn("setting changed that needs a restart to count", LOG_S("key", fixed));
     take_settings(c, config, &modes);
-    refresh_trust(c);
+    refresh_tls(c);
     c->changed = true;
     log_info("settings reloaded", LOG_U("modes", c->modes.count));
 }
 
-static int check_http_address(const struct text_addr *addr, struct err *err)
+/* --- the local network --- */
+
+/* What the link listens on, as others can reach it. */
+static uint16_t link_port(const struct coordinator *c)
 {
-    if (access_is_loopback(addr->host))
-        return 0;
-    return err_set(err, -EACCES,
-            "--http %s:%u is not a loopback address: without keys and TLS, which this version "
-            "lacks, everyone who "
-            "reaches it could use the mesh; use 127.0.0.1, and an SSH tunnel from other machines",
-            addr->host, addr->port);
+    const char *colon = strrchr(link_server_endpoint(c->link), ':');
+    return (uint16_t)strtoul(colon + 1, NULL, 10);
+}
+
+static void announce(struct coordinator *c)
+{
+    struct announcement announcement = {.name = ""};
+    struct err err;
+    if (!c->discovery)
+        return;
+    snprintf(announcement.name, sizeof(announcement.name), "%s", c->name);
+    strcpy(announcement.key, c->keys.public_z85);
+    identity_id(c->identity.public_key, announcement.mesh);
+    if (host_addrs_get(&announcement.addrs, &err))
+        log_warn("this host's addresses cannot be told", LOG_S("reason", err.text));
+    discovery_announce(c->discovery, ANNOUNCEMENT_COORDINATOR, link_port(c), &announcement);
+}
+
+static void on_found(void *ctx, const struct discovered *found)
+{
+    struct coordinator *c = ctx;
+    door_announced(c->door, found->announcement.key, found->announcement.name);
+}
+
+static void on_lost(void *ctx, const char *label, const char *address)
+{
+    (void)ctx;
+    log_debug("announcement gone", LOG_S("label", label), LOG_S("address", address));
+}
+
+static void on_available(void *ctx, bool available)
+{
+    (void)ctx;
+    if (available)
+        log_info("announced on the local network", LOG_S("service", ANNOUNCEMENT_COORDINATOR));
+    else
+        log_warn("no avahi-daemon answers: nodes do not find this coordinator by themselves",
+                LOG_S("service", ANNOUNCEMENT_COORDINATOR));
+}
+
+static const struct discovery_events discovery_events = {
+        .on_found = on_found, .on_lost = on_lost, .on_available = on_available};
+
+static void on_network_change(void *ctx)
+{
+    struct coordinator *c = ctx;
+    announce(c);
+    refresh_tls(c);
 }
 
 /* --- start --- */
+
+static int load_keys(
+        struct coordinator *c, const char *name, struct key_pair *pair, struct err *err)
+{
+    char path[PATH_MAX];
+    int r = daemon_state_path(c->state, name, path, err);
+    return r ? r : keys_load_or_create(path, pair, err);
+}
 
 static int open_state(struct coordinator *c, struct err *err)
 {
@@ -212,20 +291,65 @@ static int open_state(struct coordinator *c, struct err *err)
     int r = daemon_open_state(
             PROGRAM, config_str(c->config, "state"), c->state, sizeof(c->state), err);
     if (!r)
-        r = daemon_state_path(c->state, "link.key", path, err);
-    return r ? r : keys_load_or_create(path, &c->keys, err);
+        r = load_keys(c, "link.key", &c->keys, err);
+    if (!r)
+        r = load_keys(c, "link.key.next", &c->next_keys, err);
+    if (!r)
+        r = daemon_state_path(c->state, "mesh.key", path, err);
+    return r ? r : identity_load_or_create(path, &c->identity, err);
 }
 
-static int open_trust(struct coordinator *c, struct err *err)
+static int lock_state(struct coordinator *c, struct err *err)
+{
+    c->state_lock = daemon_lock_state(c->state, err);
+    return c->state_lock < 0 ? c->state_lock : 0;
+}
+
+/* --rotate-key */
+static int rotate_key(struct coordinator *c, struct err *err)
+{
+    char now[PATH_MAX], next[PATH_MAX];
+    int r = lock_state(c, err);
+    if (!r)
+        r = daemon_state_path(c->state, "link.key", now, err);
+    if (!r)
+        r = daemon_state_path(c->state, "link.key.next", next, err);
+    if (!r && rename(next, now) < 0)
+        r = err_set(err, -errno, "cannot rename %s: %s", next, strerror(errno));
+    if (!r)
+        puts(c->next_keys.public_z85);
+    return r;
+}
+
+static int open_books(struct coordinator *c, struct err *err)
 {
     char path[PATH_MAX];
-    c->state_lock = daemon_lock_state(c->state, err);
-    int r = c->state_lock < 0 ? c->state_lock : 0;
+    int r = daemon_state_path(c->state, "members.json", path, err);
     if (!r)
-        r = daemon_state_path(c->state, "trusted-nodes", path, err);
+        r = members_open(path, &c->members, err);
     if (!r)
-        r = trust_create(path, &c->trust, err);
-    return r;
+        r = daemon_state_path(c->state, "tokens.json", path, err);
+    if (!r)
+        r = tokens_open(path, &c->tokens, err);
+    if (!r)
+        r = daemon_state_path(c->state, "api-keys.json", path, err);
+    return r ? r : api_keys_open(path, &env_system, &c->api_keys, err);
+}
+
+static int open_door(struct coordinator *c, struct err *err)
+{
+    int r = open_books(c, err);
+    if (r)
+        return r;
+    const struct door_config config = {.env = &env_system,
+            .identity = &c->identity,
+            .coordinator_key = c->keys.public_z85,
+            .members = c->members,
+            .tokens = c->tokens,
+            .membership_s = config_uint(c->config, "membership") / 1000};
+    c->door = door_create(&config);
+    c->throttle = throttle_create();
+    return c->door && c->throttle ? 0 : err_set(err, -ENOMEM, "no memory for the members");
 }
 
 static int open_loop(struct coordinator *c, struct err *err)
@@ -249,8 +373,12 @@ static int open_link(struct coordinator *c, struct err *err)
         return r;
     struct node_table_config config = {.env = &env_system,
             .transport = link_server_transport(c->link),
-            .trust = c->trust,
+            .cut = cut,
+            .door = c->door,
             .coordinator_name = c->name,
+            .coordinator_keys = {c->keys.public_z85, c->next_keys.public_z85},
+            .loop = &c->loop,
+            .edge_http = listeners_edge(c->listeners),
             .on_change = on_nodes_change,
             .ctx = c};
     c->nodes = node_table_create(&config);
@@ -260,12 +388,49 @@ static int open_link(struct coordinator *c, struct err *err)
     return c->jobs ? 0 : err_set(err, -ENOMEM, "no memory for the requests");
 }
 
-static int open_http(struct coordinator *c, struct err *err)
+static int open_tls(struct coordinator *c, struct err *err)
 {
-    struct http_server_config config = {.addr = config_addr(c->config, "http")};
-    struct http_server_handler handler = api_handler(&c->api);
-    int r = check_http_address(&config.addr, err);
-    return r ? r : http_server_create(&c->loop, &config, &handler, &c->http, err);
+    const char *names[TLS_NAMES_MAX + 1] = {NULL};
+    char dir[PATH_MAX], mesh_id[IDENTITY_ID_LEN + 1];
+    size_t count = config_list_len(c->config, "tls-names");
+    if (!listeners_want_tls(c->config))
+        return 0;
+    if (count > TLS_NAMES_MAX)
+        return err_set(err, -E2BIG, "tls-names has %zu entries, at most %d are allowed", count,
+                TLS_NAMES_MAX);
+    for (size_t i = 0; i < count; i++)
+        names[i] = config_list_at(c->config, "tls-names", i);
+    identity_id(c->identity.public_key, mesh_id);
+    const struct tls_config config = {.env = &env_system,
+            .dir = dir,
+            .certificate = config_str(c->config, "tls-certificate"),
+            .key = config_str(c->config, "tls-key"),
+            .names = names,
+            .mesh_id = mesh_id};
+    int r = daemon_state_path(c->state, "tls", dir, err);
+    return r ? r : tls_create(&config, &c->tls, err);
+}
+
+static int open_listeners(struct coordinator *c, struct err *err)
+{
+    char path[PATH_MAX];
+    int r = open_tls(c, err);
+    if (!r)
+        r = daemon_state_path(c->state, "admin.sock", path, err);
+    return r ? r : listeners_open(&c->loop, c->config, path, &c->api, &c->listeners, err);
+}
+
+static int open_network(struct coordinator *c, struct err *err)
+{
+    c->netwatch = netwatch_create(&c->loop, on_network_change, c);
+    if (!c->netwatch)
+        log_warn("changes of the network are noticed late", LOG_S("reason", strerror(errno)));
+    if (config_bool(c->config, "no-mdns"))
+        return 0;
+    int r = discovery_create(&c->loop, ANNOUNCEMENT_NODE, &discovery_events, c, &c->discovery, err);
+    if (!r)
+        announce(c);
+    return r;
 }
 
 static void fill_view(struct coordinator *c)
@@ -273,15 +438,75 @@ static void fill_view(struct coordinator *c)
     c->view = (struct admin_view){.env = &env_system,
             .name = c->name,
             .version = MODEMESH_VERSION,
-            .http = http_server_address(c->http),
+            .http = listeners_loopback(c->listeners),
             .link = link_server_endpoint(c->link),
             .key = c->keys.public_z85,
             .started_us = env_now_us(&env_system),
             .modes = &c->modes,
             .nodes = c->nodes,
             .jobs = c->jobs,
-            .trust = c->trust};
-    c->api = (struct api){.view = &c->view, .jobs = c->jobs};
+            .door = c->door};
+    c->operations = (struct operations){.env = &env_system,
+            .door = c->door,
+            .keys = c->api_keys,
+            .nodes = c->nodes,
+            .tls = c->tls,
+            .link_endpoint = link_server_endpoint(c->link)};
+    listeners_urls(c->listeners, c->operations.listeners);
+    c->api = (struct api){.view = &c->view,
+            .jobs = c->jobs,
+            .keys = c->api_keys,
+            .throttle = c->throttle,
+            .operations = &c->operations,
+            .keyless_network = config_bool(c->config, "http-without-key"),
+            .own_name = c->name};
+}
+
+/* --- what is left in the state directory --- */
+
+/* A token that an earlier start of ours has left behind, if it was not stopped in order. */
+static void revoke_old_token(struct coordinator *c, const char *path)
+{
+    struct join_token old;
+    if (join_token_read(path, &old, NULL))
+        return;
+    const struct token *known =
+            tokens_find_key(c->tokens, old.pair.public_z85, env_wall_ms(&env_system));
+    struct err err;
+    if (known) {
+        char id[TOKEN_ID_LEN + 1];
+        strcpy(id, known->id);
+        if (tokens_revoke(c->tokens, id, &err))
+            log_warn("old local token not revoked", LOG_S("reason", err.text));
+    }
+    join_token_fini(&old);
+}
+
+/* Nodes of the same user on this host join by it. */
+static int write_local_token(struct coordinator *c, struct err *err)
+{
+    char path[PATH_MAX];
+    struct token token;
+    struct buf line;
+    void *room;
+    int r = daemon_state_path(c->state, "local.token", path, err);
+    if (r)
+        return r;
+    revoke_old_token(c, path);
+    buf_init(&line, JOIN_TOKEN_TEXT_MAX + 2);
+    if (buf_reserve(&line, JOIN_TOKEN_TEXT_MAX + 2, &room)) /* one piece, which is wiped */
+        return err_set(err, -ENOMEM, "no memory for a token");
+    r = operations_make_token(&c->operations, CERTIFICATE_ROLE_NODE | CERTIFICATE_ROLE_EDGE,
+            TOKEN_USES_MAX, OPERATIONS_TOKEN_EXPIRES_MAX_MS, NULL, 0, &token, &line, err);
+    if (!r)
+        r = buf_append_str(&line, "\n") ? err_set(err, -ENOMEM, "no memory for a token") : 0;
+    if (!r)
+        r = file_write_private(path, buf_at(&line), line.len, err);
+    if (!r)
+        door_set_local_token(c->door, token.id);
+    explicit_bzero(line.data, line.cap);
+    buf_fini(&line);
+    return r;
 }
 
 static int write_line(
@@ -298,58 +523,90 @@ static int write_line(
 /* The bound addresses, for scripts that let the system choose the ports. */
 static int write_addresses(const struct coordinator *c, struct err *err)
 {
+    const char *http = listeners_loopback(c->listeners), *https = listeners_network(c->listeners);
     int r = write_line(c, "link.addr", c->view.link, err);
-    return r ? r : write_line(c, "http.addr", c->view.http, err);
+    if (!r && http)
+        r = write_line(c, "http.addr", http, err);
+    if (!r && https)
+        r = write_line(c, "https.addr", https, err);
+    return r;
 }
 
-static void remove_addresses(const struct coordinator *c)
+/* Only what this run has written: another coordinator may have the directory. */
+static void remove_files(struct coordinator *c)
 {
-    static const char *const names[] = {"http.addr", "link.addr"};
+    static const char *const names[] = {"http.addr", "https.addr", "link.addr", "local.token"};
     char path[PATH_MAX];
-    for (size_t i = 0; i < 2; i++)
-        if (c->view.http && daemon_state_path(c->state, names[i], path, NULL) == 0)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (c->view.link && daemon_state_path(c->state, names[i], path, NULL) == 0)
             (void)unlink(path);
+    struct err err;
+    if (c->door && *door_local_token(c->door) &&
+            tokens_revoke(c->tokens, door_local_token(c->door), &err))
+        log_warn("local token not revoked", LOG_S("reason", err.text));
 }
 
-static int start(struct coordinator *c, struct err *err)
+static int open_all(struct coordinator *c, struct err *err)
 {
     int r = modes_from_config(c->config, &c->modes, err);
     if (!r)
-        r = open_trust(c, err);
+        r = lock_state(c, err);
+    if (!r)
+        r = open_door(c, err);
     if (!r)
         r = open_loop(c, err);
     if (!r)
-        r = open_link(c, err);
+        r = open_listeners(c, err);
     if (!r)
-        r = open_http(c, err);
+        r = open_link(c, err);
     if (r)
         return r;
     fill_view(c);
     r = write_addresses(c, err);
+    if (!r)
+        r = write_local_token(c, err);
+    return r ? r : open_network(c, err);
+}
+
+static int start(struct coordinator *c, struct err *err)
+{
+    int r = open_all(c, err);
     if (r)
         return r;
     loop_hook_add(&c->loop, &c->flush_hook, on_flush, c);
     loop_timer_start(c->tick, TICK_MS, TICK_MS);
     log_info("coordinator is up", LOG_S("version", MODEMESH_VERSION), LOG_S("http", c->view.http),
-            LOG_S("link", c->view.link), LOG_S("key", c->keys.public_z85),
-            LOG_U("modes", c->modes.count), LOG_U("trusted_nodes", trust_count(c->trust)));
+            LOG_S("https", listeners_network(c->listeners)), LOG_S("link", c->view.link),
+            LOG_S("key", c->keys.public_z85), LOG_U("modes", c->modes.count),
+            LOG_U("members", members_count(c->members)),
+            LOG_U("api_keys", api_keys_count(c->api_keys)));
     return 0;
 }
 
-/* Clients first, then the requests they waited for, then the nodes. */
+/* Clients first, then the requests they waited for, then the nodes; the editors that nodes carry go
+ * with their sessions, before the server that serves them. */
 static void stop(struct coordinator *c)
 {
-    remove_addresses(c);
+    remove_files(c);
+    discovery_destroy(c->discovery);
+    netwatch_destroy(c->netwatch);
     jobs_destroy(c->jobs);
-    http_server_destroy(c->http);
     node_table_destroy(c->nodes);
+    listeners_close(c->listeners);
     link_server_destroy(c->link);
-    trust_destroy(c->trust);
+    tls_destroy(c->tls);
+    door_destroy(c->door);
+    throttle_destroy(c->throttle);
+    members_close(c->members);
+    tokens_close(c->tokens);
+    api_keys_close(c->api_keys);
     loop_timer_destroy(c->tick);
     loop_timer_destroy(c->stop_timer);
     if (c->loop_is_up)
         loop_fini(&c->loop);
     keys_fini(&c->keys);
+    keys_fini(&c->next_keys);
+    identity_fini(&c->identity);
     modes_fini(&c->modes);
     config_destroy(c->config);
     if (c->state_lock >= 0)
@@ -365,6 +622,8 @@ static int run(struct coordinator *c, struct err *err)
         puts(c->keys.public_z85);
         return 0;
     }
+    if (config_bool(c->config, "rotate-key"))
+        return rotate_key(c, err);
     r = start(c, err);
     if (r)
         return r;
@@ -378,11 +637,11 @@ static void print_help(void)
     printf("usage: " PROGRAM " [--config FILE] [OPTION…]\n\n"
            "The one address that editors talk to: assigns each mode to the best node and streams "
            "the tokens\n"
-           "back. SIGHUP reads the modes again.\n\n");
+           "back. SIGHUP reads the modes and the TLS certificate again.\n\n");
     config_print_help(coordinator_keys, stdout);
 }
 
-/* A name that the link does not carry would keep every node out. */
+/* Nodes do not hear an announcement under a name of another form. */
 static int set_name(struct coordinator *c, struct err *err)
 {
     const char *name = config_str(c->config, "name");
@@ -390,7 +649,7 @@ static int set_name(struct coordinator *c, struct err *err)
         daemon_host_name(c->name, sizeof(c->name));
         return 0;
     }
-    int r = rules_text(TEXT_LABEL, "--name", name, strlen(name), err);
+    int r = rules_text(TEXT_NODE_NAME, "--name", name, strlen(name), err);
     if (!r)
         strcpy(c->name, name);
     return r;

@@ -22,6 +22,7 @@ struct node_session {
     struct link_peer peer;
     char name[MSG_NODE_NAME_MAX + 1];
     char software[MSG_NAME_MAX + 1];
+    unsigned roles;
     const struct node_session_events *events;
     void *ctx;
 
@@ -109,7 +110,16 @@ static void break_session(struct node_session *session, const char *reason)
 
 static enum outbox_lane lane_of(const struct msg *msg)
 {
-    return msg->type == MSG_START || msg->type == MSG_BODY ? OUTBOX_DATA : OUTBOX_CONTROL;
+    switch (msg->type) {
+    case MSG_START:
+    case MSG_BODY:
+        return OUTBOX_DATA;
+    case MSG_TUNNEL_DATA:
+    case MSG_TUNNEL_CLOSE:
+        return OUTBOX_TUNNEL;
+    default:
+        return OUTBOX_CONTROL;
+    }
 }
 
 static bool try_send(struct node_session *session, const void *frame, size_t len)
@@ -122,12 +132,14 @@ static bool try_send(struct node_session *session, const void *frame, size_t len
     return r == 0;
 }
 
-/* A frame never passes one of its own lane, and no data passes control: a START may use the index
- * of a stream whose CANCEL still waits. */
+/* A frame passes none of its own lane or of one before it: a START may use the index of a stream
+ * whose CANCEL still waits. */
 static bool must_wait(const struct node_session *session, enum outbox_lane lane)
 {
-    return outbox_bytes(&session->outbox, OUTBOX_CONTROL) > 0 ||
-           outbox_bytes(&session->outbox, lane) > 0;
+    for (enum outbox_lane before = OUTBOX_CONTROL; before <= lane; before++)
+        if (outbox_bytes(&session->outbox, before) > 0)
+            return true;
+    return false;
 }
 
 static void send_msg(struct node_session *session, uint64_t stream, const struct msg *msg)
@@ -160,7 +172,7 @@ static bool flush_lane(struct node_session *session, enum outbox_lane lane)
     const void *frame;
     size_t len;
     while (outbox_peek(&session->outbox, lane, &stream, &frame, &len)) {
-        bool wanted = lane == OUTBOX_CONTROL || stream_is_open(session, stream);
+        bool wanted = lane != OUTBOX_DATA || stream_is_open(session, stream);
         if (wanted && !try_send(session, frame, len))
             return false;
         outbox_drop(&session->outbox, lane);
@@ -239,8 +251,21 @@ void node_session_flush(struct node_session *session)
     flush_credit(session);
     if (flush_lane(session, OUTBOX_CONTROL) && flush_lane(session, OUTBOX_DATA))
         flush_bodies(session);
+    if (!must_wait(session, OUTBOX_DATA))
+        (void)flush_lane(session, OUTBOX_TUNNEL);
     if (*session->broken)
         node_session_end(session, session->broken);
+}
+
+void node_session_send(struct node_session *session, const struct msg *msg)
+{
+    if (session->sm.state != SESSION_GONE)
+        send_msg(session, 0, msg);
+}
+
+bool node_session_tunnel_room(const struct node_session *session)
+{
+    return outbox_bytes(&session->outbox, OUTBOX_TUNNEL) < SESSION_OUTBOX_TUNNEL_MAX;
 }
 
 /* None while others wait: those are signs of life too. */
@@ -461,7 +486,7 @@ static void drop_removed(struct node_session *session, const struct msg_state *s
                 remove_instance(session, i);
 }
 
-static void on_state(struct node_session *session, const struct msg_state *state)
+static void take_instances(struct node_session *session, const struct msg_state *state)
 {
     if (state->full)
         drop_unnamed(session, state);
@@ -476,6 +501,12 @@ static void on_state(struct node_session *session, const struct msg_state *state
         }
         update_instance(instance, said);
     }
+}
+
+static void on_state(struct node_session *session, const struct msg_state *state)
+{
+    if (session->roles & CERTIFICATE_ROLE_NODE)
+        take_instances(session, state);
     session->facts.draining = state->draining;
     session->facts.memory_total_bytes = state->memory_total_bytes;
     session->facts.memory_available_bytes = state->memory_available_bytes;
@@ -527,6 +558,13 @@ static void on_end(struct node_session *session, uint64_t id, const struct msg_f
         stream_finish(stream, fail);
 }
 
+static void on_tunnel(struct node_session *session, const struct msg *msg)
+{
+    struct err err;
+    if (session->events->on_tunnel(session->ctx, session, msg, &err) < 0)
+        break_session(session, err.text);
+}
+
 static void on_msg(struct node_session *session, const struct msg *msg)
 {
     switch (msg->type) {
@@ -548,6 +586,15 @@ static void on_msg(struct node_session *session, const struct msg *msg)
         break;
     case MSG_FAIL:
         on_end(session, msg->fail.stream, &msg->fail);
+        break;
+    case MSG_JOIN:
+        session->events->on_join(session->ctx, session, &msg->join);
+        break;
+    case MSG_TUNNEL_OPEN:
+    case MSG_TUNNEL_DATA:
+    case MSG_TUNNEL_CREDIT:
+    case MSG_TUNNEL_CLOSE:
+        on_tunnel(session, msg);
         break;
     case MSG_UNSUPPORTED:
         break; /* an older node: what it does not know, it can do without */
@@ -637,13 +684,17 @@ static uint32_t make_epoch(const struct env *env)
 }
 
 static void send_welcome(
-        struct node_session *session, const char *coordinator_name, uint32_t version)
+        struct node_session *session, const struct session_admission *admission, uint32_t version)
 {
     struct msg msg = {.type = MSG_WELCOME,
             .welcome = {.epoch = session->epoch,
                     .version = version,
                     .heartbeat_ms = SESSION_HEARTBEAT_MS,
-                    .coordinator = coordinator_name}};
+                    .coordinator = admission->coordinator_name,
+                    .mesh = admission->mesh,
+                    .certificate = admission->certificate,
+                    .coordinators = admission->coordinators,
+                    .coordinator_count = admission->coordinator_count}};
     send_msg(session, 0, &msg);
 }
 
@@ -655,7 +706,7 @@ static uint32_t common_version(const struct msg_hello *hello)
 }
 
 static struct node_session *session_alloc(const struct env *env, const struct link_peer *peer,
-        const char *name, const struct msg_hello *hello)
+        const struct session_admission *admission, const struct msg_hello *hello)
 {
     struct node_session *session = calloc(1, sizeof(*session));
     if (!session)
@@ -670,7 +721,8 @@ static struct node_session *session_alloc(const struct env *env, const struct li
     buf_init(&session->scratch, FRAME_MAX);
     arena_init(&session->arena, MSG_ARENA_BYTES);
     session->epoch = make_epoch(env);
-    copy_text(session->name, sizeof(session->name), name);
+    copy_text(session->name, sizeof(session->name), admission->name);
+    session->roles = admission->roles;
     copy_text(session->software, sizeof(session->software), hello->software);
     session->facts.connected_us = session->facts.last_heard_us = env_now_us(env);
     session->table = stream_table_create(session->epoch);
@@ -681,24 +733,24 @@ static struct node_session *session_alloc(const struct env *env, const struct li
 }
 
 int node_session_create(const struct env *env, const struct transport *transport,
-        const struct link_peer *peer, const char *name, const struct msg_hello *hello,
-        const char *coordinator_name, const struct node_session_events *events, void *ctx,
-        struct node_session **ret_session, struct err *err)
+        const struct link_peer *peer, const struct msg_hello *hello,
+        const struct session_admission *admission, const struct node_session_events *events,
+        void *ctx, struct node_session **ret_session, struct err *err)
 {
     uint32_t version = common_version(hello);
     if (!version)
         return err_set(err, -EPROTONOSUPPORT,
                 "node \"%s\" (%s) speaks versions %u to %u of the link, this coordinator %d to %d; "
                 "update the older one",
-                name, hello->software, hello->version_min, hello->version_max, FRAME_VERSION_MIN,
-                FRAME_VERSION);
-    struct node_session *session = session_alloc(env, peer, name, hello);
+                admission->name, hello->software, hello->version_min, hello->version_max,
+                FRAME_VERSION_MIN, FRAME_VERSION);
+    struct node_session *session = session_alloc(env, peer, admission, hello);
     if (!session)
-        return err_set(err, -ENOMEM, "no memory for a session with node \"%s\"", name);
+        return err_set(err, -ENOMEM, "no memory for a session with node \"%s\"", admission->name);
     session->transport = *transport;
     session->events = events;
     session->ctx = ctx;
-    send_welcome(session, coordinator_name, version);
+    send_welcome(session, admission, version);
     *ret_session = session;
     return 0;
 }
@@ -724,6 +776,16 @@ void node_session_destroy(struct node_session *session)
 const char *node_session_name(const struct node_session *session)
 {
     return session->name;
+}
+
+unsigned node_session_roles(const struct node_session *session)
+{
+    return session->roles;
+}
+
+uint32_t node_session_epoch(const struct node_session *session)
+{
+    return session->epoch;
 }
 
 const struct link_peer *node_session_peer(const struct node_session *session)

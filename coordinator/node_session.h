@@ -16,6 +16,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "common/certificate.h"
 #include "common/env.h"
 #include "common/err.h"
 #include "common/link.h"
@@ -33,7 +34,8 @@ enum {
     SESSION_SUSPECT_MS = 1000,            /* takes no new work */
     SESSION_GONE_MS = 3000,               /* its streams move elsewhere */
     SESSION_OUTBOX_MAX = 4 * 1024 * 1024, /* bytes waiting for a slow link */
-    SESSION_OUTBOX_BODY_MAX = 256 * 1024, /* … past which no more request bodies are put in */
+    SESSION_OUTBOX_BODY_MAX = 256 * 1024, /* … past which no more request bodies are put in … */
+    SESSION_OUTBOX_TUNNEL_MAX = 256 * 1024, /* … nor bytes of tunnels */
 };
 
 enum session_state { SESSION_UP, SESSION_SUSPECT, SESSION_GONE, SESSION_STATE_COUNT };
@@ -46,6 +48,11 @@ struct node_session_events {
     void (*on_change)(void *ctx, struct node_session *session);
     /* A stream has ended: one of the instances has room for another. Nothing else has changed. */
     void (*on_room)(void *ctx, struct node_session *session);
+    /* It wants another link key of its own to be the member's. */
+    void (*on_join)(void *ctx, struct node_session *session, const struct msg_join *join);
+    /* One of TUNNEL_…. A negative errno: it broke the protocol, with the reason in `err`. */
+    int (*on_tunnel)(
+            void *ctx, struct node_session *session, const struct msg *msg, struct err *err);
     /* The session is GONE and all its streams have failed. The owner destroys it now or later. */
     void (*on_gone)(void *ctx, struct node_session *session, const char *reason);
 };
@@ -58,12 +65,21 @@ struct node_stream_events {
     void (*on_end)(void *ctx, const struct msg_fail *fail);
 };
 
-/* `peer` and `hello` are copied; WELCOME goes out at once. `name` is the trusted name of the key.
- */
+struct session_admission { /* as what a node is let in; borrowed for the call */
+    const char *name;      /* the member's */
+    unsigned roles;        /* CERTIFICATE_ROLE_…: without NODE its models do not count */
+    const char *coordinator_name;
+    struct msg_bytes mesh;                /* the mesh's identity … */
+    struct msg_bytes certificate;         /* … the node's new certificate, or empty … */
+    const struct msg_bytes *coordinators; /* … and those of coordinators, as WELCOME has them */
+    size_t coordinator_count;
+};
+
+/* `peer` and `hello` are copied; WELCOME goes out at once. -EPROTONOSUPPORT, -ENOMEM. */
 MUST_CHECK int node_session_create(const struct env *env, const struct transport *transport,
-        const struct link_peer *peer, const char *name, const struct msg_hello *hello,
-        const char *coordinator_name, const struct node_session_events *events, void *ctx,
-        struct node_session **ret_session, struct err *err);
+        const struct link_peer *peer, const struct msg_hello *hello,
+        const struct session_admission *admission, const struct node_session_events *events,
+        void *ctx, struct node_session **ret_session, struct err *err);
 /* Fails what is open first. Takes NULL. */
 void node_session_destroy(struct node_session *session);
 
@@ -79,6 +95,10 @@ void node_session_flush(struct node_session *session);
 void node_session_tick(struct node_session *session, bool stalled);
 /* The connection seems gone: finds out by sending. */
 void node_session_probe(struct node_session *session);
+/* JOINED, CERTIFICATE and TUNNEL_…. */
+void node_session_send(struct node_session *session, const struct msg *msg);
+/* True while bytes of tunnels may be sent: the link takes them fast enough. */
+bool node_session_tunnel_room(const struct node_session *session);
 /* Ends the session from our side; on_gone follows at once. */
 void node_session_end(struct node_session *session, const char *reason);
 
@@ -97,6 +117,8 @@ void node_stream_cancel(struct node_stream *stream);
 
 /* What people and the scheduler read. Borrowed. */
 const char *node_session_name(const struct node_session *session);
+unsigned node_session_roles(const struct node_session *session);
+uint32_t node_session_epoch(const struct node_session *session);
 const struct link_peer *node_session_peer(const struct node_session *session);
 enum session_state node_session_state(const struct node_session *session);
 const char *session_state_name(enum session_state state);

@@ -1,6 +1,8 @@
 #include "coordinator/node_table.h"
 
 #include "common/log.h"
+#include "coordinator/edge_gate.h"
+#include "proto/frame.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +20,13 @@ struct entry { /* one session's place in the table */
     struct list by_age, by_id, by_key;
     struct node_session *session;
     struct node_table *table;
+    struct edge_gate *gate;     /* NULL: it has carried no editor yet */
+    uint64_t certified_until_s; /* end of the newest certificate that the node has */
+};
+
+struct farewell { /* a connection that has been told why it ends */
+    struct link_peer peer;
+    uint64_t due_ms;
 };
 
 struct node_table {
@@ -27,7 +36,10 @@ struct node_table {
     struct list keys[BUCKETS]; /* entry.by_key */
     size_t count;
     uint64_t last_tick_us;
-    unsigned trust_edition; /* that all sessions were checked against */
+    unsigned members_edition; /* that all sessions were checked against */
+    uint64_t renewed_ms;
+    struct farewell farewells[NODE_TABLE_FAREWELLS_MAX];
+    size_t farewell_count;
     struct instance_list instances, models;
 };
 
@@ -38,7 +50,8 @@ struct node_table *node_table_create(const struct node_table_config *config)
         return NULL;
     table->config = *config;
     table->last_tick_us = env_now_us(config->env);
-    table->trust_edition = trust_edition(config->trust);
+    table->members_edition = members_edition(door_members(config->door));
+    table->renewed_ms = env_now_ms(config->env);
     list_init(&table->entries);
     for (size_t i = 0; i < BUCKETS; i++) {
         list_init(&table->ids[i]);
@@ -88,6 +101,7 @@ static void entry_free(struct entry *entry)
     list_del(&entry->by_key);
     entry->table->count--;
     forget_lists(entry->table);
+    edge_gate_destroy(entry->gate);
     node_session_destroy(entry->session);
     free(entry);
 }
@@ -129,8 +143,213 @@ static void on_session_gone(void *ctx, struct node_session *session, const char 
     table->config.on_change(table->config.ctx);
 }
 
-static const struct node_session_events session_events = {
-        .on_change = on_session_change, .on_room = on_session_room, .on_gone = on_session_gone};
+/* --- what nodes are told to believe --- */
+
+struct proof {
+    struct certificate_bytes certificates[NODE_TABLE_KEYS];
+    struct msg_bytes coordinators[NODE_TABLE_KEYS];
+    size_t count;
+};
+
+static struct msg_bytes bytes_of(const struct certificate_bytes *certificate)
+{
+    return (struct msg_bytes){.data = certificate->data, .len = certificate->len};
+}
+
+static struct msg_bytes mesh_of(const struct node_table *table)
+{
+    return (struct msg_bytes){
+            .data = door_identity(table->config.door)->public_key, .len = IDENTITY_BYTES};
+}
+
+/* Made anew each time: two signatures cost less than a handshake, and they never get old. */
+static void make_proof(const struct node_table *table, struct proof *ret_proof)
+{
+    const struct node_table_config *config = &table->config;
+    ret_proof->count = 0;
+    for (size_t i = 0; i < NODE_TABLE_KEYS && config->coordinator_keys[i]; i++) {
+        struct certificate_bytes *bytes = &ret_proof->certificates[i];
+        door_own_certificate(
+                config->door, config->coordinator_keys[i], config->coordinator_name, bytes);
+        ret_proof->coordinators[ret_proof->count++] = bytes_of(bytes);
+    }
+}
+
+/* Unix time; 0 where it is none. */
+static uint64_t end_of(struct msg_bytes bytes)
+{
+    struct certificate certificate;
+    int r = certificate_parse(bytes.data, bytes.len, &certificate, NULL);
+    return r ? 0 : certificate.not_after_s;
+}
+
+/* The end of the certificate that a node shows. 0 also where it says something else of the node than
+ * the list: it is from before the node was approved anew. */
+static uint64_t end_of_shown(struct msg_bytes shown, const struct member *member)
+{
+    struct certificate certificate;
+    if (certificate_parse(shown.data, shown.len, &certificate, NULL) < 0 ||
+            certificate.roles != member->roles || strcmp(certificate.name, member->name) != 0)
+        return 0;
+    return certificate.not_after_s;
+}
+
+/* --- connections without a session --- */
+
+static void send_alone(
+        struct node_table *table, const struct link_peer *peer, const struct msg *msg)
+{
+    struct buf frame;
+    struct err err;
+    buf_init(&frame, FRAME_MAX);
+    /* Where the link does not take it now, the peer learns less: its connection ends all the same.
+     */
+    if (codec_encode(msg, &frame, &err) == 0)
+        (void)transport_send(&table->config.transport, peer, buf_at(&frame), frame.len);
+    buf_fini(&frame);
+}
+
+/* What was said to the peer needs a moment to leave. */
+static void say_farewell(struct node_table *table, const struct link_peer *peer)
+{
+    if (table->farewell_count == NODE_TABLE_FAREWELLS_MAX) {
+        table->config.cut(table->config.ctx, peer);
+        return;
+    }
+    table->farewells[table->farewell_count++] = (struct farewell){
+            .peer = *peer, .due_ms = env_now_ms(table->config.env) + NODE_TABLE_FAREWELL_MS};
+}
+
+static void end_farewells(struct node_table *table)
+{
+    uint64_t now_ms = env_now_ms(table->config.env);
+    size_t kept = 0;
+    for (size_t i = 0; i < table->farewell_count; i++) {
+        if (table->farewells[i].due_ms > now_ms)
+            table->farewells[kept++] = table->farewells[i];
+        else
+            table->config.cut(table->config.ctx, &table->farewells[i].peer);
+    }
+    table->farewell_count = kept;
+}
+
+static enum refuse_code code_of(enum door_refusal refusal)
+{
+    switch (refusal) {
+    case DOOR_REVOKED:
+        return REFUSE_REVOKED;
+    case DOOR_EXPIRED:
+        return REFUSE_EXPIRED;
+    case DOOR_FOREIGN_MESH:
+        return REFUSE_FOREIGN_MESH;
+    case DOOR_BAD_CERTIFICATE:
+        return REFUSE_BAD_CERTIFICATE;
+    case DOOR_OTHERS_NAME:
+        return REFUSE_NAME_TAKEN;
+    case DOOR_BAD_TOKEN:
+        return REFUSE_TOKEN;
+    default:
+        return REFUSE_OTHER;
+    }
+}
+
+static void refuse(struct node_table *table, const struct link_peer *peer, enum refuse_code code,
+        const char *reason)
+{
+    struct msg msg = {.type = MSG_REFUSE, .refuse = {.code = code, .message = reason}};
+    send_alone(table, peer, &msg);
+    say_farewell(table, peer);
+}
+
+/* --- joining --- */
+
+/* The door's answer to JOIN as a message. 0, or a negative errno with code and reason. */
+static int answer_join(struct node_table *table, const struct link_peer *peer,
+        const struct msg_join *join, struct certificate_bytes *ret_certificate,
+        enum refuse_code *ret_code, struct err *err)
+{
+    char key[KEY_Z85_LEN + 1];
+    enum door_refusal refusal;
+    *ret_code = REFUSE_OTHER;
+    key_from_raw(join->key.data, key);
+    int r = door_join(table->config.door, peer->key, key, join->name, peer->address,
+            ret_certificate, &refusal, err);
+    if (r)
+        *ret_code = code_of(refusal);
+    return r;
+}
+
+static struct msg joined(const struct node_table *table,
+        const struct certificate_bytes *certificate, const struct proof *proof)
+{
+    return (struct msg){.type = MSG_JOINED,
+            .joined = {.mesh = mesh_of(table),
+                    .certificate = bytes_of(certificate),
+                    .coordinators = proof->coordinators,
+                    .coordinator_count = proof->count}};
+}
+
+/* On a connection of a token's key. */
+static void take_join(
+        struct node_table *table, const struct link_peer *peer, const struct msg_join *join)
+{
+    struct certificate_bytes certificate;
+    enum refuse_code code;
+    struct proof proof;
+    struct err err;
+    if (answer_join(table, peer, join, &certificate, &code, &err)) {
+        refuse(table, peer, code, err.text);
+        return;
+    }
+    make_proof(table, &proof);
+    struct msg msg = joined(table, &certificate, &proof);
+    send_alone(table, peer, &msg);
+    say_farewell(table, peer);
+}
+
+/* Within a session: the node changes its link key. */
+static void on_session_join(void *ctx, struct node_session *session, const struct msg_join *join)
+{
+    struct entry *entry = ctx;
+    struct certificate_bytes certificate;
+    enum refuse_code code;
+    struct proof proof;
+    struct err err;
+    if (answer_join(entry->table, node_session_peer(session), join, &certificate, &code, &err)) {
+        struct msg msg = {.type = MSG_REFUSE, .refuse = {.code = code, .message = err.text}};
+        node_session_send(session, &msg);
+        return;
+    }
+    make_proof(entry->table, &proof);
+    struct msg msg = joined(entry->table, &certificate, &proof);
+    node_session_send(session, &msg);
+}
+
+static void close_tunnel(struct node_session *session, uint64_t id)
+{
+    struct msg msg = {.type = MSG_TUNNEL_CLOSE, .tunnel_close = {.tunnel = id}};
+    node_session_send(session, &msg);
+}
+
+static int on_session_tunnel(
+        void *ctx, struct node_session *session, const struct msg *msg, struct err *err)
+{
+    struct entry *entry = ctx;
+    const struct node_table_config *config = &entry->table->config;
+    if (!entry->gate && msg->type == MSG_TUNNEL_OPEN && config->edge_http)
+        entry->gate = edge_gate_create(config->loop, config->edge_http, session);
+    if (entry->gate)
+        return edge_gate_on_msg(entry->gate, msg, err);
+    if (msg->type == MSG_TUNNEL_OPEN)
+        close_tunnel(session, msg->tunnel_open.tunnel);
+    return 0;
+}
+
+static const struct node_session_events session_events = {.on_change = on_session_change,
+        .on_room = on_session_room,
+        .on_join = on_session_join,
+        .on_tunnel = on_session_tunnel,
+        .on_gone = on_session_gone};
 
 static void end_older_session(struct node_table *table, const char *key)
 {
@@ -150,41 +369,110 @@ static void add_entry(struct node_table *table, struct entry *entry)
     forget_lists(table);
 }
 
+/* A new certificate where the node should get one now. Where none can be made it goes on with its
+ * own: the next tick tries again. */
+static bool renew(struct node_table *table, const char *key, uint64_t until_s,
+        struct certificate_bytes *ret_certificate)
+{
+    struct err err;
+    ret_certificate->len = 0;
+    int r = door_renew(table->config.door, key, until_s, ret_certificate, &err);
+    if (r < 0)
+        log_error("certificate not renewed", LOG_S("key", key), LOG_S("reason", err.text));
+    return r == 1;
+}
+
+static int admit(struct node_table *table, const struct link_peer *peer,
+        const struct msg_hello *hello, const struct member *member, struct err *err)
+{
+    struct certificate_bytes fresh;
+    struct proof proof;
+    struct entry *entry = calloc(1, sizeof(*entry));
+    if (!entry)
+        return err_set(err, -ENOMEM, "no memory for a session");
+    uint64_t shown_s = end_of_shown(hello->certificate, member);
+    bool renewed = renew(table, peer->key, shown_s, &fresh);
+    entry->certified_until_s = renewed ? end_of(bytes_of(&fresh)) : shown_s;
+    make_proof(table, &proof);
+    struct session_admission admission = {.name = member->name,
+            .roles = member->roles,
+            .coordinator_name = table->config.coordinator_name,
+            .mesh = mesh_of(table),
+            .certificate = bytes_of(&fresh),
+            .coordinators = proof.coordinators,
+            .coordinator_count = proof.count};
+    int r = node_session_create(table->config.env, &table->config.transport, peer, hello,
+            &admission, &session_events, entry, &entry->session, err);
+    if (r == 0)
+        add_entry(table, entry);
+    else
+        free(entry);
+    return r;
+}
+
 static void begin_session(
         struct node_table *table, const struct link_peer *peer, const struct msg_hello *hello)
 {
-    const struct trusted_node *trusted = trust_find(table->config.trust, peer->key);
-    if (!trusted)
-        return; /* its key was taken out of the list after it came in */
-    end_older_session(table, peer->key);
-    struct entry *entry = calloc(1, sizeof(*entry));
-    struct err err = {.text = "no memory"};
-    if (!entry || node_session_create(table->config.env, &table->config.transport, peer,
-                          trusted->name, hello, table->config.coordinator_name, &session_events,
-                          entry, &entry->session, &err)) {
-        log_warn("node refused", LOG_S("node", trusted->name), LOG_S("reason", err.text));
-        free(entry);
+    const struct member *found;
+    enum door_refusal refusal;
+    struct err err;
+    int r = door_hello(table->config.door, peer->key, hello->name, hello->certificate.data,
+            hello->certificate.len, peer->address, &found, &refusal, &err);
+    if (r) {
+        refuse(table, peer, code_of(refusal), err.text);
         return;
     }
-    add_entry(table, entry);
-    log_info("node joined", LOG_S("node", trusted->name), LOG_S("says", hello->name),
+    const struct member member = *found; /* a renewal makes the list of members anew */
+    end_older_session(table, peer->key);
+    r = admit(table, peer, hello, &member, &err);
+    if (r) {
+        log_warn("node refused", LOG_S("node", member.name), LOG_S("reason", err.text));
+        refuse(table, peer, r == -EPROTONOSUPPORT ? REFUSE_VERSION : REFUSE_OTHER, err.text);
+        return;
+    }
+    log_info("node joined", LOG_S("node", member.name), LOG_S("says", hello->name),
             LOG_S("address", peer->address), LOG_S("software", hello->software));
 }
 
-/* The first frame of a connection: HELLO, or it is not worth an answer. */
+/* The first frame of a connection: HELLO of a member, JOIN of a token, or it ends. */
+static void on_first_msg(
+        struct node_table *table, const struct link_peer *peer, const struct msg *msg)
+{
+    bool token = door_is_token(table->config.door, peer->key);
+    if (msg->type == MSG_HELLO && !token) {
+        begin_session(table, peer, &msg->hello);
+    } else if (msg->type == MSG_JOIN && token) {
+        take_join(table, peer, &msg->join);
+    } else {
+        door_refuse_frame(table->config.door, peer->key, peer->address, msg_type_name(msg->type));
+        table->config.cut(table->config.ctx, peer);
+    }
+}
+
+static bool is_leaving(const struct node_table *table, const struct link_peer *peer)
+{
+    for (size_t i = 0; i < table->farewell_count; i++)
+        if (memcmp(table->farewells[i].peer.routing_id, peer->routing_id, LINK_ROUTING_ID_BYTES) ==
+                0)
+            return true;
+    return false;
+}
+
 static void on_first_frame(
         struct node_table *table, const struct link_peer *peer, const void *data, size_t len)
 {
     struct arena arena;
     struct msg msg;
     struct err err;
+    if (is_leaving(table, peer))
+        return;
     arena_init(&arena, MSG_ARENA_BYTES);
-    int r = codec_decode(data, len, &arena, &msg, &err);
-    if (r == 0 && msg.type == MSG_HELLO)
-        begin_session(table, peer, &msg.hello);
-    else
-        log_debug("frame without a session", LOG_S("address", peer->address),
-                LOG_S("reason", r ? err.text : msg_type_name(msg.type)));
+    if (codec_decode(data, len, &arena, &msg, &err) == 0) {
+        on_first_msg(table, peer, &msg);
+    } else {
+        door_refuse_frame(table->config.door, peer->key, peer->address, err.text);
+        table->config.cut(table->config.ctx, peer);
+    }
     arena_fini(&arena);
 }
 
@@ -209,26 +497,90 @@ void node_table_on_disconnect_hint(struct node_table *table, int fd)
 
 void node_table_flush(struct node_table *table)
 {
-    list_for_each_safe (it, &table->entries)
-        node_session_flush(list_entry(it, struct entry, by_age)->session);
+    list_for_each_safe (it, &table->entries) {
+        struct entry *entry = list_entry(it, struct entry, by_age);
+        if (entry->gate && node_session_tunnel_room(entry->session))
+            edge_gate_pump(entry->gate);
+        node_session_flush(entry->session);
+    }
 }
 
-static void end_untrusted(struct node_table *table)
+/* A session frees its entry when it ends; the peer is needed after that. */
+static void expel(struct node_table *table, struct entry *entry, const char *reason)
 {
-    unsigned edition = trust_edition(table->config.trust);
-    if (edition == table->trust_edition)
-        return;
-    table->trust_edition = edition;
+    struct link_peer peer = *node_session_peer(entry->session);
+    node_session_end(entry->session, reason);
+    table->config.cut(table->config.ctx, &peer);
+}
+
+/* The key it came with must still be a member's own: a member that changed its key comes anew. */
+static const char *expulsion(const struct node_table *table, const char *key)
+{
+    const struct member *member = members_find_key(door_members(table->config.door), key);
+    if (!member)
+        return "it is a member no more";
+    if (member->revoked)
+        return "its membership was revoked";
+    uint64_t now_s = (uint64_t)(env_wall_ms(table->config.env) / 1000);
+    return member->not_after_s < now_s ? "its membership has ended" : NULL;
+}
+
+static void end_expelled(struct node_table *table)
+{
     list_for_each_safe (it, &table->entries) {
-        struct node_session *session = list_entry(it, struct entry, by_age)->session;
-        if (!trust_find(table->config.trust, node_session_peer(session)->key))
-            node_session_end(session, "its key was taken out of trusted-nodes");
+        struct entry *entry = list_entry(it, struct entry, by_age);
+        const char *reason = expulsion(table, node_session_peer(entry->session)->key);
+        if (reason)
+            expel(table, entry, reason);
     }
+}
+
+static void send_certificate(struct node_table *table, struct entry *entry)
+{
+    struct certificate_bytes fresh;
+    struct proof proof;
+    const char *key = node_session_peer(entry->session)->key;
+    if (!renew(table, key, entry->certified_until_s, &fresh))
+        return;
+    make_proof(table, &proof);
+    struct msg msg = {.type = MSG_CERTIFICATE,
+            .certificate = {.certificate = bytes_of(&fresh),
+                    .coordinators = proof.coordinators,
+                    .coordinator_count = proof.count}};
+    node_session_send(entry->session, &msg);
+    entry->certified_until_s = end_of(bytes_of(&fresh));
+}
+
+static void renew_certificates(struct node_table *table)
+{
+    list_for_each (it, &table->entries)
+        send_certificate(table, list_entry(it, struct entry, by_age));
+}
+
+static uint64_t renew_interval_ms(const struct node_table *table)
+{
+    uint64_t part_ms = door_membership_s(table->config.door) * 1000 / NODE_TABLE_RENEWS;
+    return part_ms < NODE_TABLE_RENEW_MS ? part_ms : NODE_TABLE_RENEW_MS;
+}
+
+static void mind_members(struct node_table *table)
+{
+    uint64_t now_ms = env_now_ms(table->config.env);
+    unsigned edition = members_edition(door_members(table->config.door));
+    bool due = now_ms - table->renewed_ms >= renew_interval_ms(table);
+    if (edition != table->members_edition || due)
+        end_expelled(table);
+    table->members_edition = edition;
+    if (!due)
+        return;
+    table->renewed_ms = now_ms;
+    renew_certificates(table);
 }
 
 void node_table_tick(struct node_table *table)
 {
-    end_untrusted(table);
+    mind_members(table);
+    end_farewells(table);
     uint64_t now_us = env_now_us(table->config.env);
     bool stalled = now_us - table->last_tick_us > NODE_TABLE_STALL_MS * 1000;
     table->last_tick_us = now_us;
@@ -306,6 +658,16 @@ struct node_session *node_table_find_key(const struct node_table *table, const c
             return session;
     }
     return NULL;
+}
+
+size_t node_table_editors(const struct node_table *table, const struct node_session *session)
+{
+    list_for_each (it, &table->entries) {
+        const struct entry *entry = list_entry(it, struct entry, by_age);
+        if (entry->session == session)
+            return entry->gate ? edge_gate_count(entry->gate) : 0;
+    }
+    return 0;
 }
 
 size_t node_table_count(const struct node_table *table)

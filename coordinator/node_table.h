@@ -1,18 +1,30 @@
 /* All connected nodes: which session a frame belongs to, when a session begins and ends, and the
- * snapshot of instances that the scheduler reads. START goes only where HELLO came with a trusted
- * key: a session is (key, routing id, epoch), and one key has one session. Loop thread. */
+ * snapshot of instances that the scheduler reads. START goes only where HELLO came with a member's
+ * key: a session is (key, routing id, epoch), and one key has one session. Who may come is the
+ * door's business; here its word is carried out. Loop thread. */
 #pragma once
 
 #include "common/buf.h"
 #include "common/env.h"
 #include "common/err.h"
 #include "common/link.h"
-#include "common/trust.h"
+#include "common/loop.h"
+#include "coordinator/door.h"
+#include "coordinator/http_server.h"
 #include "coordinator/node_session.h"
 
 #include <stddef.h>
 
-enum { NODE_TABLE_STALL_MS = 500 }; /* ticks further apart than this: our own loop stood still */
+enum {
+    NODE_TABLE_STALL_MS = 500, /* ticks further apart than this: our own loop stood still */
+    NODE_TABLE_RENEW_MS =
+            60 * 1000, /* how often sessions are asked whether they need a new certificate … */
+    NODE_TABLE_RENEWS = 9, /* … and at least so often in the life of one: in its last third too */
+    NODE_TABLE_FAREWELL_MS =
+            1000, /* a connection that was told REFUSE or JOINED is cut after so long … */
+    NODE_TABLE_FAREWELLS_MAX = 64, /* … or at once, where so many wait already */
+    NODE_TABLE_KEYS = 2,           /* link keys of a coordinator: its own, and the next one */
+};
 
 struct node_table;
 
@@ -21,8 +33,13 @@ struct node_table;
 struct node_table_config {
     const struct env *env;
     struct transport transport;
-    const struct trust *trust;
+    void (*cut)(void *ctx, const struct link_peer *peer); /* ends a connection now */
+    struct door *door;
     const char *coordinator_name;
+    const char
+            *coordinator_keys[NODE_TABLE_KEYS]; /* our link key, and the one that takes its place */
+    struct loop *loop;                          /* for the editors that nodes carry … */
+    struct http_server *edge_http;              /* … to this server; NULL: none are taken */
     void (*on_change)(void *ctx);
     void *ctx;
 };
@@ -36,8 +53,8 @@ void node_table_destroy(struct node_table *table);
 void node_table_on_frame(
         struct node_table *table, const struct link_peer *peer, const void *data, size_t len);
 void node_table_on_disconnect_hint(struct node_table *table, int fd);
-/* Once a turn, and about ten times a second. A tick also ends the sessions of keys that are trusted
- * no more. */
+/* Once a turn, and about ten times a second. A tick also ends the sessions of those who are members
+ * no more, and renews certificates. */
 void node_table_flush(struct node_table *table);
 void node_table_tick(struct node_table *table);
 
@@ -49,4 +66,6 @@ struct instance *const *node_table_models(struct node_table *table, size_t *ret_
 
 /* NULL where the node of that key is not connected. */
 struct node_session *node_table_find_key(const struct node_table *table, const char *key_z85);
+/* Editors' connections that the node of this session carries now. */
+size_t node_table_editors(const struct node_table *table, const struct node_session *session);
 size_t node_table_count(const struct node_table *table);

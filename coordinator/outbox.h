@@ -1,6 +1,7 @@
-/* Frames for one node that wait for its link, in two lanes: control (CANCEL, CREDIT, HEARTBEAT,
- * WELCOME) overtakes data (START, BODY). Bounded in bytes. A data frame carries its stream's id, so
- * that what belongs to a stream that was cancelled in the meantime is never sent. */
+/* Frames for one node that wait for its link, in three lanes: control (CANCEL, CREDIT, HEARTBEAT,
+ * WELCOME) overtakes data (START, BODY), and data what goes through tunnels. Bounded in bytes. A
+ * data frame carries its stream's id, so that what belongs to a stream that was cancelled in the
+ * meantime is never sent. */
 #pragma once
 
 #include "common/buf.h"
@@ -9,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum outbox_lane { OUTBOX_CONTROL, OUTBOX_DATA, OUTBOX_LANES };
+enum outbox_lane { OUTBOX_CONTROL, OUTBOX_DATA, OUTBOX_TUNNEL, OUTBOX_LANES };
 
 struct outbox {
     struct buf lanes[OUTBOX_LANES];

@@ -1,5 +1,7 @@
 #include "coordinator/pending.h"
 
+#include "common/host_addrs.h"
+#include "common/phrase.h"
 #include "coordinator/rate.h"
 
 #include <arpa/inet.h>
@@ -188,10 +190,16 @@ enum pending_verdict pending_knock(
     return PENDING_KNOWN;
 }
 
+/* A person who approves another node's phrase or address must not get the one that is called so. */
+static bool seems_proven(const char *name)
+{
+    return phrase_valid(name) || host_addr_valid(name);
+}
+
 void pending_name(struct pending *pending, const char *key_z85, const char *name)
 {
     struct pending_place *place = find(pending, key_z85);
-    if (!certificate_name_valid(name))
+    if (!certificate_name_valid(name) || seems_proven(name))
         return;
     remember_name(pending, key_z85, name);
     if (place)

@@ -45,7 +45,8 @@ enum pending_verdict {
 /* The key has knocked from `address`. */
 enum pending_verdict pending_knock(
         struct pending *pending, const char *key_z85, const char *address, uint64_t now_ms);
-/* The network announces a name for the key, before it knocks or after. */
+/* The network announces a name for the key, before it knocks or after. One in the form of a phrase
+ * or of an address is not taken: those are proven. */
 void pending_name(struct pending *pending, const char *key_z85, const char *name);
 void pending_remove(struct pending *pending, const char *key_z85);
 /* Drops what has expired. */

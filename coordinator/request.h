@@ -10,12 +10,14 @@
 #include <stdint.h>
 
 enum {
-    REQUEST_ID_MAX = 32,      /* "req_" and 24 hex digits */
+    REQUEST_ID_MAX = 32, /* "req_" and 24 hex digits */
+    REQUEST_CLIENT_MAX = 96,
     REQUEST_CHOICES_MAX = 16, /* `n`: answers asked for in one request */
 };
 
 struct request {
     char id[REQUEST_ID_MAX];
+    char client[REQUEST_CLIENT_MAX]; /* who asks: "local", "key NAME", "edge NODE"; for the log */
     enum request_kind kind;
     char asked[MSG_NAME_MAX + 1]; /* a mode, a model or "auto": what stood in `model` */
     bool stream;                  /* the client wants the tokens as they come */

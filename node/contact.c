@@ -9,7 +9,9 @@
 
 enum {
     KEYS_MAX = MEMBERSHIP_COORDINATOR_KEYS_MAX + CONTACT_DISCOVERED_MAX + CONTACT_EXPECTED_MAX,
-    ANNOUNCED_MAX = DIALER_TARGETS_MAX / 2, /* of one dial: anybody may announce anything */
+    /* Anybody may announce anything: */
+    ANNOUNCED_MAX = DIALER_TARGETS_MAX / 2, /* addresses of one dial */
+    STRANGERS_MAX = 4,                      /* keys of one seek that are only announced */
     WRONG_MAX = 32,
 };
 
@@ -53,15 +55,18 @@ struct contact {
     struct place good;             /* worked last; key "": none yet */
     struct place wrong[WRONG_MAX]; /* a ring; key "": free */
     size_t next_wrong;
+    bool wary; /* an address that is only announced was the last to fail */
 
     /* One seek. */
     struct key_list line;
     size_t turn;              /* in the line */
     bool second_try;          /* of the turn's key: with the addresses that were wrong */
     struct addr_list dialled; /* now */
+    size_t known_count;       /* of these; behind them come those that are only announced */
     struct addr_list dead;    /* did not answer in this seek */
     char reason[ERR_TEXT_MAX];
     struct place last; /* that on_target told */
+    bool last_announced;
 };
 
 /* --- lists --- */
@@ -140,13 +145,19 @@ static bool is_wanted(const struct contact *contact, const struct announcement *
     return contact->expected.count == 0 || key_list_has(&contact->expected, announcement->key);
 }
 
-/* Best first. */
-static void gather_keys(const struct contact *contact, struct key_list *ret_keys)
+/* Those that are not only announced. */
+static void gather_known(const struct contact *contact, struct key_list *ret_keys)
 {
     if (*contact->token_key)
         key_list_add(ret_keys, contact->token_key);
     else
         *ret_keys = *contact->mesh ? contact->members : contact->expected;
+}
+
+/* Best first. */
+static void gather_keys(const struct contact *contact, struct key_list *ret_keys)
+{
+    gather_known(contact, ret_keys);
     list_for_each (it, &contact->found) {
         const struct announcement *announcement =
                 &list_entry(it, struct found, link)->what.announcement;
@@ -155,14 +166,26 @@ static void gather_keys(const struct contact *contact, struct key_list *ret_keys
     }
 }
 
+/* All that are known, and the first few of the others. */
+static void shorten_line(struct contact *contact)
+{
+    struct key_list known = {.count = 0}, line = contact->line;
+    size_t strangers = 0;
+    gather_known(contact, &known);
+    contact->line.count = 0;
+    for (size_t i = 0; i < line.count; i++)
+        if (key_list_has(&known, line.at[i]) || strangers++ < STRANGERS_MAX)
+            key_list_add(&contact->line, line.at[i]);
+}
+
 /* Those that had no turn yet go before those that had; when all had one, the round is over. */
 static void form_line(struct contact *contact)
 {
-    struct key_list known = {.count = 0}, keys = {.count = 0};
-    gather_keys(contact, &known);
-    if (key_list_has(&known, contact->good.key))
+    struct key_list all = {.count = 0}, keys = {.count = 0};
+    gather_keys(contact, &all);
+    if (key_list_has(&all, contact->good.key))
         key_list_add(&keys, contact->good.key);
-    key_list_add_all(&keys, &known);
+    key_list_add_all(&keys, &all);
     contact->line.count = 0;
     for (size_t i = 0; i < keys.count; i++)
         if (!key_list_has(&contact->tried, keys.at[i]))
@@ -170,6 +193,21 @@ static void form_line(struct contact *contact)
     if (contact->line.count == 0)
         contact->tried.count = 0;
     key_list_add_all(&contact->line, &keys);
+    shorten_line(contact);
+}
+
+/* A key that is known waits for the turn of one that is only announced, not of them all. */
+static void note_turn(struct contact *contact, const char *key)
+{
+    struct key_list known = {.count = 0}, tried = contact->tried;
+    gather_known(contact, &known);
+    if (!key_list_has(&known, key)) {
+        contact->tried.count = 0;
+        for (size_t i = 0; i < tried.count; i++)
+            if (!key_list_has(&known, tried.at[i]))
+                key_list_add(&contact->tried, tried.at[i]);
+    }
+    key_list_add(&contact->tried, key);
 }
 
 /* --- where a key may be --- */
@@ -190,7 +228,7 @@ static void add_announced(struct contact *contact, const char *key, const char *
 {
     struct text_addr addr = {.port = port};
     (void)snprintf(addr.host, sizeof(addr.host), "%s", host);
-    if (port != 0 && contact->dialled.count < ANNOUNCED_MAX)
+    if (port != 0 && contact->dialled.count - contact->known_count < ANNOUNCED_MAX)
         add_addr(contact, key, &addr);
 }
 
@@ -207,12 +245,10 @@ static void add_found(struct contact *contact, const char *key)
     }
 }
 
-static void gather_addrs(struct contact *contact, const char *key)
+static void add_known(struct contact *contact, const char *key)
 {
-    contact->dialled.count = 0;
     if (strcmp(contact->good.key, key) == 0)
         add_addr(contact, key, &contact->good.addr);
-    add_found(contact, key);
     if (*contact->token_key) {
         add_addrs(contact, key, &contact->token_addrs);
     } else if (*contact->mesh) {
@@ -223,6 +259,17 @@ static void gather_addrs(struct contact *contact, const char *key)
     } else if (key_list_has(&contact->expected, key)) {
         add_addrs(contact, key, &contact->statics);
     }
+}
+
+/* The first that answers wins, and who answers at an announced address may be anybody: after one
+ * that did not do, the known ones are dialled alone. */
+static void gather_addrs(struct contact *contact, const char *key)
+{
+    contact->dialled.count = 0;
+    add_known(contact, key);
+    contact->known_count = contact->dialled.count;
+    if (!contact->wary)
+        add_found(contact, key);
 }
 
 /* --- seeking --- */
@@ -256,14 +303,19 @@ static void give_up(struct contact *contact)
     contact->events->on_none(contact->ctx, contact->reason);
 }
 
-/* To the addresses of the turn's key that were wrong before, or to the next key. */
+/* To the addresses of the turn's key that are only announced, then to those that were wrong before,
+ * then to the next key. */
 static void go_on(struct contact *contact)
 {
     const char *key = contact->line.at[contact->turn];
+    if (contact->wary) {
+        contact->wary = false;
+        return;
+    }
     if (!contact->second_try) {
         forget_wrong(contact, key);
     } else {
-        key_list_add(&contact->tried, key);
+        note_turn(contact, key);
         contact->turn++;
     }
     contact->second_try = !contact->second_try;
@@ -310,8 +362,10 @@ static void tell_target(struct contact *contact, const struct dialer_result *res
             is_ipv6 ? "tcp://[%s]:%u" : "tcp://%s:%u", result->address, result->port);
     (void)snprintf(target.key, sizeof(target.key), "%s", key);
     (void)snprintf(target.mesh, sizeof(target.mesh), "%s", announced_mesh(contact, key));
+    target.announced = result->target >= contact->known_count;
     memcpy(contact->last.key, target.key, sizeof(target.key));
     contact->last.addr = contact->dialled.at[result->target];
+    contact->last_announced = target.announced;
     contact->events->on_target(contact->ctx, &target);
 }
 
@@ -342,7 +396,8 @@ void contact_failed(struct contact *contact, bool wrong_host)
 {
     if (!*contact->last.key)
         return;
-    key_list_add(&contact->tried, contact->last.key);
+    note_turn(contact, contact->last.key);
+    contact->wary = contact->last_announced;
     if (wrong_host)
         note_wrong(contact, &contact->last);
 }
@@ -351,6 +406,7 @@ void contact_worked(struct contact *contact)
 {
     contact->good = contact->last;
     contact->tried.count = 0;
+    contact->wary = false;
 }
 
 /* --- what is known --- */

@@ -3,8 +3,10 @@
  * addresses, of which the first that answers wins (common/dialer.h). Keys take turns, best first:
  * those of the membership; those that are announced under the pinned mesh's id; without a
  * membership those that are set, or, where none is set, every one that is announced: who names a
- * coordinator does not want to be taken in by another. An address that answered with another key's
- * handshake is dialled again only when no other one of its key answers. Loop thread. */
+ * coordinator does not want to be taken in by another. Anybody may announce any key at any address,
+ * and accept connections there: keys and addresses that are known otherwise go first, and wait for
+ * no more than one turn of what is only announced. An address that answered, but not provably with
+ * its key, is dialled again only when no other one of that key answers. Loop thread. */
 #pragma once
 
 #include "common/buf.h"
@@ -31,6 +33,7 @@ struct contact_target {
     char endpoint[128];             /* "tcp://10.0.0.5:8421" */
     char key[KEY_Z85_LEN + 1];      /* that it has to prove */
     char mesh[IDENTITY_ID_LEN + 1]; /* as announced; "" where unknown */
+    bool announced;                 /* only announcements say that the key is there */
 };
 
 struct contact_events {
@@ -67,7 +70,7 @@ bool contact_has_news(struct contact *contact);
  * from the loop, once. */
 void contact_seek(struct contact *contact);
 /* The last target did not do: the next one has its turn. `wrong_host`: its address answered, but
- * not with this key. */
+ * did not prove this key. */
 void contact_failed(struct contact *contact, bool wrong_host);
 /* It did: it is dialled first from here on. */
 void contact_worked(struct contact *contact);

@@ -2,15 +2,20 @@
  * their life; what each of them does stands in its header. */
 #include "common/config.h"
 #include "common/daemon.h"
+#include "common/discovery.h"
 #include "common/env.h"
 #include "common/file.h"
 #include "common/http_client.h"
+#include "common/join_token.h"
 #include "common/keys.h"
-#include "common/link.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/netwatch.h"
+#include "node/advertise.h"
 #include "node/catalogue.h"
+#include "node/editors.h"
 #include "node/guard.h"
+#include "node/joining.h"
 #include "node/settings.h"
 #include "node/supervisor.h"
 #include "node/uplink.h"
@@ -39,6 +44,7 @@ struct node {
     struct config *config;
     struct config_args args;
     char name[MSG_NODE_NAME_MAX + 1];
+    char said_name[MSG_NODE_NAME_MAX + 1]; /* in HELLO: what the mesh calls it */
     char state[PATH_MAX];
     char self[PATH_MAX];
     int state_lock; /* descriptor, -1 while we do not have it */
@@ -50,14 +56,20 @@ struct node {
     struct loop_hook flush_hook;
     struct loop_timer *tick, *stop_timer, *force_timer;
     struct key_pair keys;
-    char coordinator_key[KEY_Z85_LEN + 1];
+    char coordinator_key[KEY_Z85_LEN + 1]; /* "": none is set */
+    struct join_token token;
+    char local_token[PATH_MAX]; /* of a coordinator on this host; "": no such place */
     struct http_client *http;
     struct supervisor *supervisor;
     struct catalogue *catalogue;
-    struct link_client *link;
+    struct joining *joining;
     struct uplink *uplink;
+    struct editors *editors; /* NULL: --no-edge */
+    struct discovery *discovery;
+    struct netwatch *netwatch;
+    struct advertise advertise;
     bool stopping, scanned;
-    char last_down[ERR_TEXT_MAX]; /* so that a coordinator that is away is logged once */
+    bool edge_only; /* no models, no engine */
     const char *command[WORDS_MAX + 1], *stop_command[WORDS_MAX + 1];
     const char *extra_args[WORDS_MAX + 1], *resident[WORDS_MAX + 1];
 };
@@ -151,11 +163,12 @@ static const struct catalogue_events catalogue_events = {
 
 /* --- link --- */
 
-static void on_link_up(void *ctx)
+static void on_link_up(void *ctx, const struct msg_bytes *certificate)
 {
     struct node *node = ctx;
 
-    uplink_up(node->uplink);
+    strcpy(node->said_name, joining_name(node->joining));
+    uplink_up(node->uplink, certificate);
 }
 
 static void on_link_frame(void *ctx, const void *data, size_t len)
@@ -169,34 +182,114 @@ static void on_link_down(void *ctx, const char *reason)
 {
     struct node *node = ctx;
 
+    editors_down(node->editors, reason);
     uplink_down(node->uplink);
-    if (strcmp(reason, node->last_down) == 0)
-        return;
-    (void)snprintf(node->last_down, sizeof node->last_down, "%s", reason);
-    log_warn("no link to the coordinator; trying on", LOG_S("reason", reason));
 }
 
-static const struct link_client_events link_events = {
-        .on_up = on_link_up, .on_frame = on_link_frame, .on_down = on_link_down};
+/* --- membership --- */
 
-static void on_welcome(void *ctx, const char *coordinator)
+static void change_key(struct node *node)
+{
+    struct msg join;
+
+    if (uplink_is_up(node->uplink) && joining_wants_key(node->joining, &join))
+        uplink_send(node->uplink, &join);
+}
+
+static void on_member(void *ctx, const char *coordinator, unsigned roles)
 {
     struct node *node = ctx;
 
-    node->last_down[0] = '\0';
-    link_client_settled(node->link);
-    log_info("joined", LOG_S("coordinator", coordinator));
+    log_info("joined", LOG_S("coordinator", coordinator),
+            LOG_S("mesh", joining_mesh(node->joining)));
+    editors_up(node->editors, joining_endpoint(node->joining), roles);
+    change_key(node);
+}
+
+static const struct joining_events joining_events = {.on_up = on_link_up,
+        .on_frame = on_link_frame,
+        .on_down = on_link_down,
+        .on_member = on_member};
+
+static int on_welcome(void *ctx, const struct msg_welcome *welcome, struct err *err)
+{
+    struct node *node = ctx;
+
+    return joining_on_welcome(node->joining, welcome, err);
+}
+
+static void on_membership(void *ctx, const struct msg *msg)
+{
+    struct node *node = ctx;
+
+    joining_on_membership(node->joining, msg);
 }
 
 static void on_broken(void *ctx, const char *reason)
 {
     struct node *node = ctx;
 
-    link_client_reset(node->link, reason);
+    joining_reset(node->joining, reason);
 }
 
-static const struct uplink_events uplink_events = {
-        .on_welcome = on_welcome, .on_broken = on_broken};
+static int on_tunnel(void *ctx, const struct msg *msg, struct err *err)
+{
+    struct node *node = ctx;
+
+    return editors_on_tunnel(node->editors, msg, err);
+}
+
+static void on_room(void *ctx)
+{
+    struct node *node = ctx;
+
+    editors_on_room(node->editors);
+}
+
+static const struct uplink_events uplink_events = {.on_welcome = on_welcome,
+        .on_membership = on_membership,
+        .on_tunnel = on_tunnel,
+        .on_room = on_room,
+        .on_broken = on_broken};
+
+/* --- the local network --- */
+
+static void on_found(void *ctx, const struct discovered *found)
+{
+    struct node *node = ctx;
+
+    joining_found(node->joining, found);
+}
+
+static void on_lost(void *ctx, const char *label, const char *address)
+{
+    struct node *node = ctx;
+
+    joining_lost(node->joining, label, address);
+}
+
+static void on_available(void *ctx, bool available)
+{
+    (void)ctx;
+    if (available)
+        log_info("looking for coordinators on the local network",
+                LOG_S("service", ANNOUNCEMENT_COORDINATOR));
+    else
+        log_warn("no avahi-daemon answers: coordinators are not found by themselves until it does",
+                LOG_S("service", ANNOUNCEMENT_COORDINATOR));
+}
+
+static const struct discovery_events discovery_events = {
+        .on_found = on_found, .on_lost = on_lost, .on_available = on_available};
+
+/* A link over an address that is gone says nothing more: three heartbeats decide. */
+static void on_network_change(void *ctx)
+{
+    struct node *node = ctx;
+
+    uplink_doubt(node->uplink);
+    joining_hurry(node->joining);
+}
 
 static void on_flush(void *ctx)
 {
@@ -210,6 +303,9 @@ static void on_tick(void *ctx)
     struct node *node = ctx;
 
     uplink_tick(node->uplink);
+    if (node->discovery != NULL)
+        advertise_tick(&node->advertise, node->discovery, node->edge_only ? NULL : node->supervisor,
+                node->name, node->keys.public_z85, env_now_ms(&env_system));
 }
 
 /* --- settings --- */
@@ -242,9 +338,6 @@ static int take_lists(struct node *node, struct err *err)
     if (r == 0 && node->command[0] == NULL)
         r = err_set(err, -EINVAL,
                 "engine.command is empty; name the engine's program, like llama-server");
-    if (r == 0 && config_list_len(node->config, "coordinator") == 0)
-        r = err_set(
-                err, -EINVAL, "coordinator is empty; name its address, like tcp://127.0.0.1:8421");
     return r;
 }
 
@@ -294,6 +387,8 @@ static void on_reload(void *ctx)
     struct node *node = ctx;
 
     reload_settings(node);
+    change_key(node);
+    joining_hurry(node->joining);
     if (node->catalogue != NULL)
         catalogue_rescan(node->catalogue);
 }
@@ -313,19 +408,73 @@ static int open_state(struct node *node, struct err *err)
 
 static int read_coordinator_key(struct node *node, struct err *err)
 {
-    const char *given = config_str(node->config, "coordinator-key");
-    char path[PATH_MAX];
-    int r = given == NULL ? daemon_state_path(node->state, "coordinator.key", path, err) : 0;
+    const char *path = config_str(node->config, "coordinator-key");
 
-    if (r < 0)
+    return path == NULL ? 0 : keys_read_public(path, node->coordinator_key, err);
+}
+
+/* Where a coordinator of the same user on this host leaves a token. */
+static void find_local_token(struct node *node)
+{
+    const char *given = config_str(node->config, "local-token");
+    char dir[PATH_MAX];
+
+    if (given != NULL)
+        (void)snprintf(node->local_token, sizeof node->local_token, "%s", given);
+    else if (daemon_other_state_dir("modemesh-coordinator", dir, sizeof dir, NULL) < 0 ||
+             file_join(node->local_token, sizeof node->local_token, dir, "local.token") < 0)
+        node->local_token[0] = '\0';
+}
+
+/* A file that is not there (yet, or any more) is looked for as long as this node is no member. */
+static int read_token_file(struct node *node, const char *path, struct err *err)
+{
+    int r = join_token_read(path, &node->token, err);
+
+    if (r != -ENOENT)
         return r;
-    r = keys_read_public(given == NULL ? path : given, node->coordinator_key, err);
-    if (r == -ENOENT)
-        return err_set(err, r,
-                "%s is missing: write the coordinator's key there (modemesh-coordinator "
-                "--print-key), and this "
-                "node's key (modemesh-node --print-key) into the coordinator's STATE/trusted-nodes",
-                given == NULL ? path : given);
+    (void)snprintf(node->local_token, sizeof node->local_token, "%s", path);
+    return 0;
+}
+
+/* A token is told from the name of a file by its first letters. */
+static int read_token(struct node *node, struct err *err)
+{
+    static const char prefix[] = "mmj_";
+    const char *given = config_str(node->config, "join");
+    int r;
+
+    if (given == NULL || *given == '\0')
+        return 0;
+    r = strncmp(given, prefix, strlen(prefix)) == 0
+                ? join_token_parse(given, strlen(given), &node->token, err)
+                : read_token_file(node, given, err);
+    return r < 0 ? err_prefix(err, r, "--join") : 0;
+}
+
+/* --rotate-key */
+static int make_next_key(struct node *node, struct err *err)
+{
+    struct key_pair next = {.secret_z85 = NULL};
+    char path[PATH_MAX];
+    int r = daemon_state_path(node->state, "link.key.next", path, err);
+
+    if (r == 0)
+        r = keys_load_or_create(path, &next, err);
+    if (r == 0)
+        puts(next.public_z85);
+    keys_fini(&next);
+    return r;
+}
+
+/* --leave */
+static int leave(struct node *node, struct err *err)
+{
+    char path[PATH_MAX];
+    int r = daemon_state_path(node->state, "membership.json", path, err);
+
+    if (r == 0 && unlink(path) < 0 && errno != ENOENT)
+        r = err_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
     return r;
 }
 
@@ -427,27 +576,68 @@ static int open_supervisor(struct node *node, struct err *err)
             &node->loop, &settings, &supervisor_events, node, &node->supervisor, err);
 }
 
+static int open_joining(struct node *node, struct err *err)
+{
+    const struct joining_config config = {.loop = &node->loop,
+            .env = &env_system,
+            .name = node->name,
+            .software = "modemesh " MODEMESH_VERSION,
+            .state = node->state,
+            .pair = &node->keys,
+            .token = node->token.pair.secret_z85 == NULL ? NULL : &node->token,
+            .local_token = node->local_token[0] == '\0' ? NULL : node->local_token,
+            .coordinator_key = node->coordinator_key};
+    int r = joining_create(&config, &joining_events, node, &node->joining, err);
+
+    for (size_t i = 0; r == 0 && i < config_list_len(node->config, "coordinator"); i++)
+        r = joining_add_address(node->joining, config_list_at(node->config, "coordinator", i), err);
+    return r;
+}
+
 static int open_link(struct node *node, struct err *err)
 {
     const struct uplink_config config = {
-            .name = node->name, .software = "modemesh " MODEMESH_VERSION};
-    const char *endpoint = config_list_at(node->config, "coordinator", 0);
+            .name = node->said_name, .software = "modemesh " MODEMESH_VERSION};
     struct transport transport;
-    int r = link_client_create(&node->loop, &env_system, endpoint, node->coordinator_key,
-            &node->keys, &link_events, node, &node->link, err);
+    int r = open_joining(node, err);
 
     if (r < 0)
         return r;
-    transport = link_client_transport(node->link);
+    transport = joining_transport(node->joining);
     node->uplink = uplink_create(&env_system, &transport, node->supervisor, chosen_backend(node),
             &config, &uplink_events, node);
     return node->uplink == NULL ? err_set(err, -ENOMEM, "no memory for the link") : 0;
+}
+
+static int open_editors(struct node *node, struct err *err)
+{
+    const struct editors_config config = {.loop = &node->loop,
+            .uplink = node->uplink,
+            .addr = config_addr(node->config, "edge"),
+            .at_once = config_is_set(node->config, "edge") || node->edge_only};
+
+    if (config_bool(node->config, "no-edge"))
+        return 0;
+    return editors_create(&config, &node->editors, err);
+}
+
+static int open_network(struct node *node, struct err *err)
+{
+    node->netwatch = netwatch_create(&node->loop, on_network_change, node);
+    if (node->netwatch == NULL)
+        log_warn("changes of the network are noticed late", LOG_S("reason", strerror(errno)));
+    if (config_bool(node->config, "no-mdns"))
+        return 0;
+    return discovery_create(
+            &node->loop, ANNOUNCEMENT_COORDINATOR, &discovery_events, node, &node->discovery, err);
 }
 
 static int open_models(struct node *node, struct err *err)
 {
     const char *folder = config_str(node->config, "models");
 
+    if (node->edge_only)
+        return 0;
     if (folder == NULL) {
         log_warn("no model folder; this node offers no models", LOG_S("setting", "models"));
         return 0;
@@ -458,10 +648,8 @@ static int open_models(struct node *node, struct err *err)
 
 static int start(struct node *node, struct err *err)
 {
-    int r = read_coordinator_key(node, err);
+    int r = find_self(node, err);
 
-    if (r == 0)
-        r = find_self(node, err);
     if (r == 0)
         r = open_runtime(node, err);
     if (r == 0)
@@ -471,7 +659,11 @@ static int start(struct node *node, struct err *err)
     if (r == 0)
         r = open_link(node, err);
     if (r == 0)
+        r = open_editors(node, err);
+    if (r == 0)
         r = open_models(node, err);
+    if (r == 0)
+        r = open_network(node, err);
     if (r == 0 && loop_catch_signals(&node->loop, on_stop, on_reload, node) < 0)
         r = err_set(err, -ENOMEM, "signals cannot be caught");
     if (r < 0)
@@ -479,8 +671,8 @@ static int start(struct node *node, struct err *err)
     loop_hook_add(&node->loop, &node->flush_hook, on_flush, node);
     loop_timer_start(node->tick, UPLINK_TICK_MS, UPLINK_TICK_MS);
     log_info("node is up", LOG_S("version", MODEMESH_VERSION), LOG_S("name", node->name),
-            LOG_S("coordinator", config_list_at(node->config, "coordinator", 0)),
-            LOG_S("key", node->keys.public_z85), LOG_S("engine", chosen_backend(node)->name));
+            LOG_S("key", node->keys.public_z85), LOG_S("mesh", joining_mesh(node->joining)),
+            LOG_S("engine", node->edge_only ? NULL : chosen_backend(node)->name));
     return 0;
 }
 
@@ -491,8 +683,11 @@ static void stop(struct node *node)
     alarm(STOP_MARGIN_MS / 1000);
     if (node->flush_hook.fn != NULL)
         loop_hook_remove(&node->flush_hook);
+    discovery_destroy(node->discovery);
+    netwatch_destroy(node->netwatch);
     catalogue_destroy(node->catalogue);
-    link_client_destroy(node->link);
+    joining_destroy(node->joining);
+    editors_destroy(node->editors);
     uplink_destroy(node->uplink);
     node->uplink = NULL;
     supervisor_destroy(node->supervisor);
@@ -504,27 +699,58 @@ static void stop(struct node *node)
     if (node->loop_is_up)
         loop_fini(&node->loop);
     keys_fini(&node->keys);
+    join_token_fini(&node->token);
     config_destroy(node->config);
     if (node->state_lock >= 0)
         close(node->state_lock);
 }
 
-static int run(struct node *node, struct err *err)
+/* What the words of the command line that are not settings ask for; then nothing is served. */
+static bool is_errand(const struct node *node)
+{
+    return config_bool(node->config, "print-key") || config_bool(node->config, "rotate-key");
+}
+
+static int run_errand(struct node *node, struct err *err)
+{
+    if (config_bool(node->config, "rotate-key"))
+        return make_next_key(node, err);
+    puts(node->keys.public_z85);
+    return 0;
+}
+
+static int read_settings(struct node *node, struct err *err)
 {
     int r = take_lists(node, err);
 
     if (r == 0)
         r = take_name(node, err);
     if (r == 0)
+        r = read_coordinator_key(node, err);
+    find_local_token(node);
+    if (r == 0)
+        r = read_token(node, err);
+    config_hide_secrets(node_keys, node->argc, node->argv);
+    node->edge_only = config_bool(node->config, "edge-only");
+    return r;
+}
+
+static int run(struct node *node, struct err *err)
+{
+    int r = read_settings(node, err);
+
+    if (r == 0)
         r = open_state(node, err);
     if (r < 0)
         return r;
-    if (config_bool(node->config, "print-key")) {
-        puts(node->keys.public_z85);
-        return 0;
-    }
+    if (is_errand(node))
+        return run_errand(node, err);
     node->state_lock = daemon_lock_state(node->state, err);
-    r = node->state_lock < 0 ? node->state_lock : start(node, err);
+    if (node->state_lock < 0)
+        return node->state_lock;
+    if (config_bool(node->config, "leave"))
+        return leave(node, err);
+    r = start(node, err);
     if (r < 0)
         return r;
     loop_run(&node->loop);

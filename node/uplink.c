@@ -63,7 +63,8 @@ struct uplink {
 
     struct sm sm;
     bool broken; /* told; waits for uplink_down() */
-    uint32_t heartbeat_ms;
+    uint32_t heartbeat_ms, epoch;
+    uint64_t doubted_ms; /* when the network changed and nothing was heard since; 0: no doubt */
     uint64_t heard_ms, sent_ms, ticked_ms, state_ms;
     uint64_t told_available_bytes;
     bool state_due, state_full;
@@ -372,6 +373,8 @@ void uplink_draining(struct uplink *uplink)
 
 static void on_welcome(struct uplink *uplink, const struct msg_welcome *welcome)
 {
+    struct err err;
+
     if (state_of(uplink) != UPLINK_GREETING) {
         break_off(uplink, "the coordinator said WELCOME twice");
         return;
@@ -381,9 +384,12 @@ static void on_welcome(struct uplink *uplink, const struct msg_welcome *welcome)
         return;
     }
     uplink->heartbeat_ms = welcome->heartbeat_ms;
+    uplink->epoch = welcome->epoch;
+    uplink->heard_ms = now_ms(uplink);
     uplink->state_full = true;
     uplink_set_state(uplink, UPLINK_UP);
-    uplink->events->on_welcome(uplink->ctx, welcome->coordinator);
+    if (uplink->events->on_welcome(uplink->ctx, welcome, &err) < 0)
+        break_off(uplink, err.text);
     send_state_if_due(uplink);
 }
 
@@ -395,16 +401,37 @@ static void on_heartbeat(struct uplink *uplink, const struct msg_heartbeat *hear
         put(uplink, &answer);
 }
 
+static bool may_come_first(enum msg_type type)
+{
+    return type == MSG_WELCOME || type == MSG_REFUSE || type == MSG_HEARTBEAT ||
+           type == MSG_UNSUPPORTED;
+}
+
 static void dispatch(struct uplink *uplink, const struct msg *msg)
 {
     struct err err;
 
+    if (state_of(uplink) == UPLINK_GREETING && !may_come_first(msg->type)) {
+        break_off(uplink, "the coordinator said something else before WELCOME");
+        return;
+    }
     switch (msg->type) {
     case MSG_WELCOME:
         on_welcome(uplink, &msg->welcome);
         break;
     case MSG_HEARTBEAT:
         on_heartbeat(uplink, &msg->heartbeat);
+        break;
+    case MSG_CERTIFICATE:
+    case MSG_JOINED:
+    case MSG_REFUSE:
+        uplink->events->on_membership(uplink->ctx, msg);
+        break;
+    case MSG_TUNNEL_DATA:
+    case MSG_TUNNEL_CREDIT:
+    case MSG_TUNNEL_CLOSE:
+        if (uplink->events->on_tunnel(uplink->ctx, msg, &err) < 0)
+            break_off(uplink, err.text);
         break;
     case MSG_UNSUPPORTED:
         log_debug("coordinator does not know a message", LOG_U("type", msg->unsupported.type));
@@ -423,7 +450,9 @@ void uplink_on_frame(struct uplink *uplink, const void *data, size_t len)
 
     if (uplink->broken || state_of(uplink) == UPLINK_DOWN)
         return;
-    uplink->heard_ms = now_ms(uplink);
+    if (state_of(uplink) == UPLINK_UP) /* before, only WELCOME is a sign of life */
+        uplink->heard_ms = now_ms(uplink);
+    uplink->doubted_ms = 0;
     rc = codec_decode(data, len, &uplink->arena, &msg, &err);
     if (rc == -EOPNOTSUPP) {
         const struct msg answer = {.type = MSG_UNSUPPORTED, .unsupported = {.type = msg.type}};
@@ -450,6 +479,8 @@ void uplink_flush(struct uplink *uplink)
     }
     send_waiting(uplink);
     send_state_if_due(uplink);
+    if (state_of(uplink) == UPLINK_UP && !uplink->broken && uplink_tunnel_room(uplink))
+        uplink->events->on_room(uplink->ctx);
 }
 
 static void send_heartbeat_if_due(struct uplink *uplink)
@@ -462,16 +493,25 @@ static void send_heartbeat_if_due(struct uplink *uplink)
         put(uplink, &msg);
 }
 
+void uplink_doubt(struct uplink *uplink)
+{
+    if (state_of(uplink) != UPLINK_DOWN && uplink->doubted_ms == 0)
+        uplink->doubted_ms = now_ms(uplink);
+}
+
 void uplink_tick(struct uplink *uplink)
 {
     uint64_t now = now_ms(uplink);
 
-    if (now - uplink->ticked_ms >= STANDSTILL_MS)
+    if (now - uplink->ticked_ms >= STANDSTILL_MS) {
         uplink->heard_ms = now;
+        uplink->doubted_ms = 0;
+    }
     uplink->ticked_ms = now;
     if (state_of(uplink) == UPLINK_DOWN || uplink->broken)
         return;
-    if (now - uplink->heard_ms >= UPLINK_SILENCE_MS) {
+    if (now - uplink->heard_ms >= UPLINK_SILENCE_MS ||
+            (uplink->doubted_ms != 0 && now - uplink->doubted_ms >= UPLINK_DOUBT_MS)) {
         break_off(uplink, "the coordinator is silent");
         return;
     }
@@ -483,13 +523,14 @@ void uplink_tick(struct uplink *uplink)
 
 /* --- life --- */
 
-void uplink_up(struct uplink *uplink)
+void uplink_up(struct uplink *uplink, const struct msg_bytes *certificate)
 {
     const struct msg hello = {.type = MSG_HELLO,
             .hello = {.name = uplink->config.name,
                     .software = uplink->config.software,
                     .version_min = FRAME_VERSION_MIN,
-                    .version_max = FRAME_VERSION}};
+                    .version_max = FRAME_VERSION,
+                    .certificate = *certificate}};
 
     uplink_down(uplink);
     uplink_set_state(uplink, UPLINK_GREETING);
@@ -514,6 +555,23 @@ void uplink_down(struct uplink *uplink)
     drop_frames(uplink, &uplink->outbox);
     clear_dirty(uplink);
     uplink->state_due = uplink->state_full = uplink->broken = false;
+    uplink->doubted_ms = 0;
+}
+
+void uplink_send(struct uplink *uplink, const struct msg *msg)
+{
+    if (state_of(uplink) == UPLINK_UP)
+        put(uplink, msg);
+}
+
+bool uplink_tunnel_room(const struct uplink *uplink)
+{
+    return uplink->waiting_bytes < UPLINK_TUNNEL_MAX;
+}
+
+uint32_t uplink_epoch(const struct uplink *uplink)
+{
+    return uplink->epoch;
 }
 
 bool uplink_is_up(const struct uplink *uplink)

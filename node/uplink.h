@@ -17,12 +17,14 @@
 #include <stddef.h>
 
 enum {
-    UPLINK_SILENCE_MS = 3000, /* nothing heard for so long: the coordinator is gone */
+    UPLINK_SILENCE_MS = 3000, /* nothing heard for so long, or no WELCOME: the coordinator is gone */
+    UPLINK_DOUBT_MS = 750,    /* … and after uplink_doubt() only for so long; three heartbeats */
     UPLINK_STATE_MS = 100,    /* least time between two STATEs */
     UPLINK_MEMORY_MS = 5000,  /* how often memory alone is worth a STATE, where it has moved */
     UPLINK_TICK_MS = 50,      /* how often uplink_tick() is to be called */
     UPLINK_OUTBOX_MAX =
-            64 * 1024 * 1024, /* bytes that wait for a slow link; past it the session ends */
+            64 * 1024 * 1024,       /* bytes that wait for a slow link; past it the session ends */
+    UPLINK_TUNNEL_MAX = 256 * 1024, /* … past which no more bytes of tunnels are taken */
 };
 
 struct uplink_config {
@@ -31,8 +33,16 @@ struct uplink_config {
 };
 
 struct uplink_events {
-    /* The session works from here on. */
-    void (*on_welcome)(void *ctx, const char *coordinator);
+    /* The coordinator answers. 0: the session works from here on; a negative errno with `err`: it
+     * is not to be believed, and on_broken follows. */
+    int (*on_welcome)(void *ctx, const struct msg_welcome *welcome, struct err *err);
+    /* CERTIFICATE, JOINED and REFUSE: what the coordinator says of this node's membership. Before
+     * on_welcome only REFUSE. */
+    void (*on_membership)(void *ctx, const struct msg *msg);
+    /* One of TUNNEL_…. As on_welcome. */
+    int (*on_tunnel)(void *ctx, const struct msg *msg, struct err *err);
+    /* At the end of each turn in which bytes of tunnels may be sent. */
+    void (*on_room)(void *ctx);
     /* The coordinator is silent or broke the protocol: reset the connection; uplink_down() must
      * follow. */
     void (*on_broken)(void *ctx, const char *reason);
@@ -46,11 +56,20 @@ struct uplink *uplink_create(const struct env *env, const struct transport *tran
         const struct uplink_config *config, const struct uplink_events *events, void *ctx);
 void uplink_destroy(struct uplink *uplink);
 
-/* A fresh connection; nothing was said on it. */
-void uplink_up(struct uplink *uplink);
+/* A fresh connection; nothing was said on it. `certificate` goes into HELLO; empty: none. */
+void uplink_up(struct uplink *uplink, const struct msg_bytes *certificate);
+/* JOIN and TUNNEL_…: behind what waits. Nothing while the session is not up. */
+void uplink_send(struct uplink *uplink, const struct msg *msg);
+/* True while bytes of tunnels may be sent: the link takes them fast enough. */
+bool uplink_tunnel_room(const struct uplink *uplink);
+/* Of the session, once it is up. */
+uint32_t uplink_epoch(const struct uplink *uplink);
 /* The connection is gone, and every run of it with it. Repeatable. */
 void uplink_down(struct uplink *uplink);
 void uplink_on_frame(struct uplink *uplink, const void *data, size_t len);
+/* The host's network has changed: where nothing is heard for so much less time, the coordinator is
+ * gone. */
+void uplink_doubt(struct uplink *uplink);
 /* Heartbeats, silence, STATE, and what the link did not take before. */
 void uplink_tick(struct uplink *uplink);
 /* At the end of a turn of the loop. */

@@ -21,6 +21,8 @@ _Static_assert((int)MODEMESH__DELTA_KIND__DELTA_PROGRESS == DELTA_PROGRESS, "sam
 _Static_assert(
         (int)MODEMESH__FAIL_CODE__FAIL_CONTEXT_EXCEEDED == FAIL_CONTEXT_EXCEEDED, "same numbers");
 
+_Static_assert((int)MODEMESH__REFUSE_CODE__REFUSE_VERSION == REFUSE_VERSION, "same numbers");
+
 static const char *name_of(const char *const *names, size_t count, unsigned value)
 {
     return value < count ? names[value] : "unknown";
@@ -73,6 +75,22 @@ const char *fail_code_name(enum fail_code code)
             [FAIL_BAD_REQUEST] = "bad_request",
             [FAIL_PROTOCOL] = "protocol",
             [FAIL_CONTEXT_EXCEEDED] = "context_length_exceeded",
+    };
+
+    return name_of(names, ARRAY_SIZE(names), code);
+}
+
+const char *refuse_code_name(enum refuse_code code)
+{
+    static const char *const names[REFUSE_CODE_COUNT] = {
+            [REFUSE_OTHER] = "other",
+            [REFUSE_REVOKED] = "revoked",
+            [REFUSE_EXPIRED] = "expired",
+            [REFUSE_FOREIGN_MESH] = "foreign_mesh",
+            [REFUSE_BAD_CERTIFICATE] = "bad_certificate",
+            [REFUSE_NAME_TAKEN] = "name_taken",
+            [REFUSE_TOKEN] = "token",
+            [REFUSE_VERSION] = "version",
     };
 
     return name_of(names, ARRAY_SIZE(names), code);
@@ -236,6 +254,38 @@ static void *take_array(
     return arena_take(dec, count * entry_bytes);
 }
 
+static ProtobufCBinaryData put_bytes(const struct msg_bytes *bytes)
+{
+    return borrow(bytes->data, bytes->len);
+}
+
+/* They lie in the arena already. */
+static struct msg_bytes take_bytes(const ProtobufCBinaryData *pb)
+{
+    return (struct msg_bytes){.data = pb->data, .len = pb->len};
+}
+
+static ProtobufCBinaryData *put_bytes_list(
+        struct encoder *enc, const struct msg_bytes *list, size_t count)
+{
+    ProtobufCBinaryData *entries = count > 0 ? scratch_alloc(enc, count * sizeof *entries) : NULL;
+
+    for (size_t i = 0; entries && i < count; i++)
+        entries[i] = put_bytes(&list[i]);
+    return entries;
+}
+
+static const struct msg_bytes *take_bytes_list(
+        struct decoder *dec, const ProtobufCBinaryData *pb, size_t count)
+{
+    struct msg_bytes *list =
+            take_array(dec, "coordinators", count, MSG_CERTIFICATES_MAX, sizeof *list);
+
+    for (size_t i = 0; list && i < count; i++)
+        list[i] = take_bytes(&pb[i]);
+    return list;
+}
+
 static void encode_hello(const struct msg *msg, struct encoder *enc)
 {
     Modemesh__Hello pb = MODEMESH__HELLO__INIT;
@@ -244,6 +294,7 @@ static void encode_hello(const struct msg *msg, struct encoder *enc)
     pb.software = put_text(enc, TEXT_LABEL, "software", msg->hello.software);
     pb.version_min = msg->hello.version_min;
     pb.version_max = msg->hello.version_max;
+    pb.certificate = put_bytes(&msg->hello.certificate);
     pack(enc, MSG_HELLO, &pb.base);
 }
 
@@ -256,6 +307,7 @@ static void decode_hello(const ProtobufCMessage *base, struct decoder *dec, stru
             .software = take_text(dec, TEXT_LABEL, "software", &pb->software),
             .version_min = pb->version_min,
             .version_max = pb->version_max,
+            .certificate = take_bytes(&pb->certificate),
     };
 }
 
@@ -267,6 +319,10 @@ static void encode_welcome(const struct msg *msg, struct encoder *enc)
     pb.version = msg->welcome.version;
     pb.heartbeat_ms = msg->welcome.heartbeat_ms;
     pb.coordinator = put_text(enc, TEXT_LABEL, "coordinator", msg->welcome.coordinator);
+    pb.mesh = put_bytes(&msg->welcome.mesh);
+    pb.certificate = put_bytes(&msg->welcome.certificate);
+    pb.n_coordinators = msg->welcome.coordinator_count;
+    pb.coordinators = put_bytes_list(enc, msg->welcome.coordinators, pb.n_coordinators);
     pack(enc, MSG_WELCOME, &pb.base);
 }
 
@@ -279,6 +335,10 @@ static void decode_welcome(const ProtobufCMessage *base, struct decoder *dec, st
             .version = pb->version,
             .heartbeat_ms = pb->heartbeat_ms,
             .coordinator = take_text(dec, TEXT_LABEL, "coordinator", &pb->coordinator),
+            .mesh = take_bytes(&pb->mesh),
+            .certificate = take_bytes(&pb->certificate),
+            .coordinators = take_bytes_list(dec, pb->coordinators, pb->n_coordinators),
+            .coordinator_count = pb->n_coordinators,
     };
 }
 
@@ -663,6 +723,165 @@ static void decode_unsupported(
     ret_msg->unsupported.type = ((const Modemesh__Unsupported *)base)->type;
 }
 
+static void encode_join(const struct msg *msg, struct encoder *enc)
+{
+    Modemesh__Join pb = MODEMESH__JOIN__INIT;
+
+    pb.name = put_text(enc, TEXT_NODE_NAME, "name", msg->join.name);
+    pb.software = put_text(enc, TEXT_LABEL, "software", msg->join.software);
+    pb.version_min = msg->join.version_min;
+    pb.version_max = msg->join.version_max;
+    pb.key = put_bytes(&msg->join.key);
+    pack(enc, MSG_JOIN, &pb.base);
+}
+
+static void decode_join(const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
+{
+    const Modemesh__Join *pb = (const Modemesh__Join *)base;
+
+    ret_msg->join = (struct msg_join){
+            .name = take_text(dec, TEXT_NODE_NAME, "name", &pb->name),
+            .software = take_text(dec, TEXT_LABEL, "software", &pb->software),
+            .version_min = pb->version_min,
+            .version_max = pb->version_max,
+            .key = take_bytes(&pb->key),
+    };
+}
+
+static void encode_joined(const struct msg *msg, struct encoder *enc)
+{
+    Modemesh__Joined pb = MODEMESH__JOINED__INIT;
+
+    pb.mesh = put_bytes(&msg->joined.mesh);
+    pb.certificate = put_bytes(&msg->joined.certificate);
+    pb.n_coordinators = msg->joined.coordinator_count;
+    pb.coordinators = put_bytes_list(enc, msg->joined.coordinators, pb.n_coordinators);
+    pack(enc, MSG_JOINED, &pb.base);
+}
+
+static void decode_joined(const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
+{
+    const Modemesh__Joined *pb = (const Modemesh__Joined *)base;
+
+    ret_msg->joined = (struct msg_joined){
+            .mesh = take_bytes(&pb->mesh),
+            .certificate = take_bytes(&pb->certificate),
+            .coordinators = take_bytes_list(dec, pb->coordinators, pb->n_coordinators),
+            .coordinator_count = pb->n_coordinators,
+    };
+}
+
+static void encode_certificate(const struct msg *msg, struct encoder *enc)
+{
+    Modemesh__Certificate pb = MODEMESH__CERTIFICATE__INIT;
+
+    pb.certificate = put_bytes(&msg->certificate.certificate);
+    pb.n_coordinators = msg->certificate.coordinator_count;
+    pb.coordinators = put_bytes_list(enc, msg->certificate.coordinators, pb.n_coordinators);
+    pack(enc, MSG_CERTIFICATE, &pb.base);
+}
+
+static void decode_certificate(
+        const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
+{
+    const Modemesh__Certificate *pb = (const Modemesh__Certificate *)base;
+
+    ret_msg->certificate = (struct msg_certificate){
+            .certificate = take_bytes(&pb->certificate),
+            .coordinators = take_bytes_list(dec, pb->coordinators, pb->n_coordinators),
+            .coordinator_count = pb->n_coordinators,
+    };
+}
+
+static void encode_refuse(const struct msg *msg, struct encoder *enc)
+{
+    Modemesh__Refuse pb = MODEMESH__REFUSE__INIT;
+
+    pb.code = (Modemesh__RefuseCode)msg->refuse.code;
+    pb.message = put_sentence(enc, msg->refuse.message);
+    pack(enc, MSG_REFUSE, &pb.base);
+}
+
+static void decode_refuse(const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
+{
+    const Modemesh__Refuse *pb = (const Modemesh__Refuse *)base;
+
+    ret_msg->refuse = (struct msg_refuse){
+            .code = (enum refuse_code)pb->code,
+            .message = take_text(dec, TEXT_SENTENCE, "message", &pb->message),
+    };
+}
+
+static void encode_tunnel_open(const struct msg *msg, struct encoder *enc)
+{
+    Modemesh__TunnelOpen pb = MODEMESH__TUNNEL_OPEN__INIT;
+
+    pb.tunnel = msg->tunnel_open.tunnel;
+    pb.window = msg->tunnel_open.window;
+    pack(enc, MSG_TUNNEL_OPEN, &pb.base);
+}
+
+static void decode_tunnel_open(
+        const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
+{
+    const Modemesh__TunnelOpen *pb = (const Modemesh__TunnelOpen *)base;
+
+    (void)dec;
+    ret_msg->tunnel_open = (struct msg_tunnel_open){.tunnel = pb->tunnel, .window = pb->window};
+}
+
+static void encode_tunnel_data(const struct msg *msg, struct encoder *enc)
+{
+    Modemesh__TunnelData pb = MODEMESH__TUNNEL_DATA__INIT;
+
+    pb.tunnel = msg->tunnel_data.tunnel;
+    pb.data = borrow(msg->tunnel_data.data, msg->tunnel_data.len);
+    pack(enc, MSG_TUNNEL_DATA, &pb.base);
+}
+
+static void decode_tunnel_data(
+        const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
+{
+    const Modemesh__TunnelData *pb = (const Modemesh__TunnelData *)base;
+
+    (void)dec;
+    ret_msg->tunnel_data = (struct msg_tunnel_data){
+            .tunnel = pb->tunnel, .data = pb->data.data, .len = pb->data.len};
+}
+
+static void encode_tunnel_credit(const struct msg *msg, struct encoder *enc)
+{
+    Modemesh__TunnelCredit pb = MODEMESH__TUNNEL_CREDIT__INIT;
+
+    pb.tunnel = msg->tunnel_credit.tunnel;
+    pb.bytes = msg->tunnel_credit.bytes;
+    pack(enc, MSG_TUNNEL_CREDIT, &pb.base);
+}
+
+static void decode_tunnel_credit(
+        const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
+{
+    const Modemesh__TunnelCredit *pb = (const Modemesh__TunnelCredit *)base;
+
+    (void)dec;
+    ret_msg->tunnel_credit = (struct msg_tunnel_credit){.tunnel = pb->tunnel, .bytes = pb->bytes};
+}
+
+static void encode_tunnel_close(const struct msg *msg, struct encoder *enc)
+{
+    Modemesh__TunnelClose pb = MODEMESH__TUNNEL_CLOSE__INIT;
+
+    pb.tunnel = msg->tunnel_close.tunnel;
+    pack(enc, MSG_TUNNEL_CLOSE, &pb.base);
+}
+
+static void decode_tunnel_close(
+        const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
+{
+    (void)dec;
+    ret_msg->tunnel_close.tunnel = ((const Modemesh__TunnelClose *)base)->tunnel;
+}
+
 static const struct codec {
     const char *name;
     const ProtobufCMessageDescriptor *descriptor;
@@ -683,6 +902,19 @@ static const struct codec {
         [MSG_FAIL] = {"fail", &modemesh__fail__descriptor, encode_fail, decode_fail},
         [MSG_UNSUPPORTED] = {"unsupported", &modemesh__unsupported__descriptor, encode_unsupported,
                 decode_unsupported},
+        [MSG_JOIN] = {"join", &modemesh__join__descriptor, encode_join, decode_join},
+        [MSG_JOINED] = {"joined", &modemesh__joined__descriptor, encode_joined, decode_joined},
+        [MSG_CERTIFICATE] = {"certificate", &modemesh__certificate__descriptor, encode_certificate,
+                decode_certificate},
+        [MSG_REFUSE] = {"refuse", &modemesh__refuse__descriptor, encode_refuse, decode_refuse},
+        [MSG_TUNNEL_OPEN] = {"tunnel_open", &modemesh__tunnel_open__descriptor, encode_tunnel_open,
+                decode_tunnel_open},
+        [MSG_TUNNEL_DATA] = {"tunnel_data", &modemesh__tunnel_data__descriptor, encode_tunnel_data,
+                decode_tunnel_data},
+        [MSG_TUNNEL_CREDIT] = {"tunnel_credit", &modemesh__tunnel_credit__descriptor,
+                encode_tunnel_credit, decode_tunnel_credit},
+        [MSG_TUNNEL_CLOSE] = {"tunnel_close", &modemesh__tunnel_close__descriptor,
+                encode_tunnel_close, decode_tunnel_close},
 };
 
 static const struct codec *find_codec(unsigned type)

@@ -9,6 +9,7 @@
 
 #include "common/arena.h"
 #include "common/buf.h"
+#include "common/certificate.h"
 #include "common/err.h"
 
 #include <stdbool.h>
@@ -24,7 +25,10 @@ enum {
     MSG_CREDITS_MAX = 4096,    /* grants in one CREDIT */
     MSG_CHUNK_MAX = 16 * 1024, /* bytes of one BODY or one delta */
     MSG_CHOICES_MAX = 128,     /* answers that one request may ask for */
-    MSG_HEARTBEAT_MS_MIN = 10, /* what a coordinator may ask a node for */
+    MSG_KEY_BYTES = 32,        /* of a link key, of a mesh's identity */
+    MSG_CERTIFICATE_MAX = CERTIFICATE_BYTES_MAX, /* bytes of a certificate (common/certificate.h) */
+    MSG_CERTIFICATES_MAX = 8,                    /* of coordinators, in one message */
+    MSG_HEARTBEAT_MS_MIN = 10,                   /* what a coordinator may ask a node for */
     MSG_HEARTBEAT_MS_MAX = 60 * 1000,
     MSG_ARENA_BYTES = 2 * 1024 * 1024, /* arena limit: what any legal message needs decoded */
 };
@@ -42,6 +46,14 @@ enum msg_type {
     MSG_END = 10,      /* node → coordinator: the stream is complete */
     MSG_FAIL = 11,     /* node → coordinator: the stream ended without completing */
     MSG_UNSUPPORTED = 12, /* both ways: the answer to a type that the receiver does not know */
+    MSG_JOIN = 13,        /* node → coordinator: make this link key a member's */
+    MSG_JOINED = 14,      /* coordinator → node: its certificate */
+    MSG_CERTIFICATE = 15, /* coordinator → node: a newer certificate */
+    MSG_REFUSE = 16, /* coordinator → node: why this connection ends, or a JOIN is not done */
+    MSG_TUNNEL_OPEN = 17,   /* node → coordinator: an editor has connected */
+    MSG_TUNNEL_DATA = 18,   /* both ways: bytes of its connection */
+    MSG_TUNNEL_CREDIT = 19, /* both ways: bytes taken */
+    MSG_TUNNEL_CLOSE = 20,  /* both ways: the connection has ended */
 };
 
 /* "hello", "welcome", …; "unknown" for others. */
@@ -73,17 +85,28 @@ enum delta_kind {     /* the typed pieces of an answer, in the order that an eng
 };
 const char *delta_kind_name(enum delta_kind kind);
 
+struct msg_bytes { /* raw */
+    const uint8_t *data;
+    size_t len;
+};
+
 struct msg_hello {
     const char *name;                  /* what people call the node, [A-Za-z0-9._-]{1,63} */
     const char *software;              /* "modemesh 0.1.0" */
     uint32_t version_min, version_max; /* of the link */
+    struct msg_bytes certificate;      /* of its membership; empty: it has none yet */
 };
 
 struct msg_welcome {
-    uint32_t epoch;          /* upper half of every stream id of this session; never 0 */
-    uint32_t version;        /* of the link, both speak it from here on */
-    uint32_t heartbeat_ms;   /* send something at least this often */
-    const char *coordinator; /* its name, for the node's log */
+    uint32_t epoch;               /* upper half of every stream id of this session; never 0 */
+    uint32_t version;             /* of the link, both speak it from here on */
+    uint32_t heartbeat_ms;        /* send something at least this often */
+    const char *coordinator;      /* its name, for the node's log */
+    struct msg_bytes mesh;        /* public half of the mesh's identity, MSG_KEY_BYTES */
+    struct msg_bytes certificate; /* for the node; empty: the one that it has shown stays */
+    const struct msg_bytes *coordinators; /* certificates of coordinators' link keys: of this one,
+                                             of the key that will take its place, of others */
+    size_t coordinator_count;
 };
 
 struct msg_instance {
@@ -202,6 +225,63 @@ struct msg_unsupported {
     uint32_t type; /* the one not known */
 };
 
+struct msg_join {
+    const char *name, *software; /* as in HELLO */
+    uint32_t version_min, version_max;
+    struct msg_bytes key; /* the link key that it will come back with, raw, MSG_KEY_BYTES */
+};
+
+struct msg_joined {
+    struct msg_bytes mesh;
+    struct msg_bytes certificate;
+    const struct msg_bytes *coordinators;
+    size_t coordinator_count;
+};
+
+struct msg_certificate {
+    struct msg_bytes certificate; /* empty: the node's own stays */
+    const struct msg_bytes *coordinators;
+    size_t coordinator_count;
+};
+
+enum refuse_code {
+    REFUSE_OTHER,
+    REFUSE_REVOKED,
+    REFUSE_EXPIRED,
+    REFUSE_FOREIGN_MESH, /* the certificate is of another mesh */
+    REFUSE_BAD_CERTIFICATE,
+    REFUSE_NAME_TAKEN,
+    REFUSE_TOKEN, /* used up, or expired */
+    REFUSE_VERSION,
+    REFUSE_CODE_COUNT,
+};
+const char *refuse_code_name(enum refuse_code code); /* "other", "revoked", … */
+
+struct msg_refuse {
+    enum refuse_code code;
+    const char *message; /* for people */
+};
+
+struct msg_tunnel_open {
+    uint64_t tunnel;
+    uint32_t window; /* bytes that may be sent before TUNNEL_CREDIT */
+};
+
+struct msg_tunnel_data {
+    uint64_t tunnel;
+    const void *data;
+    size_t len;
+};
+
+struct msg_tunnel_credit {
+    uint64_t tunnel;
+    uint32_t bytes;
+};
+
+struct msg_tunnel_close {
+    uint64_t tunnel;
+};
+
 struct msg {
     enum msg_type type;
     union {
@@ -217,6 +297,14 @@ struct msg {
         struct msg_end end;
         struct msg_fail fail;
         struct msg_unsupported unsupported;
+        struct msg_join join;
+        struct msg_joined joined;
+        struct msg_certificate certificate;
+        struct msg_refuse refuse;
+        struct msg_tunnel_open tunnel_open;
+        struct msg_tunnel_data tunnel_data;
+        struct msg_tunnel_credit tunnel_credit;
+        struct msg_tunnel_close tunnel_close;
     };
 };
 

@@ -130,14 +130,42 @@ static int check_stream(uint64_t stream, struct err *err)
     return 0;
 }
 
+static int check_versions(uint32_t min, uint32_t max, struct err *err)
+{
+    int rc = check_range("version_min", min, 1, LINK_VERSION_MAX, err);
+
+    return rc < 0 ? rc : check_range("version_max", max, min, LINK_VERSION_MAX, err);
+}
+
+static int check_bytes(
+        const char *field, const struct msg_bytes *bytes, size_t min, size_t max, struct err *err)
+{
+    if (bytes->len < min || bytes->len > max)
+        return err_set(
+                err, -EINVAL, "%s: %zu bytes, %zu to %zu are allowed", field, bytes->len, min, max);
+    return 0;
+}
+
+static int check_key(const char *field, const struct msg_bytes *key, struct err *err)
+{
+    return check_bytes(field, key, MSG_KEY_BYTES, MSG_KEY_BYTES, err);
+}
+
+static int check_coordinators(const struct msg_bytes *list, size_t count, struct err *err)
+{
+    int rc = rules_count("coordinators", count, MSG_CERTIFICATES_MAX, err);
+
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = check_bytes("coordinators", &list[i], 1, MSG_CERTIFICATE_MAX, err);
+    return rc;
+}
+
 static int check_hello(const struct msg_hello *hello, struct err *err)
 {
-    int rc = check_range("version_min", hello->version_min, 1, LINK_VERSION_MAX, err);
+    int rc = check_versions(hello->version_min, hello->version_max, err);
 
-    if (rc < 0)
-        return rc;
-    return check_range(
-            "version_max", hello->version_max, hello->version_min, LINK_VERSION_MAX, err);
+    return rc < 0 ? rc
+                  : check_bytes("certificate", &hello->certificate, 0, MSG_CERTIFICATE_MAX, err);
 }
 
 static int check_welcome(const struct msg_welcome *welcome, struct err *err)
@@ -149,7 +177,49 @@ static int check_welcome(const struct msg_welcome *welcome, struct err *err)
     if (rc == 0)
         rc = check_range("heartbeat_ms", welcome->heartbeat_ms, MSG_HEARTBEAT_MS_MIN,
                 MSG_HEARTBEAT_MS_MAX, err);
+    if (rc == 0)
+        rc = check_key("mesh", &welcome->mesh, err);
+    if (rc == 0)
+        rc = check_bytes("certificate", &welcome->certificate, 0, MSG_CERTIFICATE_MAX, err);
+    if (rc == 0)
+        rc = check_coordinators(welcome->coordinators, welcome->coordinator_count, err);
     return rc;
+}
+
+static int check_join(const struct msg_join *join, struct err *err)
+{
+    int rc = check_versions(join->version_min, join->version_max, err);
+
+    return rc < 0 ? rc : check_key("key", &join->key, err);
+}
+
+static int check_joined(const struct msg_joined *joined, struct err *err)
+{
+    int rc = check_key("mesh", &joined->mesh, err);
+
+    if (rc == 0)
+        rc = check_bytes("certificate", &joined->certificate, 1, MSG_CERTIFICATE_MAX, err);
+    if (rc == 0)
+        rc = check_coordinators(joined->coordinators, joined->coordinator_count, err);
+    return rc;
+}
+
+static int check_certificate(const struct msg_certificate *certificate, struct err *err)
+{
+    int rc = check_bytes("certificate", &certificate->certificate, 0, MSG_CERTIFICATE_MAX, err);
+
+    if (rc < 0)
+        return rc;
+    return check_coordinators(certificate->coordinators, certificate->coordinator_count, err);
+}
+
+/* `amount` of bytes, 1 to `max`. */
+static int check_tunnel(
+        uint64_t tunnel, const char *field, uint64_t amount, uint64_t max, struct err *err)
+{
+    if (tunnel == 0)
+        return err_set(err, -EINVAL, "tunnel: is 0");
+    return check_range(field, amount, 1, max, err);
 }
 
 static int check_instance(const struct msg_instance *instance, struct err *err)
@@ -290,6 +360,25 @@ int rules_check(const struct msg *msg, struct err *err)
         return check_fail(&msg->fail, err);
     case MSG_UNSUPPORTED:
         return check_range("type", msg->unsupported.type, 0, LINK_TYPE_MAX, err);
+    case MSG_JOIN:
+        return check_join(&msg->join, err);
+    case MSG_JOINED:
+        return check_joined(&msg->joined, err);
+    case MSG_CERTIFICATE:
+        return check_certificate(&msg->certificate, err);
+    case MSG_REFUSE:
+        return check_enum("code", msg->refuse.code, REFUSE_CODE_COUNT, err);
+    case MSG_TUNNEL_OPEN:
+        return check_tunnel(
+                msg->tunnel_open.tunnel, "window", msg->tunnel_open.window, UINT32_MAX, err);
+    case MSG_TUNNEL_DATA:
+        return check_tunnel(
+                msg->tunnel_data.tunnel, "data (bytes)", msg->tunnel_data.len, MSG_CHUNK_MAX, err);
+    case MSG_TUNNEL_CREDIT:
+        return check_tunnel(
+                msg->tunnel_credit.tunnel, "bytes", msg->tunnel_credit.bytes, UINT32_MAX, err);
+    case MSG_TUNNEL_CLOSE:
+        return check_tunnel(msg->tunnel_close.tunnel, "", 1, 1, err);
     }
     return err_set(err, -EINVAL, "type: %d is not known", (int)msg->type);
 }

@@ -13,7 +13,7 @@ from mesh import CODER, FAST, THINKER, Mesh, chat, wait_until
 
 TALKATIVE = ("--ignore-eos", "--predict", "10000000")  # words for an engine whose answers have no end
 NOBODY = "http://127.0.0.1:1"
-KEY = "mm_4711_not_for_others"
+KEY = "sk-4711_not_for_others"  # none of ours: on loopback it is not looked at
 
 
 def one_node(cluster, **options):
@@ -29,7 +29,9 @@ def assert_failed(done, status, *words):
 
 def status_shows_the_mesh():
     with Mesh({"ask": [FAST, CODER]}) as cluster:
-        cluster.add_node("halo2", [], start=False)
+        away = cluster.add_node("halo2", [FAST])
+        away.daemon.stop()
+        away.wait_state("offline")
         node = one_node(cluster, available=[THINKER])
         done = cluster.cli("status")
         assert done.returncode == 0 and done.stderr == "", done

@@ -99,6 +99,15 @@ def a_bad_config_changes_nothing_on_reload():
         assert cluster.ask("ask", "hello").status == 200
 
 
+def a_name_that_cannot_be_announced_is_refused():
+    with Mesh() as cluster:
+        for name in ("my box", "büro", ""):
+            second = cluster.spawn("second", "modemesh-coordinator", "--state", cluster.folder / "second", "--name",
+                                   name, "--print-key")
+            assert second.popen.wait(mesh.DEADLINE_S) == 1, name
+            assert "--name" in second.text(), second.text()
+
+
 def unknown_model_is_404_and_names_the_known():
     with three_nodes() as cluster:
         answer = cluster.ask("gpt-5", "hello")
@@ -173,6 +182,7 @@ if __name__ == "__main__":
         next_model_answers_when_a_node_dies,
         a_line_in_the_config_moves_the_mode,
         a_bad_config_changes_nothing_on_reload,
+        a_name_that_cannot_be_announced_is_refused,
         unknown_model_is_404_and_names_the_known,
         broken_requests_are_refused_in_the_api_s_shape,
         a_body_past_the_limit_is_413,

@@ -102,9 +102,10 @@ def strangers_get_nowhere_and_are_logged_once():
         for stranger in strangers:
             lines = [line for line in cluster.coordinator.text().splitlines() if stranger.key in line]
             assert len(lines) == 1, lines
-            assert stranger.key in stranger.daemon.text(), "the node does not say which key to trust"
+            phrase = next(entry["phrase"] for entry in cluster.pending() if entry["key"] == stranger.key)
+            assert f"modemesh nodes approve {stranger.name} --phrase {phrase}" in stranger.daemon.text()
 
-        cluster.trust(strangers[0])
+        cluster.approve(strangers[0])
         strangers[0].wait_resident(FAST)
         assert cluster.ask("ask", "hello", temperature=0).content()
         assert strangers[1].status() == {}
@@ -114,11 +115,11 @@ def a_node_talks_to_its_own_coordinator_only():
     with Mesh({"ask": [FAST]}) as cluster, Mesh({"ask": [FAST]}) as other:
         proxy = CountingProxy(other.link)
         node = cluster.add_node("halo1", [FAST])
-        other.trust(node)
         node.daemon.stop()
+        cluster.coordinator.stop()
         node.start(proxy.link)
         wait_until(lambda: f"the node has tried {REFUSALS} times, now {proxy.count}", lambda: proxy.count >= REFUSALS)
-        assert all(entry["state"] == "offline" for entry in other.status()["nodes"]), other.status()["nodes"]
+        assert other.status()["nodes"] == [] and other.pending() == [], "its own coordinator's key was not asked for"
 
 
 if __name__ == "__main__":

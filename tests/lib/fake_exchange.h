@@ -14,7 +14,8 @@
 enum { FAKE_EXCHANGE_MAX = 64 * 1024 * 1024 };
 
 struct http_exchange {
-    const char *method, *path, *host, *origin, *forwarded;
+    const char *method, *path, *peer;
+    const char *host, *origin, *forwarded, *authorization, *x_api_key; /* headers; NULL: absent */
     struct buf request_body;
     int status;         /* 0 before the headers are out */
     struct buf headers; /* "name: value\n" … */
@@ -30,8 +31,10 @@ struct http_exchange {
 
 static inline void fake_exchange_init(struct http_exchange *exchange)
 {
-    *exchange = (struct http_exchange){
-            .method = "POST", .path = "/v1/chat/completions", .host = "localhost"};
+    *exchange = (struct http_exchange){.method = "POST",
+            .path = "/v1/chat/completions",
+            .peer = "127.0.0.1",
+            .host = "localhost"};
     buf_init(&exchange->request_body, FAKE_EXCHANGE_MAX);
     buf_init(&exchange->headers, FAKE_EXCHANGE_MAX);
     buf_init(&exchange->body, FAKE_EXCHANGE_MAX);
@@ -79,11 +82,29 @@ const char *http_exchange_path(const struct http_exchange *exchange)
 
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name)
 {
-    if (strcmp(name, "Host") == 0)
-        return exchange->host;
-    if (strcmp(name, "Origin") == 0)
-        return exchange->origin;
-    return strcmp(name, "X-Forwarded-For") == 0 ? exchange->forwarded : NULL;
+    const struct {
+        const char *name, *value;
+    } headers[] = {{"Host", exchange->host}, {"Origin", exchange->origin},
+            {"X-Forwarded-For", exchange->forwarded}, {"Authorization", exchange->authorization},
+            {"x-api-key", exchange->x_api_key}};
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+        if (strcmp(headers[i].name, name) == 0)
+            return headers[i].value;
+    return NULL;
+}
+
+const char *http_exchange_peer(const struct http_exchange *exchange)
+{
+    return exchange->peer;
+}
+
+/* A node table can carry editors; here nobody does. */
+int http_server_adopt(struct http_server *server, int fd, const char *peer)
+{
+    (void)server;
+    (void)fd;
+    (void)peer;
+    abort();
 }
 
 const char *http_exchange_body(const struct http_exchange *exchange, size_t *ret_len)

@@ -58,21 +58,6 @@ struct link_peer fake_link_peer(size_t number)
     return peer;
 }
 
-struct trust *fake_link_trust(const struct scratch *scratch, size_t count)
-{
-    static const char name[] = "trusted-nodes";
-    char text[FAKE_LINK_PEERS * 64] = "";
-    struct trust *trust;
-    assert(count <= FAKE_LINK_PEERS);
-    for (size_t i = 0; i < count; i++) {
-        size_t len = strlen(text);
-        (void)snprintf(text + len, sizeof(text) - len, "%s node%zu\n", fake_link_peer(i).key, i);
-    }
-    scratch_write(scratch, name, text);
-    must(trust_create(scratch_path(scratch, name), &trust, NULL));
-    return trust;
-}
-
 bool fake_link_next(struct fake_link *link, size_t number, struct msg *ret_msg)
 {
     struct buf *sent = &link->sent[number];

@@ -7,9 +7,7 @@
 #include "common/buf.h"
 #include "common/env.h"
 #include "common/link.h"
-#include "common/trust.h"
 #include "proto/codec.h"
-#include "tests/lib/scratch.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,10 +27,6 @@ void fake_link_fini(struct fake_link *link);
 
 /* Peer `number` (below FAKE_LINK_PEERS), with a key, a descriptor and an address of its own. */
 struct link_peer fake_link_peer(size_t number);
-
-/* A list that trusts the first `count` peers by the names node0, node1, …; its file is in
- * `scratch`. */
-struct trust *fake_link_trust(const struct scratch *scratch, size_t count);
 
 /* The oldest message that was sent to the peer and not read yet; false where there is none. Valid
  * until the next call. */

@@ -2,7 +2,9 @@
 
 #include "common/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void on_change(void *ctx)
 {
@@ -10,18 +12,67 @@ static void on_change(void *ctx)
     mesh->changes++;
 }
 
-void fake_mesh_init(struct fake_mesh *mesh, size_t trusted)
+static void on_cut(void *ctx, const struct link_peer *peer)
+{
+    struct fake_mesh *mesh = ctx;
+    mesh->cuts++;
+    mesh->last_cut = *peer;
+}
+
+static void must(int r)
+{
+    if (r)
+        abort();
+}
+
+static void add_member(struct fake_mesh *mesh, size_t number)
+{
+    struct member member = {.roles = CERTIFICATE_ROLE_NODE | CERTIFICATE_ROLE_EDGE,
+            .serial = members_next_serial(mesh->members),
+            .not_after_s = (uint64_t)(env_wall_ms(&mesh->env.env) / 1000) + mesh->membership_s,
+            .source = "approved"};
+    strcpy(member.key, fake_link_peer(number).key);
+    (void)snprintf(member.name, sizeof(member.name), "node%zu", number);
+    must(members_put(mesh->members, &member, NULL));
+}
+
+static void open_door(struct fake_mesh *mesh, size_t members)
+{
+    must(identity_generate(&mesh->identity, NULL));
+    must(keys_generate(&mesh->keys, NULL));
+    must(members_open(scratch_path(&mesh->scratch, "members.json"), &mesh->members, NULL));
+    must(tokens_open(scratch_path(&mesh->scratch, "tokens.json"), &mesh->tokens, NULL));
+    for (size_t i = 0; i < members; i++)
+        add_member(mesh, i);
+    mesh->door = door_create(&(struct door_config){.env = &mesh->env.env,
+            .identity = &mesh->identity,
+            .coordinator_key = mesh->keys.public_z85,
+            .members = mesh->members,
+            .tokens = mesh->tokens,
+            .membership_s = mesh->membership_s});
+    if (!mesh->door)
+        abort();
+}
+
+void fake_mesh_init(struct fake_mesh *mesh, size_t members)
+{
+    fake_mesh_init_for(mesh, members, FAKE_MESH_MEMBERSHIP_S);
+}
+
+void fake_mesh_init_for(struct fake_mesh *mesh, size_t members, uint64_t membership_s)
 {
     log_init("test", LOG_LEVEL_ERROR);
+    *mesh = (struct fake_mesh){.membership_s = membership_s};
     virtual_env_init(&mesh->env);
     fake_link_init(&mesh->link);
     scratch_init(&mesh->scratch);
-    mesh->trust = fake_link_trust(&mesh->scratch, trusted);
-    mesh->changes = 0;
+    open_door(mesh, members);
     mesh->nodes = node_table_create(&(struct node_table_config){.env = &mesh->env.env,
             .transport = mesh->link.transport,
-            .trust = mesh->trust,
+            .cut = on_cut,
+            .door = mesh->door,
             .coordinator_name = "mesh",
+            .coordinator_keys = {mesh->keys.public_z85},
             .on_change = on_change,
             .ctx = mesh});
     if (!mesh->nodes)
@@ -31,7 +82,11 @@ void fake_mesh_init(struct fake_mesh *mesh, size_t trusted)
 void fake_mesh_fini(struct fake_mesh *mesh)
 {
     node_table_destroy(mesh->nodes);
-    trust_destroy(mesh->trust);
+    door_destroy(mesh->door);
+    members_close(mesh->members);
+    tokens_close(mesh->tokens);
+    keys_fini(&mesh->keys);
+    identity_fini(&mesh->identity);
     scratch_fini(&mesh->scratch);
     fake_link_fini(&mesh->link);
 }

@@ -2,6 +2,8 @@
  * the clock. What fails that should not aborts. */
 #pragma once
 
+#include "common/identity.h"
+#include "coordinator/door.h"
 #include "coordinator/node_table.h"
 #include "tests/lib/fake_link.h"
 #include "tests/lib/scratch.h"
@@ -9,17 +11,28 @@
 
 #include <stddef.h>
 
+enum { FAKE_MESH_MEMBERSHIP_S = 90 * 24 * 60 * 60 };
+
 struct fake_mesh {
+    uint64_t membership_s; /* how long one lasts */
     struct virtual_env env;
     struct fake_link link;
     struct scratch scratch;
-    struct trust *trust; /* of the first peers of `link` */
+    struct identity identity;
+    struct key_pair keys; /* link key of the coordinator */
+    struct members *members;
+    struct tokens *tokens;
+    struct door *door;
     struct node_table *nodes;
-    unsigned changes; /* that the table has told */
+    unsigned changes;          /* that the table has told */
+    unsigned cuts;             /* connections that it has ended … */
+    struct link_peer last_cut; /* … the last one of them */
 };
 
-/* The table trusts `trusted` nodes, none of which is there. Only errors are logged. */
-void fake_mesh_init(struct fake_mesh *mesh, size_t trusted);
+/* The first `members` peers of `link` are members, by the names node0, node1, …; none of them is
+ * there. Only errors are logged. */
+void fake_mesh_init(struct fake_mesh *mesh, size_t members);
+void fake_mesh_init_for(struct fake_mesh *mesh, size_t members, uint64_t membership_s);
 void fake_mesh_fini(struct fake_mesh *mesh);
 
 /* `msg` arrives from `peer`, or from the peer of that number. */

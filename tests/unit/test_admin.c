@@ -44,7 +44,7 @@ static int setup(void **state)
             .modes = &world->modes,
             .nodes = world->mesh.nodes,
             .jobs = world->jobs,
-            .trust = world->mesh.trust};
+            .door = world->mesh.door};
     *state = world;
     return 0;
 }
@@ -74,6 +74,40 @@ static void join(struct world *world, size_t node, const char *model)
                     .state = {.instances = &instance,
                             .instance_count = 1,
                             .memory_total_bytes = UINT64_C(1) << 40}});
+}
+
+static bool is_allowed(void *ctx, const char *name)
+{
+    const char *hidden = ctx;
+    return !hidden || strcmp(hidden, name) != 0;
+}
+
+/* What a caller sees who may use all but one mode or model; NULL: all. */
+static int append_models_without(const struct admin_view *view, const char *hidden, struct buf *out)
+{
+    const struct admin_filter filter = {
+            .mode = is_allowed, .model = is_allowed, .ctx = (void *)(uintptr_t)hidden};
+    return admin_append_models(view, &filter, out);
+}
+
+static int append_models(const struct admin_view *view, struct buf *out)
+{
+    return append_models_without(view, NULL, out);
+}
+
+static int append_models_but_code(const struct admin_view *view, struct buf *out)
+{
+    return append_models_without(view, "code", out);
+}
+
+static int append_models_but_ask(const struct admin_view *view, struct buf *out)
+{
+    return append_models_without(view, "ask", out);
+}
+
+static int append_models_but_small(const struct admin_view *view, struct buf *out)
+{
+    return append_models_without(view, "small", out);
 }
 
 static const cJSON *get(
@@ -121,6 +155,14 @@ static void an_empty_mesh_is_described(void **state)
     assert_true(json_num(json_obj(node, "memory"), "total_bytes", -1) == 0);
 }
 
+static void a_mesh_without_a_loopback_listener_is_described(void **state)
+{
+    struct world *world = *state;
+    world->view.http = NULL;
+    const cJSON *json = get(world, admin_append_status);
+    assert_string_equal(json_str(json_obj(json, "coordinator"), "http", "?"), "");
+}
+
 static void a_node_is_described(void **state)
 {
     struct world *world = *state;
@@ -157,7 +199,7 @@ static void models_are_listed_once(void **state)
         const char *id, *kind;
     } expected[] = {{"ask", "mode"}, {"code", "mode"}, {"auto", "mode"}, {"ant", "model"},
             {"small", "model"}};
-    const cJSON *json = get(world, admin_append_models);
+    const cJSON *json = get(world, append_models);
     assert_string_equal(json_str(json, "object", ""), "list");
     const cJSON *data = json_array(json, "data");
     assert_int_equal(cJSON_GetArraySize(data), 5);
@@ -172,13 +214,58 @@ static void models_are_listed_once(void **state)
     assert_null(cJSON_GetObjectItem(at(data, 3), "context_length"));
 }
 
+static bool is_listed(const cJSON *list, const char *id)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json_array(list, "data"))
+    {
+        if (strcmp(json_str(item, "id", ""), id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void only_what_the_caller_may_see_is_listed(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    const cJSON *list = get(world, append_models_but_code);
+    assert_false(is_listed(list, "code"));
+    assert_true(is_listed(list, "ask") && is_listed(list, "auto") && is_listed(list, "small"));
+    list = get(world, append_models_but_ask); /* which is what "auto" means here */
+    assert_false(is_listed(list, "ask") || is_listed(list, "auto"));
+    assert_true(is_listed(list, "code"));
+    list = get(world, append_models_but_small);
+    assert_false(is_listed(list, "small"));
+    assert_true(is_listed(list, "ask"));
+}
+
 static void auto_needs_its_mode(void **state)
 {
     struct world *world = *state;
     world->modes = (struct modes){.list = &world->mode_list[1], .count = 1};
-    const cJSON *data = json_array(get(world, admin_append_models), "data");
+    const cJSON *data = json_array(get(world, append_models), "data");
     assert_int_equal(cJSON_GetArraySize(data), 1);
     assert_string_equal(json_str(at(data, 0), "id", ""), "code");
+}
+
+static void memberships_are_described(void **state)
+{
+    struct world *world = *state;
+    struct member laptop = *members_find_name(world->mesh.members, "node1");
+    laptop.roles = CERTIFICATE_ROLE_EDGE;
+    assert_int_equal(members_put(world->mesh.members, &laptop, NULL), 0);
+    assert_int_equal(door_revoke(world->mesh.door, "node0", NULL), 0);
+    assert_false(door_allow(world->mesh.door, fake_link_peer(5).key, "10.0.0.5"));
+    const cJSON *json = get(world, admin_append_status);
+    const cJSON *revoked = at(json_array(json, "nodes"), 0),
+                *edge = at(json_array(json, "nodes"), 1);
+    assert_true(json_bool(revoked, "revoked", false));
+    assert_false(json_bool(revoked, "edge_only", true));
+    assert_false(json_bool(edge, "revoked", true));
+    assert_true(json_bool(edge, "edge_only", false));
+    assert_true(json_num(edge, "editors", -1) == 0);
+    assert_true(json_num(json, "pending_nodes", 0) == 1);
 }
 
 static void a_status_that_does_not_fit_is_an_error(void **state)
@@ -187,7 +274,7 @@ static void a_status_that_does_not_fit_is_an_error(void **state)
     struct buf out;
     buf_init(&out, 200);
     assert_int_equal(admin_append_status(&world->view, &out), -ENOBUFS);
-    assert_int_equal(admin_append_models(&world->view, &out), -ENOBUFS);
+    assert_int_equal(append_models(&world->view, &out), -ENOBUFS);
     buf_fini(&out);
 }
 
@@ -198,9 +285,12 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             ADMIN_TEST(an_empty_mesh_is_described),
+            ADMIN_TEST(a_mesh_without_a_loopback_listener_is_described),
             ADMIN_TEST(a_node_is_described),
             ADMIN_TEST(models_are_listed_once),
+            ADMIN_TEST(only_what_the_caller_may_see_is_listed),
             ADMIN_TEST(auto_needs_its_mode),
+            ADMIN_TEST(memberships_are_described),
             ADMIN_TEST(a_status_that_does_not_fit_is_an_error),
     };
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);

@@ -1,5 +1,6 @@
 #include "coordinator/api.h"
 
+#include "common/log.h"
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
 
@@ -10,9 +11,13 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { LISTENERS = ACCESS_SOCKET + 1, HEADER_MAX = 100, LOG_MAX = 4096 };
 
 struct world {
     struct fake_mesh mesh;
@@ -20,8 +25,14 @@ struct world {
     struct modes modes;
     struct mode mode_list[1];
     struct admin_view view;
+    struct api_keys *keys;
+    struct throttle *throttle;
+    struct operations operations;
     struct api api;
-    struct http_server_handler handler;
+    struct api_listener listeners[LISTENERS];
+    /* The next call comes so: */
+    enum access_listener via;
+    const char *peer, *host, *origin, *forwarded, *authorization, *x_api_key;
     struct http_exchange client;
 };
 
@@ -44,9 +55,28 @@ static int setup(void **state)
             .modes = &world->modes,
             .nodes = world->mesh.nodes,
             .jobs = world->jobs,
-            .trust = world->mesh.trust};
-    world->api = (struct api){.view = &world->view, .jobs = world->jobs};
-    world->handler = api_handler(&world->api);
+            .door = world->mesh.door};
+    assert_int_equal(api_keys_open(scratch_path(&world->mesh.scratch, "api-keys.json"),
+                             &world->mesh.env.env, &world->keys, NULL),
+            0);
+    world->throttle = throttle_create();
+    assert_non_null(world->throttle);
+    world->operations = (struct operations){.env = &world->mesh.env.env,
+            .door = world->mesh.door,
+            .keys = world->keys,
+            .nodes = world->mesh.nodes,
+            .link_endpoint = "tcp://127.0.0.1:8421"};
+    world->api = (struct api){.view = &world->view,
+            .jobs = world->jobs,
+            .keys = world->keys,
+            .throttle = world->throttle,
+            .operations = &world->operations,
+            .own_name = "tower"};
+    for (unsigned i = 0; i < LISTENERS; i++)
+        world->listeners[i] =
+                (struct api_listener){.api = &world->api, .kind = (enum access_listener)i};
+    world->peer = "127.0.0.1";
+    world->host = "localhost";
     fake_exchange_init(&world->client);
     *state = world;
     return 0;
@@ -56,6 +86,8 @@ static int teardown(void **state)
 {
     struct world *world = *state;
     jobs_destroy(world->jobs);
+    api_keys_close(world->keys);
+    throttle_destroy(world->throttle);
     fake_mesh_fini(&world->mesh);
     fake_exchange_fini(&world->client);
     free(world);
@@ -78,19 +110,50 @@ static void join_with(struct world *world, const char *model)
     join(world, &instance, 1);
 }
 
-/* What the server does with one request; a new client each time. */
-static struct http_exchange *call(
-        struct world *world, const char *method, const char *path, const char *body)
+static struct http_server_handler handler(struct world *world)
+{
+    return api_handler(&world->listeners[world->via]);
+}
+
+/* A new client, of whom the headers have come. */
+static struct http_exchange *begin(struct world *world, const char *method, const char *path)
 {
     struct http_exchange *client = &world->client;
     fake_exchange_fini(client);
     fake_exchange_init(client);
     client->method = method;
     client->path = path;
-    fake_exchange_must(buf_append_str(&client->request_body, body));
-    if (world->handler.on_headers(world->handler.ctx, client) == 0)
-        world->handler.on_request(world->handler.ctx, client);
+    client->peer = world->peer;
+    client->host = world->host;
+    client->origin = world->origin;
+    client->forwarded = world->forwarded;
+    client->authorization = world->authorization;
+    client->x_api_key = world->x_api_key;
+    int r = handler(world).on_headers(handler(world).ctx, client);
+    assert_true((r == 0) == (client->status == 0));
     return client;
+}
+
+/* The rest of what the server does with one request. */
+static struct http_exchange *finish(struct world *world, const char *body)
+{
+    struct http_exchange *client = &world->client;
+    fake_exchange_must(buf_append_str(&client->request_body, body));
+    if (client->status == 0)
+        handler(world).on_request(handler(world).ctx, client);
+    return client;
+}
+
+static struct http_exchange *call(
+        struct world *world, const char *method, const char *path, const char *body)
+{
+    begin(world, method, path);
+    return finish(world, body);
+}
+
+static struct http_exchange *get(struct world *world, const char *path)
+{
+    return call(world, "GET", path, "");
 }
 
 static struct http_exchange *chat(struct world *world, const char *model)
@@ -143,21 +206,19 @@ static void unknown_paths_and_methods_are_refused(void **state)
 static void strangers_are_refused_before_their_body(void **state)
 {
     struct world *world = *state;
-    struct http_exchange *client = &world->client;
-    client->host = "rebind.evil.com";
-    assert_int_not_equal(world->handler.on_headers(world->handler.ctx, client), 0);
+    static const char path[] = "/v1/chat/completions";
+    world->host = "rebind.evil.com";
+    struct http_exchange *client = begin(world, "POST", path);
     assert_int_equal(client->status, 403);
     assert_true(fake_exchange_has(client, "\"type\":\"permission_error\""));
-    fake_exchange_fini(client);
-    fake_exchange_init(client);
-    client->origin = "https://evil.com";
-    assert_int_not_equal(world->handler.on_headers(world->handler.ctx, client), 0);
-    assert_int_equal(client->status, 403);
-    fake_exchange_fini(client);
-    fake_exchange_init(client);
-    client->forwarded = "203.0.113.5";
-    assert_int_not_equal(world->handler.on_headers(world->handler.ctx, client), 0);
-    assert_int_equal(client->status, 403);
+    world->host = "localhost";
+    world->origin = "https://evil.com";
+    assert_int_equal(begin(world, "POST", path)->status, 403);
+    world->origin = NULL;
+    world->forwarded = "203.0.113.5";
+    assert_int_equal(begin(world, "POST", path)->status, 403);
+    world->forwarded = NULL;
+    assert_int_equal(begin(world, "POST", path)->status, 0);
 }
 
 static void a_mode_a_model_and_auto_are_found(void **state)
@@ -249,7 +310,7 @@ static void the_servers_own_errors_have_our_shape(void **state)
 {
     struct world *world = *state;
     struct http_exchange *client = &world->client;
-    world->handler.on_refusal(world->handler.ctx, client, 413, "the body is too large");
+    handler(world).on_refusal(handler(world).ctx, client, 413, "the body is too large");
     assert_int_equal(client->status, 413);
     assert_string_equal(fake_exchange_text(&client->body),
             "{\"error\":{\"message\":\"the body is too large\","
@@ -258,9 +319,464 @@ static void the_servers_own_errors_have_our_shape(void **state)
 
     fake_exchange_fini(client);
     fake_exchange_init(client);
-    world->handler.on_refusal(world->handler.ctx, client, 503, "no memory");
+    handler(world).on_refusal(handler(world).ctx, client, 503, "no memory");
     assert_true(fake_exchange_has(client, "\"code\":\"overloaded\""));
     assert_true(fake_exchange_has_header(client, "Retry-After: 5\n"));
+}
+
+/* --- who may what --- */
+
+/* In the order of operations.h. */
+static const struct {
+    const char *method, *path;
+} all_operations[] = {
+        {"GET", "/mesh/v1/nodes"},
+        {"POST", "/mesh/v1/nodes/approve"},
+        {"POST", "/mesh/v1/nodes/revoke"},
+        {"POST", "/mesh/v1/nodes/forget"},
+        {"POST", "/mesh/v1/nodes/accept"},
+        {"GET", "/mesh/v1/tokens"},
+        {"POST", "/mesh/v1/tokens"},
+        {"POST", "/mesh/v1/tokens/revoke"},
+        {"GET", "/mesh/v1/keys"},
+        {"POST", "/mesh/v1/keys"},
+        {"POST", "/mesh/v1/keys/revoke"},
+        {"GET", "/mesh/v1/tls"},
+};
+enum { OPERATIONS = sizeof(all_operations) / sizeof(all_operations[0]) };
+
+static void no_operation_is_reached(struct world *world)
+{
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        struct http_exchange *client =
+                call(world, all_operations[i].method, all_operations[i].path, "{}");
+        assert_int_equal(client->status, 403);
+        assert_true(fake_exchange_has(client, "\"code\":\"insufficient_scope\""));
+    }
+}
+
+/* Nothing is found there, or "{}" asks for nothing, but nobody is turned away. */
+static void all_operations_are_reached(struct world *world)
+{
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        int status = call(world, all_operations[i].method, all_operations[i].path, "{}")->status;
+        assert_true(status == 200 || status == 400 || status == 404);
+    }
+}
+
+static void use_spec(struct world *world, const struct api_key_spec *spec)
+{
+    static char header[HEADER_MAX];
+    char text[API_KEY_TEXT_LEN + 1];
+    assert_int_equal(api_keys_create(world->keys, spec, text, NULL), 0);
+    (void)snprintf(header, sizeof(header), "Bearer %s", text);
+    world->authorization = header;
+}
+
+/* The next calls show a new key. */
+static void use_key(struct world *world, const char *name, bool admin)
+{
+    use_spec(world, &(struct api_key_spec){.name = name, .admin = admin});
+}
+
+static const char wrong_key[] = "Bearer mm_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+static void is_unauthorized(struct http_exchange *client)
+{
+    assert_int_equal(client->status, 401);
+    assert_true(fake_exchange_has_header(client, "WWW-Authenticate: Bearer\n"));
+    assert_true(fake_exchange_has(client, "\"code\":\"invalid_api_key\""));
+}
+
+static void without_a_key_loopback_may_use_the_mesh_and_not_run_it(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+    assert_int_equal(chat(world, "ask")->status, 503); /* there is no node */
+    no_operation_is_reached(world);
+}
+
+static void the_owners_socket_may_all(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_SOCKET;
+    world->peer = "unix";
+    world->host = "";
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+    all_operations_are_reached(world);
+    world->origin = "https://evil.com";
+    assert_int_equal(get(world, "/mesh/v1/nodes")->status, 403);
+}
+
+static void a_key_that_is_shown_on_the_socket_counts(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_SOCKET;
+    use_key(world, "editor", false);
+    no_operation_is_reached(world);
+    world->authorization = wrong_key;
+    is_unauthorized(get(world, "/mesh/v1/nodes"));
+}
+
+static void the_network_needs_a_key(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_NETWORK;
+    world->peer = "192.0.2.7";
+    world->host = "tower.local:8443";
+    static const char *const not_ours[] = {NULL, "Bearer sk-1234", wrong_key};
+    for (size_t i = 0; i < 3; i++) {
+        world->authorization = not_ours[i];
+        is_unauthorized(get(world, "/v1/models"));
+        is_unauthorized(get(world, "/mesh/v1/nodes"));
+        is_unauthorized(get(world, "/no/such/path"));
+        throttle_succeeded(world->throttle, world->peer);
+    }
+    world->authorization = NULL;
+    assert_int_equal(get(world, "/health")->status, 200);
+    use_key(world, "editor", false);
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+    no_operation_is_reached(world);
+    use_key(world, "operator", true);
+    all_operations_are_reached(world);
+}
+
+static void a_key_may_come_as_x_api_key(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_NETWORK;
+    use_key(world, "claude", false);
+    world->x_api_key = world->authorization + strlen("Bearer ");
+    world->authorization = NULL;
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+    assert_int_equal(chat(world, "ask")->status, 503);
+}
+
+static void without_keys_the_network_may_use_the_mesh_and_not_run_it(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_NETWORK;
+    world->api.keyless_network = true;
+    static const char *const hosts[] = {"192.0.2.1:8443", "tower", "TOWER.local:8443"};
+    for (size_t i = 0; i < 3; i++) {
+        world->host = hosts[i];
+        assert_int_equal(get(world, "/v1/models")->status, 200);
+    }
+    no_operation_is_reached(world);
+    world->host = "rebind.evil.com:8443";
+    assert_int_equal(get(world, "/v1/models")->status, 403);
+    assert_int_equal(get(world, "/health")->status, 403);
+}
+
+static void pages_of_other_origins_are_refused_with_a_key_too(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_NETWORK;
+    world->host = "tower.local:8443";
+    use_key(world, "operator", true);
+    world->origin = "https://tower.local:8443";
+    assert_int_equal(get(world, "/mesh/v1/nodes")->status, 200);
+    static const char *const foreign[] = {"https://evil.com", "https://localhost", "null"};
+    for (size_t i = 0; i < 3; i++) {
+        world->origin = foreign[i];
+        struct http_exchange *client = get(world, "/mesh/v1/nodes");
+        assert_int_equal(client->status, 403);
+        assert_true(fake_exchange_has(client, "\"code\":\"forbidden\""));
+        assert_int_equal(get(world, "/health")->status, 403);
+    }
+    world->via = ACCESS_LOOPBACK;
+    world->origin = "http://localhost:3000";
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+    world->origin = "https://tower.local:8443";
+    assert_int_equal(get(world, "/v1/models")->status, 403);
+}
+
+static void a_key_gets_past_host_and_proxy_on_loopback(void **state)
+{
+    struct world *world = *state;
+    world->host = "mesh.example.org";
+    world->forwarded = "203.0.113.5";
+    assert_int_equal(get(world, "/v1/models")->status, 403);
+    use_key(world, "proxy", false);
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+}
+
+static void where_no_key_is_needed_only_ours_count(void **state)
+{
+    struct world *world = *state;
+    static const enum access_listener keyless[] = {ACCESS_LOOPBACK, ACCESS_EDGE, ACCESS_SOCKET};
+    for (size_t i = 0; i < 3; i++) {
+        world->via = keyless[i];
+        world->authorization = "Bearer sk-no-key-required";
+        assert_int_equal(get(world, "/v1/models")->status, 200);
+        world->authorization = wrong_key;
+        is_unauthorized(get(world, "/v1/models"));
+        is_unauthorized(get(world, "/health"));
+        world->authorization = NULL;
+        world->x_api_key = "mm_short";
+        is_unauthorized(chat(world, "ask"));
+        world->x_api_key = NULL;
+        throttle_succeeded(world->throttle, world->peer);
+    }
+}
+
+static void an_inference_key_on_loopback_runs_nothing(void **state)
+{
+    struct world *world = *state;
+    use_key(world, "editor", false);
+    assert_int_equal(get(world, "/mesh/v1/status")->status, 200);
+    no_operation_is_reached(world);
+    use_key(world, "operator", true);
+    all_operations_are_reached(world);
+}
+
+static void who_tries_keys_waits(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_NETWORK;
+    world->peer = "192.0.2.7";
+    use_key(world, "known", false);
+    char known[HEADER_MAX];
+    strcpy(known, world->authorization);
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+
+    world->authorization = wrong_key;
+    for (unsigned i = 0; i <= THROTTLE_FREE; i++)
+        is_unauthorized(get(world, "/v1/models"));
+    struct http_exchange *client = get(world, "/v1/models");
+    assert_int_equal(client->status, 429);
+    assert_true(fake_exchange_has_header(client, "Retry-After: 1\n"));
+    assert_false(fake_exchange_has_header(client, "Retry-After: 5\n")); /* it is told once */
+    assert_true(fake_exchange_has(client, "\"code\":\"rate_limit_exceeded\""));
+    use_key(world, "fresh", false); /* good, but not from here yet */
+    assert_int_equal(get(world, "/v1/models")->status, 429);
+    world->peer = "192.0.2.8";
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+    world->peer = "192.0.2.7";
+    world->authorization = NULL;
+    is_unauthorized(get(world, "/v1/models")); /* tries nothing */
+    world->authorization = known;
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+}
+
+static void the_wait_ends(void **state)
+{
+    struct world *world = *state;
+    world->authorization = wrong_key;
+    for (unsigned i = 0; i <= THROTTLE_FREE; i++)
+        is_unauthorized(get(world, "/v1/models"));
+    use_key(world, "fresh", false);
+    assert_int_equal(get(world, "/v1/models")->status, 429);
+    virtual_env_advance_ms(&world->mesh.env, 1000);
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+}
+
+/* --- what a key may ask for --- */
+
+static void is_out_of_scope(struct http_exchange *client, const char *what)
+{
+    assert_int_equal(client->status, 403);
+    assert_true(fake_exchange_has(client, "\"param\":\"model\",\"code\":\"insufficient_scope\""));
+    assert_true(fake_exchange_has(client, what));
+}
+
+static void a_key_is_kept_to_its_modes(void **state)
+{
+    struct world *world = *state;
+    static const char *const modes[] = {"code"};
+    join_with(world, "small");
+    use_spec(world, &(struct api_key_spec){.name = "coder", .modes = modes, .mode_count = 1});
+    is_out_of_scope(chat(world, "ask"), "\\\"coder\\\" may not use the mode \\\"ask\\\"");
+    is_out_of_scope(chat(world, "auto"), "the mode");
+    struct http_exchange *client = get(world, "/v1/models");
+    assert_false(fake_exchange_has(client, "\"id\":\"ask\""));
+    assert_false(fake_exchange_has(client, "\"id\":\"auto\""));
+    assert_true(fake_exchange_has(client, "\"id\":\"small\""));
+}
+
+static void a_key_is_kept_to_its_models(void **state)
+{
+    struct world *world = *state;
+    static const char *const models[] = {"tiny"};
+    struct msg_instance instances[] = {
+            {.model = "small", .state = INSTANCE_RESIDENT, .slots = 1, .engine = "", .note = ""},
+            {.model = "tiny", .state = INSTANCE_RESIDENT, .slots = 1, .engine = "", .note = ""}};
+    join(world, instances, 2);
+    use_spec(world, &(struct api_key_spec){.name = "child", .models = models, .model_count = 1});
+    is_out_of_scope(chat(world, "small"), "may not use the model \\\"small\\\"");
+    is_out_of_scope(chat(world, "ask"), "the mode"); /* none of whose models it may get */
+    assert_int_equal(chat(world, "no such model")->status, 404);
+    struct http_exchange *client = get(world, "/v1/models");
+    assert_false(fake_exchange_has(client, "\"id\":\"ask\""));
+    assert_false(fake_exchange_has(client, "\"id\":\"small\""));
+    assert_true(fake_exchange_has(client, "\"id\":\"tiny\""));
+    client = chat(world, "tiny");
+    assert_string_equal(started(world).model, "tiny");
+    fake_exchange_leave(client);
+}
+
+static void of_a_mode_a_key_gets_its_own_models_only(void **state)
+{
+    struct world *world = *state;
+    static const char *const second[] = {"named only in a mode"}, *const first[] = {"small"};
+    join_with(world, "small");
+    use_spec(world, &(struct api_key_spec){.name = "second", .models = second, .model_count = 1});
+    struct http_exchange *client = chat(world, "ask");
+    assert_int_equal(client->status, 503);
+    assert_true(fake_exchange_has(client, "\"code\":\"no_node_available\""));
+    use_spec(world, &(struct api_key_spec){.name = "first", .models = first, .model_count = 1});
+    client = chat(world, "ask");
+    assert_string_equal(started(world).model, "small");
+    fake_exchange_leave(client);
+}
+
+static void a_key_has_so_many_requests_a_minute(void **state)
+{
+    struct world *world = *state;
+    use_spec(world, &(struct api_key_spec){.name = "slow", .requests_per_minute = 2});
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(get(world, "/v1/models")->status, 200); /* which costs nothing */
+    assert_int_equal(chat(world, "ask")->status, 503);
+    assert_int_equal(chat(world, "ask")->status, 503);
+    struct http_exchange *client = begin(world, "POST", "/v1/chat/completions");
+    assert_int_equal(client->status, 429); /* before the body */
+    assert_true(fake_exchange_has_header(client, "Retry-After: 30\n"));
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+    virtual_env_advance_ms(&world->mesh.env, 30 * 1000);
+    assert_int_equal(chat(world, "ask")->status, 503);
+    assert_int_equal(chat(world, "ask")->status, 429);
+    assert_int_equal(api_keys_at(world->keys, 0)->requests, 3);
+}
+
+static void a_key_that_is_revoked_meanwhile_is_good_no_more(void **state)
+{
+    struct world *world = *state;
+    static const enum access_listener listeners[] = {ACCESS_NETWORK, ACCESS_LOOPBACK};
+    for (size_t i = 0; i < 2; i++) {
+        world->via = listeners[i];
+        use_key(world, "leaver", true);
+        assert_int_equal(begin(world, "POST", "/mesh/v1/tokens")->status, 0);
+        assert_int_equal(api_keys_revoke(world->keys, "leaver", NULL), 0);
+        is_unauthorized(finish(world, "{}"));
+        assert_int_equal(tokens_count(world->mesh.tokens), 0);
+    }
+}
+
+/* --- for the log --- */
+
+/* Runs `fn` with standard error in a file, and gives what it logged. */
+static void logged(
+        struct world *world, struct http_exchange *(*fn)(struct world *world), char *text)
+{
+    const char *path = scratch_path(&world->mesh.scratch, "log");
+    int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int before = dup(STDERR_FILENO);
+    assert_true(file >= 0 && before >= 0 && dup2(file, STDERR_FILENO) >= 0);
+    log_init("test", LOG_LEVEL_INFO);
+    fn(world);
+    log_init("test", LOG_LEVEL_ERROR);
+    dup2(before, STDERR_FILENO);
+    ssize_t len = pread(file, text, LOG_MAX - 1, 0);
+    assert_true(len >= 0);
+    text[len] = '\0';
+    close(before);
+    close(file);
+}
+
+static struct http_exchange *ask(struct world *world)
+{
+    return chat(world, "ask");
+}
+
+static void the_log_names_the_client(void **state)
+{
+    struct world *world = *state;
+    char text[LOG_MAX];
+    logged(world, ask, text);
+    assert_non_null(strstr(text, " client=local "));
+    world->via = ACCESS_EDGE;
+    world->peer = "node0";
+    logged(world, ask, text);
+    assert_non_null(strstr(text, " client=\"edge node0\" "));
+    use_key(world, "laptop", false);
+    logged(world, ask, text);
+    assert_non_null(strstr(text, " client=\"key laptop\" "));
+    assert_null(strstr(text, world->authorization + strlen("Bearer ")));
+}
+
+static void what_a_node_carries_may_use_the_mesh_and_not_run_it(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_EDGE;
+    world->peer = "node0";
+    assert_int_equal(get(world, "/v1/models")->status, 200);
+    no_operation_is_reached(world);
+    world->host = "rebind.evil.com";
+    assert_int_equal(get(world, "/v1/models")->status, 403);
+    world->host = "localhost";
+    world->origin = "https://evil.com";
+    assert_int_equal(get(world, "/v1/models")->status, 403);
+    world->origin = NULL;
+    world->forwarded = "203.0.113.5";
+    assert_int_equal(get(world, "/v1/models")->status, 403);
+}
+
+/* --- operations --- */
+
+static void fails_as(struct http_exchange *client, int status, const char *code)
+{
+    char expected[64];
+    (void)snprintf(expected, sizeof(expected), "\"code\":\"%s\"", code);
+    assert_int_equal(client->status, status);
+    assert_true(fake_exchange_has(client, expected));
+}
+
+static void an_operations_failure_has_its_status(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_SOCKET;
+    use_key(world, "laptop", true);
+    static const struct {
+        const char *path, *body;
+        int status;
+        const char *code;
+    } cases[] = {
+            {"/mesh/v1/keys", "", 400, "invalid_request"},
+            {"/mesh/v1/keys", "{", 400, "invalid_request"},
+            {"/mesh/v1/keys", "[]", 400, "invalid_request"},
+            {"/mesh/v1/keys", "{\"name\":1}", 400, "invalid_request"},
+            {"/mesh/v1/keys", "{\"name\":\"a\",\"x\":[[[[[]]]]]}", 400, "invalid_request"},
+            {"/mesh/v1/tokens", "{\"uses\":0}", 400, "invalid_request"},
+            {"/mesh/v1/keys", "{\"name\":\"laptop\"}", 409, "conflict"},
+            {"/mesh/v1/keys/revoke", "{\"name\":\"nobody\"}", 404, "not_found"},
+            {"/mesh/v1/nodes/approve", "{\"node\":\"nobody\"}", 404, "not_found"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        fails_as(call(world, "POST", cases[i].path, cases[i].body), cases[i].status, cases[i].code);
+    fails_as(get(world, "/mesh/v1/tls"), 404, "not_found");
+    assert_int_equal(api_keys_count(world->keys), 1);
+}
+
+static void an_operation_has_its_method(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_SOCKET;
+    struct http_exchange *client = get(world, "/mesh/v1/nodes/approve");
+    assert_int_equal(client->status, 405);
+    assert_true(fake_exchange_has_header(client, "Allow: POST\n"));
+    assert_int_equal(call(world, "DELETE", "/mesh/v1/keys", "")->status, 405);
+    assert_int_equal(get(world, "/mesh/v1/nodes/")->status, 404);
+}
+
+static void an_operation_answers_in_json(void **state)
+{
+    struct world *world = *state;
+    world->via = ACCESS_SOCKET;
+    struct http_exchange *client =
+            call(world, "POST", "/mesh/v1/nodes/accept", "{\"for_ms\":1000}");
+    assert_int_equal(client->status, 200);
+    assert_true(fake_exchange_has_header(client, "Content-Type: application/json\n"));
+    assert_string_equal(fake_exchange_text(&client->body), "{\"accept_ms_left\":1000}");
 }
 
 #define API_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -279,6 +795,28 @@ int main(void)
             API_TEST(a_long_list_of_names_ends_in_one_ellipsis),
             API_TEST(a_bad_body_is_the_clients_fault),
             API_TEST(the_servers_own_errors_have_our_shape),
+            API_TEST(without_a_key_loopback_may_use_the_mesh_and_not_run_it),
+            API_TEST(the_owners_socket_may_all),
+            API_TEST(a_key_that_is_shown_on_the_socket_counts),
+            API_TEST(the_network_needs_a_key),
+            API_TEST(a_key_may_come_as_x_api_key),
+            API_TEST(without_keys_the_network_may_use_the_mesh_and_not_run_it),
+            API_TEST(pages_of_other_origins_are_refused_with_a_key_too),
+            API_TEST(a_key_gets_past_host_and_proxy_on_loopback),
+            API_TEST(where_no_key_is_needed_only_ours_count),
+            API_TEST(an_inference_key_on_loopback_runs_nothing),
+            API_TEST(who_tries_keys_waits),
+            API_TEST(the_wait_ends),
+            API_TEST(a_key_is_kept_to_its_modes),
+            API_TEST(a_key_is_kept_to_its_models),
+            API_TEST(of_a_mode_a_key_gets_its_own_models_only),
+            API_TEST(a_key_has_so_many_requests_a_minute),
+            API_TEST(a_key_that_is_revoked_meanwhile_is_good_no_more),
+            API_TEST(the_log_names_the_client),
+            API_TEST(what_a_node_carries_may_use_the_mesh_and_not_run_it),
+            API_TEST(an_operations_failure_has_its_status),
+            API_TEST(an_operation_has_its_method),
+            API_TEST(an_operation_answers_in_json),
     };
     return cmocka_run_group_tests_name("api", tests, NULL, NULL);
 }

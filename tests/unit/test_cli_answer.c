@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "cli/answer.h"
-#include "cli/terminal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -146,30 +145,6 @@ static void bounds_one_event(void **state)
     assert_int_equal(answer_push(seen->answer, big, sizeof(big), &seen->err), -EMSGSIZE);
 }
 
-static void assert_stripped(const char *in, const char *out)
-{
-    char text[64];
-    size_t len;
-
-    strcpy(text, in);
-    len = terminal_strip(text, strlen(text));
-    text[len] = '\0';
-    assert_string_equal(text, out);
-}
-
-static void strips_what_moves_a_terminal(void **state)
-{
-    (void)state;
-    assert_stripped("plain\n\ttext grün 日本", "plain\n\ttext grün 日本");
-    assert_stripped("a\033[31mb\r\007\177", "a[31mb");
-    assert_stripped("a\302\233"
-                    "31m\302\240",
-            "a31m\302\240");
-    assert_stripped("\302\033\2331m", "1m");
-    assert_stripped("\302", "\302");
-    assert_int_equal(terminal_strip((char[]){'\0', 'a'}, 2), 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,7 +158,6 @@ int main(void)
             cmocka_unit_test_setup_teardown(survives_odd_shapes, set_up, tear_down),
             cmocka_unit_test_setup_teardown(passes_on_what_the_reader_says, set_up, tear_down),
             cmocka_unit_test_setup_teardown(bounds_one_event, set_up, tear_down),
-            cmocka_unit_test(strips_what_moves_a_terminal),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -6,13 +6,18 @@
 #include <cmocka.h>
 
 #include "cli/client.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/toy_http.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static const char stream_head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                   "X-Modemesh-Node:  halo1 \r\nContent-Length: 1000\r\n\r\n";
@@ -85,7 +90,8 @@ static int set_up(void **state)
     snprintf(
             world->url, sizeof(world->url), "http://127.0.0.1:%u/", toy_server_port(world->server));
     *state = world;
-    return client_create(world->url, "mm_secret", &world->client, &world->err);
+    return client_create(&(struct client_config){.url = world->url, .key = "mm_secret"},
+            &world->client, &world->err);
 }
 
 static int tear_down(void **state)
@@ -154,6 +160,166 @@ static void gets_json_and_its_bytes(void **state)
     assert_memory_equal(buf_at(&world->out), "{\"a\":1}", 7);
     assert_non_null(strstr(world->head, "GET /mesh/v1/status HTTP/1.1\r\n"));
     assert_non_null(strstr(world->head, "Authorization: Bearer mm_secret\r\n"));
+}
+
+static int post_json(struct world *world)
+{
+    struct buf body;
+    int rc;
+
+    buf_init(&body, 1024);
+    assert_int_equal(buf_append_str(&body, "{\"for_ms\":5}"), 0);
+    rc = client_post_json(world->client, "/mesh/v1/nodes/accept", &body, &world->json, &world->err);
+    buf_fini(&body);
+    return rc;
+}
+
+static void posts_and_gets_json(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(post_json(world), 0);
+    assert_int_equal(cJSON_GetObjectItem(world->json, "a")->valueint, 1);
+    assert_string_equal(world->body, "{\"for_ms\":5}");
+    assert_non_null(strstr(world->head, "POST /mesh/v1/nodes/accept HTTP/1.1\r\n"));
+    assert_non_null(strstr(world->head, "Content-Type: application/json\r\n"));
+}
+
+static void a_post_may_fail_as_a_get(void **state)
+{
+    struct world *world = *state;
+
+    world->status = 409;
+    world->answer = "{\"error\":{\"message\":\"that is not its phrase\"}}";
+    assert_int_equal(post_json(world), -EREMOTEIO);
+    assert_string_equal(world->err.text, "that is not its phrase");
+    world->status = 200;
+    world->answer = "no JSON";
+    assert_int_equal(post_json(world), -EPROTO);
+    world->flood_bytes = CLIENT_REPLY_MAX + 1;
+    assert_int_equal(post_json(world), -EMSGSIZE);
+    assert_null(world->json);
+}
+
+static void through_socket(struct world *world, const char *path)
+{
+    client_destroy(world->client);
+    world->client = NULL;
+    assert_int_equal(client_create(&(struct client_config){.url = "http://ignored", .socket = path},
+                             &world->client, &world->err),
+            0);
+}
+
+static void talks_through_a_unix_socket(void **state)
+{
+    struct world *world = *state;
+    struct scratch scratch;
+    struct toy_server *server;
+    const char *path;
+
+    scratch_init(&scratch);
+    path = scratch_path(&scratch, "admin.sock");
+    server = toy_server_create(path, handle, world);
+    through_socket(world, path);
+    assert_string_equal(client_url(world->client), path);
+    assert_int_equal(post_json(world), 0);
+    assert_non_null(strstr(world->head, "Host: localhost\r\n"));
+    assert_null(strstr(world->head, "Authorization"));
+    toy_server_destroy(server);
+    assert_int_equal(get(world), -EHOSTUNREACH); /* the file is there, nobody listens */
+    assert_says(world, "Connection refused");
+    scratch_fini(&scratch);
+}
+
+static void a_missing_socket_says_the_ways_out(void **state)
+{
+    struct world *world = *state;
+    struct scratch scratch;
+
+    scratch_init(&scratch);
+    through_socket(world, scratch_path(&scratch, "admin.sock"));
+    assert_int_equal(get(world), -EHOSTUNREACH);
+    assert_says(world, scratch_path(&scratch, "admin.sock"));
+    assert_says(world, "No such file");
+    assert_says(world, "as its user");
+    assert_says(world, "--state DIR");
+    assert_says(world, "--coordinator https://");
+    assert_says(world, "MODEMESH_KEY");
+    scratch_fini(&scratch);
+}
+
+static void a_socket_s_path_has_a_limit(void **state)
+{
+    char path[CLIENT_SOCKET_MAX + 2] = "/";
+    struct client *client = NULL;
+    struct err err;
+
+    (void)state;
+    memset(path + 1, 'a', CLIENT_SOCKET_MAX);
+    assert_int_equal(
+            client_create(&(struct client_config){.socket = path}, &client, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "107 bytes"));
+    assert_int_equal(client_create(&(struct client_config){.socket = ""}, &client, &err), -EINVAL);
+    path[CLIENT_SOCKET_MAX] = '\0';
+    assert_int_equal(client_create(&(struct client_config){.socket = path}, &client, &err), 0);
+    client_destroy(client);
+}
+
+static void over_tls(struct world *world, uint16_t port, const char *ca)
+{
+    char url[64];
+
+    client_destroy(world->client);
+    world->client = NULL;
+    snprintf(url, sizeof(url), "https://127.0.0.1:%u", port);
+    assert_int_equal(client_create(&(struct client_config){.url = url, .ca = ca}, &world->client,
+                             &world->err),
+            0);
+}
+
+static void a_file_to_trust_that_is_none_is_named(void **state)
+{
+    struct world *world = *state;
+    struct scratch scratch;
+
+    scratch_init(&scratch);
+    over_tls(world, toy_server_port(world->server), scratch_path(&scratch, "ca.pem"));
+    assert_int_equal(get(world), -EKEYREJECTED);
+    assert_says(world, "ca.pem");
+    assert_says(world, "MODEMESH_CA");
+    assert_says(world, "modemesh tls show --write");
+    scratch_fini(&scratch);
+}
+
+/* What speaks first, and no TLS. */
+static void *greet(void *ctx)
+{
+    const int *listener = ctx;
+    int fd = accept(*listener, NULL, NULL);
+
+    toy_send_text(fd, "220 mail.example ESMTP\r\n");
+    toy_wait_closed(fd, 10000);
+    close(fd);
+    return NULL;
+}
+
+static void what_speaks_no_tls_is_no_coordinator(void **state)
+{
+    struct world *world = *state;
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(addr);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    pthread_t thread;
+
+    assert_int_equal(bind(listener, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+    assert_int_equal(pthread_create(&thread, NULL, greet, &listener), 0);
+    over_tls(world, ntohs(addr.sin_port), NULL);
+    assert_int_equal(get(world), -EHOSTUNREACH);
+    assert_says(world, "speaks no TLS");
+    pthread_join(thread, NULL);
+    close(listener);
 }
 
 static void posts_and_streams(void **state)
@@ -237,6 +403,7 @@ static void an_answer_that_breaks_off_is_no_answer(void **state)
     assert_says(world, "before the answer was complete");
     world->answer = "";
     assert_int_equal(post(world), -ECONNRESET);
+    assert_says(world, "is it https://?");
 }
 
 static void bounds_the_answer(void **state)
@@ -288,7 +455,7 @@ static void assert_url(const char *given, const char *wanted)
     struct client *client = NULL;
     struct err err;
 
-    assert_int_equal(client_create(given, NULL, &client, &err), 0);
+    assert_int_equal(client_create(&(struct client_config){.url = given}, &client, &err), 0);
     assert_string_equal(client_url(client), wanted);
     client_destroy(client);
 }
@@ -298,8 +465,12 @@ static void tidies_the_address(void **state)
     (void)state;
     assert_url("http://127.0.0.1:8420", "http://127.0.0.1:8420");
     assert_url("127.0.0.1:8420", "http://127.0.0.1:8420");
-    assert_url("halo1:8420/", "http://halo1:8420");
     assert_url("[::1]:8420/v1", "http://[::1]:8420");
+    assert_url("Localhost/", "http://Localhost");
+    assert_url("halo1:8443/", "https://halo1:8443");
+    assert_url("192.168.1.5", "https://192.168.1.5");
+    assert_url("localhost.lan:8443", "https://localhost.lan:8443");
+    assert_url("127.0.0.1.lan:8443", "https://127.0.0.1.lan:8443");
     assert_url("https://host:1/v1//", "https://host:1");
     assert_url("https://host/mesh//v1", "https://host/mesh");
     assert_url("http://host/mesh/xv1", "http://host/mesh/xv1");
@@ -311,7 +482,8 @@ static void assert_bad_url(const char *url, const char *key, const char *part)
     struct client *client = NULL;
     struct err err = {0};
 
-    assert_int_equal(client_create(url, key, &client, &err), -EINVAL);
+    assert_int_equal(
+            client_create(&(struct client_config){.url = url, .key = key}, &client, &err), -EINVAL);
     assert_null(client);
     assert_null(strstr(err.text, "mm_secret"));
     if (!strstr(err.text, part))
@@ -346,6 +518,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(gets_json_and_its_bytes, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(posts_and_gets_json, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_post_may_fail_as_a_get, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(talks_through_a_unix_socket, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_missing_socket_says_the_ways_out, set_up, tear_down),
+            cmocka_unit_test(a_socket_s_path_has_a_limit),
+            cmocka_unit_test_setup_teardown(
+                    a_file_to_trust_that_is_none_is_named, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    what_speaks_no_tls_is_no_coordinator, set_up, tear_down),
             cmocka_unit_test_setup_teardown(posts_and_streams, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     a_refusal_is_the_coordinator_s_sentence, set_up, tear_down),

@@ -33,6 +33,17 @@ static const struct command_flag ask_flags[] = {
         {.name = NULL},
 };
 
+static const struct command_flag list_flags[] = {
+        {.name = "json", .help = "JSON"},
+        {.name = NULL},
+};
+
+static const struct command_flag approve_flags[] = {
+        {.name = "phrase", .metavar = "PHRASE", .help = "What it shows"},
+        {.name = "address", .metavar = "HOST", .help = "Again and again"},
+        {.name = NULL},
+};
+
 static const struct command commands[] = {
         {.name = "status", .operands = "", .summary = "Shows the mesh", .run = run_nothing},
         {.name = "ask",
@@ -43,6 +54,24 @@ static const struct command commands[] = {
                 .examples = "  modemesh ask why",
                 .flags = ask_flags,
                 .run = run_nothing},
+        {.name = "nodes",
+                .operands = "[COMMAND]",
+                .summary = "Who is in",
+                .flags = list_flags,
+                .run = run_nothing},
+        {.name = "nodes list",
+                .operands = "",
+                .summary = "Shows who is in",
+                .flags = list_flags,
+                .run = run_nothing},
+        {.name = "nodes approve",
+                .operands = "NAME",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Lets it in",
+                .flags = approve_flags,
+                .run = run_nothing},
+        {.name = "nodesplit", .operands = "", .summary = "Is no group's", .run = run_nothing},
         {.name = NULL},
 };
 
@@ -242,8 +271,10 @@ static void help_comes_from_the_table(void **state)
 
     (void)state;
     for (const struct command *command = commands; command->name; command++) {
-        assert_non_null(strstr(all, command->name));
-        assert_non_null(strstr(all, command->summary));
+        bool single = !strchr(command->name, ' ');
+
+        assert_int_equal(strstr(all, command->name) != NULL, single);
+        assert_int_equal(strstr(all, command->summary) != NULL, single);
     }
     assert_non_null(strstr(all, "--coordinator URL"));
     assert_non_null(strstr(all, "Exit codes: 0 ok."));
@@ -256,6 +287,113 @@ static void help_comes_from_the_table(void **state)
     assert_non_null(strstr(ask, "--key KEY"));
     free(all);
     free(ask);
+}
+
+static void help_of_a_group_lists_its_commands(void **state)
+{
+    char *group = help_of(&commands[2]), *approve = help_of(&commands[4]);
+
+    (void)state;
+    assert_non_null(strstr(group, "usage: modemesh nodes [flags] [COMMAND]\n"));
+    assert_non_null(strstr(group, "\n  nodes list "));
+    assert_non_null(strstr(group, "Lets it in\n"));
+    assert_null(strstr(group, "nodesplit"));
+    assert_null(strstr(group, "status"));
+    assert_non_null(strstr(approve, "usage: modemesh nodes approve [flags] NAME\n"));
+    assert_non_null(strstr(approve, "--phrase PHRASE"));
+    assert_null(strstr(approve, "Commands:"));
+    free(group);
+    free(approve);
+}
+
+static void finds_commands_of_two_words(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    assert_int_equal(parse(&p, WORDS("nodes")), 0);
+    assert_ptr_equal(p.line.command, &commands[2]);
+    assert_int_equal(parse(&p, WORDS("nodes", "list", "--json")), 0);
+    assert_ptr_equal(p.line.command, &commands[3]);
+    assert_true(command_has(&p.line, "json"));
+    assert_int_equal(parse(&p, WORDS("--key", "k", "nodes", "--coordinator=u", "approve", "halo1",
+                                       "--phrase", "p")),
+            0);
+    assert_ptr_equal(p.line.command, &commands[4]);
+    assert_int_equal(p.line.operand_count, 1);
+    assert_string_equal(p.line.operands[0], "halo1");
+    assert_string_equal(command_value(&p.line, "phrase"), "p");
+    assert_string_equal(command_value(&p.line, "coordinator"), "u");
+    assert_int_equal(parse(&p, WORDS("nodesplit")), 0);
+    assert_ptr_equal(p.line.command, &commands[5]);
+}
+
+static void names_the_nearest_of_two_words(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    assert_refused(parse(&p, WORDS("ndoes", "approve", "x")), &p, "did you mean 'nodes'?");
+    assert_refused(parse(&p, WORDS("nodes", "aprove", "x")), &p,
+            "unknown command 'nodes aprove'; did you mean 'nodes approve'?");
+    assert_refused(parse(&p, WORDS("nodes", "halo17")), &p, "'modemesh help nodes' lists them");
+    assert_refused(parse(&p, WORDS("nodes", "split")), &p, "unknown command 'nodes split'");
+    assert_refused(parse(&p, WORDS("nodes approve", "x")), &p, "unknown command 'nodes approve'");
+    assert_refused(parse(&p, WORDS("nodes", "approve", "x", "--phrse", "y")), &p,
+            "did you mean '--phrase'; see 'modemesh help nodes approve'");
+}
+
+static void flags_before_the_second_word_belong_to_it(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    assert_int_equal(parse(&p, WORDS("nodes", "--json", "list")), 0);
+    assert_true(command_has(&p.line, "json"));
+    assert_refused(parse(&p, WORDS("nodes", "--json", "approve", "x")), &p,
+            "'nodes approve' knows no --json; see 'modemesh help nodes approve'");
+}
+
+static void operands_may_be_missing_only_for_help(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    assert_refused(parse(&p, WORDS("nodes", "approve")), &p,
+            "modemesh nodes approve NAME; see 'modemesh help nodes approve'");
+    assert_refused(parse(&p, WORDS("nodes", "approve", "a", "b")), &p, "unexpected word 'b'");
+    assert_int_equal(parse(&p, WORDS("nodes", "approve", "--help")), 0);
+    assert_true(p.line.help);
+    assert_ptr_equal(p.line.command, &commands[4]);
+}
+
+static void gives_each_value(void **state)
+{
+    struct parsed p;
+    size_t at = 0;
+
+    (void)state;
+    assert_int_equal(parse(&p, WORDS("nodes", "approve", "--address", "a", "--phrase=p", "x",
+                                       "--address=b")),
+            0);
+    assert_string_equal(command_next_value(&p.line, "address", &at), "a");
+    assert_string_equal(command_next_value(&p.line, "address", &at), "b");
+    assert_null(command_next_value(&p.line, "address", &at));
+    at = 0;
+    assert_null(command_next_value(&p.line, "key", &at));
+}
+
+static void finds_by_words(void **state)
+{
+    char *two[] = {(char *)"nodes", (char *)"approve"}, *one[] = {(char *)"status", (char *)"x"};
+    struct err err = {0};
+
+    (void)state;
+    assert_ptr_equal(command_find(&set, two, 1, &err), &commands[2]);
+    assert_ptr_equal(command_find(&set, two, 2, &err), &commands[4]);
+    assert_ptr_equal(command_find(&set, one, 1, &err), &commands[0]);
+    assert_null(command_find(&set, one, 2, &err));
+    assert_non_null(strstr(err.text, "unknown command 'status x'"));
 }
 
 int main(void)
@@ -273,6 +411,13 @@ int main(void)
             cmocka_unit_test(output_is_untouched_on_failure),
             cmocka_unit_test(help_and_version_need_no_command),
             cmocka_unit_test(help_comes_from_the_table),
+            cmocka_unit_test(help_of_a_group_lists_its_commands),
+            cmocka_unit_test(finds_commands_of_two_words),
+            cmocka_unit_test(names_the_nearest_of_two_words),
+            cmocka_unit_test(flags_before_the_second_word_belong_to_it),
+            cmocka_unit_test(operands_may_be_missing_only_for_help),
+            cmocka_unit_test(gives_each_value),
+            cmocka_unit_test(finds_by_words),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

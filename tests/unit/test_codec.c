@@ -61,17 +61,27 @@ static const struct msg_delta sample_deltas[] = {
         {.stream = 3, .kind = DELTA_PROGRESS, .data = "prefill", .len = 7},
 };
 
+static const uint8_t sample_key[MSG_KEY_BYTES] = {1, 0, 255};
+static const uint8_t sample_certificate[MSG_CERTIFICATE_MAX] = {2, 0, 254};
+static const struct msg_bytes sample_coordinators[] = {
+        {sample_certificate, sizeof sample_certificate}, {sample_key, 1}};
+
 static const struct msg samples[] = {
         {.type = MSG_HELLO,
                 .hello = {.name = "strix-1.local",
                         .software = "modemesh 0.1.0",
                         .version_min = 1,
-                        .version_max = 2}},
+                        .version_max = 2,
+                        .certificate = {sample_certificate, sizeof sample_certificate}}},
         {.type = MSG_WELCOME,
                 .welcome = {.epoch = 0xfedcba98,
                         .version = 1,
                         .heartbeat_ms = 250,
-                        .coordinator = "büro"}},
+                        .coordinator = "büro",
+                        .mesh = {sample_key, sizeof sample_key},
+                        .certificate = {sample_certificate, 3},
+                        .coordinators = sample_coordinators,
+                        .coordinator_count = ARRAY_SIZE(sample_coordinators)}},
         {.type = MSG_STATE,
                 .state = {.full = true,
                         .draining = true,
@@ -103,6 +113,26 @@ static const struct msg samples[] = {
                         .http_status = 503,
                         .message = "engine: loading model"}},
         {.type = MSG_UNSUPPORTED, .unsupported = {.type = 200}},
+        {.type = MSG_JOIN,
+                .join = {.name = "strix-1",
+                        .software = "modemesh 0.1.0",
+                        .version_min = 1,
+                        .version_max = 2,
+                        .key = {sample_key, sizeof sample_key}}},
+        {.type = MSG_JOINED,
+                .joined = {.mesh = {sample_key, sizeof sample_key},
+                        .certificate = {sample_certificate, 1},
+                        .coordinators = sample_coordinators,
+                        .coordinator_count = ARRAY_SIZE(sample_coordinators)}},
+        {.type = MSG_CERTIFICATE,
+                .certificate = {.certificate = {sample_certificate, 2},
+                        .coordinators = sample_coordinators,
+                        .coordinator_count = 1}},
+        {.type = MSG_REFUSE, .refuse = {.code = REFUSE_EXPIRED, .message = "ended yesterday"}},
+        {.type = MSG_TUNNEL_OPEN, .tunnel_open = {0xfedcba9800020001, 65536}},
+        {.type = MSG_TUNNEL_DATA, .tunnel_data = {0xfedcba9800020001, "G\0T", 3}},
+        {.type = MSG_TUNNEL_CREDIT, .tunnel_credit = {0xfedcba9800020001, UINT32_MAX}},
+        {.type = MSG_TUNNEL_CLOSE, .tunnel_close = {0xfedcba9800020001}},
 };
 
 static const struct msg *sample(enum msg_type type)
@@ -263,6 +293,19 @@ static void assert_not_encoded(
         fail_msg("\"%s\" does not name %s", fix->err.text, field);
 }
 
+static void assert_same_bytes(const struct msg_bytes *got, const struct msg_bytes *want)
+{
+    assert_int_equal(got->len, want->len);
+    assert_memory_equal(got->data, want->data, want->len);
+}
+
+static void assert_same_coordinators(const struct msg_bytes *got, size_t count, size_t want)
+{
+    assert_int_equal(count, want);
+    for (size_t i = 0; i < count; i++)
+        assert_same_bytes(&got[i], &sample_coordinators[i]);
+}
+
 static void test_hello(void **state)
 {
     const struct msg_hello *got = &round_trip(*state, sample(MSG_HELLO))->hello;
@@ -271,6 +314,7 @@ static void test_hello(void **state)
     assert_string_equal(got->software, "modemesh 0.1.0");
     assert_int_equal(got->version_min, 1);
     assert_int_equal(got->version_max, 2);
+    assert_same_bytes(&got->certificate, &sample(MSG_HELLO)->hello.certificate);
 }
 
 static void test_welcome(void **state)
@@ -281,6 +325,9 @@ static void test_welcome(void **state)
     assert_int_equal(got->version, 1);
     assert_int_equal(got->heartbeat_ms, 250);
     assert_string_equal(got->coordinator, "büro");
+    assert_same_bytes(&got->mesh, &sample(MSG_WELCOME)->welcome.mesh);
+    assert_same_bytes(&got->certificate, &sample(MSG_WELCOME)->welcome.certificate);
+    assert_same_coordinators(got->coordinators, got->coordinator_count, 2);
 }
 
 static void assert_same_instance(const struct msg_instance *got, const struct msg_instance *want)
@@ -423,9 +470,68 @@ static void test_fail(void **state)
     assert_string_equal(got->message, "engine: loading model");
 }
 
+static void test_join(void **state)
+{
+    const struct msg_join *got = &round_trip(*state, sample(MSG_JOIN))->join;
+
+    assert_string_equal(got->name, "strix-1");
+    assert_string_equal(got->software, "modemesh 0.1.0");
+    assert_int_equal(got->version_min, 1);
+    assert_int_equal(got->version_max, 2);
+    assert_same_bytes(&got->key, &sample(MSG_JOIN)->join.key);
+}
+
+static void test_joined(void **state)
+{
+    const struct msg_joined *got = &round_trip(*state, sample(MSG_JOINED))->joined;
+
+    assert_same_bytes(&got->mesh, &sample(MSG_JOINED)->joined.mesh);
+    assert_same_bytes(&got->certificate, &sample(MSG_JOINED)->joined.certificate);
+    assert_same_coordinators(got->coordinators, got->coordinator_count, 2);
+}
+
+static void test_certificate(void **state)
+{
+    const struct msg_certificate *got = &round_trip(*state, sample(MSG_CERTIFICATE))->certificate;
+
+    assert_same_bytes(&got->certificate, &sample(MSG_CERTIFICATE)->certificate.certificate);
+    assert_same_coordinators(got->coordinators, got->coordinator_count, 1);
+}
+
+static void test_refuse(void **state)
+{
+    const struct msg_refuse *got = &round_trip(*state, sample(MSG_REFUSE))->refuse;
+
+    assert_int_equal(got->code, REFUSE_EXPIRED);
+    assert_string_equal(got->message, "ended yesterday");
+}
+
+static void test_tunnels(void **state)
+{
+    const struct msg *got = round_trip(*state, sample(MSG_TUNNEL_OPEN));
+
+    assert_true(got->tunnel_open.tunnel == sample_stream);
+    assert_int_equal(got->tunnel_open.window, 65536);
+    got = round_trip(*state, sample(MSG_TUNNEL_DATA));
+    assert_true(got->tunnel_data.tunnel == sample_stream);
+    assert_int_equal(got->tunnel_data.len, 3);
+    assert_memory_equal(got->tunnel_data.data, "G\0T", 3);
+    got = round_trip(*state, sample(MSG_TUNNEL_CREDIT));
+    assert_true(got->tunnel_credit.tunnel == sample_stream);
+    assert_int_equal(got->tunnel_credit.bytes, UINT32_MAX);
+    got = round_trip(*state, sample(MSG_TUNNEL_CLOSE));
+    assert_true(got->tunnel_close.tunnel == sample_stream);
+}
+
 static void test_every_enum_value(void **state)
 {
-    struct msg msg = *sample(MSG_FAIL);
+    struct msg msg = *sample(MSG_REFUSE);
+
+    for (unsigned code = 0; code < REFUSE_CODE_COUNT; code++) {
+        msg.refuse.code = (enum refuse_code)code;
+        assert_int_equal(round_trip(*state, &msg)->refuse.code, code);
+    }
+    msg = *sample(MSG_FAIL);
 
     for (unsigned code = 0; code < FAIL_CODE_COUNT; code++) {
         msg.fail.code = (enum fail_code)code;
@@ -478,6 +584,71 @@ static void test_wire_format(void **state)
     assert_int_equal(fix->msg.start.body_bytes, 7);
 }
 
+/* What a program without memberships says. */
+static void test_older_hello(void **state)
+{
+    struct fixture *fix = *state;
+
+    put_header(&fix->out, MSG_HELLO);
+    put_bytes(&fix->out, 1, "strix", 5);
+    put_bytes(&fix->out, 2, "modemesh 0.1.0", 14);
+    put_number(&fix->out, 3, 1);
+    put_number(&fix->out, 4, 1);
+    assert_decodes(fix);
+    assert_string_equal(fix->msg.hello.name, "strix");
+    assert_int_equal(fix->msg.hello.certificate.len, 0);
+}
+
+/* … and one that proves nothing cannot be believed. */
+static void test_older_welcome(void **state)
+{
+    struct fixture *fix = *state;
+
+    put_header(&fix->out, MSG_WELCOME);
+    put_number(&fix->out, 1, 7);
+    put_number(&fix->out, 2, 1);
+    put_number(&fix->out, 3, 250);
+    put_bytes(&fix->out, 4, "hub", 3);
+    assert_refused(fix, -EPROTO, MSG_WELCOME, "mesh");
+    put_bytes(&fix->out, 5, sample_key, sizeof sample_key);
+    assert_decodes(fix);
+    assert_int_equal(fix->msg.welcome.certificate.len, 0);
+    assert_int_equal(fix->msg.welcome.coordinator_count, 0);
+}
+
+static void test_wire_format_of_join(void **state)
+{
+    struct fixture *fix = *state;
+
+    put_header(&fix->out, MSG_JOIN);
+    put_bytes(&fix->out, 1, "n", 1);
+    put_number(&fix->out, 3, 1);
+    put_number(&fix->out, 4, 2);
+    put_bytes(&fix->out, 5, sample_key, sizeof sample_key);
+    assert_decodes(fix);
+    assert_string_equal(fix->msg.join.name, "n");
+    assert_string_equal(fix->msg.join.software, "");
+    assert_same_bytes(&fix->msg.join.key, &sample(MSG_JOIN)->join.key);
+}
+
+static void test_wire_format_of_a_tunnel(void **state)
+{
+    struct fixture *fix = *state;
+
+    put_header(&fix->out, MSG_TUNNEL_OPEN);
+    put_fixed64(&fix->out, 1, 42);
+    put_number(&fix->out, 2, 65536);
+    assert_decodes(fix);
+    assert_int_equal(fix->msg.tunnel_open.tunnel, 42);
+    assert_int_equal(fix->msg.tunnel_open.window, 65536);
+    put_header(&fix->out, MSG_TUNNEL_DATA);
+    put_fixed64(&fix->out, 1, 42);
+    put_bytes(&fix->out, 2, "GET", 3);
+    assert_decodes(fix);
+    assert_int_equal(fix->msg.tunnel_data.tunnel, 42);
+    assert_memory_equal(fix->msg.tunnel_data.data, "GET", 3);
+}
+
 static void test_unknown_fields_are_skipped(void **state)
 {
     struct fixture *fix = *state;
@@ -495,7 +666,7 @@ static void test_unknown_fields_are_skipped(void **state)
 
 static void test_unknown_type(void **state)
 {
-    static const unsigned types[] = {0, MSG_UNSUPPORTED + 1, TYPE_UNKNOWN, UINT8_MAX};
+    static const unsigned types[] = {0, MSG_TUNNEL_CLOSE + 1, TYPE_UNKNOWN, UINT8_MAX};
     struct fixture *fix = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -609,6 +780,19 @@ static const struct number_case number_cases[] = {
         {MSG_FAIL, 3, 600, "http_status"},
         {MSG_UNSUPPORTED, 1, 255, NULL},
         {MSG_UNSUPPORTED, 1, 256, "type"},
+        {MSG_JOIN, 3, 0, "version_min"},
+        {MSG_JOIN, 3, 2, NULL},
+        {MSG_JOIN, 3, 3, "version_max"},
+        {MSG_JOIN, 4, 255, NULL},
+        {MSG_JOIN, 4, 256, "version_max"},
+        {MSG_REFUSE, 1, REFUSE_CODE_COUNT - 1, NULL},
+        {MSG_REFUSE, 1, REFUSE_CODE_COUNT, "code"},
+        {MSG_REFUSE, 1, UINT64_MAX, "code"}, /* −1 */
+        {MSG_TUNNEL_OPEN, 2, 0, "window"},
+        {MSG_TUNNEL_OPEN, 2, 1, NULL},
+        {MSG_TUNNEL_OPEN, 2, UINT32_MAX, NULL},
+        {MSG_TUNNEL_CREDIT, 2, 0, "bytes"},
+        {MSG_TUNNEL_CREDIT, 2, 1, NULL},
 };
 
 static void test_number_limits(void **state)
@@ -639,6 +823,66 @@ static void test_stream_is_not_zero(void **state)
     }
 }
 
+static void test_tunnel_is_not_zero(void **state)
+{
+    static const enum msg_type types[] = {
+            MSG_TUNNEL_OPEN, MSG_TUNNEL_DATA, MSG_TUNNEL_CREDIT, MSG_TUNNEL_CLOSE};
+    struct fixture *fix = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        encode(fix, sample(types[i]));
+        put_fixed64(&fix->out, 1, 0);
+        assert_refused(fix, -EPROTO, types[i], "tunnel");
+    }
+}
+
+/* Keys, certificates, and what goes through a tunnel: bytes of which only the count counts. */
+struct bytes_case {
+    enum msg_type type;
+    unsigned field;
+    size_t min, max;
+    const char *name;
+};
+
+static const struct bytes_case bytes_cases[] = {
+        {MSG_HELLO, 5, 0, MSG_CERTIFICATE_MAX, "certificate"},
+        {MSG_WELCOME, 5, MSG_KEY_BYTES, MSG_KEY_BYTES, "mesh"},
+        {MSG_WELCOME, 6, 0, MSG_CERTIFICATE_MAX, "certificate"},
+        {MSG_WELCOME, 7, 1, MSG_CERTIFICATE_MAX, "coordinators"},
+        {MSG_JOIN, 5, MSG_KEY_BYTES, MSG_KEY_BYTES, "key"},
+        {MSG_JOINED, 1, MSG_KEY_BYTES, MSG_KEY_BYTES, "mesh"},
+        {MSG_JOINED, 2, 1, MSG_CERTIFICATE_MAX, "certificate"},
+        {MSG_JOINED, 3, 1, MSG_CERTIFICATE_MAX, "coordinators"},
+        {MSG_CERTIFICATE, 1, 0, MSG_CERTIFICATE_MAX, "certificate"},
+        {MSG_CERTIFICATE, 2, 1, MSG_CERTIFICATE_MAX, "coordinators"},
+        {MSG_TUNNEL_DATA, 2, 1, MSG_CHUNK_MAX, "data"},
+};
+
+static void check_bytes(struct fixture *fix, const struct bytes_case *c, size_t len)
+{
+    static const uint8_t zeros[MSG_CHUNK_MAX + 1];
+
+    encode(fix, sample(c->type));
+    put_bytes(&fix->out, c->field, zeros, len);
+    if (len >= c->min && len <= c->max)
+        assert_decodes(fix);
+    else
+        assert_refused(fix, -EPROTO, c->type, c->name);
+}
+
+static void test_bytes_limits(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(bytes_cases); i++) {
+        const struct bytes_case *c = &bytes_cases[i];
+
+        check_bytes(*state, c, c->min);
+        check_bytes(*state, c, c->max);
+        check_bytes(*state, c, c->max + 1);
+        if (c->min > 0)
+            check_bytes(*state, c, c->min - 1);
+    }
+}
+
 struct text_case {
     enum msg_type type;
     unsigned field;
@@ -655,6 +899,9 @@ static const struct text_case text_cases[] = {
         {MSG_START, 2, 1, MSG_NAME_MAX, "request_id", false},
         {MSG_START, 3, 1, MSG_NAME_MAX, "model", true},
         {MSG_FAIL, 4, 0, MSG_TEXT_MAX, "message", false},
+        {MSG_JOIN, 1, 1, MSG_NODE_NAME_MAX, "name", true},
+        {MSG_JOIN, 2, 0, MSG_NAME_MAX, "software", false},
+        {MSG_REFUSE, 2, 0, MSG_TEXT_MAX, "message", false},
 };
 
 /* The same inside an instance. */
@@ -803,6 +1050,26 @@ static void test_count_limits(void **state)
     put_byte(&entry, 'm');
     check_count(fix, MSG_STATE, 8, &entry, MSG_INSTANCES_MAX, "removed");
     buf_fini(&entry);
+}
+
+/* The sample brings some already. */
+static void check_coordinators(struct fixture *fix, enum msg_type type, unsigned field)
+{
+    size_t had = type == MSG_CERTIFICATE ? 1 : 2;
+
+    encode(fix, sample(type));
+    for (size_t i = had; i < MSG_CERTIFICATES_MAX; i++)
+        put_bytes(&fix->out, field, "c", 1);
+    assert_decodes(fix);
+    put_bytes(&fix->out, field, "c", 1);
+    assert_refused(fix, -EPROTO, type, "coordinators");
+}
+
+static void test_coordinator_limits(void **state)
+{
+    check_coordinators(*state, MSG_WELCOME, 7);
+    check_coordinators(*state, MSG_JOINED, 3);
+    check_coordinators(*state, MSG_CERTIFICATE, 2);
 }
 
 /* The entries that cost most memory, as many as a message may hold. */
@@ -986,6 +1253,65 @@ static void test_encode_keeps_the_rules(void **state)
     assert_not_encoded(fix, -EINVAL, &msg, "removed");
 }
 
+static void test_encode_keeps_the_rules_of_joining(void **state)
+{
+    static const uint8_t zeros[MSG_CERTIFICATE_MAX + 1];
+    static const struct msg_bytes none[1], many[MSG_CERTIFICATES_MAX + 1];
+    struct fixture *fix = *state;
+    struct msg msg = *sample(MSG_HELLO);
+
+    msg.hello.certificate = (struct msg_bytes){zeros, sizeof zeros};
+    assert_not_encoded(fix, -EINVAL, &msg, "certificate");
+    msg = *sample(MSG_WELCOME);
+    msg.welcome.mesh.len--;
+    assert_not_encoded(fix, -EINVAL, &msg, "mesh");
+    msg = *sample(MSG_WELCOME);
+    msg.welcome.coordinators = none;
+    assert_not_encoded(fix, -EINVAL, &msg, "coordinators");
+    msg = *sample(MSG_WELCOME);
+    msg.welcome.coordinators = many;
+    msg.welcome.coordinator_count = ARRAY_SIZE(many);
+    assert_not_encoded(fix, -EINVAL, &msg, "coordinators");
+    msg = *sample(MSG_JOIN);
+    msg.join.key.len++;
+    assert_not_encoded(fix, -EINVAL, &msg, "key");
+    msg = *sample(MSG_JOIN);
+    msg.join.name = "";
+    assert_not_encoded(fix, -EINVAL, &msg, "name");
+    msg = *sample(MSG_JOINED);
+    msg.joined.certificate.len = 0;
+    assert_not_encoded(fix, -EINVAL, &msg, "certificate");
+    msg = *sample(MSG_CERTIFICATE);
+    msg.certificate.certificate = (struct msg_bytes){zeros, sizeof zeros};
+    assert_not_encoded(fix, -EINVAL, &msg, "certificate");
+    msg = *sample(MSG_REFUSE);
+    msg.refuse.code = REFUSE_CODE_COUNT;
+    assert_not_encoded(fix, -EINVAL, &msg, "code");
+}
+
+static void test_encode_keeps_the_rules_of_tunnels(void **state)
+{
+    static const uint8_t zeros[MSG_CHUNK_MAX + 1];
+    struct fixture *fix = *state;
+    struct msg msg = {
+            .type = MSG_TUNNEL_DATA, .tunnel_data = {.tunnel = 1, .data = zeros, .len = 1}};
+
+    msg.tunnel_data.len = MSG_CHUNK_MAX;
+    assert_int_equal(round_trip(fix, &msg)->tunnel_data.len, MSG_CHUNK_MAX);
+    msg.tunnel_data.len++;
+    assert_not_encoded(fix, -EINVAL, &msg, "data");
+    msg.tunnel_data.len = 0;
+    assert_not_encoded(fix, -EINVAL, &msg, "data");
+    msg = (struct msg){.type = MSG_TUNNEL_OPEN, .tunnel_open = {.window = 1}};
+    assert_not_encoded(fix, -EINVAL, &msg, "tunnel");
+    msg = (struct msg){.type = MSG_TUNNEL_OPEN, .tunnel_open = {.tunnel = 1}};
+    assert_not_encoded(fix, -EINVAL, &msg, "window");
+    msg = (struct msg){.type = MSG_TUNNEL_CREDIT, .tunnel_credit = {.tunnel = 1}};
+    assert_not_encoded(fix, -EINVAL, &msg, "bytes");
+    msg = (struct msg){.type = MSG_TUNNEL_CLOSE};
+    assert_not_encoded(fix, -EINVAL, &msg, "tunnel");
+}
+
 static void test_too_large_to_encode(void **state)
 {
     enum { COUNT = 4 };
@@ -1038,6 +1364,8 @@ static void test_sentences_are_made_to_fit(void **state)
     assert_string_equal(round_trip(*state, &msg)->fail.message, "line line  ??");
     msg.fail.message = NULL;
     assert_string_equal(round_trip(*state, &msg)->fail.message, "");
+    msg = (struct msg){.type = MSG_REFUSE, .refuse = {.message = "no\nentry\xff"}};
+    assert_string_equal(round_trip(*state, &msg)->refuse.message, "no entry?");
 }
 
 /* Below what a message needs the arena's limit is named; from there on the message is whole. */
@@ -1079,6 +1407,9 @@ static void test_names(void **state)
     (void)state;
     assert_string_equal(msg_type_name(MSG_HELLO), "hello");
     assert_string_equal(msg_type_name(MSG_UNSUPPORTED), "unsupported");
+    assert_string_equal(msg_type_name(MSG_JOIN), "join");
+    assert_string_equal(msg_type_name(MSG_TUNNEL_CLOSE), "tunnel_close");
+    assert_string_equal(msg_type_name(MSG_TUNNEL_CLOSE + 1), "unknown");
     assert_string_equal(msg_type_name(0), "unknown");
     assert_string_equal(msg_type_name(TYPE_UNKNOWN), "unknown");
     assert_string_equal(instance_state_name(INSTANCE_RESIDENT), "resident");
@@ -1087,12 +1418,17 @@ static void test_names(void **state)
     assert_string_equal(delta_kind_name(DELTA_PROGRESS), "progress");
     assert_string_equal(fail_code_name(FAIL_PROTOCOL), "protocol");
     assert_string_equal(fail_code_name(FAIL_CONTEXT_EXCEEDED), "context_length_exceeded");
+    assert_string_equal(refuse_code_name(REFUSE_OTHER), "other");
+    assert_string_equal(refuse_code_name(REFUSE_VERSION), "version");
+    assert_string_equal(refuse_code_name(REFUSE_CODE_COUNT), "unknown");
     for (unsigned i = 0; i < INSTANCE_STATE_COUNT; i++)
         assert_non_null(instance_state_name((enum instance_state)i));
     for (unsigned i = 0; i < DELTA_KIND_COUNT; i++)
         assert_non_null(delta_kind_name((enum delta_kind)i));
     for (unsigned i = 0; i < FAIL_CODE_COUNT; i++)
         assert_non_null(fail_code_name((enum fail_code)i));
+    for (unsigned i = 0; i < REFUSE_CODE_COUNT; i++)
+        assert_non_null(refuse_code_name((enum refuse_code)i));
 }
 
 static void test_retryable(void **state)
@@ -1132,9 +1468,18 @@ int main(void)
             TEST(test_many_deltas),
             TEST(test_end_cancel_unsupported),
             TEST(test_fail),
+            TEST(test_join),
+            TEST(test_joined),
+            TEST(test_certificate),
+            TEST(test_refuse),
+            TEST(test_tunnels),
             TEST(test_every_enum_value),
             TEST(test_encoding_appends),
             TEST(test_wire_format),
+            TEST(test_older_hello),
+            TEST(test_older_welcome),
+            TEST(test_wire_format_of_join),
+            TEST(test_wire_format_of_a_tunnel),
             TEST(test_unknown_fields_are_skipped),
             TEST(test_unknown_type),
             TEST(test_bad_frames),
@@ -1143,11 +1488,14 @@ int main(void)
             TEST(test_largest_message),
             TEST(test_number_limits),
             TEST(test_stream_is_not_zero),
+            TEST(test_tunnel_is_not_zero),
+            TEST(test_bytes_limits),
             TEST(test_text_limits),
             TEST(test_text_letters),
             TEST(test_name_letters),
             TEST(test_body_limits),
             TEST(test_count_limits),
+            TEST(test_coordinator_limits),
             TEST(test_any_legal_message_fits_the_arena),
             TEST(test_grant_limits),
             TEST(test_instance_limits),
@@ -1155,6 +1503,8 @@ int main(void)
             TEST(test_delta_limits_of_a_peer),
             TEST(test_usage_of_another_kind_is_ignored),
             TEST(test_encode_keeps_the_rules),
+            TEST(test_encode_keeps_the_rules_of_joining),
+            TEST(test_encode_keeps_the_rules_of_tunnels),
             TEST(test_too_large_to_encode),
             TEST(test_no_room_in_the_buffer),
             TEST(test_sentences_are_made_to_fit),

@@ -704,6 +704,116 @@ static void test_all_sources_in_their_order(void **state)
     config_destroy(loaded);
 }
 
+/* --- secrets that others could read --- */
+
+static const struct config_key secret_keys[] = {
+        {.path = "join",
+                .type = CONFIG_STR,
+                .flag = "join",
+                .env = "TEST_CONFIG_JOIN",
+                .secret = true},
+        {.path = "pin",
+                .type = CONFIG_STR,
+                .flag = "pin",
+                .env = "TEST_CONFIG_PIN",
+                .secret = true},
+        {.path = "joiner", .type = CONFIG_STR, .flag = "joiner"},
+        {.path = "name", .type = CONFIG_STR, .flag = "name", .env = "TEST_CONFIG_NAME"},
+        {.path = "quiet", .type = CONFIG_BOOL, .flag = "quiet"},
+        {.path = NULL},
+};
+
+/* Copies the words to where they can be overwritten. */
+static void copy_words(char to[][32], char **words, const char *const *from, int count)
+{
+    for (int i = 0; i < count; i++) {
+        snprintf(to[i], sizeof(to[i]), "%s", from[i]);
+        words[i] = to[i];
+    }
+    words[count] = NULL;
+}
+
+static void hide_in(const char *const *from, const char *const *expected, int count)
+{
+    char memory[12][32], *words[13];
+    copy_words(memory, words, from, count);
+    config_hide_secrets(secret_keys, count, words);
+    for (int i = 0; i < count; i++)
+        assert_string_equal(words[i], expected[i]);
+}
+
+static bool is_wiped(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i])
+            return false;
+    return true;
+}
+
+static void test_secret_arguments_are_hidden(void **state)
+{
+    (void)state;
+    hide_in((const char *[]){"p", "--join", "mmj_1", "--name", "mmj_1", "--quiet", "--pin=12=3"},
+            (const char *[]){"p", "--join", "", "--name", "mmj_1", "--quiet", "--pin="}, 7);
+    hide_in((const char *[]){"p", "--joiner", "x", "--joiner=y", "join", "x", "--join"},
+            (const char *[]){"p", "--joiner", "x", "--joiner=y", "join", "x", "--join"}, 7);
+    /* Values that look like flags. */
+    hide_in((const char *[]){"p", "--name", "--join", "--quiet", "--config", "--join", "--quiet"},
+            (const char *[]){"p", "--name", "--join", "--quiet", "--config", "--join", "--quiet"},
+            7);
+    hide_in((const char *[]){"p", "--join", "--join", "--join=", "--quiet", "--name=--join"},
+            (const char *[]){"p", "--join", "", "--join=", "--quiet", "--name=--join"}, 6);
+}
+
+static void test_no_byte_of_a_secret_stays(void **state)
+{
+    (void)state;
+    char word[] = "--pin=1234", flag[] = "--join", value[] = "mmj_12345", program[] = "p";
+    char *words[] = {program, word, flag, value, NULL};
+    config_hide_secrets(secret_keys, 4, words);
+    assert_true(is_wiped(word + strlen("--pin="), sizeof(word) - strlen("--pin=")));
+    assert_true(is_wiped(value, sizeof(value)));
+}
+
+static void test_secret_variables_are_hidden(void **state)
+{
+    (void)state;
+    char *words[] = {(char *)(uintptr_t) "p", NULL};
+    setenv("TEST_CONFIG_JOIN", "mmj_1", 1);
+    setenv("TEST_CONFIG_NAME", "tower", 1);
+    unsetenv("TEST_CONFIG_PIN");
+    const char *held = getenv("TEST_CONFIG_JOIN");
+    config_hide_secrets(secret_keys, 1, words);
+    assert_true(is_wiped(held, strlen("mmj_1")));
+    assert_null(getenv("TEST_CONFIG_JOIN"));
+    assert_null(getenv("TEST_CONFIG_PIN"));
+    assert_string_equal(getenv("TEST_CONFIG_NAME"), "tower");
+    unsetenv("TEST_CONFIG_NAME");
+}
+
+static void test_the_config_keeps_what_is_hidden(void **state)
+{
+    (void)state;
+    static const char *const from[] = {"p", "--join", "mmj_1", "--name", "tower"};
+    char memory[5][32], *words[6];
+    struct config *loaded;
+    struct config_args args;
+    copy_words(memory, words, from, 5);
+    setenv("TEST_CONFIG_PIN", "1234", 1);
+    assert_int_equal(config_load_all(secret_keys, 5, words, &args, &loaded, &err), 0);
+    config_hide_secrets(secret_keys, 5, words);
+    assert_string_equal(config_str(loaded, "join"), "mmj_1");
+    assert_string_equal(config_str(loaded, "pin"), "1234");
+    config_destroy(loaded);
+
+    if (config_load_all(secret_keys, 5, words, &args, &loaded, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(config_str(loaded, "join"), "");
+    assert_null(config_str(loaded, "pin"));
+    assert_string_equal(config_str(loaded, "name"), "tower");
+    config_destroy(loaded);
+}
+
 static void test_what_needs_a_restart(void **state)
 {
     (void)state;
@@ -770,6 +880,10 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_our_bugs_abort, setup, teardown),
             cmocka_unit_test_setup_teardown(test_single_value_is_a_list_of_one, setup, teardown),
             cmocka_unit_test_setup_teardown(test_all_sources_in_their_order, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_secret_arguments_are_hidden, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_no_byte_of_a_secret_stays, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_secret_variables_are_hidden, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_the_config_keeps_what_is_hidden, setup, teardown),
             cmocka_unit_test_setup_teardown(test_what_needs_a_restart, setup, teardown),
             cmocka_unit_test_setup_teardown(test_help, setup, teardown),
     };

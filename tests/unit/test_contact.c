@@ -373,12 +373,18 @@ static void a_member_key_is_looked_for_in_three_places(void **state)
     add_member_address(f, member);
     add_static(f, fixed);
     discover(f, "desk", KEY_A, "", found);
-    assert_finds(f, KEY_A, found);
-    fall_silent(f, 0);
     assert_finds(f, KEY_A, member);
+    assert_false(f->target.announced);
     fall_silent(f, 1);
     assert_finds(f, KEY_A, fixed);
+    assert_false(f->target.announced);
     fall_silent(f, 2);
+    assert_finds(f, KEY_A, found);
+    assert_true(f->target.announced);
+    contact_worked(f->contact);
+    assert_finds(f, KEY_A, found);
+    assert_false(f->target.announced);
+    fall_silent(f, 0);
     assert_finds_nobody(f, "no coordinator answers");
 }
 
@@ -412,6 +418,49 @@ static void keys_of_the_membership_go_before_announced_ones(void **state)
     assert_finds(f, KEY_B, announced);
     contact_failed(f->contact, false);
     assert_finds(f, KEY_A, member);
+}
+
+/* Each of the others may take its time, and there may be many. */
+static void a_known_key_waits_for_one_announced_one_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    uint16_t b = take_port(f, true), c = take_port(f, true), member = take_port(f, true);
+    discover(f, "evil", KEY_B, mesh_id(f), b);
+    discover(f, "worse", KEY_C, mesh_id(f), c);
+    add_member_key(f, KEY_A);
+    add_member_address(f, member);
+    assert_finds(f, KEY_A, member);
+    contact_failed(f->contact, false);
+    assert_finds(f, KEY_B, b);
+    contact_failed(f->contact, false);
+    assert_finds(f, KEY_A, member);
+    contact_failed(f->contact, false);
+    assert_finds(f, KEY_C, c);
+    contact_failed(f->contact, false);
+    assert_finds(f, KEY_A, member);
+}
+
+static void discover_silent(struct fixture *f, int count)
+{
+    uint16_t port = take_port(f, false);
+    for (int i = 0; i < count; i++) {
+        char label[32], key[KEY_Z85_LEN + 1];
+        snprintf(label, sizeof(label), "desk %d", i);
+        memset(key, 'D' + i, KEY_Z85_LEN);
+        key[KEY_Z85_LEN] = '\0';
+        discover(f, label, key, "", port);
+    }
+}
+
+/* The seek ends, so that what has come meanwhile is looked at; the others' turn comes. */
+static void one_seek_dials_a_few_announced_keys(void **state)
+{
+    struct fixture *f = *state;
+    uint16_t port = take_port(f, true);
+    discover_silent(f, 6);
+    discover(f, "shelf", KEY_B, "", port);
+    assert_finds_nobody(f, "no coordinator answers");
+    assert_finds(f, KEY_B, port);
 }
 
 static void a_membership_that_is_gone_binds_nobody(void **state)
@@ -471,6 +520,24 @@ static void an_address_with_another_key_comes_last(void **state)
     }
     fall_silent(f, 1);
     assert_finds(f, KEY_A, wrong);
+}
+
+/* Whoever answers sooner than the coordinator does, at ever new addresses, wins every other time. */
+static void after_an_announced_address_the_known_ones_are_dialled_alone(void **state)
+{
+    struct fixture *f = *state;
+    uint16_t evil = take_port(f, true), worse = take_port(f, true), slow;
+    keep(f, loopback_mute(&slow));
+    add_member_key(f, KEY_A);
+    add_member_address(f, slow);
+    discover(f, "evil", KEY_A, mesh_id(f), evil);
+    discover(f, "worse", KEY_A, mesh_id(f), worse);
+    assert_finds(f, KEY_A, evil);
+    contact_failed(f->contact, true);
+    contact_seek(f->contact);
+    patience_run_for(&f->loop, DIALER_TIMEOUT_MS / 2);
+    assert_int_equal(f->targets, 1);
+    assert_finds(f, KEY_A, worse); /* better than nobody */
 }
 
 static void it_may_still_be_right_for_another_key(void **state)
@@ -637,10 +704,13 @@ int main(void)
             TEST(a_member_key_is_looked_for_in_three_places),
             TEST(only_coordinators_of_the_mesh_are_dialled),
             TEST(keys_of_the_membership_go_before_announced_ones),
+            TEST(a_known_key_waits_for_one_announced_one_at_a_time),
+            TEST(one_seek_dials_a_few_announced_keys),
             TEST(a_membership_that_is_gone_binds_nobody),
             TEST(addresses_of_the_membership_that_are_none_are_skipped),
             TEST(however_much_is_announced_the_membership_is_dialled),
             TEST(an_address_with_another_key_comes_last),
+            TEST(after_an_announced_address_the_known_ones_are_dialled_alone),
             TEST(it_may_still_be_right_for_another_key),
             TEST(with_a_token_only_its_key_is_dialled),
             TEST(a_token_that_cannot_be_is_refused),

@@ -121,6 +121,42 @@ static void a_name_that_does_not_fit_leaves_the_output(void **state)
     assert_int_equal(daemon_state_dir("modemesh-node", buf, sizeof(buf), &err), 0);
 }
 
+static void another_programs_directory_is_not_what_systemd_gave_us(void **state)
+{
+    (void)state;
+    char dir[128];
+    setenv("STATE_DIRECTORY", "/var/lib/private/modemesh-node", 1);
+    setenv("HOME", "/home/ada", 1);
+    assert_int_equal(daemon_other_state_dir("modemesh-coordinator", dir, sizeof(dir), NULL), 0);
+    assert_string_equal(dir, "/home/ada/.local/state/modemesh-coordinator");
+    setenv("XDG_STATE_HOME", "/xdg", 1);
+    assert_int_equal(daemon_other_state_dir("modemesh-coordinator", dir, sizeof(dir), NULL), 0);
+    assert_string_equal(dir, "/xdg/modemesh-coordinator");
+    assert_state_dir("/var/lib/private/modemesh-node");
+}
+
+static void another_programs_directory_needs_a_home_too(void **state)
+{
+    (void)state;
+    char dir[128] = "before";
+    struct err err;
+    setenv("STATE_DIRECTORY", "/var/lib/private/modemesh-node", 1);
+    assert_int_equal(
+            daemon_other_state_dir("modemesh-coordinator", dir, sizeof(dir), &err), -ENOENT);
+    assert_string_equal(dir, "before");
+}
+
+static void roots_other_program_has_it_in_var_lib(void **state)
+{
+    (void)state;
+    char dir[128];
+    if (geteuid() != 0)
+        skip();
+    setenv("STATE_DIRECTORY", "/elsewhere", 1);
+    assert_int_equal(daemon_other_state_dir("modemesh-coordinator", dir, sizeof(dir), NULL), 0);
+    assert_string_equal(dir, "/var/lib/modemesh-coordinator");
+}
+
 /* --- host name --- */
 
 static void a_state_directory_is_made_and_private(void **state)
@@ -222,6 +258,9 @@ int main(void)
             TEST_AS_PERSON(without_a_home_it_must_be_named),
             TEST(root_has_it_in_var_lib),
             TEST_AS_PERSON(a_name_that_does_not_fit_leaves_the_output),
+            TEST_AS_PERSON(another_programs_directory_is_not_what_systemd_gave_us),
+            TEST_AS_PERSON(another_programs_directory_needs_a_home_too),
+            TEST(roots_other_program_has_it_in_var_lib),
             TEST(a_state_directory_is_made_and_private),
             TEST(one_daemon_has_a_state_directory),
             TEST(a_host_name_is_made_fit_for_a_node_name),

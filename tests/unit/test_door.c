@@ -610,6 +610,19 @@ static void who_has_no_certificate_does_not_know_its_name_here(void **state)
     assert_string_equal(f->member->name, "strix-2");
 }
 
+/* Its old name has gone to another node meanwhile. */
+static void who_was_approved_anew_knows_its_old_name_only(void **state)
+{
+    struct fixture *f = *state;
+    let_in(f, 1, "strix");
+    sign(f, &f->identity, 1, CERTIFICATE_ROLE_NODE);
+    assert_int_equal(door_forget(f->door, "strix", &f->err), 0);
+    let_in(f, 2, "strix");
+    let_in(f, 1, "halo");
+    assert_int_equal(hello_with(f, 1, "strix"), 0);
+    assert_string_equal(f->member->name, "halo");
+}
+
 static void who_has_no_name_gets_one(void **state)
 {
     static const struct {
@@ -976,13 +989,28 @@ static void several_of_a_kind_are_not_guessed_at(void **state)
     assert_false(door_allow(f->door, key(2), "10.0.0.7"));
     assert_false(door_allow(f->door, key(3), "10.0.0.9"));
     door_announced(f->door, key(1), "strix");
-    door_announced(f->door, key(2), "10.0.0.9");
+    door_announced(f->door, key(2), "strix");
     assert_int_equal(door_find_pending(f->door, "10.0.0.7", &node, &f->err), -EEXIST);
     assert_non_null(strstr(f->err.text, "phrase"));
-    assert_int_equal(door_find_pending(f->door, "10.0.0.9", &node, &f->err), -EEXIST);
+    assert_int_equal(door_find_pending(f->door, "strix", &node, &f->err), -EEXIST);
     phrase_make(f->coordinator_key, key(1), phrase);
-    door_announced(f->door, key(3), phrase);
     assert_string_equal(find_pending(f, phrase)->key, key(1));
+    assert_null(node);
+}
+
+/* Everybody can make the phrase of two public keys, and the node that it is of may not knock now.
+ */
+static void who_announces_a_phrase_is_not_found_by_it(void **state)
+{
+    struct fixture *f = *state;
+    const struct pending_node *node = NULL;
+    char phrase[PHRASE_LEN + 1];
+    assert_false(door_allow(f->door, key(2), "10.0.0.7"));
+    phrase_make(f->coordinator_key, key(1), phrase);
+    door_announced(f->door, key(2), phrase);
+    assert_int_equal(door_find_pending(f->door, phrase, &node, &f->err), -ENOENT);
+    door_announced(f->door, key(2), "10.0.0.9");
+    assert_int_equal(door_find_pending(f->door, "10.0.0.9", &node, &f->err), -ENOENT);
     assert_null(node);
 }
 
@@ -1300,6 +1328,7 @@ int main(void)
             DOOR_TEST(who_was_approved_again_comes_with_its_old_certificate),
             DOOR_TEST(another_members_name_is_refused),
             DOOR_TEST(who_has_no_certificate_does_not_know_its_name_here),
+            DOOR_TEST(who_was_approved_anew_knows_its_old_name_only),
             DOOR_TEST(who_has_no_name_gets_one),
             DOOR_TEST(a_name_that_cannot_be_written_is_not_given),
             DOOR_TEST(a_token_makes_a_member),
@@ -1327,6 +1356,7 @@ int main(void)
             DOOR_TEST(a_coordinator_has_a_certificate_too),
             DOOR_TEST(a_pending_node_is_found_by_all_that_is_known_of_it),
             DOOR_TEST(several_of_a_kind_are_not_guessed_at),
+            DOOR_TEST(who_announces_a_phrase_is_not_found_by_it),
             DOOR_TEST(who_is_not_pending_is_not_found),
             DOOR_TEST(an_announced_name_is_taken_unless_another_is_given),
             DOOR_TEST(who_cannot_be_approved_stays_pending),

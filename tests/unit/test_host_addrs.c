@@ -8,6 +8,7 @@
 #include "common/host_addrs.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/ipv6.h>
 #include <net/if.h>
 #include <sched.h>
@@ -15,6 +16,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+enum { BIND_TRIES = 20000 }; /* a millisecond between two */
 
 static bool own_network; /* this program is alone with its loopback interface */
 
@@ -68,6 +71,18 @@ static void what_nobody_else_can_reach_is_not(void **state)
 
 /* --- this host, whatever it is --- */
 
+/* An IPv6 address that was just added cannot be bound before the kernel has found no other host
+ * with it. */
+static void assert_binds(int fd, const struct sockaddr *addr, socklen_t size)
+{
+    unsigned tries = 0;
+    while (bind(fd, addr, size) != 0) {
+        assert_int_equal(errno, EADDRNOTAVAIL);
+        assert_true(tries++ < BIND_TRIES);
+        usleep(1000);
+    }
+}
+
 static void assert_is_ours(const char *text)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};
@@ -76,10 +91,10 @@ static void assert_is_ours(const char *text)
     assert_true(fd >= 0);
     if (is_v6(text)) {
         assert_int_equal(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
-        assert_int_equal(bind(fd, (const struct sockaddr *)&v6, sizeof(v6)), 0);
+        assert_binds(fd, (const struct sockaddr *)&v6, sizeof(v6));
     } else {
         assert_int_equal(inet_pton(AF_INET, text, &v4.sin_addr), 1);
-        assert_int_equal(bind(fd, (const struct sockaddr *)&v4, sizeof(v4)), 0);
+        assert_binds(fd, (const struct sockaddr *)&v4, sizeof(v4));
     }
     close(fd);
 }

@@ -21,7 +21,12 @@ struct world {
     struct fake_link link;
     struct node_session *session;
     uint32_t epoch;
-    unsigned changes, rooms, gones;
+    unsigned roles;
+    const struct session_admission *admission; /* NULL: a plain one */
+    unsigned changes, rooms, gones, joins, tunnels;
+    uint8_t joined_key[MSG_KEY_BYTES]; /* of the last JOIN */
+    enum msg_type tunnel_type;         /* of the last message of a tunnel */
+    int tunnel_result;                 /* what the owner says of the next messages of tunnels */
     char reason[200];
 };
 
@@ -46,6 +51,24 @@ static void on_room(void *ctx, struct node_session *session)
     ((struct world *)ctx)->rooms++;
 }
 
+static void on_join(void *ctx, struct node_session *session, const struct msg_join *join)
+{
+    struct world *world = ctx;
+    (void)session;
+    memcpy(world->joined_key, join->key.data, join->key.len);
+    world->joins++;
+}
+
+static int on_tunnel(
+        void *ctx, struct node_session *session, const struct msg *msg, struct err *err)
+{
+    struct world *world = ctx;
+    (void)session;
+    world->tunnel_type = msg->type;
+    world->tunnels++;
+    return world->tunnel_result ? err_set(err, world->tunnel_result, "not like this") : 0;
+}
+
 static void on_gone(void *ctx, struct node_session *session, const char *reason)
 {
     struct world *world = ctx;
@@ -55,8 +78,11 @@ static void on_gone(void *ctx, struct node_session *session, const char *reason)
     node_session_destroy(session);
 }
 
-static const struct node_session_events session_events = {
-        .on_change = on_change, .on_room = on_room, .on_gone = on_gone};
+static const struct node_session_events session_events = {.on_change = on_change,
+        .on_room = on_room,
+        .on_join = on_join,
+        .on_tunnel = on_tunnel,
+        .on_gone = on_gone};
 
 static void on_delta(void *ctx, const struct msg_delta *delta)
 {
@@ -124,13 +150,20 @@ static int create(struct world *world, uint32_t version_min, uint32_t version_ma
             .software = "modemesh 0.1.0",
             .version_min = version_min,
             .version_max = version_max};
-    return node_session_create(&world->env.env, &world->link.transport, &peer, "halo1", &hello,
-            "mesh", &session_events, world, &world->session, err);
+    static const uint8_t mesh[MSG_KEY_BYTES] = {1};
+    const struct session_admission admission = {.name = "halo1",
+            .roles = world->roles,
+            .coordinator_name = "mesh",
+            .mesh = {.data = mesh, .len = sizeof(mesh)}};
+    return node_session_create(&world->env.env, &world->link.transport, &peer, &hello,
+            world->admission ? world->admission : &admission, &session_events, world,
+            &world->session, err);
 }
 
 static int setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
+    world->roles = CERTIFICATE_ROLE_NODE | CERTIFICATE_ROLE_EDGE;
     virtual_env_init(&world->env);
     fake_link_init(&world->link);
     assert_int_equal(create(world, 1, 1, NULL), 0);
@@ -201,6 +234,41 @@ static void versions_are_agreed_on(void **state)
     assert_string_equal(msg.welcome.coordinator, "mesh");
 }
 
+static void assert_bytes(const struct msg_bytes *got, const char *want)
+{
+    assert_int_equal(got->len, strlen(want));
+    assert_memory_equal(got->data, want, got->len);
+}
+
+static struct msg_bytes bytes_of(const char *text)
+{
+    return (struct msg_bytes){.data = (const uint8_t *)text, .len = strlen(text)};
+}
+
+static void welcome_proves_who_we_are(void **state)
+{
+    struct world *world = *state;
+    const struct msg_bytes coordinators[] = {bytes_of("this key"), bytes_of("the next")};
+    const struct session_admission admission = {.name = "halo2",
+            .roles = CERTIFICATE_ROLE_EDGE,
+            .coordinator_name = "mesh",
+            .mesh = bytes_of("0123456789abcdef0123456789abcdef"),
+            .certificate = bytes_of("node's new one"),
+            .coordinators = coordinators,
+            .coordinator_count = 2};
+    node_session_destroy(world->session);
+    world->admission = &admission;
+    assert_int_equal(create(world, 1, 1, NULL), 0);
+    struct msg msg = next(world, MSG_WELCOME);
+    assert_bytes(&msg.welcome.mesh, "0123456789abcdef0123456789abcdef");
+    assert_bytes(&msg.welcome.certificate, "node's new one");
+    assert_int_equal(msg.welcome.coordinator_count, 2);
+    assert_bytes(&msg.welcome.coordinators[0], "this key");
+    assert_bytes(&msg.welcome.coordinators[1], "the next");
+    assert_string_equal(node_session_name(world->session), "halo2");
+    assert_int_equal(node_session_roles(world->session), CERTIFICATE_ROLE_EDGE);
+}
+
 static void what_only_a_coordinator_says_breaks_the_session(void **state)
 {
     struct world *world = *state;
@@ -243,6 +311,26 @@ static void an_unknown_type_is_answered(void **state)
 }
 
 /* --- state --- */
+
+static void models_of_an_edge_do_not_count(void **state)
+{
+    struct world *world = *state;
+    node_session_destroy(world->session);
+    world->roles = CERTIFICATE_ROLE_EDGE;
+    assert_int_equal(create(world, 1, 1, NULL), 0);
+    struct msg_instance instance = instance_of("small", INSTANCE_RESIDENT);
+    say(world, &(struct msg){.type = MSG_STATE,
+                       .state = {.full = true,
+                               .draining = true,
+                               .memory_total_bytes = 7,
+                               .instances = &instance,
+                               .instance_count = 1}});
+    assert_int_equal(node_session_instance_count(world->session), 0);
+    assert_int_equal(node_session_facts(world->session).memory_total_bytes, 7);
+    assert_true(node_session_facts(world->session).draining);
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 0);
+}
 
 static void state_changes_and_replaces(void **state)
 {
@@ -502,6 +590,172 @@ static void ends_and_fails_reach_their_stream(void **state)
     assert_int_equal(world->rooms, 2);
 }
 
+/* --- membership and tunnels --- */
+
+static void a_new_key_goes_to_the_owner(void **state)
+{
+    struct world *world = *state;
+    static const uint8_t key[MSG_KEY_BYTES] = {9, 8, 7};
+    struct msg join = {.type = MSG_JOIN,
+            .join = {.name = "halo1",
+                    .software = "",
+                    .version_min = 1,
+                    .version_max = 1,
+                    .key = {.data = key, .len = sizeof(key)}}};
+    say(world, &join);
+    assert_int_equal(world->joins, 1);
+    assert_memory_equal(world->joined_key, key, sizeof(key));
+    node_session_send(world->session,
+            &(struct msg){.type = MSG_JOINED,
+                    .joined = {.mesh = join.join.key, .certificate = bytes_of("c")}});
+    struct msg msg = next(world, MSG_JOINED);
+    assert_bytes(&msg.joined.certificate, "c");
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 0);
+}
+
+static void tunnels_go_to_the_owner(void **state)
+{
+    struct world *world = *state;
+    const struct msg said[] = {
+            {.type = MSG_TUNNEL_OPEN, .tunnel_open = {.tunnel = 1, .window = 5}},
+            {.type = MSG_TUNNEL_DATA, .tunnel_data = {.tunnel = 1, .data = "GET", .len = 3}},
+            {.type = MSG_TUNNEL_CREDIT, .tunnel_credit = {.tunnel = 1, .bytes = 5}},
+            {.type = MSG_TUNNEL_CLOSE, .tunnel_close = {.tunnel = 1}},
+    };
+    for (unsigned i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        say(world, &said[i]);
+        assert_int_equal(world->tunnels, i + 1);
+        assert_int_equal(world->tunnel_type, said[i].type);
+    }
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 0);
+}
+
+static void what_the_owner_refuses_of_a_tunnel_ends_the_session(void **state)
+{
+    struct world *world = *state;
+    world->tunnel_result = -EPROTO;
+    say(world, &(struct msg){.type = MSG_TUNNEL_CLOSE, .tunnel_close = {.tunnel = 1}});
+    assert_int_equal(world->gones, 0);
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 1);
+    assert_string_equal(world->reason, "not like this");
+}
+
+static void send_tunnel(struct world *world, size_t len)
+{
+    static const char data[MSG_CHUNK_MAX] = "";
+    node_session_send(
+            world->session, &(struct msg){.type = MSG_TUNNEL_DATA,
+                                    .tunnel_data = {.tunnel = 1, .data = data, .len = len}});
+}
+
+static void tunnels_wait_behind_all_else(void **state)
+{
+    struct world *world = *state;
+    static struct request first, second;
+    open_request(world, "", 0, &first);
+    world->link.result[0] = -EAGAIN;
+    send_tunnel(world, 100);
+    node_session_send(
+            world->session, &(struct msg){.type = MSG_TUNNEL_CLOSE, .tunnel_close = {.tunnel = 1}});
+    node_session_send(world->session, &(struct msg){.type = MSG_TUNNEL_CREDIT,
+                                              .tunnel_credit = {.tunnel = 2, .bytes = 8192}});
+    assert_int_equal(try_open(world, "{}", 2, &second), 0);
+    node_stream_cancel(first.stream);
+    world->link.result[0] = 0;
+    node_session_flush(world->session);
+    assert_int_equal(next(world, MSG_TUNNEL_CREDIT).tunnel_credit.tunnel, 2);
+    next(world, MSG_CANCEL);
+    next(world, MSG_START);
+    next(world, MSG_BODY);
+    assert_int_equal(next(world, MSG_TUNNEL_DATA).tunnel_data.len, 100);
+    next(world, MSG_TUNNEL_CLOSE);
+    nothing_sent(world);
+}
+
+static void a_tunnel_never_passes_a_waiting_request(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    world->link.result[0] = -EAGAIN;
+    assert_int_equal(try_open(world, "", 0, &request), 0);
+    world->link.result[0] = 0;
+    send_tunnel(world, 1);
+    nothing_sent(world);
+    node_session_flush(world->session);
+    next(world, MSG_START);
+    next(world, MSG_TUNNEL_DATA);
+}
+
+static void a_slow_link_takes_no_more_of_tunnels(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    assert_true(node_session_tunnel_room(world->session));
+    world->link.result[0] = -EAGAIN;
+    assert_int_equal(
+            try_open(world, "{}", 2, &request), 0); /* what waits of others is no hindrance */
+    size_t sent = 0;
+    for (; node_session_tunnel_room(world->session); sent += MSG_CHUNK_MAX)
+        send_tunnel(world, MSG_CHUNK_MAX);
+    assert_in_range(sent, SESSION_OUTBOX_TUNNEL_MAX - MSG_CHUNK_MAX, SESSION_OUTBOX_TUNNEL_MAX);
+    world->link.result[0] = 0;
+    node_session_flush(world->session);
+    assert_true(node_session_tunnel_room(world->session));
+    assert_int_equal(world->gones, 0);
+}
+
+static void tunnels_that_overflow_end_the_session(void **state)
+{
+    struct world *world = *state;
+    world->link.result[0] = -EAGAIN;
+    for (size_t sent = 0; sent <= SESSION_OUTBOX_MAX; sent += MSG_CHUNK_MAX)
+        send_tunnel(world, MSG_CHUNK_MAX);
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 1);
+    assert_non_null(strstr(world->reason, "too slow"));
+}
+
+/* A link that has no room for a large frame. */
+struct narrow {
+    struct transport behind;
+    size_t max;
+};
+
+static int take_small(void *ctx, const void *peer, const void *frame, size_t len)
+{
+    struct narrow *narrow = ctx;
+    return len > narrow->max ? -EAGAIN : transport_send(&narrow->behind, peer, frame, len);
+}
+
+static void a_body_that_waits_again_holds_tunnels_up(void **state)
+{
+    struct world *world = *state;
+    static char body[STREAM_WINDOW];
+    static struct request request;
+    struct narrow narrow = {.behind = world->link.transport, .max = FRAME_MAX};
+    node_session_destroy(world->session);
+    world->link.transport = (struct transport){.send = take_small, .ctx = &narrow};
+    assert_int_equal(create(world, 1, 1, NULL), 0);
+    next(world, MSG_WELCOME);
+    say_state(world, true, "small", INSTANCE_RESIDENT);
+    narrow.max = 0;
+    assert_int_equal(try_open(world, body, sizeof(body), &request), 0);
+    send_tunnel(world, 1);
+    narrow.max = sizeof(body) / 2;
+    node_session_flush(world->session);
+    next(world, MSG_START);
+    nothing_sent(world);
+    narrow.max = FRAME_MAX;
+    node_session_flush(world->session);
+    next(world, MSG_BODY);
+    next(world, MSG_TUNNEL_DATA);
+    node_session_destroy(world->session); /* it knows the narrow link */
+    world->session = NULL;
+}
+
 /* --- a slow link --- */
 
 static void cancel_overtakes_and_its_start_is_never_sent(void **state)
@@ -729,10 +983,12 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             SESSION_TEST(versions_are_agreed_on),
+            SESSION_TEST(welcome_proves_who_we_are),
             SESSION_TEST(what_only_a_coordinator_says_breaks_the_session),
             SESSION_TEST(a_second_hello_breaks_the_session),
             SESSION_TEST(garbage_breaks_the_session),
             SESSION_TEST(an_unknown_type_is_answered),
+            SESSION_TEST(models_of_an_edge_do_not_count),
             SESSION_TEST(state_changes_and_replaces),
             SESSION_TEST(a_long_note_is_cut_between_characters),
             SESSION_TEST(too_many_models_break_the_session),
@@ -748,6 +1004,14 @@ int main(void)
             SESSION_TEST(credit_returns_at_half_the_window),
             SESSION_TEST(a_stream_may_be_cancelled_in_its_delta),
             SESSION_TEST(ends_and_fails_reach_their_stream),
+            SESSION_TEST(a_new_key_goes_to_the_owner),
+            SESSION_TEST(tunnels_go_to_the_owner),
+            SESSION_TEST(what_the_owner_refuses_of_a_tunnel_ends_the_session),
+            SESSION_TEST(tunnels_wait_behind_all_else),
+            SESSION_TEST(a_tunnel_never_passes_a_waiting_request),
+            SESSION_TEST(a_slow_link_takes_no_more_of_tunnels),
+            SESSION_TEST(tunnels_that_overflow_end_the_session),
+            SESSION_TEST(a_body_that_waits_again_holds_tunnels_up),
             SESSION_TEST(cancel_overtakes_and_its_start_is_never_sent),
             SESSION_TEST(data_never_passes_waiting_control),
             SESSION_TEST(a_busy_link_keeps_the_order),

@@ -35,7 +35,9 @@ static int load(const char *text, struct err *err)
 static void test_defaults(void **state)
 {
     (void)state;
-    assert_string_equal(config_list_at(config, "coordinator", 0), "tcp://127.0.0.1:8421");
+    assert_int_equal(config_list_len(config, "coordinator"), 0);
+    assert_string_equal(config_addr(config, "edge").host, "127.0.0.1");
+    assert_int_equal(config_addr(config, "edge").port, 8420);
     assert_string_equal(config_str(config, "engine.backend"), "llama-server");
     assert_string_equal(config_list_at(config, "engine.command", 0), "llama-server");
     assert_int_equal(config_uint(config, "engine.slots"), 4);

@@ -67,6 +67,32 @@ static void a_lane_has_a_limit_of_its_own(void **state)
     outbox_fini(&outbox);
 }
 
+static void tunnels_have_a_lane_of_their_own(void **state)
+{
+    (void)state;
+    static char frame[900];
+    struct outbox outbox;
+    outbox_init(&outbox, 1000);
+    assert_int_equal(outbox_put(&outbox, OUTBOX_TUNNEL, 0, frame, sizeof(frame)), 0);
+    assert_int_equal(outbox_put(&outbox, OUTBOX_TUNNEL, 0, frame, sizeof(frame)), -ENOBUFS);
+    assert_true(is_empty(&outbox, OUTBOX_CONTROL));
+    assert_true(is_empty(&outbox, OUTBOX_DATA));
+    assert_int_equal(outbox_put(&outbox, OUTBOX_DATA, 1, "start", 5), 0);
+    assert_int_equal(outbox_put(&outbox, OUTBOX_CONTROL, 0, "cancel", 6), 0);
+    holds(&outbox, OUTBOX_DATA, 1, "start");
+    holds(&outbox, OUTBOX_CONTROL, 0, "cancel");
+    assert_true(outbox_bytes(&outbox, OUTBOX_TUNNEL) >= sizeof(frame));
+    outbox_drop(&outbox, OUTBOX_TUNNEL);
+    assert_int_equal(outbox_bytes(&outbox, OUTBOX_TUNNEL), 0);
+    holds(&outbox, OUTBOX_DATA, 1, "start");
+    assert_int_equal(outbox_put(&outbox, OUTBOX_TUNNEL, 0, "a", 1), 0);
+    assert_int_equal(outbox_put(&outbox, OUTBOX_TUNNEL, 0, "b", 1), 0);
+    holds(&outbox, OUTBOX_TUNNEL, 0, "a");
+    outbox_drop(&outbox, OUTBOX_TUNNEL);
+    holds(&outbox, OUTBOX_TUNNEL, 0, "b");
+    outbox_fini(&outbox);
+}
+
 static void an_empty_lane_gives_its_memory_back(void **state)
 {
     (void)state;
@@ -89,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(lanes_keep_their_order),
             cmocka_unit_test(a_lane_has_a_limit_of_its_own),
+            cmocka_unit_test(tunnels_have_a_lane_of_their_own),
             cmocka_unit_test(an_empty_lane_gives_its_memory_back),
     };
     return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);

@@ -85,6 +85,17 @@ static void a_name_comes_before_the_knock_or_after(void **state)
     assert_string_equal(pending_find(pending, key(1))->name, "halo");
 }
 
+static void a_name_that_seems_proven_is_not_taken(void **state)
+{
+    static const char *const names[] = {
+            "dakor-lusab-fitom-ranuk-bizop", "DAKOR_lusab.fitom-ranuk-bizop", "10.0.0.7"};
+    struct pending *pending = *state;
+    (void)pending_knock(pending, key(1), "10.0.0.5", START_MS);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        pending_name(pending, key(1), names[i]);
+    assert_string_equal(pending_find(pending, key(1))->name, "");
+}
+
 static void the_oldest_of_too_many_names_is_forgotten(void **state)
 {
     struct pending *pending = *state;
@@ -263,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             PENDING_TEST(a_knock_is_kept),
             PENDING_TEST(a_name_comes_before_the_knock_or_after),
+            PENDING_TEST(a_name_that_seems_proven_is_not_taken),
             PENDING_TEST(the_oldest_of_too_many_names_is_forgotten),
             PENDING_TEST(the_order_of_coming_stays),
             PENDING_TEST(who_stays_away_expires),

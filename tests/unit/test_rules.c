@@ -96,6 +96,56 @@ static void test_count(void **state)
     assert_string_equal(err.text, "grants: 3 entries, at most 2 are allowed");
 }
 
+/* The text of the refusal; "" where the message keeps the rules. */
+static const char *refusal(const struct msg *msg)
+{
+    static struct err err;
+
+    err.text[0] = '\0';
+    return rules_check(msg, &err) < 0 ? err.text : "";
+}
+
+static void test_keys_and_certificates(void **state)
+{
+    static const uint8_t bytes[MSG_CERTIFICATE_MAX + 1];
+    struct msg_bytes coordinators[MSG_CERTIFICATES_MAX + 1];
+    struct msg msg = {.type = MSG_JOINED,
+            .joined = {.mesh = {bytes, MSG_KEY_BYTES},
+                    .certificate = {bytes, MSG_CERTIFICATE_MAX},
+                    .coordinators = coordinators,
+                    .coordinator_count = MSG_CERTIFICATES_MAX}};
+
+    (void)state;
+    for (size_t i = 0; i <= MSG_CERTIFICATES_MAX; i++)
+        coordinators[i] = (struct msg_bytes){bytes, MSG_CERTIFICATE_MAX};
+    assert_string_equal(refusal(&msg), "");
+    msg.joined.coordinator_count++;
+    assert_string_equal(refusal(&msg), "coordinators: 9 entries, at most 8 are allowed");
+    msg.joined.coordinator_count = 2;
+    coordinators[1].len++;
+    assert_string_equal(refusal(&msg), "coordinators: 222 bytes, 1 to 221 are allowed");
+    msg.joined.coordinator_count = 0;
+    assert_string_equal(refusal(&msg), "");
+    msg.joined.certificate.len = 0;
+    assert_string_equal(refusal(&msg), "certificate: 0 bytes, 1 to 221 are allowed");
+    msg.joined.mesh.len--;
+    assert_string_equal(refusal(&msg), "mesh: 31 bytes, 32 to 32 are allowed");
+}
+
+static void test_tunnels(void **state)
+{
+    struct msg msg = {.type = MSG_TUNNEL_DATA, .tunnel_data = {.tunnel = 1, .len = MSG_CHUNK_MAX}};
+
+    (void)state;
+    assert_string_equal(refusal(&msg), "");
+    msg.tunnel_data.len++;
+    assert_string_equal(refusal(&msg), "data (bytes): is 16385, 1 to 16384 are allowed");
+    msg.tunnel_data.tunnel = 0;
+    assert_string_equal(refusal(&msg), "tunnel: is 0");
+    msg = (struct msg){.type = MSG_TUNNEL_CLOSE, .tunnel_close = {.tunnel = 1}};
+    assert_string_equal(refusal(&msg), "");
+}
+
 static void test_message_of_no_type(void **state)
 {
     struct msg msg = {.type = (enum msg_type)0};
@@ -116,6 +166,8 @@ int main(void)
             cmocka_unit_test(test_fit_keeps_what_is_good),
             cmocka_unit_test(test_fit_makes_all_bytes_fit),
             cmocka_unit_test(test_count),
+            cmocka_unit_test(test_keys_and_certificates),
+            cmocka_unit_test(test_tunnels),
             cmocka_unit_test(test_message_of_no_type),
     };
 

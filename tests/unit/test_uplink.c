@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EPOCH = 9, FRAMES_MAX = 256 };
+enum { EPOCH = 9, FRAMES_MAX = 256, MSG_TYPE_MAX = 32 };
+static const uint8_t mesh[MSG_KEY_BYTES] = {7};
+static const struct msg_bytes no_certificate;
 static const uint64_t s1 = (uint64_t)EPOCH << 32 | 1;
 
 /* The coordinator's end: every frame that came, decoded. */
@@ -29,7 +31,8 @@ struct coordinator {
 static struct node_bench bench;
 static struct coordinator c;
 static struct uplink *uplink;
-static unsigned welcomes, breaks;
+static unsigned welcomes, breaks, tunnels, rooms, memberships[MSG_TYPE_MAX];
+static bool disbelieve; /* what the owner thinks of what it is told */
 static char reason[512];
 
 static int on_send(void *ctx, const void *peer, const void *frame, size_t len)
@@ -46,11 +49,32 @@ static int on_send(void *ctx, const void *peer, const void *frame, size_t len)
     return 0;
 }
 
-static void on_welcome(void *ctx, const char *coordinator)
+static int on_welcome(void *ctx, const struct msg_welcome *said, struct err *err)
 {
     (void)ctx;
-    assert_string_equal(coordinator, "hub");
+    assert_string_equal(said->coordinator, "hub");
     welcomes++;
+    return disbelieve ? err_set(err, -EPERM, "not of our mesh") : 0;
+}
+
+static void on_membership(void *ctx, const struct msg *msg)
+{
+    (void)ctx;
+    memberships[msg->type]++;
+}
+
+static int on_tunnel(void *ctx, const struct msg *msg, struct err *err)
+{
+    (void)ctx;
+    (void)msg;
+    tunnels++;
+    return disbelieve ? err_set(err, -EPROTO, "too much") : 0;
+}
+
+static void on_room(void *ctx)
+{
+    (void)ctx;
+    rooms++;
 }
 
 static void on_broken(void *ctx, const char *why)
@@ -69,7 +93,11 @@ static void on_change(void *ctx, const char *model)
 
 static int setup(void **state)
 {
-    static const struct uplink_events events = {.on_welcome = on_welcome, .on_broken = on_broken};
+    static const struct uplink_events events = {.on_welcome = on_welcome,
+            .on_membership = on_membership,
+            .on_tunnel = on_tunnel,
+            .on_room = on_room,
+            .on_broken = on_broken};
     const struct uplink_config config = {.name = "halo1", .software = "modemesh test"};
     const struct transport transport = {.send = on_send};
 
@@ -78,7 +106,9 @@ static int setup(void **state)
     bench.on_change = on_change;
     c = (struct coordinator){0};
     arena_init(&c.arena, 64 * 1024 * 1024);
-    welcomes = breaks = 0;
+    welcomes = breaks = tunnels = rooms = 0;
+    memset(memberships, 0, sizeof memberships);
+    disbelieve = false;
     uplink = uplink_create(
             &bench.world.env, &transport, bench.supervisor, &puppet_ops, &config, &events, NULL);
     return uplink == NULL ? -1 : 0;
@@ -108,7 +138,11 @@ static void give(const struct msg *msg)
 static void welcome(void)
 {
     const struct msg msg = {.type = MSG_WELCOME,
-            .welcome = {.epoch = EPOCH, .version = 1, .heartbeat_ms = 250, .coordinator = "hub"}};
+            .welcome = {.epoch = EPOCH,
+                    .version = 1,
+                    .heartbeat_ms = 250,
+                    .coordinator = "hub",
+                    .mesh = {mesh, sizeof mesh}}};
 
     give(&msg);
 }
@@ -116,7 +150,7 @@ static void welcome(void)
 /* Up, greeted, and with nothing unread. */
 static void join(void)
 {
-    uplink_up(uplink);
+    uplink_up(uplink, &no_certificate);
     welcome();
     c.count = 0;
 }
@@ -151,7 +185,7 @@ static void assert_type(size_t index, enum msg_type type)
 static void test_join(void **state)
 {
     (void)state;
-    uplink_up(uplink);
+    uplink_up(uplink, &no_certificate);
     assert_int_equal(c.count, 1);
     assert_type(0, MSG_HELLO);
     assert_string_equal(c.frames[0].hello.name, "halo1");
@@ -175,6 +209,196 @@ static void test_join(void **state)
     assert_true(c.frames[1].state.memory_limit_bytes > 5ull << 30);
     welcome();
     assert_int_equal(breaks, 1);
+}
+
+static void test_the_certificate_is_shown(void **state)
+{
+    static const uint8_t data[] = {1, 0, 2};
+    const struct msg_bytes certificate = {data, sizeof data};
+
+    (void)state;
+    uplink_up(uplink, &no_certificate);
+    assert_int_equal(c.frames[0].hello.certificate.len, 0);
+    uplink_up(uplink, &certificate);
+    assert_int_equal(c.count, 2);
+    assert_type(1, MSG_HELLO);
+    assert_int_equal(c.frames[1].hello.certificate.len, sizeof data);
+    assert_memory_equal(c.frames[1].hello.certificate.data, data, sizeof data);
+}
+
+static void test_a_disbelieved_welcome(void **state)
+{
+    (void)state;
+    disbelieve = true;
+    uplink_up(uplink, &no_certificate);
+    welcome();
+    assert_int_equal(welcomes, 1);
+    assert_int_equal(breaks, 1);
+    assert_string_equal(reason, "not of our mesh");
+    assert_int_equal(c.count, 1); /* HELLO: whoever that is learns no more */
+    tick(1000);
+    uplink_flush(uplink);
+    assert_int_equal(c.count, 1);
+    assert_int_equal(rooms, 0);
+    disbelieve = false;
+    join();
+    assert_true(uplink_is_up(uplink));
+}
+
+static void test_membership_is_the_owners(void **state)
+{
+    static const uint8_t bytes[MSG_KEY_BYTES] = {1};
+    const struct msg certificate = {.type = MSG_CERTIFICATE};
+    const struct msg joined = {.type = MSG_JOINED,
+            .joined = {.mesh = {bytes, sizeof bytes}, .certificate = {bytes, 1}}};
+    const struct msg refuse = {.type = MSG_REFUSE, .refuse = {.message = "no"}};
+
+    (void)state;
+    join();
+    give(&certificate);
+    give(&joined);
+    give(&refuse);
+    assert_int_equal(memberships[MSG_CERTIFICATE], 1);
+    assert_int_equal(memberships[MSG_JOINED], 1);
+    assert_int_equal(memberships[MSG_REFUSE], 1);
+    assert_int_equal(breaks, 0);
+}
+
+static void test_a_refusal_instead_of_welcome(void **state)
+{
+    const struct msg refuse = {
+            .type = MSG_REFUSE, .refuse = {.code = REFUSE_NAME_TAKEN, .message = "taken"}};
+
+    (void)state;
+    uplink_up(uplink, &no_certificate);
+    give(&refuse);
+    assert_int_equal(memberships[MSG_REFUSE], 1);
+    assert_int_equal(breaks, 0);
+    assert_false(uplink_is_up(uplink));
+}
+
+static void assert_breaks_before_welcome(const struct msg *msg)
+{
+    unsigned before = breaks;
+
+    uplink_up(uplink, &no_certificate);
+    give(msg);
+    assert_int_equal(breaks, before + 1);
+    assert_int_equal(memberships[msg->type], 0);
+    assert_int_equal(tunnels, 0);
+    uplink_down(uplink);
+}
+
+static void test_nothing_else_comes_before_welcome(void **state)
+{
+    static const uint8_t bytes[MSG_KEY_BYTES] = {1};
+    const struct msg certificate = {.type = MSG_CERTIFICATE};
+    const struct msg joined = {.type = MSG_JOINED,
+            .joined = {.mesh = {bytes, sizeof bytes}, .certificate = {bytes, 1}}};
+    const struct msg close = {.type = MSG_TUNNEL_CLOSE, .tunnel_close = {.tunnel = 1}};
+
+    (void)state;
+    assert_breaks_before_welcome(&certificate);
+    assert_breaks_before_welcome(&joined);
+    assert_breaks_before_welcome(&close);
+}
+
+static void test_what_only_a_node_says(void **state)
+{
+    static const uint8_t bytes[MSG_KEY_BYTES] = {1};
+    const struct msg open = {.type = MSG_TUNNEL_OPEN, .tunnel_open = {.tunnel = 1, .window = 1}};
+    const struct msg asks = {.type = MSG_JOIN,
+            .join = {
+                    .name = "n", .version_min = 1, .version_max = 1, .key = {bytes, sizeof bytes}}};
+
+    (void)state;
+    join();
+    give(&open);
+    assert_int_equal(breaks, 1);
+    uplink_down(uplink);
+    join();
+    give(&asks);
+    assert_int_equal(breaks, 2);
+    assert_int_equal(tunnels, 0);
+}
+
+static void test_tunnels_are_the_owners(void **state)
+{
+    const struct msg data = {
+            .type = MSG_TUNNEL_DATA, .tunnel_data = {.tunnel = 1, .data = "x", .len = 1}};
+    const struct msg credit = {
+            .type = MSG_TUNNEL_CREDIT, .tunnel_credit = {.tunnel = 1, .bytes = 1}};
+    const struct msg close = {.type = MSG_TUNNEL_CLOSE, .tunnel_close = {.tunnel = 1}};
+
+    (void)state;
+    join();
+    give(&data);
+    give(&credit);
+    give(&close);
+    assert_int_equal(tunnels, 3);
+    assert_int_equal(breaks, 0);
+    disbelieve = true;
+    give(&data);
+    assert_int_equal(breaks, 1);
+    assert_string_equal(reason, "too much");
+    give(&data);
+    assert_int_equal(tunnels, 4);
+}
+
+static void send_tunnel(size_t len)
+{
+    static const char data[MSG_CHUNK_MAX];
+    const struct msg msg = {
+            .type = MSG_TUNNEL_DATA, .tunnel_data = {.tunnel = 1, .data = data, .len = len}};
+
+    uplink_send(uplink, &msg);
+}
+
+static void test_send_only_while_up(void **state)
+{
+    (void)state;
+    send_tunnel(1);
+    assert_int_equal(c.count, 0);
+    uplink_up(uplink, &no_certificate);
+    send_tunnel(1);
+    assert_int_equal(c.count, 1);
+    welcome();
+    assert_int_equal(uplink_epoch(uplink), EPOCH);
+    c.count = 0;
+    send_tunnel(5);
+    assert_int_equal(c.count, 1);
+    assert_type(0, MSG_TUNNEL_DATA);
+    assert_int_equal(c.frames[0].tunnel_data.len, 5);
+    uplink_down(uplink);
+    send_tunnel(1);
+    assert_int_equal(c.count, 1);
+    assert_true(uplink_idle(uplink));
+}
+
+static void test_room_for_tunnels(void **state)
+{
+    size_t sent = 0;
+
+    (void)state;
+    uplink_up(uplink, &no_certificate);
+    uplink_flush(uplink);
+    assert_int_equal(rooms, 0);
+    welcome();
+    c.count = 0;
+    uplink_flush(uplink);
+    assert_int_equal(rooms, 1);
+    c.blocked = true;
+    for (; uplink_tunnel_room(uplink); sent += MSG_CHUNK_MAX)
+        send_tunnel(MSG_CHUNK_MAX);
+    assert_in_range(sent, UPLINK_TUNNEL_MAX - MSG_CHUNK_MAX, UPLINK_TUNNEL_MAX);
+    uplink_flush(uplink);
+    assert_int_equal(rooms, 1);
+    c.blocked = false;
+    uplink_flush(uplink);
+    assert_int_equal(rooms, 2);
+    assert_true(uplink_tunnel_room(uplink));
+    assert_int_equal(c.count, sent / MSG_CHUNK_MAX);
+    assert_int_equal(breaks, 0);
 }
 
 static void test_state_changes_are_throttled(void **state)
@@ -219,7 +443,7 @@ static void test_many_models_take_several_frames(void **state)
         const struct catalogue_model model = {.name = name, .path = name, .file_bytes = 1};
         supervisor_model_put(bench.supervisor, &model);
     }
-    uplink_up(uplink);
+    uplink_up(uplink, &no_certificate);
     welcome();
     assert_true(c.count > 3);
     for (size_t i = 1; i < c.count; i++) {
@@ -349,11 +573,88 @@ static void test_silence(void **state)
     assert_int_equal(uplink_stream_count(uplink), 0);
 }
 
+/* Whoever lets the node in and keeps it waiting would keep it for ever. */
+static void test_chatter_instead_of_welcome_is_silence(void **state)
+{
+    static const char unknown[] = {FRAME_MAGIC, FRAME_VERSION, 99, 0};
+    const struct msg heartbeat = {.type = MSG_HEARTBEAT, .heartbeat = {.sent_us = 5}};
+
+    (void)state;
+    uplink_up(uplink, &no_certificate);
+    for (int i = 0; i < 29; i++) {
+        tick(100);
+        give(&heartbeat);
+        uplink_on_frame(uplink, unknown, sizeof unknown);
+    }
+    assert_int_equal(breaks, 0);
+    tick(100);
+    assert_int_equal(breaks, 1);
+    assert_non_null(strstr(reason, "silent"));
+    uplink_down(uplink);
+    /* One that comes late has all the time from there on. */
+    uplink_up(uplink, &no_certificate);
+    for (int i = 0; i < 29; i++)
+        tick(100);
+    welcome();
+    for (int i = 0; i < 29; i++)
+        tick(100);
+    assert_int_equal(breaks, 1);
+}
+
 static void test_our_own_standstill_is_not_silence(void **state)
 {
     (void)state;
     join();
     tick(10000);
+    assert_int_equal(breaks, 0);
+}
+
+static void test_a_doubt_that_nothing_dispels(void **state)
+{
+    (void)state;
+    uplink_doubt(uplink); /* without a session there is nothing to doubt */
+    join();
+    tick(400);
+    tick(400);
+    tick(400);
+    uplink_doubt(uplink);
+    tick(400);
+    assert_int_equal(breaks, 0);
+    uplink_doubt(uplink); /* counts from the first one */
+    tick(UPLINK_DOUBT_MS - 401);
+    assert_int_equal(breaks, 0);
+    tick(1);
+    assert_int_equal(breaks, 1);
+    assert_non_null(strstr(reason, "silent"));
+}
+
+static void test_a_doubt_that_is_dispelled(void **state)
+{
+    const struct msg answer = {.type = MSG_HEARTBEAT, .heartbeat = {.echo_us = 5}};
+
+    (void)state;
+    join();
+    uplink_doubt(uplink);
+    tick(UPLINK_DOUBT_MS - 1);
+    give(&answer);
+    for (int i = 0; i < 4; i++)
+        tick(500);
+    assert_int_equal(breaks, 0);
+    /* The next session begins without one. */
+    uplink_doubt(uplink);
+    uplink_down(uplink);
+    join();
+    tick(UPLINK_DOUBT_MS);
+    assert_int_equal(breaks, 0);
+}
+
+static void test_our_own_standstill_dispels_a_doubt(void **state)
+{
+    (void)state;
+    join();
+    uplink_doubt(uplink);
+    tick(10000);
+    tick(UPLINK_DOUBT_MS);
     assert_int_equal(breaks, 0);
 }
 
@@ -389,7 +690,7 @@ static void test_start_before_welcome(void **state)
                     .body_bytes = 2}};
 
     (void)state;
-    uplink_up(uplink);
+    uplink_up(uplink, &no_certificate);
     give(&start);
     assert_int_equal(breaks, 1);
 }
@@ -412,7 +713,7 @@ static void test_new_session_tells_all(void **state)
     uplink_down(uplink);
     uplink_down(uplink);
     assert_true(puppet_run_cancelled(0));
-    uplink_up(uplink);
+    uplink_up(uplink, &no_certificate);
     welcome();
     assert_true(c.count >= 2);
     assert_true(c.frames[c.count - 1].state.full);
@@ -446,7 +747,7 @@ static void test_draining_while_the_link_is_full(void **state)
 static void test_draining_before_the_welcome(void **state)
 {
     (void)state;
-    uplink_up(uplink);
+    uplink_up(uplink, &no_certificate);
     supervisor_drain(bench.supervisor);
     uplink_draining(uplink);
     assert_int_equal(c.count, 1);
@@ -461,6 +762,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             TEST(test_join),
+            TEST(test_the_certificate_is_shown),
+            TEST(test_a_disbelieved_welcome),
+            TEST(test_membership_is_the_owners),
+            TEST(test_a_refusal_instead_of_welcome),
+            TEST(test_nothing_else_comes_before_welcome),
+            TEST(test_what_only_a_node_says),
+            TEST(test_tunnels_are_the_owners),
+            TEST(test_send_only_while_up),
+            TEST(test_room_for_tunnels),
             TEST(test_state_changes_are_throttled),
             TEST(test_a_removed_model),
             TEST(test_many_models_take_several_frames),
@@ -469,7 +779,11 @@ int main(void)
             TEST(test_outbox_keeps_the_order),
             TEST(test_heartbeats),
             TEST(test_silence),
+            TEST(test_chatter_instead_of_welcome_is_silence),
             TEST(test_our_own_standstill_is_not_silence),
+            TEST(test_a_doubt_that_nothing_dispels),
+            TEST(test_a_doubt_that_is_dispelled),
+            TEST(test_our_own_standstill_dispels_a_doubt),
             TEST(test_broken_frames),
             TEST(test_start_before_welcome),
             TEST(test_dead_link),

@@ -1,0 +1,284 @@
+#include "cli/cli.h"
+
+static const struct command_flag global_flags[] = {
+        {.name = "coordinator",
+                .metavar = "URL",
+                .help = "Where the coordinator answers (MODEMESH_COORDINATOR; "
+                        "http://127.0.0.1:8420)"},
+        {.name = "key",
+                .metavar = "KEY",
+                .help = "API key (MODEMESH_KEY, which no other user can see)"},
+        {.name = "ca",
+                .metavar = "FILE",
+                .help = "Certificate to trust behind https:// (MODEMESH_CA; see 'tls show')"},
+        {.name = "state",
+                .metavar = "DIR",
+                .help = "State of the coordinator on this host (MODEMESH_COORDINATOR_STATE)"},
+        {.name = NULL},
+};
+
+static const struct command_flag status_flags[] = {
+        {.name = "json", .help = "Print the coordinator's own JSON: all that it knows"},
+        {.name = NULL},
+};
+
+static const struct command_flag report_flags[] = {
+        {.name = "json", .help = "Print JSON"},
+        {.name = "raw", .help = "Print one row a line, for scripts"},
+        {.name = NULL},
+};
+
+static const struct command_flag ask_flags[] = {
+        {.name = "mode",
+                .letter = 'm',
+                .metavar = "MODE",
+                .help = "Editor mode that answers (see 'modes')"},
+        {.name = "model",
+                .metavar = "MODEL",
+                .help = "A model, a mode or auto (see 'models' and 'modes')"},
+        {.name = "show",
+                .letter = 'v',
+                .help = "Say on standard error which model and node answer, and why"},
+        {.name = NULL},
+};
+
+static const struct command_flag approve_flags[] = {
+        {.name = "phrase",
+                .metavar = "PHRASE",
+                .help = "The phrase that the node shows: asks nothing, and must be the same"},
+        {.name = "yes", .help = "Approve it without comparing phrases"},
+        {.name = "name", .metavar = "NAME", .help = "Name in the mesh, other than its own"},
+        {.name = "no-edge", .help = "It serves models, and editors on it are not carried"},
+        {.name = "edge-only", .help = "It carries the editors on it, and serves no models"},
+        {.name = NULL},
+};
+
+static const struct command_flag accept_flags[] = {
+        {.name = "for", .metavar = "DURATION", .help = "10m, 2h, at most 24h; 0 ends it"},
+        {.name = NULL},
+};
+
+static const struct command_flag token_flags[] = {
+        {.name = "uses", .metavar = "N", .help = "How many nodes may come in with it (1)"},
+        {.name = "expires", .metavar = "DURATION", .help = "Until when: 30m, 1h, 7d (1h)"},
+        {.name = "edge-only", .help = "They carry the editors on them, and serve no models"},
+        {.name = "no-edge", .help = "They serve models, and editors on them are not carried"},
+        {.name = "address",
+                .metavar = "HOST:PORT",
+                .help = "Where nodes reach the coordinator's link port; may be given again"},
+        {.name = NULL},
+};
+
+static const struct command_flag key_flags[] = {
+        {.name = "modes", .metavar = "A,B", .help = "Only these modes (all)"},
+        {.name = "models", .metavar = "X,Y", .help = "Only these models (all)"},
+        {.name = "admin", .help = "May run the mesh too: nodes, tokens, keys"},
+        {.name = "requests-per-minute", .metavar = "N", .help = "So many at most (no limit)"},
+        {.name = NULL},
+};
+
+static const struct command_flag tls_flags[] = {
+        {.name = "json", .help = "Print JSON"},
+        {.name = "write", .metavar = "FILE", .help = "Write what must be trusted to FILE, as PEM"},
+        {.name = NULL},
+};
+
+static const char admin_detail[] =
+        "On the coordinator's host, as its user, this needs no key. Elsewhere it takes\n"
+        "--coordinator and, in MODEMESH_KEY, a key of 'modemesh keys create NAME --admin'.";
+
+static const char approve_detail[] =
+        "Shows the node's phrase and asks whether the node itself, in its log, shows the\n"
+        "same: then nobody stands between the two. A key that begins with '-' goes\n"
+        "behind '--'.";
+
+static const char accept_detail[] =
+        "For a network that only you are on, while you set up many nodes. 'nodes list'\n"
+        "shows who came so, with the source \"window\".";
+
+static const char token_detail[] =
+        "The token is a secret: whoever has it gets in while it lasts. It is the only\n"
+        "line on standard output.";
+
+static const char key_detail[] =
+        "The key is shown this once, as the only line on standard output; the\n"
+        "coordinator keeps a hash of it.";
+
+static const struct command commands[] = {
+        {.name = "status",
+                .operands = "",
+                .summary = "Show nodes, models, memory, queue and modes (also --json)",
+                .flags = status_flags,
+                .run = cmd_status},
+        {.name = "ask",
+                .operands = "[TEXT] [-]",
+                .operands_max = 100000,
+                .summary = "Ask a question and stream the answer",
+                .detail =
+                        "The words are the question. With a last word '-', standard input follows "
+                        "them, a blank\nline between; with '-' alone, or no words and input that "
+                        "is no terminal, it is the\nquestion. Beside words without '-', standard "
+                        "input is not read. Without --mode or\n--model the coordinator picks "
+                        "(mode ask). Ctrl-C cancels the answer, on the node too.",
+                .examples = "  modemesh ask \"what is a monad?\"\n"
+                            "  modemesh ask --mode code \"review this\" - <file.c\n"
+                            "  git diff | modemesh ask \"write a commit message for this\" -",
+                .flags = ask_flags,
+                .run = cmd_ask},
+        {.name = "modes",
+                .operands = "",
+                .summary = "Show where each mode would go now, and why (also --json, --raw)",
+                .flags = report_flags,
+                .run = cmd_modes},
+        {.name = "models",
+                .operands = "",
+                .summary = "Show the models of all nodes (also --json, --raw)",
+                .flags = report_flags,
+                .run = cmd_models},
+        {.name = "nodes",
+                .operands = "[COMMAND]",
+                .summary = "Show who is in the mesh and who waits, let nodes in, cut them off",
+                .detail = admin_detail,
+                .flags = report_flags,
+                .admin = true,
+                .run = cmd_nodes_list},
+        {.name = "nodes list",
+                .operands = "",
+                .summary = "Show who is in the mesh and who waits (also --json, --raw)",
+                .flags = report_flags,
+                .admin = true,
+                .run = cmd_nodes_list},
+        {.name = "nodes approve",
+                .operands = "NAME|ADDRESS|PHRASE|KEY",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Let a node in that waits",
+                .detail = approve_detail,
+                .examples = "  modemesh nodes approve halo1\n"
+                            "  modemesh nodes approve halo1 --phrase "
+                            "dakor-lusab-fitom-ranuk-bizop",
+                .flags = approve_flags,
+                .admin = true,
+                .run = cmd_nodes_approve},
+        {.name = "nodes revoke",
+                .operands = "NAME|KEY",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Cut a node off, at once, and keep it out",
+                .admin = true,
+                .run = cmd_nodes_revoke},
+        {.name = "nodes forget",
+                .operands = "NAME|KEY",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Make a node a stranger again, who may wait for approval",
+                .admin = true,
+                .run = cmd_nodes_forget},
+        {.name = "nodes accept",
+                .operands = "",
+                .summary = "Take whoever comes for a while, without approval",
+                .detail = accept_detail,
+                .examples = "  modemesh nodes accept --for 10m\n  modemesh nodes accept --for 0",
+                .flags = accept_flags,
+                .admin = true,
+                .run = cmd_nodes_accept},
+        {.name = "token",
+                .operands = "[COMMAND]",
+                .summary = "Make, list and end tokens with which nodes join by themselves",
+                .detail = admin_detail,
+                .flags = report_flags,
+                .admin = true,
+                .run = cmd_token_list},
+        {.name = "token create",
+                .operands = "",
+                .summary = "Print a token for modemesh-node --join, and nothing else",
+                .detail = token_detail,
+                .examples = "  modemesh token create\n"
+                            "  modemesh token create --uses 20 --expires 7d | ssh box "
+                            "'cat >join.token'",
+                .flags = token_flags,
+                .admin = true,
+                .run = cmd_token_create},
+        {.name = "token list",
+                .operands = "",
+                .summary = "Show the tokens that can be used (also --json, --raw)",
+                .flags = report_flags,
+                .admin = true,
+                .run = cmd_token_list},
+        {.name = "token revoke",
+                .operands = "ID",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "End a token; whoever came with it stays",
+                .admin = true,
+                .run = cmd_token_revoke},
+        {.name = "keys",
+                .operands = "[COMMAND]",
+                .summary = "Make, list and end the API keys of editors and people",
+                .detail = admin_detail,
+                .flags = report_flags,
+                .admin = true,
+                .run = cmd_keys_list},
+        {.name = "keys create",
+                .operands = "NAME",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Print a new API key, and nothing else",
+                .detail = key_detail,
+                .examples = "  modemesh keys create laptop\n"
+                            "  modemesh keys create ci --modes ask,code --requests-per-minute 60",
+                .flags = key_flags,
+                .admin = true,
+                .run = cmd_keys_create},
+        {.name = "keys list",
+                .operands = "",
+                .summary = "Show the keys, never their text (also --json, --raw)",
+                .flags = report_flags,
+                .admin = true,
+                .run = cmd_keys_list},
+        {.name = "keys revoke",
+                .operands = "NAME",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "End a key",
+                .admin = true,
+                .run = cmd_keys_revoke},
+        {.name = "tls",
+                .operands = "[COMMAND]",
+                .summary = "Show the certificate that editors see, and how to trust it",
+                .detail = admin_detail,
+                .flags = tls_flags,
+                .admin = true,
+                .run = cmd_tls_show},
+        {.name = "tls show",
+                .operands = "",
+                .summary = "Show fingerprints, names and how to trust it (also --write FILE)",
+                .detail = "--write replaces a file only where that holds one certificate, as it "
+                          "wrote it before.",
+                .examples = "  modemesh tls show\n  modemesh tls show --write ca.pem",
+                .flags = tls_flags,
+                .admin = true,
+                .run = cmd_tls_show},
+        {.name = "version",
+                .operands = "",
+                .summary = "Show the version",
+                .local = true,
+                .run = cmd_version},
+        {.name = "help",
+                .operands = "[COMMAND]",
+                .operands_max = 2,
+                .summary = "Show this, or the help of a command",
+                .local = true,
+                .run = cmd_help},
+        {.name = NULL},
+};
+
+const struct command_set cli_commands = {
+        .program = "modemesh",
+        .summary =
+                "Talks to the coordinator of a mesh: what it has, what it answers, who is in it.",
+        .epilog = "Exit codes: 0 done, 1 the request was refused or failed, 2 wrong command line,\n"
+                  "3 no coordinator answers, 130 interrupted.",
+        .flags = global_flags,
+        .commands = commands,
+};
