@@ -1,7 +1,7 @@
 /* A join token: one line that lets a machine join with no approval and nothing trusted on first
  * use. It holds where coordinators are, the identity of their mesh, the link key they prove, and a
  * link key made for the token, which is a secret. How often and how long it works is the
- * coordinator's book (coordinator/tokens.h); the expiry in it only spares a useless try.
+ * coordinator's book (coordinator/tokens.h); no node looks at the expiry in it.
  *
  * Text: "mmj_" and base64url without padding of
  *   version 1                         1

@@ -23,6 +23,8 @@ enum {
     LINK_ADDRESS_MAX = 63,
     LINK_RETRY_MIN_MS = 100,  /* first wait before a new connection; doubles … */
     LINK_RETRY_MAX_MS = 1000, /* … up to this, and a quarter of jitter on top */
+    LINK_SPEAK_MS =
+            10000, /* a peer of a server that has said nothing for so long after it came is cut */
     LINK_HANDSHAKE_MS = 5000, /* a connect, and a handshake, that takes longer is ended */
 };
 

@@ -13,6 +13,8 @@
 /* Every node of a large mesh comes back at once when the coordinator does. */
 enum { ACCEPT_BACKLOG = 1024 };
 
+enum { SILENCE_TICK_MS = 1000 };
+
 enum {
     MONITOR_EVENTS = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
                      ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
@@ -24,9 +26,11 @@ enum {
 struct descriptor {
     uint32_t serial; /* of the latest connection that spoke on it */
     uint64_t cookie; /* of that one's socket; 0: nobody spoke */
-    bool accepted;   /* the monitor has told of a connection, and not of its end */
-    uint64_t proofs; /* the server's count when that one came … */
-    char address[LINK_ADDRESS_MAX + 1]; /* … from there; "": not known */
+    bool accepted;   /* the monitor has told of a connection, and not of its end … */
+    bool spoke;      /* … which has sent a frame … */
+    uint64_t accepted_ms, accepted_cookie; /* … and came then, on this socket */
+    uint64_t proofs;                       /* the server's count when that one came … */
+    char address[LINK_ADDRESS_MAX + 1];    /* … from there; "": not known */
 };
 
 /* How the latest handshake failed. libzmq's one thread tells it right before the connection's end,
@@ -43,6 +47,7 @@ struct link_server {
     struct zap *zap;
     struct zsock_watch *watch;
     struct link_monitor *monitor;
+    struct loop_timer *silence; /* looks for peers that say nothing */
     const struct link_server_events *events;
     void *ctx;
     char endpoint[128];
@@ -82,6 +87,14 @@ static struct descriptor *descriptor_at(struct link_server *server, size_t fd)
     return &descriptors[fd];
 }
 
+/* 0 where the descriptor is no socket, or none any more. */
+static uint64_t socket_cookie(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t size = sizeof(cookie);
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
 /* "" where it is not known. */
 static void read_address(int fd, char ret_address[LINK_ADDRESS_MAX + 1])
 {
@@ -101,6 +114,9 @@ static void on_accepted(struct link_server *server, int fd)
     if (!descriptor)
         return;
     descriptor->accepted = true;
+    descriptor->spoke = false;
+    descriptor->accepted_ms = uv_now(&server->loop->uv);
+    descriptor->accepted_cookie = socket_cookie(fd);
     descriptor->proofs = server->proofs;
     read_address(fd, descriptor->address);
 }
@@ -169,14 +185,6 @@ static bool read_peer(zmq_msg_t *id, zmq_msg_t *body, struct link_peer *ret_peer
     return true;
 }
 
-/* 0 where the descriptor is no socket, or none any more. */
-static uint64_t socket_cookie(int fd)
-{
-    uint64_t cookie = 0;
-    socklen_t size = sizeof(cookie);
-    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
-}
-
 /* libzmq counts its connections in their routing ids, behind the zero byte. */
 static uint32_t serial_of(const struct link_peer *peer)
 {
@@ -202,6 +210,8 @@ static bool note_speaker(struct link_server *server, const struct link_peer *pee
         descriptor->serial = serial;
         descriptor->cookie = socket_cookie(peer->fd);
     }
+    if (descriptor->cookie == descriptor->accepted_cookie)
+        descriptor->spoke = true;
     return true;
 }
 
@@ -276,6 +286,30 @@ void link_server_cut(struct link_server *server, const struct link_peer *peer)
         close(copy);
 }
 
+/* Whoever holds a key that is let in, a join token's too, could hold connections by the thousand.
+ */
+static void cut_if_silent(int fd, const struct descriptor *descriptor)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* as in link_server_cut() */
+    int own = copy >= 0 ? copy : fd;
+    if (descriptor->accepted_cookie && socket_cookie(own) == descriptor->accepted_cookie)
+        shutdown(own, SHUT_RDWR);
+    if (copy >= 0)
+        close(copy);
+}
+
+static void on_silence_tick(void *ctx)
+{
+    struct link_server *server = ctx;
+    uint64_t now_ms = uv_now(&server->loop->uv);
+    for (size_t fd = 0; fd < server->descriptor_count; fd++) {
+        const struct descriptor *descriptor = &server->descriptors[fd];
+        if (descriptor->accepted && !descriptor->spoke &&
+                now_ms - descriptor->accepted_ms >= LINK_SPEAK_MS)
+            cut_if_silent((int)fd, descriptor);
+    }
+}
+
 /* An IPv4 address keeps its own form in what the socket tells; any other may need both families. */
 static bool is_ipv4(const char *endpoint)
 {
@@ -346,10 +380,13 @@ int link_server_create(struct loop *loop, const char *endpoint, const struct key
         r = bind_socket(server, endpoint, pair, err);
     if (!r && !(server->watch = zsock_watch_create(loop, server->zsock, on_readable, server)))
         r = err_set(err, -EIO, "cannot watch the link");
+    if (!r && !(server->silence = loop_timer_create(loop, on_silence_tick, server)))
+        r = err_set(err, -ENOMEM, "no memory for the link");
     if (r) {
         link_server_destroy(server);
         return r;
     }
+    loop_timer_start(server->silence, SILENCE_TICK_MS, SILENCE_TICK_MS);
     *ret_server = server;
     return 0;
 }
@@ -358,6 +395,7 @@ void link_server_destroy(struct link_server *server)
 {
     if (!server)
         return;
+    loop_timer_destroy(server->silence);
     zsock_watch_destroy(server->watch);
     link_monitor_destroy(server->monitor);
     if (server->zsock)

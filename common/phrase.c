@@ -3,19 +3,23 @@
 #include <assert.h>
 #include <ctype.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A group says 16 bits, high ones first, as proquints do (arXiv:0901.4016): a consonant 4 of them,
  * a vowel 2. */
 enum { GROUP_LEN = 5, GROUP_BYTES = 2, CONSONANTS = 16, VOWELS = 4 };
 
+/* About 6 ms and 8 MiB a phrase. */
+enum { BITS_BYTES = crypto_pwhash_BYTES_MIN, PASSES = 1, MEMORY_BYTES = 8 * 1024 * 1024 };
+
 static const char consonants[] = "bdfghjklmnprstvz";
 static const char vowels[] = "aiou";
-static const char context[] = "modemesh phrase"; /* hashed with its NUL */
+static const char context[] = "modemesh phrase"; /* with its NUL: what the salt is the hash of */
 static const char separators[] = "- ._\t\r\n";
 
 static_assert(PHRASE_LEN == PHRASE_GROUPS * (GROUP_LEN + 1) - 1, "hyphens between the groups");
-static_assert(PHRASE_GROUPS * GROUP_BYTES <= crypto_generichash_BYTES, "the digest is enough");
+static_assert(PHRASE_GROUPS * GROUP_BYTES <= BITS_BYTES, "the hash is enough");
 
 static bool is_vowel_at(size_t index)
 {
@@ -36,28 +40,32 @@ static void write_group(unsigned bits, char ret_group[GROUP_LEN])
     }
 }
 
-static void hash_key(crypto_generichash_state *hash, const char *key_z85)
+static void put_key(const char *key_z85, uint8_t ret_raw[KEY_BYTES])
 {
-    uint8_t raw[KEY_BYTES] = {0};
-    bool valid = key_to_raw(key_z85, raw);
+    bool valid = key_to_raw(key_z85, ret_raw);
     assert(valid);
     (void)valid;
-    crypto_generichash_update(hash, raw, sizeof(raw));
+}
+
+static void derive(const char *coordinator_key, const char *node_key, uint8_t ret_bits[BITS_BYTES])
+{
+    uint8_t keys[2 * KEY_BYTES] = {0}, salt[crypto_pwhash_SALTBYTES];
+    put_key(coordinator_key, keys);
+    put_key(node_key, keys + KEY_BYTES);
+    crypto_generichash(salt, sizeof(salt), (const uint8_t *)context, sizeof(context), NULL, 0);
+    /* It fails where there is no memory, and then no phrase would be safer than a weak one. */
+    if (crypto_pwhash(ret_bits, BITS_BYTES, (const char *)keys, sizeof(keys), salt, PASSES,
+                MEMORY_BYTES, crypto_pwhash_ALG_ARGON2ID13))
+        abort();
 }
 
 void phrase_make(const char *coordinator_key, const char *node_key, char ret_phrase[PHRASE_LEN + 1])
 {
-    crypto_generichash_state hash;
-    uint8_t digest[crypto_generichash_BYTES];
-    crypto_generichash_init(&hash, NULL, 0, sizeof(digest));
-    crypto_generichash_update(&hash, (const uint8_t *)context, sizeof(context));
-    hash_key(&hash, coordinator_key);
-    hash_key(&hash, node_key);
-    crypto_generichash_final(&hash, digest, sizeof(digest));
-
+    uint8_t bits[BITS_BYTES];
+    derive(coordinator_key, node_key, bits);
     for (size_t i = 0; i < PHRASE_GROUPS; i++) {
         char *group = ret_phrase + i * (GROUP_LEN + 1);
-        write_group((unsigned)digest[2 * i] << 8 | digest[2 * i + 1], group);
+        write_group((unsigned)bits[2 * i] << 8 | bits[2 * i + 1], group);
         group[GROUP_LEN] = i + 1 < PHRASE_GROUPS ? '-' : '\0';
     }
 }

@@ -45,6 +45,7 @@ struct contact {
     struct addr_list statics, member_addrs, token_addrs;
     struct key_list expected, members;
     char mesh[IDENTITY_ID_LEN + 1];  /* pinned; "": none */
+    char named[IDENTITY_ID_LEN + 1]; /* by the settings; "": none */
     char token_key[KEY_Z85_LEN + 1]; /* "": none */
     struct list found;
     size_t found_count;
@@ -142,7 +143,9 @@ static bool is_wanted(const struct contact *contact, const struct announcement *
     if (*contact->mesh)
         return key_list_has(&contact->members, announcement->key) ||
                strcmp(announcement->mesh, contact->mesh) == 0;
-    return contact->expected.count == 0 || key_list_has(&contact->expected, announcement->key);
+    if (contact->expected.count > 0)
+        return key_list_has(&contact->expected, announcement->key);
+    return !*contact->named || strcmp(announcement->mesh, contact->named) == 0;
 }
 
 /* Those that are not only announced. */
@@ -296,6 +299,35 @@ static void explain_nobody(struct contact *contact)
                 "name one with --coordinator HOST and --coordinator-key");
 }
 
+/* Another mesh than the first that is announced; NULL where there is one at most, or where it does
+ * not matter. */
+static const struct announcement *second_mesh(const struct contact *contact)
+{
+    const struct announcement *first = NULL;
+    if (*contact->token_key || *contact->mesh || *contact->named || contact->expected.count > 0)
+        return NULL;
+    list_for_each (it, &contact->found) {
+        const struct announcement *announcement =
+                &list_entry(it, struct found, link)->what.announcement;
+        if (first && strcmp(announcement->mesh, first->mesh) != 0)
+            return announcement;
+        if (!first)
+            first = announcement;
+    }
+    return NULL;
+}
+
+static void explain_choice(struct contact *contact, const struct announcement *second)
+{
+    const struct found *found = list_entry(contact->found.next, struct found, link);
+    const struct announcement *first = &found->what.announcement;
+    (void)snprintf(contact->reason, sizeof(contact->reason),
+            "several meshes are announced on the local network, mesh %s by %s and mesh %s by %s: "
+            "say which one is yours with --mesh ID (its coordinator's log and `modemesh status` "
+            "show it), or give a join token",
+            first->mesh, first->name, second->mesh, second->name);
+}
+
 static void give_up(struct contact *contact)
 {
     if (!*contact->reason)
@@ -340,7 +372,13 @@ static void on_timer(void *ctx)
     contact->turn = contact->dead.count = 0;
     contact->second_try = false;
     contact->reason[0] = '\0';
-    dial(contact);
+    const struct announcement *second = second_mesh(contact);
+    if (second) {
+        explain_choice(contact, second);
+        give_up(contact);
+    } else {
+        dial(contact);
+    }
 }
 
 static const char *announced_mesh(const struct contact *contact, const char *key)
@@ -451,6 +489,11 @@ int contact_add_static(struct contact *contact, const char *address, struct err 
     return 0;
 }
 
+void contact_name_mesh(struct contact *contact, const char *mesh_id)
+{
+    (void)snprintf(contact->named, sizeof(contact->named), "%s", mesh_id);
+}
+
 void contact_expect_key(struct contact *contact, const char *key_z85)
 {
     if (contact->expected.count < CONTACT_EXPECTED_MAX)
@@ -511,8 +554,37 @@ static struct found *find(struct contact *contact, const char *label, const char
     return NULL;
 }
 
-static struct found *add(struct contact *contact)
+static void drop(struct contact *contact, struct found *found)
 {
+    list_del(&found->link);
+    contact->found_count--;
+    free(found);
+}
+
+static bool is_known(const struct contact *contact, const char *key)
+{
+    struct key_list known = {.count = 0};
+    gather_known(contact, &known);
+    return key_list_has(&known, key);
+}
+
+/* Where strangers have filled the list, a key that is known takes the place of one of them. */
+static void make_room(struct contact *contact, const char *key)
+{
+    if (contact->found_count < CONTACT_DISCOVERED_MAX || !is_known(contact, key))
+        return;
+    list_for_each (it, &contact->found) {
+        struct found *found = list_entry(it, struct found, link);
+        if (!is_known(contact, found->what.announcement.key)) {
+            drop(contact, found);
+            return;
+        }
+    }
+}
+
+static struct found *add(struct contact *contact, const char *key)
+{
+    make_room(contact, key);
     if (contact->found_count == CONTACT_DISCOVERED_MAX)
         return NULL;
     struct found *found = calloc(1, sizeof(*found));
@@ -523,20 +595,13 @@ static struct found *add(struct contact *contact)
     return found;
 }
 
-static void drop(struct contact *contact, struct found *found)
-{
-    list_del(&found->link);
-    contact->found_count--;
-    free(found);
-}
-
 void contact_found(struct contact *contact, const struct discovered *what)
 {
     struct found *found = find(contact, what->label, what->address);
     bool is_new = !found || found->what.port != what->port ||
                   strcmp(found->what.announcement.key, what->announcement.key) != 0;
     if (!found)
-        found = add(contact);
+        found = add(contact, what->announcement.key);
     if (!found)
         return;
     found->what = *what;

@@ -53,6 +53,10 @@ MUST_CHECK int contact_add_static(struct contact *contact, const char *address, 
 /* A key that is expected at the static addresses (setting coordinator-key, or a token's), also
  * where discovery finds it. What is past CONTACT_EXPECTED_MAX is left out. */
 void contact_expect_key(struct contact *contact, const char *key_z85);
+/* Before there is a membership, only this mesh counts among what is announced (its short id). Where
+ * it is not set, and no key is, a node that sees several meshes announced dials none: whichever
+ * lets it in first would have it, and anybody can announce one. */
+void contact_name_mesh(struct contact *contact, const char *mesh_id);
 /* Keys and addresses of the membership; again after each change. Copied. */
 void contact_set_membership(struct contact *contact, const struct membership *membership);
 /* While one is set, only this key is dialled, at these addresses and those that discovery has for

@@ -31,7 +31,7 @@ struct joining {
     const struct joining_events *events;
     void *ctx;
     char membership_path[PATH_MAX], key_path[PATH_MAX], next_key_path[PATH_MAX];
-    struct membership membership;
+    struct membership membership, kept; /* now, and as the file has it */
     char mesh[IDENTITY_ID_LEN + 1];
     char name[CERTIFICATE_NAME_MAX + 1]; /* in the mesh */
     struct contact *contact;
@@ -49,6 +49,7 @@ struct joining {
     uint8_t join_key[KEY_BYTES];      /* what JOIN points to */
     struct reminder reminders[REMINDERS_MAX];
     size_t next_reminder;    /* a ring */
+    uint64_t hurried_ms;     /* when something that was found made it try at once */
     char told[ERR_TEXT_MAX]; /* last reason for having no link, so that it is logged once */
 };
 
@@ -114,8 +115,12 @@ static void remember(struct joining *joining)
 {
     struct err err;
 
+    if (memcmp(&joining->membership, &joining->kept, sizeof joining->kept) == 0)
+        return;
     if (membership_write(joining->membership_path, &joining->membership, &err) < 0)
         log_error("membership not kept; a restart will not know of it", LOG_S("reason", err.text));
+    else
+        joining->kept = joining->membership;
     contact_set_membership(joining->contact, &joining->membership);
     take_names(joining);
 }
@@ -207,10 +212,27 @@ static const uint8_t *pinned_mesh(const struct joining *joining)
     return NULL;
 }
 
+/* Nobody can announce a mesh, or be named as one, and then turn out to be another. */
+static int check_mesh_id(const struct joining *joining, const uint8_t *mesh, struct err *err)
+{
+    const char *ids[] = {joining->target.mesh, joining->config.mesh};
+    char id[IDENTITY_ID_LEN + 1];
+
+    identity_id(mesh, id);
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+        if (ids[i] != NULL && *ids[i] != '\0' && strcmp(ids[i], id) != 0)
+            return err_set(err, -EPERM, "%s is of mesh %s, and not of mesh %s",
+                    joining->target.endpoint, id, ids[i]);
+    return 0;
+}
+
 static int check_claim(const struct joining *joining, const struct claim *claim, struct err *err)
 {
     const uint8_t *pinned = pinned_mesh(joining);
     char key[KEY_Z85_LEN + 1];
+
+    if (pinned == NULL && check_mesh_id(joining, claim->mesh, err) < 0)
+        return -EPERM;
 
     if (pinned != NULL && memcmp(claim->mesh, pinned, IDENTITY_BYTES) != 0)
         return err_set(err, -EPERM,
@@ -646,8 +668,10 @@ static void remind(struct joining *joining)
     phrase_make(joining->target.key, joining->config.pair->public_z85, phrase);
     (void)snprintf(command, sizeof command, "modemesh nodes approve %s --phrase %s",
             joining->config.name, phrase);
-    log_warn(joining->shut_out ? "this node's membership has ended; approval is needed again"
-                               : "this node waits for approval",
+    log_warn(joining->shut_out
+                     ? "this node's membership has ended; it waits for approval (where it "
+                       "was revoked, `modemesh nodes forget` comes first)"
+                     : "this node waits for approval",
             LOG_S("run_on_the_coordinator", command), LOG_S("phrase", phrase),
             LOG_S("coordinator", joining->target.endpoint));
 }
@@ -679,8 +703,13 @@ static void on_refused(struct joining *joining)
     remind(joining);
 }
 
+/* A coordinator's other keys are tried too while it does not let this node in: that they fail is no
+ * news. */
 static void on_down(void *ctx, enum link_failure failure, const char *reason)
 {
+    static const char excluded[] =
+            "this host is no member of the mesh any more; its node waits for "
+            "approval";
     struct joining *joining = ctx;
     bool via_token = joining->via_token;
 
@@ -689,12 +718,12 @@ static void on_down(void *ctx, enum link_failure failure, const char *reason)
         on_token_down(joining, failure, reason);
     else if (failure == LINK_REFUSED)
         on_refused(joining);
-    else
+    else if (!joining->shut_out || failure != LINK_HANDSHAKE)
         tell_once(joining, "no link to the coordinator; trying on", reason);
     if (!joining->believed)
         contact_failed(joining->contact, failure == LINK_HANDSHAKE || failure == LINK_REFUSED);
     if (!via_token)
-        joining->events->on_down(joining->ctx, reason);
+        joining->events->on_down(joining->ctx, joining->shut_out ? excluded : reason);
 }
 
 static const struct link_client_events link_events = {
@@ -717,9 +746,13 @@ struct transport joining_transport(struct joining *joining)
 
 void joining_found(struct joining *joining, const struct discovered *found)
 {
+    uint64_t now_ms = env_now_ms(joining->config.env);
+
     contact_found(joining->contact, found);
-    if (contact_has_news(joining->contact))
-        link_client_hurry(joining->link);
+    if (now_ms - joining->hurried_ms < JOINING_HURRY_MS || !contact_has_news(joining->contact))
+        return;
+    joining->hurried_ms = now_ms;
+    link_client_hurry(joining->link);
 }
 
 void joining_lost(struct joining *joining, const char *label, const char *address)
@@ -743,7 +776,10 @@ static int open_files(struct joining *joining, struct err *err)
         r = daemon_state_path(dir, "link.key", joining->key_path, err);
     if (r == 0)
         r = daemon_state_path(dir, "link.key.next", joining->next_key_path, err);
-    return r == 0 ? membership_read(joining->membership_path, &joining->membership, err) : r;
+    if (r == 0)
+        r = membership_read(joining->membership_path, &joining->membership, err);
+    joining->kept = joining->membership;
+    return r;
 }
 
 static int open_link(struct joining *joining, struct err *err)
@@ -756,6 +792,8 @@ static int open_link(struct joining *joining, struct err *err)
         return err_set(err, -ENOMEM, "no memory for the link");
     if (config->coordinator_key != NULL && config->coordinator_key[0] != '\0')
         contact_expect_key(joining->contact, config->coordinator_key);
+    if (config->mesh != NULL)
+        contact_name_mesh(joining->contact, config->mesh);
     contact_set_membership(joining->contact, &joining->membership);
     take_names(joining);
     return link_client_create(

@@ -25,6 +25,7 @@
 #include <stddef.h>
 
 enum {
+    JOINING_HURRY_MS = 1000, /* what is found makes it try at once no more often than this */
     JOINING_REMIND_MS =
             60 * 1000, /* how often the log says again that this node waits for approval */
 };
@@ -38,6 +39,7 @@ struct joining_config { /* all borrowed for the life of the object */
     struct join_token *token;    /* NULL: none was given */
     const char *local_token;     /* file of a coordinator on this host, looked at while there is no
                                     membership; NULL: none */
+    const char *mesh;            /* setting: short id of the only mesh to join; NULL: any */
     const char *coordinator_key; /* setting; "" or NULL: none */
 };
 

@@ -433,6 +433,10 @@ static int read_token_file(struct node *node, const char *path, struct err *err)
 
     if (r != -ENOENT)
         return r;
+    /* What was given may be a mistyped token: it is not repeated. */
+    log_warn("--join is no token (mmj_…) and names no file that is there; it is looked for as a "
+             "file until this node is a member",
+            LOG_U("letters", strlen(path)));
     (void)snprintf(node->local_token, sizeof node->local_token, "%s", path);
     return 0;
 }
@@ -586,6 +590,7 @@ static int open_joining(struct node *node, struct err *err)
             .pair = &node->keys,
             .token = node->token.pair.secret_z85 == NULL ? NULL : &node->token,
             .local_token = node->local_token[0] == '\0' ? NULL : node->local_token,
+            .mesh = config_str(node->config, "mesh"),
             .coordinator_key = node->coordinator_key};
     int r = joining_create(&config, &joining_events, node, &node->joining, err);
 

@@ -34,6 +34,13 @@ const struct config_key node_keys[] = {
                 .env = "MODEMESH_NODE_COORDINATOR_KEY",
                 .help = "file with the public link key of the coordinator at these addresses, for "
                         "a node that finds none by itself and has no join token"},
+        {.path = "mesh",
+                .type = CONFIG_STR,
+                .flag = "mesh",
+                .metavar = "ID",
+                .env = "MODEMESH_NODE_MESH",
+                .help = "the only mesh to join, by the id that its coordinator's log and `modemesh "
+                        "status` show; needed where several are announced on the local network"},
         {.path = "join",
                 .type = CONFIG_STR,
                 .secret = true,
@@ -45,9 +52,11 @@ const struct config_key node_keys[] = {
                         "at once this node is a member"},
         {.path = "local-token",
                 .type = CONFIG_STR,
+                .flag = "local-token",
+                .metavar = "FILE",
                 .env = "MODEMESH_NODE_LOCAL_TOKEN",
-                .help = "where a coordinator of the same user on this host leaves a join token; "
-                        "default local.token in its default state directory"},
+                .help = "where a coordinator of the same user on this host leaves a join token, "
+                        "local.token in its state directory; default in its default one"},
         {.path = "edge",
                 .type = CONFIG_ADDR,
                 .def = "127.0.0.1:8420",

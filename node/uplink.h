@@ -17,7 +17,7 @@
 #include <stddef.h>
 
 enum {
-    UPLINK_SILENCE_MS = 3000, /* nothing heard for so long, or no WELCOME: the coordinator is gone */
+    UPLINK_SILENCE_MS = 3000, /* nothing heard, or no WELCOME: the coordinator is gone */
     UPLINK_DOUBT_MS = 750,    /* … and after uplink_doubt() only for so long; three heartbeats */
     UPLINK_STATE_MS = 100,    /* least time between two STATEs */
     UPLINK_MEMORY_MS = 5000,  /* how often memory alone is worth a STATE, where it has moved */

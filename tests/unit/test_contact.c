@@ -308,6 +308,22 @@ static void the_addresses_it_announces_are_dialled_too(void **state)
     assert_finds(f, KEY_A, port);
 }
 
+/* Whichever let the node in first would have it. */
+static void of_several_meshes_none_is_dialled_before_one_is_named(void **state)
+{
+    struct fixture *f = *state;
+    uint16_t a = take_port(f, true), b = take_port(f, true);
+    discover(f, "desk", KEY_A, "k3vqz7m2a5tdh4ef", a);
+    discover(f, "evil", KEY_B, "aaaaaaaaaaaaaaaa", b);
+    assert_finds_nobody(f, "k3vqz7m2a5tdh4ef");
+    assert_non_null(strstr(f->reason, "aaaaaaaaaaaaaaaa"));
+    assert_non_null(strstr(f->reason, "--mesh"));
+    contact_name_mesh(f->contact, "k3vqz7m2a5tdh4ef");
+    assert_finds(f, KEY_A, a);
+    contact_failed(f->contact, false);
+    assert_finds(f, KEY_A, a);
+}
+
 static void each_announced_coordinator_has_its_turn(void **state)
 {
     struct fixture *f = *state;
@@ -522,7 +538,8 @@ static void an_address_with_another_key_comes_last(void **state)
     assert_finds(f, KEY_A, wrong);
 }
 
-/* Whoever answers sooner than the coordinator does, at ever new addresses, wins every other time. */
+/* Whoever answers sooner than the coordinator does, at ever new addresses, wins every other time.
+ */
 static void after_an_announced_address_the_known_ones_are_dialled_alone(void **state)
 {
     struct fixture *f = *state;
@@ -697,6 +714,7 @@ int main(void)
             TEST(addresses_of_the_settings_are_bounded),
             TEST(an_announced_coordinator_is_dialled),
             TEST(the_addresses_it_announces_are_dialled_too),
+            TEST(of_several_meshes_none_is_dialled_before_one_is_named),
             TEST(each_announced_coordinator_has_its_turn),
             TEST(the_one_that_worked_is_dialled_first),
             TEST(one_seek_goes_on_until_somebody_answers),

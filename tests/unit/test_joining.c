@@ -1079,6 +1079,19 @@ static void check_disbelieved_welcome(
     assert_string_equal(f->reason, f->err.text);
 }
 
+static void a_coordinator_of_another_mesh_than_the_named_one_is_not_believed(void **state)
+{
+    struct fixture *f = *state;
+    struct hub *hub = &f->hubs[0];
+
+    f->config.mesh = "aaaaaaaaaaaaaaaa";
+    let_in(hub, f->pair.public_z85);
+    start_at(f, hub);
+    check_disbelieved_welcome(f, hub, &(struct lies){.silent = false}, -EPERM);
+    assert_non_null(strstr(f->err.text, "aaaaaaaaaaaaaaaa"));
+    assert_string_equal(joining_mesh(f->joining), "");
+}
+
 static void a_first_welcome_that_is_not_to_be_believed(void **state)
 {
     struct fixture *f = *state;
@@ -1383,6 +1396,7 @@ int main(void)
             TEST(two_coordinators_are_waited_for),
             TEST(a_refusal_is_logged_once),
             TEST(a_refusal_in_a_session_does_not_end_it),
+            TEST(a_coordinator_of_another_mesh_than_the_named_one_is_not_believed),
             TEST(a_first_welcome_that_is_not_to_be_believed),
             TEST(a_pinned_mesh_stays),
             TEST(an_impostor_does_not_hold_the_node),

@@ -940,6 +940,20 @@ static void one_of_three_is_cut_and_the_others_speak_on(void **state)
     assert_int_equal(f->hints, 1);
 }
 
+/* The first test client says nothing by itself; whoever has spoken may be silent. */
+static void who_never_says_a_word_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    list_key(f, f->node_keys.public_z85);
+    start_server(f);
+    start_client(f);
+    RUN_UNTIL(f, f->ups == 1);
+    uint64_t begin_ms = uv_hrtime() / 1000000;
+    RUN_UNTIL(f, f->downs == 1);
+    assert_int_equal(f->failure, LINK_LOST);
+    assert_true(uv_hrtime() / 1000000 - begin_ms + 1000 >= LINK_SPEAK_MS);
+}
+
 static void out_of_descriptors_a_peer_is_cut_all_the_same(void **state)
 {
     struct fixture *f = *state;
@@ -1265,6 +1279,7 @@ int main(void)
             TEST(a_server_may_go_in_the_middle_of_a_handshake),
             TEST(a_reset_ends_the_connection_and_a_new_one_follows),
             TEST(one_of_three_is_cut_and_the_others_speak_on),
+            TEST(who_never_says_a_word_is_cut),
             TEST(out_of_descriptors_a_peer_is_cut_all_the_same),
             TEST(a_descriptor_that_another_speaks_on_is_left_alone),
             TEST(a_peer_that_goes_before_it_is_heard_costs_nobody_a_connection),
