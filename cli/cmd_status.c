@@ -160,8 +160,9 @@ static void print_summary(const struct cli *cli, const cJSON *status, FILE *out)
         known++;
         up += node_is(node, "up");
     }
-    snprintf(line, sizeof(line), "modemesh %s at %s, up %s: %zu of %zu nodes up",
+    snprintf(line, sizeof(line), "modemesh %s at %s, mesh %s, up %s: %zu of %zu nodes up",
             json_str(coordinator, "version", "?"), client_url(cli->client),
+            json_str(coordinator, "mesh", "?"),
             text_format_age(report_u64(coordinator, "uptime_ms"), age, sizeof(age)), up, known);
     len = terminal_strip(line, strlen(line));
     fprintf(out, "%.*s\n", (int)len, line);

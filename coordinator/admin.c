@@ -12,6 +12,7 @@ static void add_coordinator(struct json_writer *out, const struct admin_view *vi
     json_writer_str(out, "http", view->http ? view->http : "");
     json_writer_str(out, "link", view->link);
     json_writer_str(out, "key", view->key);
+    json_writer_str(out, "mesh", view->mesh);
     json_writer_object_end(out);
 }
 

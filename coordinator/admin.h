@@ -11,7 +11,7 @@
 
 struct admin_view { /* what there is to tell; all borrowed */
     const struct env *env;
-    const char *name, *version, *link, *key;
+    const char *name, *version, *link, *key, *mesh;
     const char *http; /* the first loopback listener; NULL: there is none */
     uint64_t started_us;
     const struct modes *modes;

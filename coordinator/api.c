@@ -93,6 +93,20 @@ static size_t allowed_models(
     return count;
 }
 
+/* A key that names modes and no models may ask for those modes' models, and no others, by name. */
+static bool may_name_model(
+        const struct modes *modes, const struct caller *caller, const char *model)
+{
+    if (!caller->key || caller->key->mode_count == 0 || caller->key->model_count > 0)
+        return allows_model(caller, model);
+    for (size_t m = 0; m < modes->count; m++)
+        for (size_t i = 0; i < modes->list[m].model_count; i++)
+            if (allows_mode(caller, modes->list[m].name) &&
+                    strcmp(modes->list[m].models[i], model) == 0)
+                return true;
+    return false;
+}
+
 struct listing { /* of what there is, for one caller */
     const struct modes *modes;
     const struct caller *caller;
@@ -110,7 +124,7 @@ static bool lists_mode(void *ctx, const char *name)
 static bool lists_model(void *ctx, const char *name)
 {
     const struct listing *listing = ctx;
-    return allows_model(listing->caller, name);
+    return may_name_model(listing->modes, listing->caller, name);
 }
 
 static void serve_models(
@@ -171,23 +185,29 @@ static void add_name(struct names *names, const char *name)
             "%s%s", names->len ? ", " : "", names->full ? "…" : name);
 }
 
-static void gather_names(const struct admin_view *view, struct names *names)
+/* What this caller may ask for. */
+static void gather_names(
+        const struct admin_view *view, const struct caller *caller, struct names *names)
 {
+    struct listing listing = {.modes = view->modes, .caller = caller};
     for (size_t i = 0; i < view->modes->count; i++)
-        add_name(names, view->modes->list[i].name);
-    if (modes_find(view->modes, MODE_AUTO))
+        if (lists_mode(&listing, view->modes->list[i].name))
+            add_name(names, view->modes->list[i].name);
+    const struct mode *automatic = modes_find(view->modes, MODE_AUTO);
+    if (automatic && lists_mode(&listing, automatic->name))
         add_name(names, MODE_AUTO);
     size_t count;
     struct instance *const *models = node_table_models(view->nodes, &count);
     for (size_t i = 0; i < count; i++)
-        if (!modes_find(view->modes, models[i]->model))
+        if (!modes_find(view->modes, models[i]->model) && lists_model(&listing, models[i]->model))
             add_name(names, models[i]->model);
 }
 
-static void reply_unknown_model(struct api *api, struct http_exchange *exchange, const char *name)
+static void reply_unknown_model(struct api *api, struct http_exchange *exchange,
+        const struct caller *caller, const char *name)
 {
     struct names known = {.text = ""};
-    gather_names(api->view, &known);
+    gather_names(api->view, caller, &known);
     char text[MSG_NAME_MAX + KNOWN_NAMES_MAX + 64];
     snprintf(text, sizeof(text), "there is no mode or model \"%s\"; known are: %s", name,
             known.len ? known.text : "none yet");
@@ -224,8 +244,8 @@ static void start_job(struct api *api, struct http_exchange *exchange, const str
     if (mode)
         start_mode(api, exchange, caller, dialect, request, mode);
     else if (!some_node_has(api->view->nodes, model) && !some_mode_names(api->view->modes, model))
-        reply_unknown_model(api, exchange, model);
-    else if (!allows_model(caller, model))
+        reply_unknown_model(api, exchange, caller, model);
+    else if (!may_name_model(api->view->modes, caller, model))
         reply_forbidden(exchange, caller, "model", model);
     else
         jobs_start(api->jobs, exchange, dialect, request, NULL, (char *[]){model}, 1);
@@ -434,7 +454,9 @@ static int screen_key(const struct api_listener *listener, struct http_exchange 
         const struct caller *caller)
 {
     struct api *api = listener->api;
-    const char *peer = http_exchange_peer(exchange);
+    char peer[HTTP_PEER_MAX + sizeof("edge ")]; /* a node's name must not pass for an address */
+    (void)snprintf(peer, sizeof(peer), "%s%s", listener->kind == ACCESS_EDGE ? "edge " : "",
+            http_exchange_peer(exchange));
     uint64_t now_ms = env_now_ms(api->view->env);
     if (!key_counts(listener->kind, shown_key(exchange)))
         return 0;

@@ -48,7 +48,7 @@ struct door *door_create(const struct door_config *config)
     if (!door)
         return NULL;
     door->config = *config;
-    door->pending = pending_create();
+    door->pending = pending_create(config->coordinator_key);
     if (!door->pending) {
         free(door);
         return NULL;
@@ -114,15 +114,14 @@ static void note_refusal(struct door *door, enum door_refusal refusal, const cha
 static void note_pending(
         struct door *door, enum door_refusal refusal, const struct pending_node *node)
 {
-    char phrase[PHRASE_LEN + 1], advice[128];
+    char advice[128];
     door->refused[refusal]++;
     if (!may_tell(door, refusal, node->key))
         return;
-    phrase_make(door->config.coordinator_key, node->key, phrase);
     (void)snprintf(advice, sizeof(advice), "modemesh nodes approve %s",
             *node->name ? node->name : node->address);
     log_warn("node refused", LOG_S("kind", door_refusal_name(refusal)), LOG_S("key", node->key),
-            LOG_S("address", node->address), LOG_S("phrase", phrase), LOG_S("do", advice));
+            LOG_S("address", node->address), LOG_S("phrase", node->phrase), LOG_S("do", advice));
 }
 
 __attribute__((format(printf, 3, 4))) static int refuse(
@@ -371,8 +370,8 @@ static int check_certificate(const struct visit *visit, const struct member *mem
     }
 }
 
-/* A node that has no certificate yet, or was approved anew under another name, does not know what it
- * is called here. */
+/* A node that has no certificate yet, or was approved anew under another name, does not know what
+ * it is called here. */
 static int check_says(
         const struct visit *visit, const struct member *member, const char *says, bool knows_name)
 {

@@ -40,9 +40,7 @@ static const struct pending_node *find_proven(const struct door *door, const cha
 {
     for (size_t i = 0; i < pending_count(door->pending); i++) {
         const struct pending_node *node = pending_at(door->pending, i);
-        char phrase[PHRASE_LEN + 1];
-        phrase_make(door->config.coordinator_key, node->key, phrase);
-        if (strcmp(node->key, what) == 0 || phrase_equal(phrase, what))
+        if (strcmp(node->key, what) == 0 || phrase_equal(node->phrase, what))
             return node;
     }
     return NULL;

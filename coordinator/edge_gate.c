@@ -12,6 +12,7 @@ struct edge_gate {
     struct http_server *http;
     struct node_session *session;
     struct tunnel_set *tunnels;
+    bool told; /* the log, that there is no room */
 };
 
 static void send_data(void *ctx, uint64_t id, const void *data, size_t len)
@@ -86,7 +87,18 @@ static int connect_http(struct edge_gate *gate, int *ret_fd)
     return 0;
 }
 
-/* Where we have no room the editor's connection is closed; that is no fault of the node. */
+/* We have no room, or are stopping: no fault of the node. It may try without end, the log is short.
+ */
+static void close_editor(struct edge_gate *gate, uint64_t tunnel, int r)
+{
+    if (r != -ESHUTDOWN && !gate->told) {
+        gate->told = true;
+        log_warn("no room for an editor's connection",
+                LOG_S("node", node_session_name(gate->session)), LOG_I("errno", -r));
+    }
+    send_close(gate, tunnel);
+}
+
 static int open_tunnel(struct edge_gate *gate, const struct msg_tunnel_open *open, struct err *err)
 {
     if (!(node_session_roles(gate->session) & CERTIFICATE_ROLE_EDGE))
@@ -97,13 +109,8 @@ static int open_tunnel(struct edge_gate *gate, const struct msg_tunnel_open *ope
         r = tunnel_set_accept(gate->tunnels, open->tunnel, open->window, fd);
     if (r == -EPROTO || r == -EEXIST)
         return err_set(err, -EPROTO, "it opened a tunnel with an id that cannot be");
-    if (r == -ESHUTDOWN) { /* we are stopping */
-        send_close(gate, open->tunnel);
-    } else if (r) {
-        log_warn("no room for an editor's connection",
-                LOG_S("node", node_session_name(gate->session)), LOG_I("errno", -r));
-        send_close(gate, open->tunnel);
-    }
+    if (r)
+        close_editor(gate, open->tunnel, r);
     return 0;
 }
 

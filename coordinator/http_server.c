@@ -77,10 +77,13 @@ static void take_in(
 static void on_connection(void *ctx, struct MHD_Connection *connection, void **socket_ctx,
         enum MHD_ConnectionNotificationCode code)
 {
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         take_in(ctx, connection, socket_ctx);
-    else
-        tls_handshake_free(*socket_ctx);
+        return;
+    }
+    tls_handshake_free(*socket_ctx);
+    /* Where it had no place or no descriptor left, the library listens again in its next run. */
+    http_server_kick(ctx);
 }
 
 static void on_library_event(void *ctx, int status, int events)

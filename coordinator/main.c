@@ -54,6 +54,7 @@ struct coordinator {
     struct loop_timer *tick, *stop_timer;
     struct key_pair keys, next_keys; /* of the link: now, and after --rotate-key */
     struct identity identity;
+    char mesh_id[IDENTITY_ID_LEN + 1];
     struct members *members;
     struct tokens *tokens;
     struct door *door;
@@ -201,6 +202,7 @@ static void on_reload(void *ctx)
     struct config *config;
     struct modes modes;
     struct err err;
+    refresh_tls(c);
     int r = config_load_all(coordinator_keys, c->argc, c->argv, &c->args, &config, &err);
     if (!r) {
         r = modes_from_config(config, &modes, &err);
@@ -215,7 +217,6 @@ static void on_reload(void *ctx)
     if (fixed)
         log_warn("setting changed that needs a restart to count", LOG_S("key", fixed));
     take_settings(c, config, &modes);
-    refresh_tls(c);
     c->changed = true;
     log_info("settings reloaded", LOG_U("modes", c->modes.count));
 }
@@ -237,7 +238,7 @@ static void announce(struct coordinator *c)
         return;
     snprintf(announcement.name, sizeof(announcement.name), "%s", c->name);
     strcpy(announcement.key, c->keys.public_z85);
-    identity_id(c->identity.public_key, announcement.mesh);
+    strcpy(announcement.mesh, c->mesh_id);
     if (host_addrs_get(&announcement.addrs, &err))
         log_warn("this host's addresses cannot be told", LOG_S("reason", err.text));
     discovery_announce(c->discovery, ANNOUNCEMENT_COORDINATOR, link_port(c), &announcement);
@@ -285,6 +286,20 @@ static int load_keys(
     return r ? r : keys_load_or_create(path, pair, err);
 }
 
+/* A new identity would make strangers of all members, without a word. */
+static int check_identity(const struct coordinator *c, const char *key_path, struct err *err)
+{
+    char members[PATH_MAX];
+    int r = daemon_state_path(c->state, "members.json", members, err);
+    if (r || access(key_path, F_OK) == 0 || access(members, F_OK) != 0)
+        return r;
+    return err_set(err, -ENOENT,
+            "%s is missing, the identity that signed the members in %s: restore it, or remove "
+            "both and tokens.json to begin a new mesh (each node then needs `modemesh-node "
+            "--leave` and approval)",
+            key_path, members);
+}
+
 static int open_state(struct coordinator *c, struct err *err)
 {
     char path[PATH_MAX];
@@ -296,7 +311,13 @@ static int open_state(struct coordinator *c, struct err *err)
         r = load_keys(c, "link.key.next", &c->next_keys, err);
     if (!r)
         r = daemon_state_path(c->state, "mesh.key", path, err);
-    return r ? r : identity_load_or_create(path, &c->identity, err);
+    if (!r)
+        r = check_identity(c, path, err);
+    if (!r)
+        r = identity_load_or_create(path, &c->identity, err);
+    if (!r)
+        identity_id(c->identity.public_key, c->mesh_id);
+    return r;
 }
 
 static int lock_state(struct coordinator *c, struct err *err)
@@ -391,7 +412,7 @@ static int open_link(struct coordinator *c, struct err *err)
 static int open_tls(struct coordinator *c, struct err *err)
 {
     const char *names[TLS_NAMES_MAX + 1] = {NULL};
-    char dir[PATH_MAX], mesh_id[IDENTITY_ID_LEN + 1];
+    char dir[PATH_MAX];
     size_t count = config_list_len(c->config, "tls-names");
     if (!listeners_want_tls(c->config))
         return 0;
@@ -400,13 +421,12 @@ static int open_tls(struct coordinator *c, struct err *err)
                 TLS_NAMES_MAX);
     for (size_t i = 0; i < count; i++)
         names[i] = config_list_at(c->config, "tls-names", i);
-    identity_id(c->identity.public_key, mesh_id);
     const struct tls_config config = {.env = &env_system,
             .dir = dir,
             .certificate = config_str(c->config, "tls-certificate"),
             .key = config_str(c->config, "tls-key"),
             .names = names,
-            .mesh_id = mesh_id};
+            .mesh_id = c->mesh_id};
     int r = daemon_state_path(c->state, "tls", dir, err);
     return r ? r : tls_create(&config, &c->tls, err);
 }
@@ -441,6 +461,7 @@ static void fill_view(struct coordinator *c)
             .http = listeners_loopback(c->listeners),
             .link = link_server_endpoint(c->link),
             .key = c->keys.public_z85,
+            .mesh = c->mesh_id,
             .started_us = env_now_us(&env_system),
             .modes = &c->modes,
             .nodes = c->nodes,
@@ -482,31 +503,41 @@ static void revoke_old_token(struct coordinator *c, const char *path)
     join_token_fini(&old);
 }
 
-/* Nodes of the same user on this host join by it. */
-static int write_local_token(struct coordinator *c, struct err *err)
+static int make_local_token(
+        struct coordinator *c, const char *path, struct buf *line, struct err *err)
 {
-    char path[PATH_MAX];
     struct token token;
-    struct buf line;
-    void *room;
-    int r = daemon_state_path(c->state, "local.token", path, err);
+    int r = operations_make_token(&c->operations, CERTIFICATE_ROLE_NODE | CERTIFICATE_ROLE_EDGE,
+            TOKEN_USES_MAX, OPERATIONS_TOKEN_EXPIRES_MAX_MS, NULL, 0, &token, line, err);
     if (r)
         return r;
-    revoke_old_token(c, path);
-    buf_init(&line, JOIN_TOKEN_TEXT_MAX + 2);
-    if (buf_reserve(&line, JOIN_TOKEN_TEXT_MAX + 2, &room)) /* one piece, which is wiped */
+    door_set_local_token(c->door, token.id); /* revoked at the end, written or not */
+    if (buf_append_str(line, "\n"))
         return err_set(err, -ENOMEM, "no memory for a token");
-    r = operations_make_token(&c->operations, CERTIFICATE_ROLE_NODE | CERTIFICATE_ROLE_EDGE,
-            TOKEN_USES_MAX, OPERATIONS_TOKEN_EXPIRES_MAX_MS, NULL, 0, &token, &line, err);
-    if (!r)
-        r = buf_append_str(&line, "\n") ? err_set(err, -ENOMEM, "no memory for a token") : 0;
-    if (!r)
-        r = file_write_private(path, buf_at(&line), line.len, err);
-    if (!r)
-        door_set_local_token(c->door, token.id);
-    explicit_bzero(line.data, line.cap);
+    return file_write_private(path, buf_at(line), line->len, err);
+}
+
+/* Nodes of the same user on this host join by it; without it they wait for approval like others. */
+static void write_local_token(struct coordinator *c)
+{
+    char path[PATH_MAX];
+    struct err err;
+    struct buf line;
+    void *room;
+    buf_init(&line, JOIN_TOKEN_TEXT_MAX + 2);
+    int r = daemon_state_path(c->state, "local.token", path, &err);
+    if (!r && buf_reserve(&line, JOIN_TOKEN_TEXT_MAX + 2, &room)) /* one piece, which is wiped */
+        r = err_set(&err, -ENOMEM, "no memory for a token");
+    if (!r) {
+        revoke_old_token(c, path);
+        door_tick(c->door); /* old tokens make room */
+        r = make_local_token(c, path, &line, &err);
+    }
+    if (r)
+        log_warn("nodes on this host need approval: no local.token", LOG_S("reason", err.text));
+    if (line.data)
+        explicit_bzero(line.data, line.cap);
     buf_fini(&line);
-    return r;
 }
 
 static int write_line(
@@ -523,19 +554,19 @@ static int write_line(
 /* The bound addresses, for scripts that let the system choose the ports. */
 static int write_addresses(const struct coordinator *c, struct err *err)
 {
-    const char *http = listeners_loopback(c->listeners), *https = listeners_network(c->listeners);
+    const char *http = listeners_loopback(c->listeners), *network = listeners_network(c->listeners);
     int r = write_line(c, "link.addr", c->view.link, err);
     if (!r && http)
         r = write_line(c, "http.addr", http, err);
-    if (!r && https)
-        r = write_line(c, "https.addr", https, err);
+    if (!r && network)
+        r = write_line(c, "network.addr", network, err);
     return r;
 }
 
 /* Only what this run has written: another coordinator may have the directory. */
 static void remove_files(struct coordinator *c)
 {
-    static const char *const names[] = {"http.addr", "https.addr", "link.addr", "local.token"};
+    static const char *const names[] = {"http.addr", "network.addr", "link.addr", "local.token"};
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (c->view.link && daemon_state_path(c->state, names[i], path, NULL) == 0)
@@ -562,10 +593,22 @@ static int open_all(struct coordinator *c, struct err *err)
     if (r)
         return r;
     fill_view(c);
+    write_local_token(c);
     r = write_addresses(c, err);
-    if (!r)
-        r = write_local_token(c, err);
     return r ? r : open_network(c, err);
+}
+
+static void warn_of_open_doors(const struct coordinator *c)
+{
+    const char *address = listeners_network(c->listeners);
+    if (!address)
+        return;
+    if (config_bool(c->config, "http-plaintext"))
+        log_warn("http-plaintext: keys, prompts and answers cross the network in the clear",
+                LOG_S("address", address));
+    if (config_bool(c->config, "http-without-key"))
+        log_warn("http-without-key: whoever reaches this address can use the mesh",
+                LOG_S("address", address));
 }
 
 static int start(struct coordinator *c, struct err *err)
@@ -575,10 +618,11 @@ static int start(struct coordinator *c, struct err *err)
         return r;
     loop_hook_add(&c->loop, &c->flush_hook, on_flush, c);
     loop_timer_start(c->tick, TICK_MS, TICK_MS);
+    warn_of_open_doors(c);
     log_info("coordinator is up", LOG_S("version", MODEMESH_VERSION), LOG_S("http", c->view.http),
-            LOG_S("https", listeners_network(c->listeners)), LOG_S("link", c->view.link),
-            LOG_S("key", c->keys.public_z85), LOG_U("modes", c->modes.count),
-            LOG_U("members", members_count(c->members)),
+            LOG_S("network", listeners_network(c->listeners)), LOG_S("link", c->view.link),
+            LOG_S("mesh", c->mesh_id), LOG_S("key", c->keys.public_z85),
+            LOG_U("modes", c->modes.count), LOG_U("members", members_count(c->members)),
             LOG_U("api_keys", api_keys_count(c->api_keys)));
     return 0;
 }

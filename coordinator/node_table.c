@@ -183,8 +183,8 @@ static uint64_t end_of(struct msg_bytes bytes)
     return r ? 0 : certificate.not_after_s;
 }
 
-/* The end of the certificate that a node shows. 0 also where it says something else of the node than
- * the list: it is from before the node was approved anew. */
+/* The end of the certificate that a node shows. 0 also where it says something else of the node
+ * than the list: it is from before the node was approved anew. */
 static uint64_t end_of_shown(struct msg_bytes shown, const struct member *member)
 {
     struct certificate certificate;
@@ -535,13 +535,14 @@ static void end_expelled(struct node_table *table)
     }
 }
 
-static void send_certificate(struct node_table *table, struct entry *entry)
+/* True where it got one. */
+static bool send_certificate(struct node_table *table, struct entry *entry)
 {
     struct certificate_bytes fresh;
     struct proof proof;
     const char *key = node_session_peer(entry->session)->key;
     if (!renew(table, key, entry->certified_until_s, &fresh))
-        return;
+        return false;
     make_proof(table, &proof);
     struct msg msg = {.type = MSG_CERTIFICATE,
             .certificate = {.certificate = bytes_of(&fresh),
@@ -549,12 +550,19 @@ static void send_certificate(struct node_table *table, struct entry *entry)
                     .coordinator_count = proof.count}};
     node_session_send(entry->session, &msg);
     entry->certified_until_s = end_of(bytes_of(&fresh));
+    return true;
 }
 
-static void renew_certificates(struct node_table *table)
+/* False where more wait for the next tick. */
+static bool renew_certificates(struct node_table *table)
 {
-    list_for_each (it, &table->entries)
-        send_certificate(table, list_entry(it, struct entry, by_age));
+    unsigned renewed = 0;
+    list_for_each (it, &table->entries) {
+        renewed += send_certificate(table, list_entry(it, struct entry, by_age));
+        if (renewed == NODE_TABLE_RENEWALS_MAX)
+            return false;
+    }
+    return true;
 }
 
 static uint64_t renew_interval_ms(const struct node_table *table)
@@ -571,10 +579,8 @@ static void mind_members(struct node_table *table)
     if (edition != table->members_edition || due)
         end_expelled(table);
     table->members_edition = edition;
-    if (!due)
-        return;
-    table->renewed_ms = now_ms;
-    renew_certificates(table);
+    if (due && renew_certificates(table))
+        table->renewed_ms = now_ms;
 }
 
 void node_table_tick(struct node_table *table)

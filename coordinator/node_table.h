@@ -20,6 +20,7 @@ enum {
     NODE_TABLE_RENEW_MS =
             60 * 1000, /* how often sessions are asked whether they need a new certificate … */
     NODE_TABLE_RENEWS = 9, /* … and at least so often in the life of one: in its last third too */
+    NODE_TABLE_RENEWALS_MAX = 8, /* of a tick: each writes the list of members */
     NODE_TABLE_FAREWELL_MS =
             1000, /* a connection that was told REFUSE or JOINED is cut after so long … */
     NODE_TABLE_FAREWELLS_MAX = 64, /* … or at once, where so many wait already */

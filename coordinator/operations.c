@@ -150,14 +150,13 @@ static void add_pending(struct json_writer *out, const struct operations *operat
         const struct pending_node *node)
 {
     uint64_t now_ms = env_now_ms(operations->env);
-    char phrase[PHRASE_LEN + 1], note[256];
-    phrase_make(door_coordinator_key(operations->door), node->key, phrase);
+    char note[256];
     note_on(operations, node, note, sizeof(note));
     json_writer_object(out, NULL);
     json_writer_str(out, "key", node->key);
     json_writer_str(out, "name", node->name);
     json_writer_str(out, "address", node->address);
-    json_writer_str(out, "phrase", phrase);
+    json_writer_str(out, "phrase", node->phrase);
     json_writer_u64(out, "first_ms_ago", now_ms - node->first_ms);
     json_writer_u64(out, "last_ms_ago", now_ms - node->last_ms);
     json_writer_u64(out, "knocks", node->knocks);
@@ -193,11 +192,9 @@ static int list_nodes(const struct operations *operations, const cJSON *body,
     return 0;
 }
 
-static int check_phrase(const struct operations *operations, const struct pending_node *node,
-        const char *typed, char phrase[PHRASE_LEN + 1], struct err *err)
+static int check_phrase(const struct pending_node *node, const char *typed, struct err *err)
 {
-    phrase_make(door_coordinator_key(operations->door), node->key, phrase);
-    if (!*typed || phrase_equal(phrase, typed))
+    if (!*typed || phrase_equal(node->phrase, typed))
         return 0;
     return err_set(err, -EACCES,
             "the phrase is not that of this node: somebody may stand between the two, or it is "
@@ -209,7 +206,6 @@ static int approve_node(const struct operations *operations, const cJSON *body,
 {
     const struct pending_node *found;
     const char *what = NULL, *typed = "", *name = "";
-    char phrase[PHRASE_LEN + 1];
     unsigned roles;
     int r = take_text(body, "node", NULL, &what, err);
     if (!r)
@@ -223,7 +219,7 @@ static int approve_node(const struct operations *operations, const cJSON *body,
     if (r)
         return r;
     struct pending_node node = *found; /* approval takes it off the list */
-    r = check_phrase(operations, &node, typed, phrase, err);
+    r = check_phrase(&node, typed, err);
     if (!r)
         r = door_approve(operations->door, node.key, *name ? name : NULL, roles, err);
     if (r)
@@ -231,7 +227,7 @@ static int approve_node(const struct operations *operations, const cJSON *body,
     const struct member *member = members_find_key(door_members(operations->door), node.key);
     json_writer_str(out, "name", member->name);
     json_writer_str(out, "key", node.key);
-    json_writer_str(out, "phrase", phrase);
+    json_writer_str(out, "phrase", node.phrase);
     json_writer_str(out, "address", node.address);
     return 0;
 }

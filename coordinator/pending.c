@@ -31,6 +31,7 @@ struct announced {
 };
 
 struct pending {
+    char coordinator_key[KEY_Z85_LEN + 1];
     struct pending_place list[PENDING_MAX]; /* in the order of coming */
     size_t count;
     struct announced names[PENDING_NAMES_MAX]; /* a ring */
@@ -38,9 +39,12 @@ struct pending {
     struct rate taken; /* new ones */
 };
 
-struct pending *pending_create(void)
+struct pending *pending_create(const char *coordinator_key)
 {
-    return calloc(1, sizeof(struct pending));
+    struct pending *pending = calloc(1, sizeof(*pending));
+    if (pending)
+        strcpy(pending->coordinator_key, coordinator_key);
+    return pending;
 }
 
 void pending_destroy(struct pending *pending)
@@ -160,6 +164,7 @@ static enum pending_verdict take(
             .network = network, .node = {.first_ms = now_ms, .last_ms = now_ms, .knocks = 1}};
     (void)snprintf(place->node.key, sizeof(place->node.key), "%s", key);
     (void)snprintf(place->node.address, sizeof(place->node.address), "%s", address);
+    phrase_make(pending->coordinator_key, key, place->node.phrase);
     const struct announced *announced = find_name(pending, key);
     if (announced)
         strcpy(place->node.name, announced->name);

@@ -7,6 +7,7 @@
 #include "common/certificate.h"
 #include "common/keys.h"
 #include "common/link.h"
+#include "common/phrase.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,14 +28,16 @@ struct pending_node {
     char key[KEY_Z85_LEN + 1];
     char address[LINK_ADDRESS_MAX + 1];
     char name[CERTIFICATE_NAME_MAX +
-              1];               /* announced by somebody with this key; "": unknown. Not proven */
-    uint64_t first_ms, last_ms; /* of env's clock */
+              1];                /* announced by somebody with this key; "": unknown. Not proven */
+    char phrase[PHRASE_LEN + 1]; /* that it shows too */
+    uint64_t first_ms, last_ms;  /* of env's clock */
     uint64_t knocks;
 };
 
 struct pending;
 
-struct pending *pending_create(void); /* NULL where malloc refuses */
+/* For phrases: this coordinator's link key, copied. NULL where malloc refuses. */
+struct pending *pending_create(const char *coordinator_key);
 void pending_destroy(struct pending *pending);
 
 enum pending_verdict {

@@ -40,6 +40,7 @@ static int setup(void **state)
             .http = "127.0.0.1:8420",
             .link = "tcp://0.0.0.0:8421",
             .key = "key",
+            .mesh = "k3vqz7m2a5tdh4ef",
             .started_us = world->mesh.env.now_us,
             .modes = &world->modes,
             .nodes = world->mesh.nodes,

@@ -52,6 +52,7 @@ static int setup(void **state)
             .http = "",
             .link = "",
             .key = "",
+            .mesh = "",
             .modes = &world->modes,
             .nodes = world->mesh.nodes,
             .jobs = world->jobs,
@@ -591,7 +592,23 @@ static void a_key_is_kept_to_its_modes(void **state)
     struct http_exchange *client = get(world, "/v1/models");
     assert_false(fake_exchange_has(client, "\"id\":\"ask\""));
     assert_false(fake_exchange_has(client, "\"id\":\"auto\""));
-    assert_true(fake_exchange_has(client, "\"id\":\"small\""));
+    assert_false(fake_exchange_has(client, "\"id\":\"small\"")); /* of no mode of its */
+    is_out_of_scope(chat(world, "small"), "\\\"coder\\\" may not use the model \\\"small\\\"");
+    client = chat(world, "gpt-5");
+    assert_int_equal(client->status, 404);
+    assert_false(fake_exchange_has(client, "ask"));
+}
+
+static void a_key_of_a_mode_may_name_its_models(void **state)
+{
+    struct world *world = *state;
+    static const char *const modes[] = {"ask"};
+    join_with(world, "small");
+    use_spec(world, &(struct api_key_spec){.name = "asker", .modes = modes, .mode_count = 1});
+    assert_true(fake_exchange_has(get(world, "/v1/models"), "\"id\":\"small\""));
+    struct http_exchange *client = chat(world, "small");
+    assert_string_equal(started(world).model, "small");
+    fake_exchange_leave(client);
 }
 
 static void a_key_is_kept_to_its_models(void **state)
@@ -808,6 +825,7 @@ int main(void)
             API_TEST(who_tries_keys_waits),
             API_TEST(the_wait_ends),
             API_TEST(a_key_is_kept_to_its_modes),
+            API_TEST(a_key_of_a_mode_may_name_its_models),
             API_TEST(a_key_is_kept_to_its_models),
             API_TEST(of_a_mode_a_key_gets_its_own_models_only),
             API_TEST(a_key_has_so_many_requests_a_minute),

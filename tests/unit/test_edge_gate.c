@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     PATIENCE_MS = 30 * 1000,
@@ -477,6 +478,33 @@ static void past_the_limit_an_editor_is_closed_and_the_session_goes_on(void **st
     assert_int_equal(world->heard_of, id_of(world, 0, 0));
 }
 
+/* Past the limit, `log` has what was logged of it. */
+static void open_too_many(struct world *world, char *log, size_t size)
+{
+    int ends[2], saved = dup(STDERR_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    assert_true(saved >= 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+    log_init("test", LOG_LEVEL_WARN);
+    for (uint16_t i = 0; i < CONNECTIONS + FLOOD; i++)
+        say_open(world, id_of(world, 0, i), WINDOW);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    close(ends[1]);
+    ssize_t n = read(ends[0], log, size - 1);
+    log[n > 0 ? n : 0] = '\0';
+    close(ends[0]);
+}
+
+static void a_lack_of_room_is_told_once(void **state)
+{
+    struct world *world = *state;
+    char log[16 * 1024];
+    open_too_many(world, log, sizeof(log));
+    const char *first = strstr(log, "no room");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "no room"));
+}
+
 static void a_server_that_is_stopping_takes_no_editor(void **state)
 {
     struct world *world = *state;
@@ -562,6 +590,7 @@ int main(void)
             TEST(what_the_server_takes_is_granted_again),
             TEST(a_link_that_is_stuck_holds_little),
             TEST(past_the_limit_an_editor_is_closed_and_the_session_goes_on),
+            TEST(a_lack_of_room_is_told_once),
             TEST(a_server_that_is_stopping_takes_no_editor),
             cmocka_unit_test_setup_teardown(
                     without_the_role_no_editor_is_carried, set_up_without_role, tear_down),

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -1054,6 +1055,36 @@ static void test_headers_past_the_pool(void **state)
     client_close(&client);
 }
 
+/* Leaves this process one descriptor that it may open; returns the limit that was. */
+static struct rlimit leave_one_descriptor(void)
+{
+    struct rlimit before, limit;
+    int fd = dup(STDERR_FILENO);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)fd + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return before;
+}
+
+static void test_listens_again_when_there_are_descriptors(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    client_get(&client, "/");
+    struct rlimit before = leave_one_descriptor();
+    client_expect(&client, "hello");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    client_close(&client);
+    client_open(f, &client);
+    client_get(&client, "/");
+    client_expect(&client, "hello");
+    client_close(&client);
+}
+
 static void test_quiesce(void **state)
 {
     struct fixture *f = *state;
@@ -1382,6 +1413,8 @@ int main(void)
             TEST(test_headers_cannot_be_forged),
             TEST(test_bad_http),
             TEST_ALL(test_headers_past_the_pool),
+            TEST(test_listens_again_when_there_are_descriptors),
+            TEST_UNIX(test_listens_again_when_there_are_descriptors),
             TEST_ALL(test_quiesce),
             TEST(test_address_in_use),
             TEST(test_foreign_address),

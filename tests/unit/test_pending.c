@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COORDINATOR_KEY "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
+
 enum { MINUTE_MS = 60 * 1000, START_MS = 5000 };
 
 static int set_up(void **state)
 {
-    *state = pending_create();
+    *state = pending_create(COORDINATOR_KEY);
     return *state ? 0 : -1;
 }
 
