@@ -115,7 +115,7 @@ static void remember(struct joining *joining)
 {
     struct err err;
 
-    if (memcmp(&joining->membership, &joining->kept, sizeof joining->kept) == 0)
+    if (membership_equal(&joining->membership, &joining->kept))
         return;
     if (membership_write(joining->membership_path, &joining->membership, &err) < 0)
         log_error("membership not kept; a restart will not know of it", LOG_S("reason", err.text));

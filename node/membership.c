@@ -96,6 +96,38 @@ bool membership_add_address(struct membership *membership, const char *address)
     return put_first(&addresses, address);
 }
 
+static bool same_certificate(const struct certificate_bytes *a, const struct certificate_bytes *b)
+{
+    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static bool same_keys(const struct membership *a, const struct membership *b)
+{
+    if (a->key_count != b->key_count)
+        return false;
+    for (size_t i = 0; i < a->key_count; i++)
+        if (strcmp(a->keys[i], b->keys[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool same_addresses(const struct membership *a, const struct membership *b)
+{
+    if (a->address_count != b->address_count)
+        return false;
+    for (size_t i = 0; i < a->address_count; i++)
+        if (strcmp(a->addresses[i], b->addresses[i]) != 0)
+            return false;
+    return true;
+}
+
+bool membership_equal(const struct membership *a, const struct membership *b)
+{
+    return a->pinned == b->pinned && memcmp(a->mesh, b->mesh, sizeof a->mesh) == 0 &&
+           same_certificate(&a->certificate, &b->certificate) && same_keys(a, b) &&
+           same_addresses(a, b);
+}
+
 bool membership_has_key(const struct membership *membership, const char *key_z85)
 {
     return find((const char *)membership->keys, sizeof(membership->keys[0]), membership->key_count,

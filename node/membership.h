@@ -44,4 +44,6 @@ MUST_CHECK int membership_write(
  * nothing. */
 bool membership_add_key(struct membership *membership, const char *key_z85);
 bool membership_add_address(struct membership *membership, const char *address);
+/* True where a file of the one says what a file of the other does. */
+bool membership_equal(const struct membership *a, const struct membership *b);
 bool membership_has_key(const struct membership *membership, const char *key_z85);

@@ -109,8 +109,9 @@ class Namespace:
         self.id = os.readlink(self.path)
 
     def enter(self, argv):
-        """The words that run `argv` in here; the process id stays that of whoever runs them."""
-        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--uts", "--",
+        """The words that run `argv` in here; the process id stays that of whoever runs them. --root: also where the
+        tests themselves run in a changed root."""
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--uts", "--root", "--wd", "--",
                 "setpriv", "--pdeathsig", "KILL", "--", *(str(word) for word in argv)]
 
     def run(self, argv, check=True, input="", env=None, timeout=DEADLINE_S):

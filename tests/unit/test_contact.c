@@ -280,7 +280,7 @@ static void what_is_no_address_is_refused(void **state)
 static void addresses_of_the_settings_are_bounded(void **state)
 {
     struct fixture *f = *state;
-    for (uint16_t i = 0; i < CONTACT_STATIC_MAX; i++)
+    for (unsigned i = 0; i < CONTACT_STATIC_MAX; i++)
         add_static(f, (uint16_t)(1 + i));
     assert_int_equal(contact_add_static(f->contact, "box.local", &f->err), -E2BIG);
 }

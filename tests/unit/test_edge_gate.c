@@ -467,8 +467,8 @@ static void a_link_that_is_stuck_holds_little(void **state)
 static void past_the_limit_an_editor_is_closed_and_the_session_goes_on(void **state)
 {
     struct world *world = *state;
-    for (uint16_t i = 0; i <= CONNECTIONS; i++)
-        say_open(world, id_of(world, 0, i), WINDOW);
+    for (unsigned i = 0; i <= CONNECTIONS; i++)
+        say_open(world, id_of(world, 0, (uint16_t)i), WINDOW);
     turn(world);
     assert_in_range(world->closes, 1, CONNECTIONS);
     assert_int_equal(edge_gate_count(world->gate), CONNECTIONS + 1 - world->closes);
@@ -485,8 +485,8 @@ static void open_too_many(struct world *world, char *log, size_t size)
     assert_int_equal(pipe(ends), 0);
     assert_true(saved >= 0 && dup2(ends[1], STDERR_FILENO) >= 0);
     log_init("test", LOG_LEVEL_WARN);
-    for (uint16_t i = 0; i < CONNECTIONS + FLOOD; i++)
-        say_open(world, id_of(world, 0, i), WINDOW);
+    for (unsigned i = 0; i < CONNECTIONS + FLOOD; i++)
+        say_open(world, id_of(world, 0, (uint16_t)i), WINDOW);
     assert_true(dup2(saved, STDERR_FILENO) >= 0);
     close(saved);
     close(ends[1]);
