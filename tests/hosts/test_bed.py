@@ -8,7 +8,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import hosts
 from hosts import Bed
-from mesh import DEADLINE_S, wait_until
+from mesh import DEADLINE_S, read_proc, wait_until
 
 PATIENCE_S = 2  # with what cannot come
 WORD = b"carried in the clear"
@@ -179,6 +179,12 @@ def a_capture_holds_what_crossed_the_switch():
         assert capture.stop().read_bytes().count(WORD) == seen()
 
 
+def identity(pid):
+    """When the process began, None where it has ended: the kernel gives its id, and that of its namespace, to others."""
+    fields = read_proc(pid, "stat").rpartition(b")")[2].split()
+    return fields[19] if fields and fields[0] != b"Z" else None
+
+
 def nothing_is_left_of_a_bed_that_failed():
     named_before = pathlib.Path("/run/netns").exists() and list(pathlib.Path("/run/netns").iterdir())
     try:
@@ -187,11 +193,14 @@ def nothing_is_left_of_a_bed_that_failed():
             bed.routed_host("far", delay_ms=1, services=False)
             alpha.pause_avahi()
             alpha.spawn(["sh", "-c", "trap '' TERM; sleep 1000 & sleep 1000"])
+            pids = [pid for namespace in bed.namespaces for pid in (namespace.pid, *namespace.processes())]
+            began = {pid: identity(pid) for pid in pids}
             raise RuntimeError("as a test fails")
     except RuntimeError:
         pass
     assert not bed.folder.exists()
-    assert not any(namespace.processes() for namespace in bed.namespaces)
+    assert len(began) > len(bed.namespaces) and None not in began.values()
+    assert not [pid for pid in began if identity(pid) == began[pid]]
     assert str(bed.folder) not in pathlib.Path("/proc/self/mountinfo").read_text()
     assert named_before == (pathlib.Path("/run/netns").exists() and list(pathlib.Path("/run/netns").iterdir()))
 
