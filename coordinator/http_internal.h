@@ -2,8 +2,8 @@
 #pragma once
 
 #include "common/list.h"
+#include "common/tcp_listener.h"
 #include "coordinator/http_server.h"
-#include "coordinator/tcp_listener.h"
 #include "coordinator/tls_handshakes.h"
 #include "coordinator/unix_listener.h"
 

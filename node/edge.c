@@ -3,6 +3,7 @@
 #include "common/json.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "common/tcp_listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,17 +23,15 @@ enum {
     LINGER_MS = 5000,       /* for the editor to read the answer and to close */
     ANSWER_MAX = 8 * 1024,  /* bytes: a fresh socket takes them at once */
     DROP_PIECE = 16 * 1024, /* bytes of a refused request that are read at once */
-    ADDRESS_MAX = INET6_ADDRSTRLEN + 16,
 };
 
 struct edge {
     struct loop *loop;
-    struct sockaddr_storage addr; /* what is wanted */
-    socklen_t addr_len;
-    int fd; /* −1: the port is taken */
+    struct text_addr addr; /* what is wanted; numeric */
+    int fd;                /* −1: the port is taken */
     struct loop_watch *watch;
     struct loop_timer *timer; /* the next try to listen, or to accept */
-    char address[ADDRESS_MAX];
+    char address[TCP_LISTENER_NAME_MAX + 1];
     struct tunnel_set *tunnels;
     bool forbidden;
     char reason[ERR_TEXT_MAX]; /* why a connection is refused */
@@ -209,23 +208,23 @@ static void on_connection(void *ctx, int status, int events)
     }
 }
 
-/* "localhost" is what RFC 6761 makes of it, whatever the resolver thinks. */
-static int parse_loopback(const struct text_addr *addr, struct edge *edge, struct err *err)
+static bool is_loopback(const char *host)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(addr->port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(addr->port)};
-    const char *host = strcmp(addr->host, "localhost") == 0 ? "127.0.0.1" : addr->host;
-    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1 &&
-            ntohl(v4.sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET) {
-        memcpy(&edge->addr, &v4, sizeof(v4));
-        edge->addr_len = sizeof(v4);
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+    return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+/* "localhost" is what RFC 6761 makes of it, whatever the resolver thinks. */
+static int take_address(const struct text_addr *addr, struct edge *edge, struct err *err)
+{
+    edge->addr = *addr;
+    if (strcmp(addr->host, "localhost") == 0)
+        strcpy(edge->addr.host, "127.0.0.1");
+    if (is_loopback(edge->addr.host))
         return 0;
-    }
-    if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1 && IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr)) {
-        memcpy(&edge->addr, &v6, sizeof(v6));
-        edge->addr_len = sizeof(v6);
-        return 0;
-    }
     return err_set(err, -EACCES,
             "editors cannot be served on %s port %u: it is no loopback address, and whoever "
             "reaches "
@@ -233,42 +232,10 @@ static int parse_loopback(const struct text_addr *addr, struct edge *edge, struc
             addr->host, addr->port);
 }
 
-static int open_listener(const struct edge *edge, int *ret_fd)
-{
-    const int on = 1;
-    int fd = socket(edge->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    /* Without it a restart would wait for the old connections to be forgotten. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(fd, (const struct sockaddr *)&edge->addr, edge->addr_len) < 0 ||
-            listen(fd, SOMAXCONN) < 0) {
-        int r = -errno;
-        close(fd);
-        return r;
-    }
-    *ret_fd = fd;
-    return 0;
-}
-
-static void write_address(struct edge *edge, int fd)
-{
-    struct sockaddr_storage bound = edge->addr;
-    socklen_t size = sizeof(bound);
-    char host[INET6_ADDRSTRLEN] = "", port[8] = "";
-    /* Neither fails for a bound socket of a known family. */
-    (void)getsockname(fd, (struct sockaddr *)&bound, &size);
-    (void)getnameinfo((const struct sockaddr *)&bound, size, host, sizeof(host), port, sizeof(port),
-            NI_NUMERICHOST | NI_NUMERICSERV);
-    bool brackets = bound.ss_family == AF_INET6;
-    (void)snprintf(edge->address, sizeof(edge->address), "%s%s%s:%s", brackets ? "[" : "", host,
-            brackets ? "]" : "", port);
-}
-
 static int start_listening(struct edge *edge)
 {
     int fd = -1;
-    int r = open_listener(edge, &fd);
+    int r = tcp_listener_open(&edge->addr, &fd, edge->address, NULL);
     if (r < 0)
         return r;
     edge->watch = loop_watch_create(edge->loop, fd, on_connection, edge);
@@ -277,7 +244,6 @@ static int start_listening(struct edge *edge)
         return -ENOMEM;
     }
     edge->fd = fd;
-    write_address(edge, fd);
     loop_watch_set(edge->watch, UV_READABLE);
     log_info("editors served", LOG_S("address", edge->address));
     return 0;
@@ -324,7 +290,7 @@ int edge_create(
     list_init(&edge->refusals);
     set_reason(edge, "the modemesh node on this host has not reached a coordinator yet");
     edge->timer = loop_timer_create(loop, on_time, edge);
-    int r = edge->timer ? parse_loopback(addr, edge, err)
+    int r = edge->timer ? take_address(addr, edge, err)
                         : err_set(err, -ENOMEM, "no memory to serve editors");
     if (r == 0)
         r = listen_or_wait(edge, addr, err);

@@ -1,4 +1,4 @@
-#include "coordinator/tcp_listener.h"
+#include "common/tcp_listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
