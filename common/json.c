@@ -223,6 +223,18 @@ double json_num(const cJSON *object, const char *key, double def)
     return cJSON_IsNumber(item) ? item->valuedouble : def;
 }
 
+bool json_whole(const cJSON *value, uint64_t *ret_number)
+{
+    if (!cJSON_IsNumber(value) || value->valuedouble < 0 ||
+            value->valuedouble > (double)JSON_WHOLE_MAX)
+        return false;
+    uint64_t number = (uint64_t)value->valuedouble;
+    if ((double)number != value->valuedouble)
+        return false;
+    *ret_number = number;
+    return true;
+}
+
 bool json_bool(const cJSON *object, const char *key, bool def)
 {
     const cJSON *item = member(object, key);

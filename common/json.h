@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     JSON_DEPTH_MAX = 256, /* what struct json_limits may ask for at most; cJSON recurses */
@@ -41,6 +42,11 @@ double json_num(const cJSON *object, const char *key, double def);
 bool json_bool(const cJSON *object, const char *key, bool def);
 const cJSON *json_obj(const cJSON *object, const char *key);   /* NULL unless an object */
 const cJSON *json_array(const cJSON *object, const char *key); /* NULL unless an array */
+
+/* The largest whole number that a double, and so every reader of JSON, holds exactly. */
+#define JSON_WHOLE_MAX (UINT64_C(9007199254740991))
+/* True where `value` is a whole number from 0 to JSON_WHOLE_MAX. Takes NULL. */
+bool json_whole(const cJSON *value, uint64_t *ret_number);
 
 /* Appends `text` as a JSON string with its quotes. Each byte that is not UTF-8 becomes U+FFFD. */
 MUST_CHECK int json_append_str(struct buf *buf, const char *text, size_t len);

@@ -1,5 +1,6 @@
 #include "coordinator/api_keys.h"
 
+#include "common/base64url.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "common/text.h"
@@ -26,17 +27,12 @@ enum {
     FILE_KEY_VALUES_MAX = 2 * API_KEY_SCOPE_MAX + 16,
 };
 
-/* Numbers in JSON are doubles: larger ones are not whole any more. */
-static const double WHOLE_NUMBER_MAX = 9007199254740991.0;
 /* Sums of fractions may miss a whole token by their rounding. */
 static const double ONE_TOKEN = 1 - 1e-9;
 
 static const char key_prefix[] = "mm_";
-static_assert(sizeof(key_prefix) - 1 +
-                              sodium_base64_ENCODED_LEN(
-                                      SECRET_BYTES, sodium_base64_VARIANT_URLSAFE_NO_PADDING) ==
-                      API_KEY_TEXT_LEN + 1,
-        "prefix, text and final NUL");
+static_assert(sizeof(key_prefix) - 1 + BASE64URL_LEN(SECRET_BYTES) == API_KEY_TEXT_LEN,
+        "prefix and text");
 
 struct api_keys {
     char *path;
@@ -224,16 +220,6 @@ static int append(struct api_keys *keys, const struct api_key *key, struct err *
 
 /* --- reading the file --- */
 
-static bool read_u64(const cJSON *value, uint64_t *ret_value)
-{
-    double number = value->valuedouble;
-    if (!cJSON_IsNumber(value) || number < 0 || number > WHOLE_NUMBER_MAX ||
-            number != floor(number))
-        return false;
-    *ret_value = (uint64_t)number;
-    return true;
-}
-
 static bool read_names(const cJSON *value, const char *names[API_KEY_SCOPE_MAX], size_t *ret_count)
 {
     size_t count = 0;
@@ -285,12 +271,12 @@ static bool read_models(const cJSON *value, struct record *record)
 
 static bool read_rate(const cJSON *value, struct record *record)
 {
-    return read_u64(value, &record->spec.requests_per_minute);
+    return json_whole(value, &record->spec.requests_per_minute);
 }
 
 static bool read_created(const cJSON *value, struct record *record)
 {
-    return read_u64(value, &record->created_ms);
+    return json_whole(value, &record->created_ms);
 }
 
 static const struct field {
@@ -478,8 +464,7 @@ static void make_text(const struct env *env, char text[API_KEY_TEXT_LEN + 1])
     uint8_t secret[SECRET_BYTES];
     env->random(env->ctx, secret, sizeof(secret));
     memcpy(text, key_prefix, prefix_len);
-    (void)sodium_bin2base64(text + prefix_len, API_KEY_TEXT_LEN + 1 - prefix_len, secret,
-            sizeof(secret), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    base64url_encode(secret, sizeof(secret), text + prefix_len);
     sodium_memzero(secret, sizeof(secret));
 }
 

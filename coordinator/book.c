@@ -73,7 +73,7 @@ static bool is_sound(const struct book_field *field, void *entry)
                field->valid(text_at(field, entry));
     case BOOK_NUMBER:
         return get_number(field, entry) >= field->min &&
-               get_number(field, entry) <= (field->max ? field->max : BOOK_NUMBER_MAX);
+               get_number(field, entry) <= (field->max ? field->max : JSON_WHOLE_MAX);
     case BOOK_FLAG:
         return true;
     case BOOK_WORDS:
@@ -92,20 +92,10 @@ static bool read_text(const struct book_field *field, void *entry, const cJSON *
     return true;
 }
 
-static bool to_number(const cJSON *value, uint64_t *ret_number)
-{
-    if (!cJSON_IsNumber(value) || value->valuedouble < 0 ||
-            value->valuedouble > (double)BOOK_NUMBER_MAX)
-        return false;
-    uint64_t number = (uint64_t)value->valuedouble;
-    *ret_number = number;
-    return (double)number == value->valuedouble;
-}
-
 static bool read_number(const struct book_field *field, void *entry, const cJSON *value)
 {
     uint64_t number;
-    if (!to_number(value, &number))
+    if (!json_whole(value, &number))
         return false;
     memcpy((char *)entry + field->offset, &number, sizeof(number));
     return true;
@@ -259,10 +249,10 @@ static int read_book(const struct book_format *format, const cJSON *json, struct
     int r = find_head(format, json, &head, err);
     if (r)
         return r;
-    if (!head.version || !to_number(head.version, &version) || version != BOOK_VERSION)
+    if (!head.version || !json_whole(head.version, &version) || version != BOOK_VERSION)
         return err_set(err, -EINVAL,
                 "its \"version\" is not %d; another version of modemesh wrote it", BOOK_VERSION);
-    if (format->counter && (!head.counter || !to_number(head.counter, &list->counter)))
+    if (format->counter && (!head.counter || !json_whole(head.counter, &list->counter)))
         return err_set(err, -EINVAL, "its \"%s\" is not a whole number", format->counter);
     if (!cJSON_IsArray(head.list))
         return err_set(err, -EINVAL, "its \"%s\" is not a list", format->list);

@@ -19,9 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a double holds exactly, and so every reader of JSON. */
-#define BOOK_NUMBER_MAX (UINT64_C(9007199254740991))
-
 enum book_type {
     BOOK_TEXT,   /* char[size] */
     BOOK_NUMBER, /* uint64_t, or int64_t that is not negative */
@@ -36,7 +33,7 @@ struct book_field {
     bool optional;                   /* left out where it is "", 0, false or no word */
     size_t size;                     /* BOOK_TEXT: with its NUL */
     bool (*valid)(const char *text); /* BOOK_TEXT */
-    uint64_t min, max;               /* BOOK_NUMBER; max 0: BOOK_NUMBER_MAX */
+    uint64_t min, max;               /* BOOK_NUMBER; max 0: JSON_WHOLE_MAX */
     const char *const *words;        /* BOOK_WORDS: ends with NULL */
     const char *form;                /* "40 characters of Z85": what it has to be, for people */
 };

@@ -8,7 +8,6 @@
 #include "common/text.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +39,11 @@ static int take_whole(const cJSON *body, const char *key, uint64_t def, uint64_t
         *ret_value = def;
         return 0;
     }
-    double value = item->valuedouble;
-    if (!cJSON_IsNumber(item) || !(value >= 0) || value > (double)max || floor(value) != value)
+    uint64_t value;
+    if (!json_whole(item, &value) || value > max)
         return err_set(err, -EINVAL, "\"%s\" must be a whole number from 0 to %llu", key,
                 (unsigned long long)max);
-    *ret_value = (uint64_t)value;
+    *ret_value = value;
     return 0;
 }
 
