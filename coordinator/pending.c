@@ -2,27 +2,16 @@
 
 #include "common/host_addrs.h"
 #include "common/phrase.h"
+#include "coordinator/origin.h"
 #include "coordinator/rate.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    NETWORK_BYTES = 8, /* of an IPv6 address */
-    MAPPED_BYTES = 12, /* before the IPv4 address in ::ffff:a.b.c.d */
-};
-
-/* Whose places are counted together: an IPv4 address, or an IPv6 /64 network. */
-struct network {
-    bool v6;
-    uint8_t bytes[NETWORK_BYTES];
-};
-
 struct pending_place {
     struct pending_node node;
-    struct network network;
+    struct origin network;
 };
 
 struct announced {
@@ -52,24 +41,11 @@ void pending_destroy(struct pending *pending)
     free(pending);
 }
 
-/* What is no address counts as one of its own. */
-static struct network network_of(const char *address)
+/* All that is no address counts as one. */
+static struct origin network_of(const char *address)
 {
-    struct network network = {.v6 = false};
-    char bare[INET6_ADDRSTRLEN] = "";
-    struct in6_addr v6;
-    size_t len = strcspn(address, "%"); /* a scope may follow */
-    if (len < sizeof(bare))
-        memcpy(bare, address, len);
-    if (inet_pton(AF_INET, bare, network.bytes) == 1 || inet_pton(AF_INET6, bare, &v6) != 1)
-        return network;
-    if (IN6_IS_ADDR_V4MAPPED(&v6)) {
-        memcpy(network.bytes, v6.s6_addr + MAPPED_BYTES, sizeof(struct in_addr));
-        return network;
-    }
-    network.v6 = true;
-    memcpy(network.bytes, v6.s6_addr, NETWORK_BYTES);
-    return network;
+    struct origin network = origin_of(address);
+    return network.named ? (struct origin){.named = true} : network;
 }
 
 static struct announced *find_name(struct pending *pending, const char *key)
@@ -91,11 +67,6 @@ static void remember_name(struct pending *pending, const char *key, const char *
     (void)snprintf(announced->name, sizeof(announced->name), "%s", name);
 }
 
-static bool same_network(const struct network *a, const struct network *b)
-{
-    return a->v6 == b->v6 && memcmp(a->bytes, b->bytes, NETWORK_BYTES) == 0;
-}
-
 static struct pending_place *find(struct pending *pending, const char *key)
 {
     for (size_t i = 0; i < pending->count; i++)
@@ -111,24 +82,24 @@ static void drop(struct pending *pending, struct pending_place *place)
     pending->count--;
 }
 
-static size_t count_network(const struct pending *pending, const struct network *network)
+static size_t count_network(const struct pending *pending, const struct origin *network)
 {
     size_t count = 0;
     for (size_t i = 0; i < pending->count; i++)
-        count += same_network(&pending->list[i].network, network);
+        count += origin_same(&pending->list[i].network, network);
     return count;
 }
 
 /* The one that has not knocked for longest, of one network or (NULL) of all; NULL where each of
  * them has knocked a moment ago. */
 static struct pending_place *find_quiet(
-        struct pending *pending, const struct network *network, uint64_t now_ms)
+        struct pending *pending, const struct origin *network, uint64_t now_ms)
 {
     struct pending_place *quiet = NULL;
     for (size_t i = 0; i < pending->count; i++) {
         struct pending_place *place = &pending->list[i];
         if (now_ms - place->node.last_ms < PENDING_QUIET_MS ||
-                (network && !same_network(&place->network, network)))
+                (network && !origin_same(&place->network, network)))
             continue;
         if (!quiet || place->node.last_ms < quiet->node.last_ms)
             quiet = place;
@@ -138,7 +109,7 @@ static struct pending_place *find_quiet(
 
 /* Is there a place for a new one? Where the list, or the network's part of it, is full, it is that
  * of a quiet one, in `*ret_quiet`. */
-static bool find_room(struct pending *pending, const struct network *network, uint64_t now_ms,
+static bool find_room(struct pending *pending, const struct origin *network, uint64_t now_ms,
         struct pending_place **ret_quiet)
 {
     bool network_full = count_network(pending, network) >= PENDING_PER_ADDRESS_MAX;
@@ -152,7 +123,7 @@ static bool find_room(struct pending *pending, const struct network *network, ui
 static enum pending_verdict take(
         struct pending *pending, const char *key, const char *address, uint64_t now_ms)
 {
-    struct network network = network_of(address);
+    struct origin network = network_of(address);
     struct pending_place *quiet;
     if (!find_room(pending, &network, now_ms, &quiet) ||
             !rate_take(&pending->taken, PENDING_NEW_PER_MINUTE, now_ms))
@@ -174,8 +145,8 @@ static enum pending_verdict take(
 /* A node may change its address, but not take more of a network's places by that than there are. */
 static void follow(struct pending *pending, struct pending_place *place, const char *address)
 {
-    struct network network = network_of(address);
-    if (!same_network(&network, &place->network) &&
+    struct origin network = network_of(address);
+    if (!origin_same(&network, &place->network) &&
             count_network(pending, &network) >= PENDING_PER_ADDRESS_MAX)
         return;
     place->network = network;
