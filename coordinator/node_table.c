@@ -196,17 +196,11 @@ static uint64_t end_of_shown(struct msg_bytes shown, const struct member *member
 
 /* --- connections without a session --- */
 
+/* Where the link does not take it now, the peer learns less: its connection ends all the same. */
 static void send_alone(
         struct node_table *table, const struct link_peer *peer, const struct msg *msg)
 {
-    struct buf frame;
-    struct err err;
-    buf_init(&frame, FRAME_MAX);
-    /* Where the link does not take it now, the peer learns less: its connection ends all the same.
-     */
-    if (codec_encode(msg, &frame, &err) == 0)
-        (void)transport_send(&table->config.transport, peer, buf_at(&frame), frame.len);
-    buf_fini(&frame);
+    (void)!codec_send(&table->config.transport, peer, msg, NULL);
 }
 
 /* What was said to the peer needs a moment to leave. */

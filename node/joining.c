@@ -386,18 +386,6 @@ static bool aim_by_token(struct joining *joining)
     return true;
 }
 
-static void send_alone(struct joining *joining, const struct msg *msg)
-{
-    struct transport transport = link_client_transport(joining->link);
-    struct buf frame;
-    struct err err;
-
-    buf_init(&frame, FRAME_MAX);
-    if (codec_encode(msg, &frame, &err) == 0)
-        (void)transport_send(&transport, NULL, buf_at(&frame), frame.len);
-    buf_fini(&frame);
-}
-
 static struct msg make_join(struct joining *joining, const char *key)
 {
     bool valid = key_to_raw(key, joining->join_key);
@@ -615,8 +603,10 @@ static void on_up(void *ctx)
 
     if (joining->via_token) {
         const struct msg join = make_join(joining, joining->config.pair->public_z85);
+        struct transport transport = link_client_transport(joining->link);
         loop_timer_start(joining->patience, ANSWER_MS, 0);
-        send_alone(joining, &join);
+        /* Where it does not leave, on_patience() makes a new connection. */
+        (void)!codec_send(&transport, NULL, &join, NULL);
     } else {
         const struct msg_bytes certificate = own_certificate(joining);
         joining->events->on_up(joining->ctx, &certificate);

@@ -943,6 +943,22 @@ int codec_encode(const struct msg *msg, struct buf *out, struct err *err)
     return enc.rc < 0 ? err_prefix(err, enc.rc, "%s", codec->name) : 0;
 }
 
+int codec_send(
+        const struct transport *transport, const void *peer, const struct msg *msg, struct err *err)
+{
+    struct buf frame;
+    int rc;
+
+    buf_init(&frame, FRAME_MAX);
+    rc = codec_encode(msg, &frame, err);
+    if (rc == 0)
+        rc = transport_send(transport, peer, buf_at(&frame), frame.len);
+    if (rc < 0 && frame.len > 0)
+        err_set(err, rc, "the link does not take a message: %s", strerror(-rc));
+    buf_fini(&frame);
+    return rc;
+}
+
 static int parse_frame(const void *data, size_t len, struct frame *ret_frame, struct err *err)
 {
     int rc = frame_parse(data, len, ret_frame);

@@ -10,6 +10,7 @@
 #include "common/arena.h"
 #include "common/buf.h"
 #include "common/certificate.h"
+#include "common/env.h"
 #include "common/err.h"
 
 #include <stdbool.h>
@@ -325,6 +326,11 @@ uint32_t msg_delta_cost(const struct msg_delta *delta);
  * `message`) often come from an engine's own output and must never stop a FAIL or a STATE: they are
  * cut and cleaned to fit. */
 MUST_CHECK int codec_encode(const struct msg *msg, struct buf *out, struct err *err);
+
+/* Encodes `msg` and gives it to the link, for who keeps no queue: 0, or what codec_encode() or the
+ * transport returns, and then it is not sent. */
+MUST_CHECK int codec_send(const struct transport *transport, const void *peer,
+        const struct msg *msg, struct err *err);
 
 /* Decodes one whole frame. -EBADMSG / -EPROTONOSUPPORT / -EMSGSIZE from the frame; -EOPNOTSUPP for
  * a type that we do not know (`ret_msg->type` then holds it, so that it can be answered with
