@@ -48,8 +48,10 @@ void advertise_tick(struct advertise *advertise, struct discovery *discovery,
     struct announcement now;
     bool first = advertise->said.key[0] == '\0';
 
-    if (!first && now_ms - advertise->said_ms < ADVERTISE_MIN_MS)
+    if (!first && (now_ms - advertise->said_ms < ADVERTISE_MIN_MS ||
+                          now_ms - advertise->looked_ms < ADVERTISE_LOOK_MS))
         return;
+    advertise->looked_ms = now_ms;
     describe(&now, supervisor, name, key);
     if (!first && strcmp(now.models, advertise->said.models) == 0 &&
             strcmp(now.key, advertise->said.key) == 0 && !memory_moved(&advertise->said, &now))

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 enum {
+    ADVERTISE_LOOK_MS = 250, /* between two looks: each reads the host's memory */
     ADVERTISE_MIN_MS = 2000, /* between two announcements */
     ADVERTISE_MEMORY_PARTS =
             50, /* free memory that moved by less than this part of the whole is no news */
@@ -16,7 +17,7 @@ enum {
 
 struct advertise { /* plain memory of what was said last; all zero: nothing yet */
     struct announcement said;
-    uint64_t said_ms;
+    uint64_t said_ms, looked_ms;
 };
 
 /* Says anew what has changed; to be called a few times a second. `supervisor` NULL: a node without
