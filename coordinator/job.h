@@ -16,7 +16,7 @@
 #include "common/buf.h"
 #include "common/env.h"
 #include "coordinator/dialects/dialect.h"
-#include "coordinator/http_server.h"
+#include "coordinator/http/http_server.h"
 #include "coordinator/node_table.h"
 #include "coordinator/request.h"
 

@@ -1,7 +1,7 @@
 #include "coordinator/node_table.h"
 
 #include "common/log.h"
-#include "coordinator/edge_gate.h"
+#include "coordinator/http/edge_gate.h"
 #include "proto/frame.h"
 
 #include <errno.h>

@@ -9,9 +9,9 @@
 #include "common/err.h"
 #include "common/link.h"
 #include "common/loop.h"
-#include "coordinator/door.h"
-#include "coordinator/http_server.h"
+#include "coordinator/http/http_server.h"
 #include "coordinator/node_session.h"
+#include "coordinator/trust/door.h"
 
 #include <stddef.h>
 

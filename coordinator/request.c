@@ -1,6 +1,6 @@
 #include "coordinator/request.h"
 
-#include "coordinator/http_server.h"
+#include "coordinator/http/http_server.h"
 
 enum { EDIT_ROOM = 4096 }; /* what a dialect may add to the body that came in */
 

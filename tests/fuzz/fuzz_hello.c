@@ -7,8 +7,8 @@
 #include "common/certificate.h"
 #include "common/file.h"
 #include "common/log.h"
-#include "coordinator/door.h"
 #include "coordinator/node_table.h"
+#include "coordinator/trust/door.h"
 #include "proto/codec.h"
 #include "proto/frame.h"
 

@@ -20,7 +20,7 @@ READY = b"\5READY"  # CurveZMQ's answer to who has proved its key and may come i
 COORDINATOR, NODE = "/var/lib/modemesh-coordinator", "/var/lib/modemesh-node"
 MEMBERSHIP = "10s"  # the shortest there is
 
-# The crowd. The limits are those of coordinator/pending.h and told.h.
+# The crowd. The limits are those of coordinator/trust/pending.h and told.h.
 STRANGERS, ADDRESSES, FIRST_STRANGERS = 10_000, 40, 1000
 SHARE = STRANGERS // ADDRESSES
 PENDING_MAX, PENDING_PER_ADDRESS_MAX, PENDING_NEW_PER_MINUTE, TOLD_LINES_PER_MINUTE = 256, 8, 120, 20

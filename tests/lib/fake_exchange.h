@@ -4,7 +4,7 @@
 #pragma once
 
 #include "common/buf.h"
-#include "coordinator/http_server.h"
+#include "coordinator/http/http_server.h"
 
 #include <assert.h>
 #include <stdbool.h>

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "common/identity.h"
-#include "coordinator/door.h"
 #include "coordinator/node_table.h"
+#include "coordinator/trust/door.h"
 #include "tests/lib/fake_link.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/virtual_env.h"

@@ -1,4 +1,4 @@
-#include "coordinator/access.h"
+#include "coordinator/api/access.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "coordinator/admin.h"
+#include "coordinator/api/admin.h"
 
 #include "common/json.h"
 #include "tests/lib/fake_mesh.h"

@@ -1,4 +1,4 @@
-#include "coordinator/api.h"
+#include "coordinator/api/api.h"
 
 #include "common/log.h"
 #include "tests/lib/fake_exchange.h"

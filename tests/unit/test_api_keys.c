@@ -1,4 +1,4 @@
-#include "coordinator/api_keys.h"
+#include "coordinator/api/api_keys.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "coordinator/book.h"
+#include "coordinator/trust/book.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

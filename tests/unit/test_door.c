@@ -8,8 +8,8 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/phrase.h"
-#include "coordinator/door.h"
-#include "coordinator/told.h"
+#include "coordinator/trust/door.h"
+#include "coordinator/trust/told.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/edge_gate.h"
+#include "coordinator/http/edge_gate.h"
 
 #include "common/log.h"
 #include "common/tunnel.h"

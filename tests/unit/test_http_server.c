@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "coordinator/http_server.h"
-#include "coordinator/tls.h"
+#include "coordinator/http/http_server.h"
+#include "coordinator/http/tls.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/scratch.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/listeners.h"
+#include "coordinator/http/listeners.h"
 
 #include "coordinator/settings.h"
 #include "tests/lib/fake_mesh.h"

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "coordinator/members.h"
+#include "coordinator/trust/members.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

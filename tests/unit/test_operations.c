@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/operations.h"
+#include "coordinator/api/operations.h"
 
 #include "common/file.h"
 #include "common/join_token.h"

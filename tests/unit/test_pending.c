@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/pending.h"
+#include "coordinator/trust/pending.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "coordinator/throttle.h"
+#include "coordinator/api/throttle.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

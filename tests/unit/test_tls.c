@@ -7,8 +7,8 @@
 
 #include "common/file.h"
 #include "common/host_addrs.h"
-#include "coordinator/tls.h"
-#include "coordinator/tls_issue.h"
+#include "coordinator/http/tls.h"
+#include "coordinator/http/tls_issue.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/virtual_env.h"
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/certificate.h"
-#include "coordinator/tokens.h"
+#include "coordinator/trust/tokens.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/told.h"
+#include "coordinator/trust/told.h"
 
 #include <stdio.h>
 

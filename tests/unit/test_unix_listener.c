@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/unix_listener.h"
+#include "coordinator/http/unix_listener.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/scratch.h"
 

@@ -1,0 +1,227 @@
+#include "coordinator/api/admin.h"
+
+#include "common/json_writer.h"
+#include "coordinator/scheduler.h"
+
+static void add_coordinator(struct json_writer *out, const struct admin_view *view)
+{
+    json_writer_object(out, "coordinator");
+    json_writer_str(out, "name", view->name);
+    json_writer_str(out, "version", view->version);
+    json_writer_u64(out, "uptime_ms", (env_now_us(view->env) - view->started_us) / 1000);
+    json_writer_str(out, "http", view->http ? view->http : "");
+    json_writer_str(out, "link", view->link);
+    json_writer_str(out, "key", view->key);
+    json_writer_str(out, "mesh", view->mesh);
+    json_writer_object_end(out);
+}
+
+static void add_queue(struct json_writer *out, const struct admin_view *view)
+{
+    json_writer_object(out, "queue");
+    json_writer_u64(out, "waiting", jobs_waiting(view->jobs));
+    json_writer_u64(out, "running", jobs_running(view->jobs));
+    json_writer_u64(out, "waiting_max", JOBS_WAITING_MAX);
+    json_writer_object_end(out);
+}
+
+/* What a request for the mode would get now. */
+static void add_choice(
+        struct json_writer *out, const struct admin_view *view, const struct mode *mode)
+{
+    struct scheduler_request request = {
+            .models = (const char *const *)mode->models, .model_count = mode->model_count};
+    size_t count;
+    struct instance *const *instances = node_table_instances(view->nodes, &count);
+    struct scheduler_plan plan = scheduler_choose(instances, count, &request);
+    if (plan.verdict == SCHEDULER_RUN) {
+        json_writer_object(out, "now");
+        json_writer_str(out, "model", plan.instance->model);
+        json_writer_str(out, "node", plan.instance->node);
+        json_writer_object_end(out);
+    } else {
+        json_writer_null(out, "now");
+    }
+    json_writer_str(out, "reason", plan.reason);
+}
+
+static void add_mode(
+        struct json_writer *out, const struct admin_view *view, const struct mode *mode)
+{
+    json_writer_object(out, NULL);
+    json_writer_str(out, "name", mode->name);
+    json_writer_array(out, "models");
+    for (size_t i = 0; i < mode->model_count; i++)
+        json_writer_str(out, NULL, mode->models[i]);
+    json_writer_array_end(out);
+    add_choice(out, view, mode);
+    json_writer_object_end(out);
+}
+
+static void add_modes(struct json_writer *out, const struct admin_view *view)
+{
+    json_writer_array(out, "modes");
+    for (size_t i = 0; i < view->modes->count; i++)
+        add_mode(out, view, &view->modes->list[i]);
+    json_writer_array_end(out);
+}
+
+static void add_instance(struct json_writer *out, const struct instance *instance)
+{
+    json_writer_object(out, NULL);
+    json_writer_str(out, "name", instance->model);
+    json_writer_str(out, "state", instance_state_name(instance->state));
+    json_writer_bool(out, "pinned", instance->pinned);
+    json_writer_u64(out, "file_bytes", instance->file_bytes);
+    json_writer_u64(out, "memory_bytes", instance->memory_bytes);
+    json_writer_u64(out, "context", instance->context);
+    json_writer_u64(out, "slots", instance->slots);
+    json_writer_u64(out, "busy", instance->busy);
+    json_writer_u64(out, "running", instance->running);
+    json_writer_num(out, "prefill_tok_s", (double)instance->prefill_tok_s);
+    json_writer_num(out, "decode_tok_s", (double)instance->decode_tok_s);
+    json_writer_u64(out, "restarts", instance->restarts);
+    json_writer_str(out, "engine", instance->engine);
+    json_writer_str(out, "note", instance->note);
+    json_writer_object_end(out);
+}
+
+static void add_memory(struct json_writer *out, const struct node_facts *facts)
+{
+    json_writer_object(out, "memory");
+    json_writer_u64(out, "total_bytes", facts->memory_total_bytes);
+    json_writer_u64(out, "available_bytes", facts->memory_available_bytes);
+    json_writer_u64(out, "limit_bytes", facts->memory_limit_bytes);
+    json_writer_u64(out, "used_bytes", facts->memory_used_bytes);
+    json_writer_object_end(out);
+}
+
+static void add_requests(struct json_writer *out, const struct node_facts *facts)
+{
+    json_writer_object(out, "requests");
+    json_writer_u64(out, "running", facts->running);
+    json_writer_u64(out, "done", facts->done);
+    json_writer_u64(out, "failed", facts->failed);
+    json_writer_object_end(out);
+}
+
+static void add_facts(struct json_writer *out, const struct node_facts *facts, uint64_t now_us)
+{
+    json_writer_str(out, "software", facts->software);
+    json_writer_u64(out, "connected_ms", (now_us - facts->connected_us) / 1000);
+    json_writer_u64(out, "last_seen_ms", (now_us - facts->last_heard_us) / 1000);
+    json_writer_u64(out, "rtt_us", facts->rtt_us);
+    json_writer_bool(out, "draining", facts->draining);
+    add_memory(out, facts);
+    add_requests(out, facts);
+}
+
+static void add_connected(
+        struct json_writer *out, const struct admin_view *view, const struct node_session *session)
+{
+    struct node_facts facts = node_session_facts(session);
+    json_writer_str(out, "state", session_state_name(node_session_state(session)));
+    json_writer_str(out, "address", node_session_peer(session)->address);
+    add_facts(out, &facts, env_now_us(view->env));
+    json_writer_array(out, "models");
+    for (size_t i = 0; i < node_session_instance_count(session); i++)
+        add_instance(out, node_session_instance(session, i));
+    json_writer_array_end(out);
+}
+
+static void add_offline(struct json_writer *out)
+{
+    static const struct node_facts nothing = {.software = ""};
+    json_writer_str(out, "state", "offline");
+    json_writer_str(out, "address", "");
+    add_facts(out, &nothing, 0);
+    json_writer_array(out, "models");
+    json_writer_array_end(out);
+}
+
+static void add_node(
+        struct json_writer *out, const struct admin_view *view, const struct member *member)
+{
+    const struct node_session *session = node_table_find_key(view->nodes, member->key);
+    json_writer_object(out, NULL);
+    json_writer_str(out, "name", member->name);
+    json_writer_str(out, "key", member->key);
+    json_writer_bool(out, "revoked", member->revoked);
+    json_writer_bool(out, "edge_only", !(member->roles & CERTIFICATE_ROLE_NODE));
+    json_writer_u64(out, "editors", session ? node_table_editors(view->nodes, session) : 0);
+    if (session)
+        add_connected(out, view, session);
+    else
+        add_offline(out);
+    json_writer_object_end(out);
+}
+
+static void add_nodes(struct json_writer *out, const struct admin_view *view)
+{
+    const struct members *members = door_members(view->door);
+    json_writer_array(out, "nodes");
+    for (size_t i = 0; i < members_count(members); i++)
+        add_node(out, view, members_at(members, i));
+    json_writer_array_end(out);
+    json_writer_u64(out, "pending_nodes", pending_count(door_pending(view->door)));
+}
+
+int admin_append_status(const struct admin_view *view, struct buf *out)
+{
+    struct json_writer writer;
+    json_writer_init(&writer, out);
+    json_writer_object(&writer, NULL);
+    add_coordinator(&writer, view);
+    add_queue(&writer, view);
+    add_modes(&writer, view);
+    add_nodes(&writer, view);
+    json_writer_object_end(&writer);
+    return json_writer_result(&writer);
+}
+
+/* `context` 0: not known. */
+static void add_model(struct json_writer *out, const char *id, const char *kind, uint32_t context)
+{
+    json_writer_object(out, NULL);
+    json_writer_str(out, "id", id);
+    json_writer_str(out, "object", "model");
+    json_writer_u64(out, "created", 0);
+    json_writer_str(out, "owned_by", "modemesh");
+    if (context)
+        json_writer_u64(out, "context_length", context);
+    json_writer_object(out, "modemesh");
+    json_writer_str(out, "kind", kind);
+    json_writer_object_end(out);
+    json_writer_object_end(out);
+}
+
+static void add_mode_names(
+        struct json_writer *out, const struct modes *modes, const struct admin_filter *filter)
+{
+    const struct mode *automatic = modes_find(modes, MODE_AUTO);
+    for (size_t i = 0; i < modes->count; i++)
+        if (filter->mode(filter->ctx, modes->list[i].name))
+            add_model(out, modes->list[i].name, "mode", 0);
+    if (automatic && filter->mode(filter->ctx, automatic->name))
+        add_model(out, MODE_AUTO, "mode", 0);
+}
+
+int admin_append_models(
+        const struct admin_view *view, const struct admin_filter *filter, struct buf *out)
+{
+    struct json_writer writer;
+    size_t count;
+    struct instance *const *models = node_table_models(view->nodes, &count);
+    json_writer_init(&writer, out);
+    json_writer_object(&writer, NULL);
+    json_writer_str(&writer, "object", "list");
+    json_writer_array(&writer, "data");
+    add_mode_names(&writer, view->modes, filter);
+    for (size_t i = 0; i < count; i++)
+        if (!modes_find(view->modes, models[i]->model) && /* else the name asks for the mode */
+                filter->model(filter->ctx, models[i]->model))
+            add_model(&writer, models[i]->model, "model", models[i]->context);
+    json_writer_array_end(&writer);
+    json_writer_object_end(&writer);
+    return json_writer_result(&writer);
+}

@@ -1,0 +1,34 @@
+/* What operators read: the state of the whole mesh as JSON (GET /mesh/v1/status). Shapes are
+ * stable: fields are added, never renamed. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/env.h"
+#include "coordinator/job.h"
+#include "coordinator/modes.h"
+#include "coordinator/node_table.h"
+#include "coordinator/trust/door.h"
+
+struct admin_view { /* what there is to tell; all borrowed */
+    const struct env *env;
+    const char *name, *version, *link, *key, *mesh;
+    const char *http; /* the first loopback listener; NULL: there is none */
+    uint64_t started_us;
+    const struct modes *modes;
+    struct node_table *nodes;
+    const struct jobs *jobs;
+    const struct door *door;
+};
+
+/* Appends the status. -ENOMEM, -ENOBUFS: what was appended is of no use. */
+MUST_CHECK int admin_append_status(const struct admin_view *view, struct buf *out);
+struct admin_filter { /* what the caller may see */
+    bool (*mode)(void *ctx, const char *name);
+    bool (*model)(void *ctx, const char *name);
+    void *ctx;
+};
+
+/* Appends OpenAI's list of models: the modes, "auto", and every model that a connected node has,
+ * each id once: a model that is called like a mode cannot be asked for by name. */
+MUST_CHECK int admin_append_models(
+        const struct admin_view *view, const struct admin_filter *filter, struct buf *out);
