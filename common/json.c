@@ -5,11 +5,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-const struct json_limits json_limits_request = {
-        .max_bytes = 32 * 1024 * 1024, .max_depth = 64, .max_values = 1000 * 1000};
+const struct json_limits json_limits_request = {.max_bytes = 32 * 1024 * 1024,
+        .max_depth = 64,
+        .max_values = 1000 * 1000,
+        .unambiguous = true};
 const struct json_limits json_limits_event = {
         .max_bytes = 1024 * 1024, .max_depth = 64, .max_values = 100 * 1000};
 
@@ -162,8 +166,8 @@ static int scan_token(struct scan *scan, const struct json_token *token, struct 
     return scan_fail(scan, token->start, err);
 }
 
-static int scan_text(
-        const char *text, size_t len, const struct json_limits *limits, struct err *err)
+static int scan_text(const char *text, size_t len, const struct json_limits *limits,
+        size_t *ret_values, struct err *err)
 {
     struct scan scan = {.limits = limits, .expect = EXPECT_VALUE};
 
@@ -174,12 +178,67 @@ static int scan_text(
 
         if (r < 0)
             return fail_at(text, scan.lexer.at, r, scan.lexer.problem, err);
-        if (token.type == JSON_TOKEN_END && scan.expect == EXPECT_END)
+        if (token.type == JSON_TOKEN_END && scan.expect == EXPECT_END) {
+            *ret_values = scan.values;
             return 0;
+        }
         r = scan_token(&scan, &token, err);
         if (r < 0)
             return r;
     }
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static const char *twin_among(const char **keys, size_t count)
+{
+    qsort(keys, count, sizeof(*keys), compare_keys);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(keys[i - 1], keys[i]) == 0)
+            return keys[i];
+    return NULL;
+}
+
+/* `keys` has room for all members of the largest object. */
+static const char *find_twin(const cJSON *object, const char **keys)
+{
+    const cJSON *item;
+    size_t count = 0;
+
+    cJSON_ArrayForEach(item, object) keys[count++] = item->string;
+    return twin_among(keys, count);
+}
+
+/* Recurses no deeper than the scan has allowed. */
+static int check_value(const cJSON *value, const char **keys, struct err *err)
+{
+    const cJSON *item;
+    const char *twin = cJSON_IsObject(value) ? find_twin(value, keys) : NULL;
+
+    if (twin)
+        return err_set(err, -EINVAL, "the key \"%.100s\" stands twice in one object", twin);
+    if (cJSON_IsNumber(value) && !isfinite(value->valuedouble))
+        return err_set(err, -EINVAL, "a number is too large: at most 1.7e308 can be read");
+    cJSON_ArrayForEach(item, value)
+    {
+        int r = check_value(item, keys, err);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int check_unambiguous(const cJSON *json, size_t values, struct err *err)
+{
+    const char **keys = malloc((values + 1) * sizeof(*keys));
+    int r = keys ? check_value(json, keys, err) : err_set(err, -ENOMEM, "no memory for the JSON");
+
+    free(keys);
+    return r;
 }
 
 int json_parse(const char *text, size_t len, const struct json_limits *limits, cJSON **ret_json,
@@ -192,13 +251,18 @@ int json_parse(const char *text, size_t len, const struct json_limits *limits, c
         return err_set(err, -EMSGSIZE, "the JSON has %zu bytes; at most %zu are accepted", len,
                 limits->max_bytes);
 
-    int r = scan_text(text, len, limits, err);
+    size_t values;
+    int r = scan_text(text, len, limits, &values, err);
     if (r < 0)
         return r;
 
     cJSON *json = cJSON_ParseWithLengthOpts(text, len, &end, false);
     if (!json)
         return fail_at(text, (size_t)(end - text), -ENOMEM, "no memory for this value", err);
+    if (limits->unambiguous && (r = check_unambiguous(json, values, err)) < 0) {
+        cJSON_Delete(json);
+        return r;
+    }
     *ret_json = json;
     return 0;
 }

@@ -21,9 +21,11 @@ struct json_limits {
     size_t max_bytes;
     unsigned max_depth; /* of nested arrays and objects; at most JSON_DEPTH_MAX */
     size_t max_values;  /* values of any kind, keys included */
+    /* Refuse what readers take differently: a key twice in one object, a number past a double. */
+    bool unambiguous;
 };
 
-/* 32 MiB, 64 levels, 1 million values: request bodies. */
+/* 32 MiB, 64 levels, 1 million values, unambiguous: request bodies. */
 extern const struct json_limits json_limits_request;
 /* 1 MiB, 64 levels, 100,000 values: answers of an engine, one event. */
 extern const struct json_limits json_limits_event;

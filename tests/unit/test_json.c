@@ -364,6 +364,56 @@ static void test_edit_that_does_not_fit(void **state)
     }
 }
 
+static void test_requests_are_unambiguous(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+            {"{\"a\":1,\"b\":2,\"a\":3}", "\"a\" stands twice"},
+            {"{\"a\":1,\"\\u0061\":3}", "\"a\" stands twice"},
+            {"[{\"x\":{\"y\":1,\"z\":[],\"y\":{}}}]", "\"y\" stands twice"},
+            {"{\"n\":1e999}", "too large"},
+            {"[-1e999]", "too large"},
+    };
+    static const struct json_limits lax = {.max_bytes = 100, .max_depth = 8, .max_values = 20};
+    cJSON *json;
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *text = cases[i].text;
+        assert_int_equal(
+                json_parse(text, strlen(text), &json_limits_request, &json, &err), -EINVAL);
+        if (!strstr(err.text, cases[i].why))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].why);
+        assert_int_equal(json_parse(text, strlen(text), &lax, &json, &err), 0);
+        cJSON_Delete(json);
+    }
+    const char *fine = "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}],\"A\":1}";
+    assert_int_equal(json_parse(fine, strlen(fine), &json_limits_request, &json, &err), 0);
+    cJSON_Delete(json);
+}
+
+static void test_whole_numbers(void **state)
+{
+    static const struct {
+        double number;
+        bool whole;
+    } cases[] = {{0, true}, {7, true}, {9007199254740991.0, true}, {9007199254740992.0, false},
+            {0.5, false}, {-1, false}};
+    uint64_t got;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cJSON *json = cJSON_CreateNumber(cases[i].number);
+        got = 42;
+        assert_int_equal(json_whole(json, &got), cases[i].whole);
+        assert_true(got == (cases[i].whole ? (uint64_t)cases[i].number : 42));
+        cJSON_Delete(json);
+    }
+    assert_false(json_whole(NULL, &got));
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -382,6 +432,8 @@ int main(void)
             cmocka_unit_test(test_edit_with_nothing_copies),
             cmocka_unit_test(test_edit_refuses),
             cmocka_unit_test(test_edit_that_does_not_fit),
+            cmocka_unit_test(test_requests_are_unambiguous),
+            cmocka_unit_test(test_whole_numbers),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
