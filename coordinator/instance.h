@@ -27,6 +27,15 @@ struct instance {
     uint64_t last_used_us; /* when we last sent it one; 0: never */
     float prefill_tok_s, decode_tok_s;
     uint32_t restarts;
+    uint32_t capabilities;    /* CAPABILITY_… */
+    uint32_t context_trained; /* tokens; 0: not known */
+    uint64_t parameters;      /* 0: not known */
+    int64_t modified_s;       /* Unix time of the file; 0: not known */
+    char architecture[32], quantisation[16];
     char engine[32];
     char note[256];
 };
+
+/* Of `needs` (CAPABILITY_… bits) those that the instance is known to lack. What a file does not say
+ * counts as lacking only once the engine runs; a node that says nothing lacks nothing. Pure. */
+uint32_t instance_lacks(const struct instance *instance, uint32_t needs);

@@ -459,6 +459,12 @@ static void update_instance(struct instance *instance, const struct msg_instance
     instance->prefill_tok_s = said->prefill_tok_s;
     instance->decode_tok_s = said->decode_tok_s;
     instance->restarts = said->restarts;
+    instance->capabilities = said->capabilities;
+    instance->context_trained = said->context_trained;
+    instance->parameters = said->parameters;
+    instance->modified_s = said->modified_s;
+    copy_text(instance->architecture, sizeof(instance->architecture), said->architecture);
+    copy_text(instance->quantisation, sizeof(instance->quantisation), said->quantisation);
     copy_text(instance->engine, sizeof(instance->engine), said->engine);
     copy_text(instance->note, sizeof(instance->note), said->note);
 }

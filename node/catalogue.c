@@ -1,6 +1,7 @@
 #include "node/catalogue.h"
 
 #include "common/log.h"
+#include "node/capabilities.h"
 #include "node/gguf.h"
 #include "proto/rules.h"
 
@@ -355,6 +356,8 @@ static void publish(struct catalogue_scan *scan, const struct catalogue_file *fi
                 .architecture = file->info.architecture,
                 .quantisation = file->info.quantisation,
                 .modified_ns = file->modified_ns,
+                .parameters = file->info.split_count > 1 ? 0 : file->info.parameters,
+                .capabilities = capabilities_of_file(&file->info),
         };
 }
 

@@ -35,6 +35,8 @@ struct catalogue_model {
     const char *architecture; /* "llama" */
     const char *quantisation; /* "Q4_K_M" or "" */
     int64_t modified_ns;      /* of the first part */
+    uint64_t parameters;      /* 0: not known, as of a split */
+    uint32_t capabilities;    /* as far as the file tells: node/capabilities.h */
 };
 
 struct catalogue_problem {

@@ -1,5 +1,7 @@
 #include "node/gguf.h"
 
+#include "node/chat_template.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +29,38 @@ enum gguf_type {
 /* Bytes of one value; 0 where the length is in the file. */
 static const uint8_t type_bytes[GGUF_TYPE_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
-enum { GGUF_MAGIC = 0x46554747, GGUF_ALIGNMENT_DEFAULT = 32, CURSOR_BYTES = 64 * 1024 };
+enum {
+    GGUF_MAGIC = 0x46554747,
+    GGUF_ALIGNMENT_DEFAULT = 32,
+    CURSOR_BYTES = 64 * 1024,
+    TEMPLATE_PIECE = 4096,
+};
+
+enum fim_mark { FIM_PREFIX = 1, FIM_SUFFIX = 2, FIM_MIDDLE = 4, FIM_ALL = 7 };
+
+struct fim_name {
+    const char *name;
+    enum fim_mark mark;
+};
+
+/* The keys that name a mark's token, the newer spelling first. */
+static const struct fim_name fim_keys[] = {{"tokenizer.ggml.fim_pre_token_id", FIM_PREFIX},
+        {"tokenizer.ggml.fim_suf_token_id", FIM_SUFFIX},
+        {"tokenizer.ggml.fim_mid_token_id", FIM_MIDDLE},
+        {"tokenizer.ggml.prefix_token_id", FIM_PREFIX},
+        {"tokenizer.ggml.suffix_token_id", FIM_SUFFIX},
+        {"tokenizer.ggml.middle_token_id", FIM_MIDDLE}};
+
+/* Many files name none: llama.cpp then knows the tokens by their text, and so do we. */
+static const struct fim_name fim_tokens[] = {{"<|fim_prefix|>", FIM_PREFIX},
+        {"<|fim_suffix|>", FIM_SUFFIX}, {"<|fim_middle|>", FIM_MIDDLE},
+        {"<fim-prefix>", FIM_PREFIX}, {"<fim-suffix>", FIM_SUFFIX}, {"<fim-middle>", FIM_MIDDLE},
+        {"<fim_prefix>", FIM_PREFIX}, {"<fim_suffix>", FIM_SUFFIX}, {"<fim_middle>", FIM_MIDDLE},
+        {"<｜fim▁begin｜>", FIM_PREFIX}, {"<｜fim▁hole｜>", FIM_SUFFIX},
+        {"<｜fim▁end｜>", FIM_MIDDLE}, {"<PRE>", FIM_PREFIX}, {"<SUF>", FIM_SUFFIX},
+        {"<MID>", FIM_MIDDLE}, {"▁<PRE>", FIM_PREFIX}, {"▁<SUF>", FIM_SUFFIX},
+        {"▁<MID>", FIM_MIDDLE}, {"<|code_prefix|>", FIM_PREFIX}, {"<|code_suffix|>", FIM_SUFFIX},
+        {"<|code_middle|>", FIM_MIDDLE}};
 
 /* Names of llama.cpp's enum llama_ftype; gaps are types that it has given up. */
 static const char *const quantisations[] = {[0] = "F32",
@@ -73,11 +106,19 @@ struct cursor {
     uint8_t data[CURSOR_BYTES];
 };
 
+/* The value of a key "X.name" that counts for the architecture X only, which may come later. */
+struct owned {
+    char owner[GGUF_KEY_MAX];
+    uint64_t value;
+};
+
 /* What is gathered on the way through the keys. */
 struct facts {
     struct gguf_info info;
     uint64_t alignment;
-    char context_owner[GGUF_KEY_MAX]; /* X of the last "X.context_length" */
+    struct owned context, pooling;
+    unsigned fim; /* enum fim_mark, all that were seen */
+    struct chat_template_scan chat_template;
 };
 
 struct text {
@@ -257,24 +298,47 @@ static void take_text(struct facts *facts, const char *key, const struct text *v
         keep_text(info->type, value);
 }
 
-/* "llama.context_length" counts for the architecture "llama" only; the architecture may come later.
- */
-static void take_context(struct facts *facts, const char *key, size_t owner_len, uint64_t value)
+static void take_owned(
+        struct facts *facts, struct owned *owned, const char *key, size_t owner_len, uint64_t value)
 {
     const char *architecture = facts->info.architecture;
 
-    if (architecture[0] != '\0' && strcmp(facts->context_owner, architecture) == 0)
+    if (architecture[0] != '\0' && strcmp(owned->owner, architecture) == 0)
         return;
-    memcpy(facts->context_owner, key, owner_len);
-    facts->context_owner[owner_len] = '\0';
-    facts->info.context_length = value;
+    memcpy(owned->owner, key, owner_len);
+    owned->owner[owner_len] = '\0';
+    owned->value = value;
+}
+
+/* Where `key` is an owner, a dot and `name`: the owner's length, else 0. */
+static size_t owner_of(const char *key, const char *name)
+{
+    size_t len = strlen(key), name_len = strlen(name);
+
+    if (len <= name_len + 1 || strcmp(key + len - name_len, name) != 0)
+        return 0;
+    return key[len - name_len - 1] == '.' ? len - name_len - 1 : 0;
+}
+
+static unsigned find_fim(const struct fim_name *names, size_t count, const char *text)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i].name, text) == 0)
+            return names[i].mark;
+    return 0;
+}
+
+/* A number of 32 bits that are all set stands for no token. */
+static void take_fim_key(struct facts *facts, const char *key, uint64_t token)
+{
+    if (token < UINT32_MAX)
+        facts->fim |= find_fim(fim_keys, sizeof fim_keys / sizeof *fim_keys, key);
 }
 
 static void take_uint(struct facts *facts, const char *key, uint64_t value)
 {
-    static const char suffix[] = ".context_length";
     struct gguf_info *info = &facts->info;
-    size_t len = strlen(key);
+    size_t owner_len;
 
     if (strcmp(key, "general.file_type") == 0) {
         if (value < sizeof quantisations / sizeof *quantisations && quantisations[value] != NULL)
@@ -285,9 +349,51 @@ static void take_uint(struct facts *facts, const char *key, uint64_t value)
         info->split_no = value <= UINT16_MAX ? (uint16_t)value : UINT16_MAX;
     } else if (strcmp(key, "split.count") == 0) {
         info->split_count = value <= UINT16_MAX ? (uint16_t)value : UINT16_MAX;
-    } else if (len >= sizeof suffix && strcmp(key + len - (sizeof suffix - 1), suffix) == 0) {
-        take_context(facts, key, len - (sizeof suffix - 1), value);
+    } else if ((owner_len = owner_of(key, "context_length")) > 0) {
+        take_owned(facts, &facts->context, key, owner_len, value);
+    } else if ((owner_len = owner_of(key, "pooling_type")) > 0) {
+        take_owned(facts, &facts->pooling, key, owner_len, value);
+    } else {
+        take_fim_key(facts, key, value);
     }
+}
+
+/* Looks for words in the text a piece at a time: templates are tens of KiB long. */
+static int read_template(struct cursor *c, struct facts *facts)
+{
+    char piece[TEMPLATE_PIECE];
+    uint64_t len, looked_at = 0;
+    int rc = read_uint(c, 8, &len);
+
+    if (rc == 0)
+        rc = cursor_check(c, len);
+    while (rc == 0 && looked_at < len && looked_at < GGUF_TEMPLATE_MAX) {
+        size_t n = len - looked_at < sizeof piece ? (size_t)(len - looked_at) : sizeof piece;
+        rc = cursor_read(c, piece, n);
+        if (rc == 0)
+            chat_template_scan(&facts->chat_template, piece, n);
+        looked_at += n;
+    }
+    return rc < 0 ? rc : cursor_skip(c, len - looked_at);
+}
+
+/* Looks for marks among the texts of an array; one of another kind is passed over. */
+static int read_tokens(struct cursor *c, struct facts *facts)
+{
+    struct text token;
+    uint64_t type, count;
+    int rc = read_uint(c, 4, &type);
+
+    if (rc == 0)
+        rc = read_uint(c, 8, &count);
+    if (rc == 0 && type != GGUF_STRING)
+        return skip_values(c, type, count, 1);
+    for (; rc == 0 && count > 0; count--) {
+        rc = read_text(c, &token);
+        if (rc == 0)
+            facts->fim |= find_fim(fim_tokens, sizeof fim_tokens / sizeof *fim_tokens, token.data);
+    }
+    return rc;
 }
 
 static bool type_is_uint(uint64_t type)
@@ -305,6 +411,10 @@ static int read_pair(struct cursor *c, struct facts *facts)
         rc = read_uint(c, 4, &type);
     if (rc < 0)
         return rc;
+    if (type == GGUF_STRING && strcmp(key.data, "tokenizer.chat_template") == 0)
+        return read_template(c, facts);
+    if (type == GGUF_ARRAY && strcmp(key.data, "tokenizer.ggml.tokens") == 0)
+        return read_tokens(c, facts);
     if (type == GGUF_STRING) {
         rc = read_text(c, &value);
         if (rc == 0)
@@ -320,10 +430,20 @@ static int read_pair(struct cursor *c, struct facts *facts)
     return skip_values(c, type, 1, 0);
 }
 
-/* Reads one tensor's head; its data begins `*ret_offset` bytes into the data section. */
-static int read_tensor(struct cursor *c, uint64_t *ret_offset)
+static uint64_t saturating_product(uint64_t a, uint64_t b)
 {
-    uint64_t dimensions, dimension, type;
+    return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
+}
+
+static uint64_t saturating_sum(uint64_t a, uint64_t b)
+{
+    return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+}
+
+/* Reads one tensor's head; its data begins `*ret_offset` bytes into the data section. */
+static int read_tensor(struct cursor *c, uint64_t *ret_elements, uint64_t *ret_offset)
+{
+    uint64_t dimensions, dimension, type, elements = 1;
     struct text name;
     int rc = read_key(c, &name);
 
@@ -332,23 +452,31 @@ static int read_tensor(struct cursor *c, uint64_t *ret_offset)
     if (rc == 0 && dimensions > GGUF_DIMENSIONS_MAX)
         return err_set(c->err, -EBADMSG, "tensor %s has %llu dimensions", name.data,
                 (unsigned long long)dimensions);
-    for (uint64_t i = 0; rc == 0 && i < dimensions; i++)
+    for (uint64_t i = 0; rc == 0 && i < dimensions; i++) {
         rc = read_uint(c, 8, &dimension);
+        if (rc == 0)
+            elements = saturating_product(elements, dimension);
+    }
     if (rc == 0)
         rc = read_uint(c, 4, &type);
-    return rc < 0 ? rc : read_uint(c, 8, ret_offset);
+    if (rc == 0)
+        rc = read_uint(c, 8, ret_offset);
+    if (rc == 0)
+        *ret_elements = elements;
+    return rc;
 }
 
 /* A file that is still being copied is whole in its head and lacks its last tensors. */
-static int read_tensors(struct cursor *c, const struct facts *facts)
+static int read_tensors(struct cursor *c, struct facts *facts)
 {
-    uint64_t offset = 0, last = 0, begin;
+    uint64_t elements = 0, offset = 0, last = 0, begin;
     int rc;
 
     for (uint64_t i = 0; i < facts->info.tensor_count; i++) {
-        rc = read_tensor(c, &offset);
+        rc = read_tensor(c, &elements, &offset);
         if (rc < 0)
             return rc;
+        facts->info.parameters = saturating_sum(facts->info.parameters, elements);
         if (offset > last)
             last = offset;
     }
@@ -401,15 +529,27 @@ static int read_head(struct cursor *c, struct gguf_info *info, uint64_t *ret_key
     return 0;
 }
 
-static int check_facts(const struct cursor *c, struct facts *facts)
+static enum gguf_pooling pooling_of(uint64_t value)
 {
+    return value < GGUF_POOLING_COUNT - 1 ? (enum gguf_pooling)(value + 1) : GGUF_POOLING_NOT_SAID;
+}
+
+/* What the keys say together. */
+static int conclude(const struct cursor *c, struct facts *facts)
+{
+    struct gguf_info *info = &facts->info;
     uint64_t alignment = facts->alignment;
 
     if (alignment == 0 || alignment > GGUF_METADATA_MAX || (alignment & (alignment - 1)) != 0)
         return err_set(c->err, -EBADMSG, "alignment %llu is not a power of two",
                 (unsigned long long)alignment);
-    if (strcmp(facts->context_owner, facts->info.architecture) != 0)
-        facts->info.context_length = 0;
+    if (strcmp(facts->context.owner, info->architecture) == 0)
+        info->context_length = facts->context.value;
+    if (strcmp(facts->pooling.owner, info->architecture) == 0 && facts->pooling.owner[0] != '\0')
+        info->pooling = pooling_of(facts->pooling.value);
+    info->fim = facts->fim == FIM_ALL;
+    info->template_tools = facts->chat_template.tools;
+    info->template_thinking = facts->chat_template.thinking;
     return 0;
 }
 
@@ -422,7 +562,7 @@ static int parse(struct cursor *c, struct gguf_info *ret_info)
     for (; rc == 0 && keys > 0; keys--)
         rc = read_pair(c, &facts);
     if (rc == 0)
-        rc = check_facts(c, &facts);
+        rc = conclude(c, &facts);
     if (rc == 0)
         rc = read_tensors(c, &facts);
     if (rc == 0)

@@ -1,8 +1,8 @@
 /* Reader of GGUF metadata (llama.cpp, docs/gguf.md): the few facts that a node needs to offer a
- * model file. Versions 2 and 3, little-endian. The file is foreign: every length is compared with
- * the bytes that remain and with a named limit before it is used, no allocation depends on the
- * file, and what is not needed (tokenizer arrays are large) is skipped. Blocking and without shared
- * state: any thread. */
+ * model file: what it is, and what it can do. Versions 2 and 3, little-endian. The file is foreign:
+ * every length is compared with the bytes that remain and with a named limit before it is used, no
+ * allocation depends on the file, and what is not needed (tokenizer arrays are large) is skipped.
+ * Blocking and without shared state: any thread. */
 #pragma once
 
 #include "common/buf.h"
@@ -21,6 +21,17 @@ enum {
     GGUF_DIMENSIONS_MAX = 4,        /* of one tensor */
     GGUF_ARRAY_DEPTH_MAX = 4,       /* arrays in arrays */
     GGUF_METADATA_MAX = 512 * 1024 * 1024, /* bytes before the tensors' data */
+    GGUF_TEMPLATE_MAX = 1024 * 1024,       /* bytes of a chat template that are looked at */
+};
+
+enum gguf_pooling { /* what the file says of how token vectors become one; others are not known */
+    GGUF_POOLING_NOT_SAID,
+    GGUF_POOLING_NONE, /* from here on one more than llama.cpp's enum llama_pooling_type */
+    GGUF_POOLING_MEAN,
+    GGUF_POOLING_CLS,
+    GGUF_POOLING_LAST,
+    GGUF_POOLING_RANK, /* one number: how well two texts match */
+    GGUF_POOLING_COUNT,
 };
 
 struct gguf_info {
@@ -32,6 +43,10 @@ struct gguf_info {
     char name[GGUF_TEXT_MAX];         /* general.name, "" where absent */
     char type[GGUF_TEXT_MAX]; /* general.type: "model", "adapter", "mmproj"; "" where absent */
     const char *quantisation; /* "Q4_K_M", static; "" where not said or not known */
+    uint64_t parameters;      /* elements of all tensors of this file */
+    enum gguf_pooling pooling;
+    bool fim; /* it has tokens to fill in the middle, named by its keys or known by their text */
+    bool template_tools, template_thinking; /* its chat template speaks of them */
 };
 
 /* Where the bytes come from. */

@@ -13,8 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOTE_MAX = 384, RATE_TOKENS_MIN = 8 };
+enum { NOTE_MAX = 384, RATE_TOKENS_MIN = 8, FACT_MAX = 32, NS_PER_S = 1000000000 };
 static const float rate_weight = 0.25f; /* of a new sample in the decayed mean */
+
+/* What the catalogue says of the file to load next. */
+struct file_facts {
+    uint32_t context_trained, capabilities;
+    uint64_t parameters;
+    int64_t modified_s;
+    char architecture[FACT_MAX], quantisation[FACT_MAX];
+};
 
 struct instance {
     struct list link;
@@ -27,7 +35,9 @@ struct instance {
     char *path;                       /* of the file to load next */
     char *loaded_path;
     uint64_t file_bytes, memory_bytes; /* memory: counted while an engine runs */
-    uint32_t trained_context, context, slots, busy;
+    uint32_t context, slots, busy;
+    uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
+    struct file_facts file;
     uint64_t used_at_ms;
     bool pinned;
     bool stale;           /* the engine has an older file */
@@ -141,6 +151,29 @@ static void refuse(struct instance *instance, enum fail_code code, const char *m
 
 /* --- engines --- */
 
+/* As the engine will be started. */
+static struct backend_model next_model(const struct instance *instance)
+{
+    const struct supervisor_config *config = &instance->owner->config;
+
+    return (struct backend_model){
+            .name = instance->name,
+            .context = config->context,
+            .slots = config->slots,
+            .extra_args = config->extra_args,
+            .context_trained = instance->file.context_trained,
+            .capabilities = instance->file.capabilities,
+    };
+}
+
+static void expect_capabilities(struct instance *instance)
+{
+    const struct supervisor_config *config = &instance->owner->config;
+    struct backend_model model = next_model(instance);
+
+    instance->capabilities = config->ops->expect(&config->host, &model);
+}
+
 static void engine_forget(struct instance *instance)
 {
     instance->owner->config.ops->destroy(instance->backend);
@@ -148,6 +181,7 @@ static void engine_forget(struct instance *instance)
     instance->memory_bytes = 0;
     instance->stale = false;
     instance->context = instance->slots = 0;
+    expect_capabilities(instance);
     free(instance->loaded_path);
     instance->loaded_path = NULL;
 }
@@ -184,7 +218,7 @@ static void engine_failed(struct instance *instance, const char *reason)
     refuse(instance, FAIL_ENGINE_DIED, text);
 }
 
-static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context)
+static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_t capabilities)
 {
     struct instance *instance = ctx;
     char note[NOTE_MAX + 32] = "";
@@ -193,6 +227,7 @@ static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context)
         return;
     instance->slots = slots;
     instance->context = context;
+    instance->capabilities = capabilities;
     instance->restart = false;
     instance->used_at_ms = now_ms(instance->owner);
     if (instance->failures > 0)
@@ -238,13 +273,8 @@ static int engine_create(struct instance *instance, struct err *err)
     instance->loaded_path = strdup(instance->path);
     if (instance->loaded_path == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    instance->model = (struct backend_model){
-            .name = instance->name,
-            .path = instance->loaded_path,
-            .context = config->context,
-            .slots = config->slots,
-            .extra_args = config->extra_args,
-    };
+    instance->model = next_model(instance);
+    instance->model.path = instance->loaded_path;
     instance->backend =
             config->ops->create(&config->host, &instance->model, &events, instance, err);
     return instance->backend == NULL ? -ENOMEM : config->ops->start(instance->backend, err);
@@ -654,6 +684,22 @@ static struct instance *instance_create(struct supervisor *s, const char *name)
     return instance;
 }
 
+static void take_facts(struct instance *instance, const struct catalogue_model *model)
+{
+    struct file_facts *file = &instance->file;
+
+    *file = (struct file_facts){
+            .context_trained = model->context,
+            .capabilities = model->capabilities,
+            .parameters = model->parameters,
+            .modified_s = model->modified_ns / NS_PER_S,
+    };
+    (void)snprintf(file->architecture, sizeof file->architecture, "%s", model->architecture);
+    (void)snprintf(file->quantisation, sizeof file->quantisation, "%s", model->quantisation);
+    if (!has_engine(instance))
+        expect_capabilities(instance);
+}
+
 void supervisor_model_put(struct supervisor *s, const struct catalogue_model *model)
 {
     struct instance *instance = supervisor_find(s, model->name);
@@ -669,7 +715,7 @@ void supervisor_model_put(struct supervisor *s, const struct catalogue_model *mo
     free(instance->path);
     instance->path = path;
     instance->file_bytes = model->file_bytes;
-    instance->trained_context = model->context;
+    take_facts(instance, model);
     instance->gone = false;
     instance->stale = has_engine(instance);
     changed(instance);
@@ -709,7 +755,7 @@ bool supervisor_describe(
             .file_bytes = instance->file_bytes,
             .memory_bytes = has_engine(instance) ? instance->memory_bytes
                                                  : budget_model_bytes(instance->file_bytes),
-            .context = instance->context > 0 ? instance->context : instance->trained_context,
+            .context = instance->context > 0 ? instance->context : instance->file.context_trained,
             .slots = instance->slots,
             .busy = instance->busy,
             .prefill_tok_s = instance->prefill_tok_s,
@@ -717,6 +763,12 @@ bool supervisor_describe(
             .restarts = instance->restarts,
             .engine = s->config.ops->name,
             .note = instance->note,
+            .capabilities = instance->capabilities,
+            .context_trained = instance->file.context_trained,
+            .parameters = instance->file.parameters,
+            .modified_s = instance->file.modified_s,
+            .architecture = instance->file.architecture,
+            .quantisation = instance->file.quantisation,
     };
     return true;
 }

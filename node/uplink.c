@@ -29,7 +29,7 @@ enum {
     DELTA_WIRE_MAX = 96, /* bytes of a delta on the wire beside its data, at most */
     GATHER_DELTAS_MAX = 1024,
     STATE_BATCH_BYTES = 48 * 1024, /* of one STATE, counted from above */
-    INSTANCE_WIRE_MAX = 192,       /* bytes of an instance beside its texts, at most */
+    INSTANCE_WIRE_MAX = 256,       /* bytes of an instance beside its texts, at most */
     STANDSTILL_MS = 1000, /* our own loop stood still for so long: silence is not the peer's */
     MEMORY_PARTS = 100,   /* free memory that moved by less than this part is no news */
 };
@@ -277,13 +277,18 @@ static void batch_send(struct uplink *uplink)
     batch_begin(uplink, false);
 }
 
+static size_t instance_text_bytes(const struct msg_instance *instance)
+{
+    return strlen(instance->note) + strlen(instance->engine) + strlen(instance->architecture) +
+           strlen(instance->quantisation);
+}
+
 static void batch_add(struct uplink *uplink, const char *model)
 {
     struct state_batch *batch = &uplink->batch;
     struct msg_instance instance;
     bool known = supervisor_describe(uplink->supervisor, model, &instance);
-    size_t bytes = INSTANCE_WIRE_MAX + strlen(model) +
-                   (known ? strlen(instance.note) + strlen(instance.engine) : 0);
+    size_t bytes = INSTANCE_WIRE_MAX + strlen(model) + (known ? instance_text_bytes(&instance) : 0);
 
     if (batch->state.instance_count == MSG_INSTANCES_MAX ||
             batch->state.removed_count == MSG_INSTANCES_MAX ||

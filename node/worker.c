@@ -195,11 +195,12 @@ static int pass_piece(struct job *job, const struct msg_delta *delta)
     return keep_delta(job, delta);
 }
 
-/* Text is cut between characters and needs no mark; other values are one value until `more` is
- * false. */
+/* Text is cut between characters and needs no mark, nor do the bytes of a result; other values are
+ * one value until `more` is false. */
 static int pass_delta(struct job *job, const struct msg_delta *delta)
 {
     bool is_text = delta->kind == DELTA_TEXT || delta->kind == DELTA_REASONING;
+    bool is_marked = !is_text && delta->kind != DELTA_RESULT;
     struct msg_delta piece = *delta;
     size_t left = delta->len;
     int rc;
@@ -210,7 +211,7 @@ static int pass_delta(struct job *job, const struct msg_delta *delta)
                     : left < job->piece_max ? left
                                             : job->piece_max;
         left -= piece.len;
-        piece.more = delta->more || (left > 0 && !is_text);
+        piece.more = delta->more || (left > 0 && is_marked);
         rc = pass_piece(job, &piece);
         if (left > 0)
             piece.data += piece.len;
@@ -343,6 +344,10 @@ static const char *refusal(
     }
     if (start->body_bytes > WORKER_BODIES_MAX - worker->reserved_bytes)
         return "the bodies of the open requests fill what this node keeps for them";
+    if (start->kind >= REQUEST_KIND_COUNT) {
+        *ret_code = FAIL_BAD_REQUEST;
+        return "this node's modemesh does not know that kind of request; update it";
+    }
     if (start->window < WORKER_WINDOW_MIN) {
         *ret_code = FAIL_PROTOCOL;
         return "the window of START is less than 1 KiB";

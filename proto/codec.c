@@ -17,7 +17,9 @@ enum {
 };
 
 _Static_assert((int)MODEMESH__INSTANCE_STATE__INSTANCE_FAILED == INSTANCE_FAILED, "same numbers");
-_Static_assert((int)MODEMESH__DELTA_KIND__DELTA_PROGRESS == DELTA_PROGRESS, "same numbers");
+_Static_assert((int)MODEMESH__REQUEST_KIND__REQUEST_TRANSCRIPTION == REQUEST_TRANSCRIPTION,
+        "same numbers");
+_Static_assert((int)MODEMESH__DELTA_KIND__DELTA_RESULT == DELTA_RESULT, "same numbers");
 _Static_assert(
         (int)MODEMESH__FAIL_CODE__FAIL_CONTEXT_EXCEEDED == FAIL_CONTEXT_EXCEEDED, "same numbers");
 
@@ -43,7 +45,18 @@ const char *instance_state_name(enum instance_state state)
 
 const char *request_kind_name(enum request_kind kind)
 {
-    static const char *const names[REQUEST_KIND_COUNT] = {[REQUEST_CHAT] = "chat"};
+    static const char *const names[REQUEST_KIND_COUNT] = {
+            [REQUEST_CHAT] = "chat",
+            [REQUEST_COMPLETION] = "completion",
+            [REQUEST_INFILL] = "infill",
+            [REQUEST_EMBEDDINGS] = "embeddings",
+            [REQUEST_RERANK] = "rerank",
+            [REQUEST_TOKENIZE] = "tokenize",
+            [REQUEST_DETOKENIZE] = "detokenize",
+            [REQUEST_TEMPLATE] = "template",
+            [REQUEST_COUNT] = "count",
+            [REQUEST_TRANSCRIPTION] = "transcription",
+    };
 
     return name_of(names, ARRAY_SIZE(names), kind);
 }
@@ -58,6 +71,7 @@ const char *delta_kind_name(enum delta_kind kind)
             [DELTA_FINISH] = "finish",
             [DELTA_USAGE] = "usage",
             [DELTA_PROGRESS] = "progress",
+            [DELTA_RESULT] = "result",
     };
 
     return name_of(names, ARRAY_SIZE(names), kind);
@@ -359,6 +373,12 @@ static void put_instance(
     ret_pb->restarts = instance->restarts;
     ret_pb->engine = put_text(enc, TEXT_LABEL, "engine", instance->engine);
     ret_pb->note = put_sentence(enc, instance->note);
+    ret_pb->capabilities = instance->capabilities;
+    ret_pb->context_trained = instance->context_trained;
+    ret_pb->parameters = instance->parameters;
+    ret_pb->modified_s = instance->modified_s;
+    ret_pb->architecture = put_text(enc, TEXT_LABEL, "architecture", instance->architecture);
+    ret_pb->quantisation = put_text(enc, TEXT_LABEL, "quantisation", instance->quantisation);
 }
 
 static void put_instances(struct encoder *enc, const struct msg_state *state, Modemesh__State *pb)
@@ -421,6 +441,13 @@ static void take_instance(
             .restarts = pb->restarts,
             .engine = take_text(dec, TEXT_LABEL, "engine", &pb->engine),
             .note = take_text(dec, TEXT_SENTENCE, "note", &pb->note),
+            /* A bit that nobody here knows would be passed on as if somebody did. */
+            .capabilities = pb->capabilities & CAPABILITY_ALL,
+            .context_trained = pb->context_trained,
+            .parameters = pb->parameters,
+            .modified_s = pb->modified_s,
+            .architecture = take_text(dec, TEXT_LABEL, "architecture", &pb->architecture),
+            .quantisation = take_text(dec, TEXT_LABEL, "quantisation", &pb->quantisation),
     };
 }
 
@@ -495,6 +522,12 @@ static void encode_start(const struct msg *msg, struct encoder *enc)
     pack(enc, MSG_START, &pb.base);
 }
 
+/* All kinds that are not known here are one. */
+static enum request_kind take_request_kind(Modemesh__RequestKind kind)
+{
+    return (unsigned)kind < REQUEST_KIND_COUNT ? (enum request_kind)kind : REQUEST_KIND_COUNT;
+}
+
 static void decode_start(const ProtobufCMessage *base, struct decoder *dec, struct msg *ret_msg)
 {
     const Modemesh__Start *pb = (const Modemesh__Start *)base;
@@ -503,7 +536,7 @@ static void decode_start(const ProtobufCMessage *base, struct decoder *dec, stru
             .stream = pb->stream,
             .request_id = take_text(dec, TEXT_REQUEST_ID, "request_id", &pb->request_id),
             .model = take_text(dec, TEXT_MODEL_NAME, "model", &pb->model),
-            .kind = (enum request_kind)pb->kind,
+            .kind = take_request_kind(pb->kind),
             .window = pb->window,
             .body_bytes = pb->body_bytes,
     };

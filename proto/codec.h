@@ -71,8 +71,22 @@ enum instance_state {   /* of a model on a node */
 };
 const char *instance_state_name(enum instance_state state); /* "available", "loading", … */
 
-enum request_kind { REQUEST_CHAT, REQUEST_KIND_COUNT };
-const char *request_kind_name(enum request_kind kind);
+/* What is asked of an engine, and the JSON that its BODY then holds. Kinds after REQUEST_INFILL are
+ * answered by one JSON value in DELTA_RESULT pieces. */
+enum request_kind {
+    REQUEST_CHAT,       /* OpenAI /v1/chat/completions */
+    REQUEST_COMPLETION, /* OpenAI /v1/completions, without a suffix */
+    REQUEST_INFILL,     /* llama.cpp /infill: input_prefix, input_suffix, input_extra, prompt */
+    REQUEST_EMBEDDINGS, /* OpenAI /v1/embeddings; so is the answer */
+    REQUEST_RERANK,   /* {query, documents: [text], top_n}; {results: [{index, relevance_score}]} */
+    REQUEST_TOKENIZE, /* {content, add_special, parse_special, with_pieces}; {tokens} */
+    REQUEST_DETOKENIZE,    /* {tokens}; {content} */
+    REQUEST_TEMPLATE,      /* a chat's body; {prompt} */
+    REQUEST_COUNT,         /* a chat's body; {input_tokens}: what the chat would cost, exactly */
+    REQUEST_TRANSCRIPTION, /* {file: {data: base64, name}, language, prompt, temperature}; {text} */
+    REQUEST_KIND_COUNT,
+};
+const char *request_kind_name(enum request_kind kind); /* "chat", "completion", … */
 
 enum delta_kind {     /* the typed pieces of an answer, in the order that an engine brings them */
     DELTA_TEXT,       /* UTF-8 of the answer */
@@ -82,9 +96,24 @@ enum delta_kind {     /* the typed pieces of an answer, in the order that an eng
     DELTA_FINISH,     /* the finish reason: "stop", "length", "tool_calls", … */
     DELTA_USAGE,      /* struct msg_usage in `usage`, no data; once, last */
     DELTA_PROGRESS, /* what the request waits for: "queued", "loading", "prefill"; no content yet */
+    DELTA_RESULT,   /* bytes of one JSON value, in order: the whole answer of kinds that have one */
     DELTA_KIND_COUNT,
 };
 const char *delta_kind_name(enum delta_kind kind);
+
+enum capability { /* bits: what a model on a node can do */
+    CAPABILITY_CHAT = 1,
+    CAPABILITY_TOOLS = 2, /* its chat template takes tools */
+    CAPABILITY_VISION = 4,
+    CAPABILITY_AUDIO = 8,
+    CAPABILITY_FIM = 16, /* it has tokens to fill in the middle */
+    CAPABILITY_EMBEDDINGS = 32,
+    CAPABILITY_RERANK = 64,
+    CAPABILITY_REASONING = 128, /* its chat template knows thinking */
+    CAPABILITY_EXACT = 256,     /* the running engine says so; else it is read off the file, which
+                                   does not know of vision and audio */
+    CAPABILITY_ALL = 511,
+};
 
 struct msg_bytes { /* raw */
     const uint8_t *data;
@@ -119,10 +148,16 @@ struct msg_instance {
     uint32_t context;      /* tokens of one sequence; trained length while not loaded */
     uint32_t slots, busy;  /* requests that the engine serves at once, and has now */
     float prefill_tok_s,
-            decode_tok_s; /* decayed means from the engine's own timings; 0: not measured */
-    uint32_t restarts;    /* of its engine since the node started */
-    const char *engine;   /* "llama-server", "fake" */
-    const char *note;     /* "" or a sentence: why it failed, what it waits for */
+            decode_tok_s;     /* decayed means from the engine's own timings; 0: not measured */
+    uint32_t restarts;        /* of its engine since the node started */
+    const char *engine;       /* "llama-server", "fake" */
+    const char *note;         /* "" or a sentence: why it failed, what it waits for */
+    uint32_t capabilities;    /* CAPABILITY_… */
+    uint32_t context_trained; /* tokens; 0: the file does not say */
+    uint64_t parameters;      /* 0: not known */
+    int64_t modified_s;       /* Unix time of the file; 0: not known */
+    const char *architecture; /* "llama", "qwen3moe"; "" not known */
+    const char *quantisation; /* "Q4_K_M"; "" not known */
 };
 
 struct msg_state {
@@ -147,9 +182,9 @@ struct msg_start {
     uint64_t stream;
     const char *request_id; /* for both logs */
     const char *model;
-    enum request_kind kind;
-    uint32_t window;     /* bytes of deltas that may be sent before CREDIT */
-    uint64_t body_bytes; /* of the whole body, which follows in BODY messages */
+    enum request_kind kind; /* decoded: REQUEST_KIND_COUNT where it is not known here */
+    uint32_t window;        /* bytes of deltas that may be sent before CREDIT */
+    uint64_t body_bytes;    /* of the whole body, which follows in BODY messages */
 };
 
 struct msg_body {

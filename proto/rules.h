@@ -30,5 +30,6 @@ MUST_CHECK int rules_text(
 void rules_fit_sentence(char *data, size_t len);
 
 MUST_CHECK int rules_count(const char *field, size_t count, size_t max, struct err *err);
-/* Everything about a message but its text: ids, enums, ranges, counts, sizes. */
+/* Everything about a message but its text: ids, enums, ranges, counts, sizes. START's kind is free:
+ * a node that does not know it refuses that one stream. */
 MUST_CHECK int rules_check(const struct msg *msg, struct err *err);

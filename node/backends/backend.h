@@ -36,12 +36,15 @@ struct backend_model {
     const char *path;              /* of the GGUF file */
     uint32_t context;              /* tokens a sequence; 0: the engine's choice */
     uint32_t slots;                /* sequences at once */
+    uint32_t context_trained;      /* tokens; 0: not known */
+    uint32_t capabilities;         /* what its file promises: node/capabilities.h */
     const char *const *extra_args; /* more words for the engine, ends with NULL; may be NULL */
 };
 
 struct backend_events {
-    /* The engine answers its health check and has told its numbers: from now on runs may start. */
-    void (*on_ready)(void *ctx, uint32_t slots, uint32_t context);
+    /* The engine answers its health check and has told its numbers and what it can do
+     * (CAPABILITY_…): from now on runs may start. */
+    void (*on_ready)(void *ctx, uint32_t slots, uint32_t context, uint32_t capabilities);
     /* The engine is gone and nothing of it is left; exactly once for each start, also after stop.
      * `reason` is for people ("exited with status 1: …last words…", "killed by signal 9", "not
      * ready after 60 s", "stopped"). All runs have ended before. The instance may be destroyed or
@@ -52,7 +55,8 @@ struct backend_events {
 struct run_spec {
     const char *request_id;
     enum request_kind kind;
-    const char *body; /* OpenAI chat body, raw JSON; copied where needed after the call */
+    const char *body; /* JSON as proto/codec.h has it for the kind; copied where needed after the
+                         call */
     size_t body_len;
 };
 
@@ -69,6 +73,9 @@ struct run;              /* one request on it */
 
 struct backend_ops {
     const char *name; /* "llama-server", "fake" */
+    /* What an engine that is started for this model will be able to do, as far as is known before.
+     * Pure. */
+    uint32_t (*expect)(const struct backend_host *host, const struct backend_model *model);
     struct instance_backend *(*create)(const struct backend_host *host,
             const struct backend_model *model, const struct backend_events *events, void *ctx,
             struct err *err);

@@ -4,6 +4,7 @@
 #include "common/sm.h"
 #include "common/text.h"
 #include "node/backends/backend.h"
+#include "node/backends/fake_result.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -19,9 +20,9 @@ enum {
     DEFAULT_TOKENS = 16,
     DEFAULT_CONTEXT = 4096,
     DEFAULT_START_TIMEOUT_MS = 60 * 1000,
-    BYTES_PER_TOKEN = 4, /* of a prompt */
-    TOKEN_MAX = 64,      /* bytes of one word that is said */
-    SETTING_MAX = 64,    /* bytes of one setting of the script */
+    RESULT_MAX = 16 * 1024 * 1024, /* bytes of an answer that is no stream */
+    TOKEN_MAX = 64,                /* bytes of one word that is said */
+    SETTING_MAX = 64,              /* bytes of one setting of the script */
     STATUS_MIN = 400,
     STATUS_MAX = 599,
 };
@@ -175,13 +176,19 @@ struct instance_backend {
     char reason[128];
 };
 
+/* It sees no pictures and does not think. */
+static const uint32_t capabilities = CAPABILITY_CHAT | CAPABILITY_TOOLS | CAPABILITY_AUDIO |
+                                     CAPABILITY_FIM | CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK;
+
 struct run {
     struct instance_backend *instance;
     struct list link; /* in running or waiting */
     struct loop_timer *timer;
     const struct run_events *events;
     void *ctx;
-    uint32_t prompt_tokens, said;
+    struct buf result; /* its answer where that is no stream, which counts as one token */
+    bool is_result;
+    uint32_t prompt_tokens, tokens, said;
     const char *next_word;
     uint64_t first_us;  /* when the first token is due; moves with each pause */
     uint64_t paused_us; /* since when it is paused */
@@ -212,6 +219,7 @@ static void run_free(struct run *run)
 {
     list_del(&run->link);
     loop_timer_destroy(run->timer);
+    buf_fini(&run->result);
     free(run);
 }
 
@@ -265,7 +273,8 @@ static void finish_load(struct instance_backend *instance)
         begin_end(instance, "not ready in time, as its script says");
     } else {
         sm_set(&instance->sm, STATE_READY);
-        instance->events->on_ready(instance->ctx, instance->slots, instance->context);
+        instance->events->on_ready(
+                instance->ctx, instance->slots, instance->context, capabilities | CAPABILITY_EXACT);
     }
 }
 
@@ -305,14 +314,30 @@ static void say(struct run *run, const struct msg_delta *delta)
     run->speaking = false;
 }
 
+static void say_result(struct run *run)
+{
+    struct msg_delta delta = {
+            .kind = DELTA_RESULT, .data = buf_at(&run->result), .len = run->result.len};
+
+    say(run, &delta);
+}
+
 static void say_token(struct run *run)
 {
     char token[TOKEN_MAX];
     struct msg_delta delta = {.kind = DELTA_TEXT, .data = token};
 
     delta.len = next_token(run, token, sizeof(token));
-    run->said++;
     say(run, &delta);
+}
+
+static void say_next(struct run *run)
+{
+    if (run->is_result)
+        say_result(run);
+    else
+        say_token(run);
+    run->said++;
 }
 
 static uint64_t due_us(const struct run *run, uint32_t token)
@@ -334,7 +359,7 @@ static void say_usage(struct run *run)
     const struct fake_script *script = &run->instance->script;
     struct msg_delta delta = {.kind = DELTA_USAGE,
             .usage = {.prompt_tokens = run->prompt_tokens,
-                    .completion_tokens = run->said,
+                    .completion_tokens = run->is_result ? 0 : run->said,
                     .prefill_ms = (float)script->ttft_ms,
                     .decode_ms = (float)(due_us(run, run->said) - run->first_us) / 1000}};
 
@@ -343,7 +368,8 @@ static void say_usage(struct run *run)
 
 static void complete(struct run *run)
 {
-    say_finish(run);
+    if (!run->is_result)
+        say_finish(run);
     if (!run->cancelled)
         say_usage(run);
     if (run->cancelled)
@@ -380,7 +406,7 @@ static void wait_for_next(struct run *run)
 
 static bool may_speak(const struct run *run, uint64_t now)
 {
-    return !run->cancelled && !run->paused && run->said < run->instance->script.tokens &&
+    return !run->cancelled && !run->paused && run->said < run->tokens &&
            due_us(run, run->said) <= now;
 }
 
@@ -397,16 +423,23 @@ static void advance(void *ctx)
     while (may_speak(run, now)) {
         if (meets_fault(run))
             return;
-        say_token(run);
+        say_next(run);
     }
     if (run->cancelled)
         run_free(run);
     else if (run->paused)
         loop_timer_stop(run->timer);
-    else if (run->said < run->instance->script.tokens)
+    else if (run->said < run->tokens)
         wait_for_next(run);
     else
         complete(run);
+}
+
+static uint32_t fake_expect(const struct backend_host *host, const struct backend_model *model)
+{
+    (void)host;
+    (void)model;
+    return capabilities;
 }
 
 static void fake_destroy(struct instance_backend *instance)
@@ -502,6 +535,8 @@ static struct run *run_create(
         return NULL;
     *run = (struct run){.instance = instance, .events = events, .ctx = ctx};
     list_init(&run->link);
+    buf_init(&run->result, RESULT_MAX);
+    run->tokens = instance->script.tokens;
     run->next_word = instance->script.text;
     run->timer = loop_timer_create(instance->host.loop, advance, run);
     if (!run->timer) {
@@ -511,17 +546,37 @@ static struct run *run_create(
     return run;
 }
 
+/* What streams is the same for every body. */
+static int prepare_answer(struct run *run, const struct run_spec *spec, struct err *err)
+{
+    int r;
+
+    run->prompt_tokens = (uint32_t)(spec->body_len / FAKE_BYTES_PER_TOKEN);
+    run->is_result = fake_result_is(spec->kind);
+    if (!run->is_result)
+        return 0;
+    run->tokens = 1;
+    r = fake_result_write(spec->kind, spec->body, spec->body_len, &run->result);
+    return r < 0 ? err_set(err, r, "the fake engine has no use for this body: %s", strerror(-r))
+                 : 0;
+}
+
 static int fake_run(struct instance_backend *instance, const struct run_spec *spec,
         const struct run_events *events, void *ctx, struct run **ret_run, struct err *err)
 {
     struct run *run;
+    int r;
 
     if (instance->sm.state != STATE_READY)
         return err_set(err, -EAGAIN, "the fake engine is %s", sm_name(&instance->sm));
     run = run_create(instance, events, ctx);
     if (!run)
         return err_set(err, -ENOMEM, "no memory for a request to the fake engine");
-    run->prompt_tokens = (uint32_t)(spec->body_len / BYTES_PER_TOKEN);
+    r = prepare_answer(run, spec, err);
+    if (r < 0) {
+        run_free(run);
+        return r;
+    }
     list_push_back(&instance->waiting, &run->link);
     fill_slots(instance);
     *ret_run = run;
@@ -559,6 +614,7 @@ static void fake_run_resume(struct run *run)
 
 const struct backend_ops backend_fake = {
         .name = "fake",
+        .expect = fake_expect,
         .create = fake_create,
         .destroy = fake_destroy,
         .start = fake_start,

@@ -20,7 +20,8 @@
  *   never-ready      it loads until the start timeout
  *
  * A prompt counts one token for four bytes of its body, none of them cached. While a run is paused
- * its clock stands. */
+ * its clock stands. It answers all kinds of requests; those that have one JSON object for an answer
+ * (fake_result.h) get it when the first token is due, and it counts as one. */
 #pragma once
 
 #include "common/buf.h"

@@ -4,8 +4,9 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/sm.h"
+#include "node/backends/engine_run.h"
 #include "node/backends/engine_words.h"
-#include "node/backends/openai_run.h"
+#include "node/chat_template.h"
 #include "node/process.h"
 
 #include <ctype.h>
@@ -26,7 +27,12 @@ enum {
     HEALTH_MISSES_MAX = 12,    /* in a row: one to two minutes of silence */
     PROPS_MAX = 1024 * 1024,   /* bytes of /props: it holds the chat template */
     SOCKET_RANDOM_BYTES = 4,
-    OWN_WORDS_MAX = 16, /* that fill_words() adds to the command */
+    OWN_WORDS_MAX = 20, /* that fill_words() adds to the command */
+    MEDIA_MARKER_MAX = 64,
+    /* Tokens of a text that an embedding model reads, unless its context is shorter or the owner's
+     * words say otherwise. It reads a text at once, and the memory for that grows with the square.
+     */
+    EMBEDDING_BATCH = 2048,
 };
 
 /*            start()          health, props
@@ -66,15 +72,17 @@ struct instance_backend {
     struct buf check_body;
     uint32_t backoff_ms, misses;
 
-    uint32_t slots, context;
-    bool wanted; /* the end was asked for */
+    uint32_t slots, context, capabilities;
+    char media_marker[MEDIA_MARKER_MAX];
+    struct engine_target target; /* of its runs */
+    bool wanted;                 /* the end was asked for */
     char reason[ERR_TEXT_MAX];
 };
 
 struct run {
     struct instance_backend *instance;
     struct list link; /* in instance->runs */
-    struct openai_run *call;
+    struct engine_run *call;
     const struct run_events *events;
     void *ctx;
 };
@@ -99,7 +107,7 @@ static void end_runs(void *ctx)
         struct run *run = list_entry(instance->runs.next, struct run, link);
 
         list_del(&run->link);
-        openai_run_cancel(run->call);
+        engine_run_cancel(run->call);
         run->events->on_end(run->ctx, &fail);
         run_free(run);
     }
@@ -204,6 +212,63 @@ static uint32_t number_or(const cJSON *object, const char *key, uint32_t def)
     return number >= 1 && number <= UINT32_MAX ? (uint32_t)number : def;
 }
 
+static bool is_one_of(const char *word, const char *const *names)
+{
+    for (; *names; names++)
+        if (strcmp(word, *names) == 0)
+            return true;
+    return false;
+}
+
+/* What the engine is told to be, by the config's words or for the model's sake. */
+static uint32_t modes_in(const char *const *words)
+{
+    static const char *const embedding[] = {"--embedding", "--embeddings", NULL};
+    static const char *const ranking[] = {"--rerank", "--reranking", NULL};
+    uint32_t found = 0;
+
+    for (; words && *words; words++) {
+        found |= is_one_of(*words, embedding) ? CAPABILITY_EMBEDDINGS : 0u;
+        found |= is_one_of(*words, ranking) ? CAPABILITY_RERANK : 0u;
+    }
+    return found;
+}
+
+/* A ranking engine makes vectors too, of no use. */
+static uint32_t llama_expect(const struct backend_host *host, const struct backend_model *model)
+{
+    uint32_t found = model->capabilities | modes_in(host->command) | modes_in(model->extra_args);
+
+    return found & CAPABILITY_RERANK ? found & ~(uint32_t)CAPABILITY_EMBEDDINGS : found;
+}
+
+static uint32_t bit_if(bool set, enum capability capability)
+{
+    return set ? (uint32_t)capability : 0;
+}
+
+/* Older engines say less: what they do not say stays as the file has it. */
+static uint32_t read_capabilities(const struct instance_backend *instance, const cJSON *props)
+{
+    uint32_t expected = llama_expect(&instance->host, &instance->model);
+    const cJSON *modalities = json_obj(props, "modalities");
+    const cJSON *template_caps = json_obj(props, "chat_template_caps");
+    const char *template = json_str(props, "chat_template", "");
+    struct chat_template_scan scan = {0};
+
+    if (!modalities || !template_caps)
+        return expected;
+    expected |= CAPABILITY_EXACT |
+                bit_if(json_bool(modalities, "vision", false), CAPABILITY_VISION) |
+                bit_if(json_bool(modalities, "audio", false), CAPABILITY_AUDIO);
+    if (!(expected & CAPABILITY_CHAT))
+        return expected;
+    chat_template_scan(&scan, template, strlen(template));
+    scan.tools = json_bool(template_caps, "supports_tools", false);
+    expected &= ~(uint32_t)(CAPABILITY_TOOLS | CAPABILITY_REASONING);
+    return expected | chat_template_capabilities(&scan);
+}
+
 /* What the engine made of our wishes. An engine that does not tell is taken at our word. */
 static void read_props(struct instance_backend *instance)
 {
@@ -211,12 +276,17 @@ static void read_props(struct instance_backend *instance)
 
     instance->slots = instance->model.slots;
     instance->context = instance->model.context;
+    instance->capabilities = llama_expect(&instance->host, &instance->model);
+    instance->media_marker[0] = '\0';
     if (json_parse(buf_at(&instance->check_body), instance->check_body.len, &json_limits_event,
                 &props, NULL) < 0)
         return;
     instance->slots = number_or(props, "total_slots", instance->slots);
     instance->context =
             number_or(json_obj(props, "default_generation_settings"), "n_ctx", instance->context);
+    instance->capabilities = read_capabilities(instance, props);
+    (void)snprintf(instance->media_marker, sizeof(instance->media_marker), "%s",
+            json_str(props, "media_marker", ""));
     cJSON_Delete(props);
 }
 
@@ -235,7 +305,8 @@ static void on_props_done(void *ctx, int result, const struct err *err)
     instance->misses = 0;
     loop_timer_stop(instance->deadline_timer);
     loop_timer_start(instance->check_timer, health_interval(instance), 0);
-    instance->events->on_ready(instance->ctx, instance->slots, instance->context);
+    instance->events->on_ready(
+            instance->ctx, instance->slots, instance->context, instance->capabilities);
 }
 
 static const struct http_events props_events = {on_check_status, on_check_body, on_props_done};
@@ -318,21 +389,55 @@ static size_t append_words(const char **words, size_t n, const char *const *more
     return n;
 }
 
-/* -c is the sum over all slots; the model's context is that of one. --jinja was not always the
- * default, and tools need it. */
+struct word_numbers { /* as words */
+    char slots[24], context[24], batch[24];
+};
+
+static uint32_t embedding_batch(const struct backend_model *model)
+{
+    uint32_t context = model->context ? model->context : model->context_trained;
+
+    return context > 0 && context < EMBEDDING_BATCH ? context : EMBEDDING_BATCH;
+}
+
+/* -c is the sum over all slots; the model's context is that of one. */
+static void write_numbers(const struct backend_model *model, struct word_numbers *ret_numbers)
+{
+    snprintf(ret_numbers->slots, sizeof(ret_numbers->slots), "%" PRIu32, model->slots);
+    snprintf(ret_numbers->context, sizeof(ret_numbers->context), "%" PRIu64,
+            (uint64_t)model->context * model->slots);
+    snprintf(ret_numbers->batch, sizeof(ret_numbers->batch), "%" PRIu32, embedding_batch(model));
+}
+
+/* A model that makes vectors and does not talk is run as such without a person's asking. */
+static size_t append_mode(const struct backend_model *model, const struct word_numbers *numbers,
+        const char **words, size_t n)
+{
+    bool ranks = model->capabilities & CAPABILITY_RERANK;
+    const char *const own[] = {ranks ? "--reranking" : "--embeddings", "--batch-size",
+            numbers->batch, "--ubatch-size", numbers->batch, NULL};
+
+    if (!(model->capabilities & (CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK)))
+        return n;
+    return append_words(words, n, own);
+}
+
+/* --jinja was not always the default, and tools need it. The owner's words come last: they count.
+ */
 static void fill_words(const struct instance_backend *instance, char *const *command,
-        const char **words, const char *slots, const char *context)
+        const char **words, const struct word_numbers *numbers)
 {
     const struct backend_model *model = &instance->model;
     const char *const own[] = {"-m", model->path, "--host", instance->socket_path, "--parallel",
-            slots, "--no-webui", "--slots", "--jinja", NULL};
+            numbers->slots, "--no-webui", "--slots", "--jinja", NULL};
     size_t n = append_words(words, 0, (const char *const *)command);
 
     n = append_words(words, n, own);
     if (model->context) {
         words[n++] = "-c";
-        words[n++] = context;
+        words[n++] = numbers->context;
     }
+    n = append_mode(model, numbers, words, n);
     append_words(words, n, model->extra_args);
 }
 
@@ -358,14 +463,13 @@ static int start_filled(
     size_t n = process_count_words((const char *const *)command) +
                process_count_words(model->extra_args) + OWN_WORDS_MAX;
     const char **words = calloc(n, sizeof(*words));
-    char slots[24], context[24];
+    struct word_numbers numbers;
     int r;
 
     if (!words)
         return err_set(err, -ENOMEM, "no memory to start %s", model->name);
-    snprintf(slots, sizeof(slots), "%" PRIu32, model->slots);
-    snprintf(context, sizeof(context), "%" PRIu64, (uint64_t)model->context * model->slots);
-    fill_words(instance, command, words, slots, context);
+    write_numbers(model, &numbers);
+    fill_words(instance, command, words, &numbers);
     r = start_process(instance, words, stop_command, err);
     free(words);
     return r;
@@ -446,6 +550,11 @@ static struct instance_backend *llama_create(const struct backend_host *host,
     instance->model.slots = model->slots ? model->slots : 1;
     instance->events = events;
     instance->ctx = ctx;
+    instance->target = (struct engine_target){.http = host->http,
+            .env = host->env,
+            .base = "http://engine",
+            .unix_socket = instance->socket_path,
+            .media_marker = instance->media_marker};
     list_init(&instance->runs);
     buf_init(&instance->check_body, PROPS_MAX);
     sm_init(&instance->sm, &state_def, STATE_IDLE);
@@ -491,9 +600,6 @@ static const struct run_events call_events = {run_delta, run_ended};
 static int llama_run(struct instance_backend *instance, const struct run_spec *spec,
         const struct run_events *events, void *ctx, struct run **ret_run, struct err *err)
 {
-    struct openai_target target = {.http = instance->host.http,
-            .url = "http://engine/v1/chat/completions",
-            .unix_socket = instance->socket_path};
     struct run *run;
     int r;
 
@@ -504,7 +610,7 @@ static int llama_run(struct instance_backend *instance, const struct run_spec *s
     if (!run)
         return err_set(err, -ENOMEM, "no memory for a request to %s", instance->model.name);
     *run = (struct run){.instance = instance, .events = events, .ctx = ctx};
-    r = openai_run_start(&target, spec, &call_events, run, &run->call, err);
+    r = engine_run_start(&instance->target, spec, &call_events, run, &run->call, err);
     if (r < 0) {
         free(run);
         return r;
@@ -516,22 +622,23 @@ static int llama_run(struct instance_backend *instance, const struct run_spec *s
 
 static void llama_run_cancel(struct run *run)
 {
-    openai_run_cancel(run->call);
+    engine_run_cancel(run->call);
     run_free(run);
 }
 
 static void llama_run_pause(struct run *run)
 {
-    openai_run_pause(run->call);
+    engine_run_pause(run->call);
 }
 
 static void llama_run_resume(struct run *run)
 {
-    openai_run_resume(run->call);
+    engine_run_resume(run->call);
 }
 
 const struct backend_ops backend_llama_server = {
         .name = "llama-server",
+        .expect = llama_expect,
         .create = llama_create,
         .destroy = llama_destroy,
         .start = llama_start,

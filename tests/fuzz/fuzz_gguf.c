@@ -39,6 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(info.quantisation != NULL);
         assert(info.tensor_count < size);
         assert(info.version == 2 || info.version == 3);
+        assert(info.pooling < GGUF_POOLING_COUNT);
+        assert(info.tensor_count > 0 || info.parameters == 0);
     } else {
         assert(memcmp(&info, &untouched, sizeof info) == 0);
         assert(err.text[0] != '\0');

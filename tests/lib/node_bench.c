@@ -19,8 +19,15 @@ static void on_stopped(void *ctx)
 
 static void put_model(struct node_bench *bench, const char *name)
 {
-    const struct catalogue_model model = {
-            .name = name, .path = name, .file_bytes = 1 << 20, .context = 4096};
+    const struct catalogue_model model = {.name = name,
+            .path = name,
+            .file_bytes = 1 << 20,
+            .context = 4096,
+            .architecture = "llama",
+            .quantisation = "Q8_0",
+            .modified_ns = INT64_C(1700000000500000000),
+            .parameters = 1000000,
+            .capabilities = CAPABILITY_CHAT};
 
     supervisor_model_put(bench->supervisor, &model);
 }

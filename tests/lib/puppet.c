@@ -10,6 +10,7 @@ enum { PUPPETS_MAX = 32 };
 
 struct instance_backend {
     char model[128];
+    uint32_t capabilities;
     const struct backend_events *events;
     void *ctx;
     char *last_words; /* lives as long as the engine, no longer */
@@ -21,6 +22,7 @@ struct run {
     const struct run_events *events;
     void *ctx;
     char *body;
+    enum request_kind kind;
     bool open, paused, cancelled;
 };
 
@@ -51,6 +53,13 @@ static struct starts *starts_of(const char *model)
     abort();
 }
 
+/* The model's, for sure once it runs. */
+static uint32_t expect(const struct backend_host *host, const struct backend_model *model)
+{
+    (void)host;
+    return model->capabilities;
+}
+
 static struct instance_backend *create(const struct backend_host *host,
         const struct backend_model *model, const struct backend_events *events, void *ctx,
         struct err *err)
@@ -61,7 +70,8 @@ static struct instance_backend *create(const struct backend_host *host,
     for (size_t i = 0; i < PUPPETS_MAX; i++) {
         if (engines[i].used)
             continue;
-        engines[i] = (struct instance_backend){.events = events, .ctx = ctx, .used = true};
+        engines[i] = (struct instance_backend){
+                .capabilities = model->capabilities, .events = events, .ctx = ctx, .used = true};
         (void)snprintf(engines[i].model, sizeof engines[i].model, "%s", model->name);
         return &engines[i];
     }
@@ -112,6 +122,7 @@ static int run(struct instance_backend *engine, const struct run_spec *spec,
     if (spec->body_len == 0)
         return err_set(err, -EINVAL, "an empty body");
     *r = (struct run){.engine = engine, .events = events, .ctx = ctx, .open = true};
+    r->kind = spec->kind;
     r->body = strndup(spec->body, spec->body_len);
     run_count++;
     *ret_run = r;
@@ -139,6 +150,7 @@ static void run_resume(struct run *r)
 
 const struct backend_ops puppet_ops = {
         .name = "puppet",
+        .expect = expect,
         .create = create,
         .destroy = destroy,
         .start = start,
@@ -188,7 +200,7 @@ void puppet_ready(const char *model, uint32_t slots, uint32_t context)
     struct instance_backend *engine = find(model);
 
     assert(engine != NULL && engine->running);
-    engine->events->on_ready(engine->ctx, slots, context);
+    engine->events->on_ready(engine->ctx, slots, context, engine->capabilities | CAPABILITY_EXACT);
 }
 
 void puppet_exit(const char *model, const char *reason)
@@ -208,6 +220,12 @@ void puppet_exit(const char *model, const char *reason)
 size_t puppet_run_count(void)
 {
     return run_count;
+}
+
+enum request_kind puppet_run_kind(size_t index)
+{
+    assert(index < run_count);
+    return runs[index].kind;
 }
 
 const char *puppet_run_body(size_t index)

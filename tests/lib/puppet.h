@@ -30,6 +30,7 @@ void puppet_exit(const char *model, const char *reason);
 /* Runs in the order of their start; ended ones keep their index. */
 size_t puppet_run_count(void);
 const char *puppet_run_body(size_t index);
+enum request_kind puppet_run_kind(size_t index);
 bool puppet_run_paused(size_t index);
 bool puppet_run_cancelled(size_t index);
 bool puppet_run_open(size_t index);

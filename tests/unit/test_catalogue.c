@@ -7,6 +7,7 @@
 
 #include "common/loop.h"
 #include "node/catalogue.h"
+#include "proto/codec.h"
 #include "tests/lib/gguf_maker.h"
 #include "tests/lib/scratch.h"
 
@@ -85,6 +86,9 @@ static void test_names(void **state)
     assert_int_equal(s->models[0].context, 2048);
     assert_string_equal(s->models[0].architecture, "llama");
     assert_string_equal(s->models[0].quantisation, "Q8_0");
+    assert_int_equal(s->models[0].parameters, 8);
+    assert_int_equal(s->models[0].capabilities, CAPABILITY_CHAT);
+    assert_true(s->models[0].modified_ns > INT64_C(1500000000) * 1000000000);
     assert_string_equal(s->models[0].path, scratch_path(&scratch, "coder/model.gguf"));
     catalogue_scan_destroy(s);
 }
@@ -144,6 +148,7 @@ static void test_split(void **state)
     assert_string_equal(whole->models[0].name, "big");
     assert_int_equal(stat(scratch_path(&scratch, "big-00001-of-00003.gguf"), &st), 0);
     assert_int_equal(whole->models[0].file_bytes, 3 * st.st_size);
+    assert_int_equal(whole->models[0].parameters, 0); /* each part counts its own only */
 
     assert_int_equal(unlink(scratch_path(&scratch, "big-00001-of-00003.gguf")), 0);
     struct catalogue_scan *headless = scan(whole);

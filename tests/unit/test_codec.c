@@ -39,11 +39,20 @@ static const struct msg_instance sample_instances[] = {
                 .restarts = 2,
                 .engine = "llama-server",
                 .note = "läuft",
+                .capabilities = CAPABILITY_ALL,
+                .context_trained = 262144,
+                .parameters = 30532122624,
+                .modified_s = 1732190000,
+                .architecture = "qwen3moe",
+                .quantisation = "Q4_K_M",
         },
         {.model = "a b+c",
                 .state = INSTANCE_FAILED,
                 .engine = "fake",
-                .note = "killed by signal 9"},
+                .note = "killed by signal 9",
+                .modified_s = -1,
+                .architecture = "",
+                .quantisation = ""},
 };
 static const char *const sample_removed[] = {"gone-1", "gone-2"};
 static const struct msg_grant sample_grants[] = {
@@ -59,6 +68,7 @@ static const struct msg_delta sample_deltas[] = {
                         .prefill_ms = 4.5f,
                         .decode_ms = 5.5f}},
         {.stream = 3, .kind = DELTA_PROGRESS, .data = "prefill", .len = 7},
+        {.stream = 4, .kind = DELTA_RESULT, .data = "{\"tok", .len = 5},
 };
 
 static const uint8_t sample_key[MSG_KEY_BYTES] = {1, 0, 255};
@@ -98,7 +108,7 @@ static const struct msg samples[] = {
                 .start = {.stream = 0xfedcba9800020001,
                         .request_id = "req 7/é",
                         .model = "fast",
-                        .kind = REQUEST_CHAT,
+                        .kind = REQUEST_TRANSCRIPTION,
                         .window = 16384,
                         .body_bytes = 33554432}},
         {.type = MSG_BODY,
@@ -345,6 +355,12 @@ static void assert_same_instance(const struct msg_instance *got, const struct ms
     assert_int_equal(got->restarts, want->restarts);
     assert_string_equal(got->engine, want->engine);
     assert_string_equal(got->note, want->note);
+    assert_int_equal(got->capabilities, want->capabilities);
+    assert_int_equal(got->context_trained, want->context_trained);
+    assert_int_equal(got->parameters, want->parameters);
+    assert_int_equal(got->modified_s, want->modified_s);
+    assert_string_equal(got->architecture, want->architecture);
+    assert_string_equal(got->quantisation, want->quantisation);
 }
 
 static void test_state(void **state)
@@ -381,7 +397,7 @@ static void test_start(void **state)
     assert_true(got->stream == sample_stream);
     assert_string_equal(got->request_id, "req 7/é");
     assert_string_equal(got->model, "fast");
-    assert_int_equal(got->kind, REQUEST_CHAT);
+    assert_int_equal(got->kind, REQUEST_TRANSCRIPTION);
     assert_int_equal(got->window, 16384);
     assert_int_equal(got->body_bytes, 33554432);
 }
@@ -584,6 +600,65 @@ static void test_wire_format(void **state)
     assert_int_equal(fix->msg.start.body_bytes, 7);
 }
 
+/* Whoever runs requests refuses that one stream; the session goes on. */
+static void test_start_of_an_unknown_kind(void **state)
+{
+    struct msg msg = *sample(MSG_START);
+    const struct msg_start *got;
+
+    msg.start.kind = (enum request_kind)(REQUEST_KIND_COUNT + 5);
+    got = &round_trip(*state, &msg)->start;
+    assert_true(got->stream == sample_stream);
+    assert_int_equal(got->kind, REQUEST_KIND_COUNT);
+    assert_string_equal(request_kind_name(got->kind), "unknown");
+}
+
+static void put_instance_head(struct buf *out)
+{
+    put_bytes(out, 1, "m", 1);
+    put_number(out, 6, 4096);
+}
+
+static const struct msg_instance *decode_instance(struct fixture *fix, const struct buf *instance)
+{
+    put_header(&fix->out, MSG_STATE);
+    put_bytes(&fix->out, 7, buf_at(instance), instance->len);
+    assert_decodes(fix);
+    return &fix->msg.state.instances[0];
+}
+
+/* What a node says that does not know what models can do. */
+static void test_older_instance(void **state)
+{
+    const struct msg_instance *got;
+    struct buf instance;
+
+    buf_init(&instance, 256);
+    put_instance_head(&instance);
+    got = decode_instance(*state, &instance);
+    assert_string_equal(got->model, "m");
+    assert_int_equal(got->context, 4096);
+    assert_int_equal(got->capabilities | got->context_trained, 0);
+    assert_int_equal(got->parameters, 0);
+    assert_int_equal(got->modified_s, 0);
+    assert_string_equal(got->architecture, "");
+    assert_string_equal(got->quantisation, "");
+    buf_fini(&instance);
+}
+
+static void test_newer_capabilities_are_dropped(void **state)
+{
+    const struct msg_instance *got;
+    struct buf instance;
+
+    buf_init(&instance, 256);
+    put_instance_head(&instance);
+    put_number(&instance, 14, UINT32_MAX);
+    got = decode_instance(*state, &instance);
+    assert_int_equal(got->capabilities, CAPABILITY_ALL);
+    buf_fini(&instance);
+}
+
 /* What a program without memberships says. */
 static void test_older_hello(void **state)
 {
@@ -766,8 +841,8 @@ static const struct number_case number_cases[] = {
         {MSG_WELCOME, 3, MSG_HEARTBEAT_MS_MIN - 1, "heartbeat_ms"},
         {MSG_WELCOME, 3, MSG_HEARTBEAT_MS_MAX, NULL},
         {MSG_WELCOME, 3, MSG_HEARTBEAT_MS_MAX + 1, "heartbeat_ms"},
-        {MSG_START, 4, REQUEST_KIND_COUNT, "kind"},
-        {MSG_START, 4, UINT64_MAX, "kind"}, /* −1 */
+        {MSG_START, 4, REQUEST_KIND_COUNT, NULL},
+        {MSG_START, 4, UINT64_MAX, NULL}, /* −1 */
         {MSG_START, 5, 1, NULL},
         {MSG_START, 5, 0, "window"},
         {MSG_START, 6, 0, NULL},
@@ -1244,6 +1319,13 @@ static void test_encode_keeps_the_rules(void **state)
     msg = *sample(MSG_START);
     msg.start.request_id = "a\nb";
     assert_not_encoded(fix, -EINVAL, &msg, "request_id");
+    instance.architecture = "a\nb";
+    msg = (struct msg){.type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}};
+    assert_not_encoded(fix, -EINVAL, &msg, "instances[0]: architecture");
+    instance = sample_instances[0];
+    instance.quantisation = "\x7f";
+    assert_not_encoded(fix, -EINVAL, &msg, "instances[0]: quantisation");
+    instance = sample_instances[0];
     instance.model = "";
     msg = (struct msg){.type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}};
     assert_not_encoded(fix, -EINVAL, &msg, "instances[0]: model");
@@ -1415,7 +1497,10 @@ static void test_names(void **state)
     assert_string_equal(instance_state_name(INSTANCE_RESIDENT), "resident");
     assert_string_equal(instance_state_name(INSTANCE_STATE_COUNT), "unknown");
     assert_string_equal(request_kind_name(REQUEST_CHAT), "chat");
+    assert_string_equal(request_kind_name(REQUEST_TRANSCRIPTION), "transcription");
+    assert_string_equal(request_kind_name(REQUEST_KIND_COUNT), "unknown");
     assert_string_equal(delta_kind_name(DELTA_PROGRESS), "progress");
+    assert_string_equal(delta_kind_name(DELTA_RESULT), "result");
     assert_string_equal(fail_code_name(FAIL_PROTOCOL), "protocol");
     assert_string_equal(fail_code_name(FAIL_CONTEXT_EXCEEDED), "context_length_exceeded");
     assert_string_equal(refuse_code_name(REFUSE_OTHER), "other");
@@ -1423,6 +1508,8 @@ static void test_names(void **state)
     assert_string_equal(refuse_code_name(REFUSE_CODE_COUNT), "unknown");
     for (unsigned i = 0; i < INSTANCE_STATE_COUNT; i++)
         assert_non_null(instance_state_name((enum instance_state)i));
+    for (unsigned i = 0; i < REQUEST_KIND_COUNT; i++)
+        assert_non_null(request_kind_name((enum request_kind)i));
     for (unsigned i = 0; i < DELTA_KIND_COUNT; i++)
         assert_non_null(delta_kind_name((enum delta_kind)i));
     for (unsigned i = 0; i < FAIL_CODE_COUNT; i++)
@@ -1476,6 +1563,9 @@ int main(void)
             TEST(test_every_enum_value),
             TEST(test_encoding_appends),
             TEST(test_wire_format),
+            TEST(test_start_of_an_unknown_kind),
+            TEST(test_older_instance),
+            TEST(test_newer_capabilities_are_dropped),
             TEST(test_older_hello),
             TEST(test_older_welcome),
             TEST(test_wire_format_of_join),

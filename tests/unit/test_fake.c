@@ -23,6 +23,7 @@ struct client {
     struct fixture *f;
     struct run *run;
     char text[1024];
+    char result[4096];
     int deltas, ends, fail_code; /* -1: complete */
     uint32_t fail_status;
     struct msg_usage usage;
@@ -37,13 +38,13 @@ struct fixture {
     const char *command[2];
     struct instance_backend *instance;
     bool inside, ready, exited, wanted;
-    uint32_t slots, context;
+    uint32_t slots, context, capabilities;
     char reason[128];
     struct client clients[RUNS_MAX];
     int open, most_open, ended;
 };
 
-static void on_ready(void *ctx, uint32_t slots, uint32_t context)
+static void on_ready(void *ctx, uint32_t slots, uint32_t context, uint32_t capabilities)
 {
     struct fixture *f = ctx;
 
@@ -51,6 +52,7 @@ static void on_ready(void *ctx, uint32_t slots, uint32_t context)
     f->ready = true;
     f->slots = slots;
     f->context = context;
+    f->capabilities = capabilities;
     loop_stop(&f->loop);
 }
 
@@ -86,6 +88,8 @@ static void on_delta(void *ctx, const struct msg_delta *delta)
     count_open(client);
     if (delta->kind == DELTA_TEXT)
         strncat(client->text, delta->data, delta->len);
+    else if (delta->kind == DELTA_RESULT)
+        strncat(client->result, delta->data, delta->len);
     else if (delta->kind == DELTA_FINISH)
         client->finished = true;
     else
@@ -180,6 +184,73 @@ static void stop(struct fixture *f)
     while (!f->exited)
         loop_run(&f->loop);
     assert_true(f->wanted);
+}
+
+static int begin_kind(struct fixture *f, enum request_kind kind, const char *body)
+{
+    struct run_spec spec = {
+            .request_id = "r", .kind = kind, .body = body, .body_len = strlen(body)};
+    struct client *client = &f->clients[0];
+    int r;
+
+    *client = (struct client){.f = f};
+    f->ended = f->open = 0;
+    f->inside = true;
+    r = backend_fake.run(f->instance, &spec, &run_events, client, &client->run, NULL);
+    f->inside = false;
+    return r;
+}
+
+static void assert_answers(
+        struct fixture *f, enum request_kind kind, const char *body, const char *result)
+{
+    assert_int_equal(begin_kind(f, kind, body), 0);
+    wait_for_ends(f, 1);
+    assert_int_equal(f->clients[0].fail_code, -1);
+    assert_string_equal(f->clients[0].result, result);
+    assert_string_equal(f->clients[0].text, "");
+    assert_false(f->clients[0].finished);
+}
+
+static void test_results(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, "fake:tokens=40,ttft=1ms");
+    assert_true(f->capabilities & CAPABILITY_EXACT);
+    assert_true(f->capabilities & CAPABILITY_EMBEDDINGS);
+    assert_answers(f, REQUEST_EMBEDDINGS, "{\"input\":[\"a\",\"b\"]}",
+            "{\"object\":\"list\",\"model\":\"[fake engine]\",\"usage\":{\"prompt_tokens\":4,"
+            "\"total_tokens\":4},\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":"
+            "[1,0,0,0]},{\"object\":\"embedding\",\"index\":1,\"embedding\":[1,0,0,0]}]}");
+    assert_int_equal(f->clients[0].usage.prompt_tokens, 4);
+    assert_int_equal(f->clients[0].usage.completion_tokens, 0);
+    assert_answers(f, REQUEST_COUNT, "{\"messages\":[],\"a\":1}", "{\"input_tokens\":5}");
+    stop(f);
+}
+
+static void test_results_wait_for_their_time(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, "fake:die-after=0");
+    assert_int_equal(begin_kind(f, REQUEST_COUNT, "{\"messages\":[]}"), 0);
+    wait_for_ends(f, 1);
+    assert_int_equal(f->clients[0].fail_code, FAIL_ENGINE_DIED);
+    assert_string_equal(f->clients[0].result, "");
+    while (!f->exited)
+        loop_run(&f->loop);
+}
+
+static void test_bodies_of_no_use(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, "fake:");
+    assert_int_equal(begin_kind(f, REQUEST_EMBEDDINGS, "{}"), -EINVAL);
+    assert_int_equal(begin_kind(f, REQUEST_RERANK, "[]"), -EINVAL);
+    assert_int_equal(begin_kind(f, REQUEST_TEMPLATE, "x"), -EINVAL);
+    stop(f);
 }
 
 static void test_script(void **state)
@@ -475,6 +546,9 @@ int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
+            TEST(test_results),
+            TEST(test_results_wait_for_their_time),
+            TEST(test_bodies_of_no_use),
             cmocka_unit_test(test_script),
             cmocka_unit_test(test_scripts_that_cannot_be_used),
             TEST(test_create_refuses_a_bad_script),

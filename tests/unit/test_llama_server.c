@@ -108,6 +108,18 @@ static void toy_chat(const struct toy_engine *engine, int fd, const struct toy_r
     }
 }
 
+static const char *props_of(const struct toy_engine *engine)
+{
+    if (is_mode(engine, "seeing"))
+        return "{\"total_slots\":3,\"modalities\":{\"vision\":true,\"audio\":false},"
+               "\"chat_template\":\"{{ message.reasoning_content }}\","
+               "\"chat_template_caps\":{\"supports_tools\":true}}";
+    if (is_mode(engine, "plain"))
+        return "{\"modalities\":{\"vision\":false,\"audio\":true},\"chat_template\":\"tools\","
+               "\"chat_template_caps\":{\"supports_tools\":false}}";
+    return "{\"total_slots\":3,\"default_generation_settings\":{\"n_ctx\":777}}";
+}
+
 static void toy_handle(void *ctx, int fd, const struct toy_request *request)
 {
     const struct toy_engine *engine = ctx;
@@ -119,8 +131,7 @@ static void toy_handle(void *ctx, int fd, const struct toy_request *request)
         toy_answer(fd, health_count++ < 1 || is_mode(engine, "never-ready") ? 503 : 200,
                 "application/json", "{}");
     } else if (strncmp(request->head, "GET /props ", 11) == 0) {
-        toy_answer(fd, 200, "application/json",
-                "{\"total_slots\":3,\"default_generation_settings\":{\"n_ctx\":777}}");
+        toy_answer(fd, 200, "application/json", props_of(engine));
     } else if (strncmp(request->head, "POST /v1/chat/completions ", 26) == 0) {
         toy_chat(engine, fd, request);
     }
@@ -156,7 +167,7 @@ struct fixture {
     bool inside; /* of a function of the backend: no callback may come */
 
     bool ready, exited, wanted, stop_at_ready;
-    uint32_t slots, context;
+    uint32_t slots, context, capabilities;
     char reason[1024];
 
     struct run *run;
@@ -169,7 +180,7 @@ struct fixture {
     char fail_message[1024];
 };
 
-static void on_ready(void *ctx, uint32_t slots, uint32_t context)
+static void on_ready(void *ctx, uint32_t slots, uint32_t context, uint32_t capabilities)
 {
     struct fixture *f = ctx;
 
@@ -177,6 +188,7 @@ static void on_ready(void *ctx, uint32_t slots, uint32_t context)
     f->ready = true;
     f->slots = slots;
     f->context = context;
+    f->capabilities = capabilities;
     loop_stop(&f->loop);
 }
 
@@ -204,6 +216,9 @@ static void on_delta(void *ctx, const struct msg_delta *delta)
     if (delta->kind == DELTA_USAGE) {
         f->usage = delta->usage;
         f->usages++;
+    } else if (delta->kind == DELTA_RESULT) {
+        f->text_len += (size_t)snprintf(f->text + f->text_len, sizeof(f->text) - f->text_len,
+                "%.*s", (int)delta->len, delta->data);
     } else {
         f->text_len += (size_t)snprintf(f->text + f->text_len, sizeof(f->text) - f->text_len,
                 "%u:%.*s;", (unsigned)delta->kind, (int)delta->len, delta->data);
@@ -292,6 +307,15 @@ static void start(struct fixture *f)
     loop_run(&f->loop);
 }
 
+static void start_toy_with(struct fixture *f, const char *mode, const struct backend_model *model)
+{
+    f->command[0] = "/proc/self/exe";
+    f->command[1] = "toy-engine";
+    f->command[2] = mode;
+    create(f, model);
+    start(f);
+}
+
 static void start_toy(struct fixture *f, const char *mode)
 {
     static const char *const extra[] = {"--temp", "0", NULL};
@@ -299,13 +323,10 @@ static void start_toy(struct fixture *f, const char *mode)
             .path = "/models/toy.gguf",
             .context = 4096,
             .slots = 2,
-            .extra_args = extra};
+            .extra_args = extra,
+            .capabilities = CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_REASONING};
 
-    f->command[0] = "/proc/self/exe";
-    f->command[1] = "toy-engine";
-    f->command[2] = mode;
-    create(f, &model);
-    start(f);
+    start_toy_with(f, mode, &model);
 }
 
 static void stop(struct fixture *f)
@@ -320,10 +341,10 @@ static void stop(struct fixture *f)
     assert_string_equal(f->reason, "stopped");
 }
 
-static int begin_run(struct fixture *f, const char *body, struct err *err)
+static int begin_kind(struct fixture *f, enum request_kind kind, const char *body, struct err *err)
 {
     struct run_spec spec = {
-            .request_id = "r1", .kind = REQUEST_CHAT, .body = body, .body_len = strlen(body)};
+            .request_id = "r1", .kind = kind, .body = body, .body_len = strlen(body)};
     int r;
 
     f->inside = true;
@@ -332,11 +353,24 @@ static int begin_run(struct fixture *f, const char *body, struct err *err)
     return r;
 }
 
-static void run_to_end(struct fixture *f, const char *body)
+static int begin_run(struct fixture *f, const char *body, struct err *err)
 {
-    assert_int_equal(begin_run(f, body, NULL), 0);
+    return begin_kind(f, REQUEST_CHAT, body, err);
+}
+
+static void run_kind(struct fixture *f, enum request_kind kind, const char *body)
+{
+    f->ends = f->usages = 0;
+    f->text_len = 0;
+    f->text[0] = '\0';
+    assert_int_equal(begin_kind(f, kind, body, NULL), 0);
     while (f->ends == 0)
         loop_run(&f->loop);
+}
+
+static void run_to_end(struct fixture *f, const char *body)
+{
+    run_kind(f, REQUEST_CHAT, body);
 }
 
 static void assert_failed(
@@ -358,6 +392,85 @@ static void test_ready_with_the_engines_numbers(void **state)
     assert_int_equal(f->slots, 3);
     assert_int_equal(f->context, 777);
     stop(f);
+}
+
+static void assert_can(struct fixture *f, const char *mode, uint32_t capabilities)
+{
+    start_toy(f, mode);
+    assert_int_equal(f->capabilities, capabilities);
+    stop(f);
+}
+
+static void test_what_the_engine_says_of_itself(void **state)
+{
+    assert_can(*state, "seeing",
+            CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_TOOLS | CAPABILITY_VISION |
+                    CAPABILITY_REASONING | CAPABILITY_EXACT);
+}
+
+/* Its word on tools and thinking goes before the file's. */
+static void test_what_the_engine_denies(void **state)
+{
+    assert_can(*state, "plain",
+            CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_AUDIO | CAPABILITY_EXACT);
+}
+
+static void test_an_engine_that_says_nothing(void **state)
+{
+    assert_can(*state, "good", CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_REASONING);
+}
+
+static uint32_t expect(const char *const *command, const char *const *extra, uint32_t capabilities)
+{
+    const struct backend_host host = {.command = command};
+    const struct backend_model model = {.extra_args = extra, .capabilities = capabilities};
+
+    return backend_llama_server.expect(&host, &model);
+}
+
+static void test_words_that_say_what_it_can(void **state)
+{
+    static const char *const plain[] = {"llama-server", NULL};
+    static const char *const embeds[] = {"llama-server", "--embedding", NULL};
+    static const char *const more[] = {"--embeddings", "--pooling", "mean", NULL};
+    static const char *const ranks[] = {"--rerank", NULL};
+    static const char *const parts[] = {"--embeddings-x", "x--reranking", "embeddings", NULL};
+
+    (void)state;
+    assert_int_equal(expect(plain, NULL, CAPABILITY_CHAT), CAPABILITY_CHAT);
+    assert_int_equal(expect(plain, more, CAPABILITY_CHAT), CAPABILITY_CHAT | CAPABILITY_EMBEDDINGS);
+    assert_int_equal(
+            expect(embeds, NULL, CAPABILITY_CHAT), CAPABILITY_CHAT | CAPABILITY_EMBEDDINGS);
+    assert_int_equal(expect(embeds, ranks, CAPABILITY_CHAT), CAPABILITY_CHAT | CAPABILITY_RERANK);
+    assert_int_equal(expect(plain, parts, CAPABILITY_CHAT), CAPABILITY_CHAT);
+}
+
+static void assert_words(struct fixture *f, uint32_t capabilities, uint32_t context,
+        uint32_t trained, const char *words)
+{
+    struct backend_model model = {.name = "toy",
+            .path = "/x.gguf",
+            .slots = 1,
+            .context = context,
+            .context_trained = trained,
+            .capabilities = capabilities};
+
+    start_toy_with(f, "exit", &model);
+    assert_true(f->exited);
+    if (!strstr(f->reason, words))
+        fail_msg("\"%s\" is not in \"%s\"", words, f->reason);
+}
+
+static void test_words_for_a_model_that_makes_vectors(void **state)
+{
+    assert_words(*state, CAPABILITY_EMBEDDINGS, 0, 512,
+            "--jinja --embeddings --batch-size 512 --ubatch-size 512 ");
+}
+
+static void test_words_for_a_model_that_ranks(void **state)
+{
+    assert_words(*state, CAPABILITY_RERANK, 32768, 0,
+            "-c 32768 --reranking --batch-size 2048 --ubatch-size 2048 ");
 }
 
 static void test_answer_in_deltas(void **state)
@@ -666,9 +779,10 @@ static const char *real_model(void)
     return path;
 }
 
-static void start_real(struct fixture *f)
+static void start_real_with(struct fixture *f, const char *const *extra)
 {
-    struct backend_model model = {
+    struct backend_model model = {.extra_args = extra,
+            .capabilities = CAPABILITY_CHAT,
             .name = "a-name-that-is-much-longer-than-what-a-unix-socket-has-room-for-"
                     "and-so-has-to-be-cut-somewhere",
             .path = real_model(),
@@ -683,6 +797,135 @@ static void start_real(struct fixture *f)
     create(f, &model);
     start(f);
     assert_true(f->ready);
+}
+
+static void start_real(struct fixture *f)
+{
+    start_real_with(f, NULL);
+}
+
+static void assert_has(const struct fixture *f, const char *words)
+{
+    if (!strstr(f->text, words))
+        fail_msg("\"%s\" is not in \"%s\" (%s)", words, f->text, f->fail_message);
+}
+
+static void test_real_engine_completes(void **state)
+{
+    struct fixture *f = *state;
+
+    start_real(f);
+    assert_int_equal(f->capabilities, CAPABILITY_CHAT | CAPABILITY_EXACT);
+    run_kind(f, REQUEST_COMPLETION,
+            "{\"prompt\":\"The node\",\"max_tokens\":3,\"ignore_eos\":true,\"logprobs\":1}");
+    assert_int_equal(f->fail_code, -1);
+    assert_has(f, "3:{\"content\":[");
+    assert_has(f, "4:length;");
+    assert_int_equal(f->usage.completion_tokens, 3);
+    run_kind(f, REQUEST_COMPLETION,
+            "{\"prompt\":\"The node\",\"max_tokens\":3,\"ignore_eos\":true,\"n\":2}");
+    assert_int_equal(f->usage.completion_tokens, 6);
+    run_kind(f, REQUEST_COMPLETION, "{\"prompt\":[1,2,3],\"max_tokens\":1}");
+    assert_int_equal(f->usage.prompt_tokens, 3);
+    run_kind(f, REQUEST_COMPLETION, "{}");
+    assert_failed(f, FAIL_ENGINE_ERROR, 400, "prompt");
+    stop(f);
+}
+
+static void test_real_engine_and_tokens(void **state)
+{
+    struct fixture *f = *state;
+    char tokens[256];
+
+    start_real(f);
+    run_kind(f, REQUEST_TOKENIZE, "{\"content\":\"What is a node?\",\"with_pieces\":false}");
+    assert_int_equal(f->fail_code, -1);
+    assert_has(f, "{\"tokens\":[");
+    snprintf(tokens, sizeof(tokens), "%s", f->text);
+    run_kind(f, REQUEST_DETOKENIZE, tokens);
+    assert_string_equal(f->text, "{\"content\":\"What is a node?\"}");
+    run_kind(f, REQUEST_DETOKENIZE, "{\"tokens\":[70000000]}");
+    assert_failed(f, FAIL_ENGINE_ERROR, 400, "range_check");
+    run_kind(f, REQUEST_TEMPLATE, "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+    assert_has(f, "{\"prompt\":\"<|im_start|>user\\nhi<|im_end|>");
+    stop(f);
+}
+
+/* What a chat costs, whatever is in it. */
+static void test_real_engine_counts_as_it_charges(void **state)
+{
+    static const char *const chats[] = {
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"What is a node?\"}],\"max_tokens\":1}",
+            "{\"messages\":[{\"role\":\"system\",\"content\":\"Be brief. <|im_end|>\"},"
+            "{\"role\":\"user\",\"content\":\"h\u00e9llo\"},{\"role\":\"assistant\","
+            "\"content\":\"Yes?\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+            "\"text\":\"go \"},{\"type\":\"text\",\"text\":\"on\"}]}],\"max_tokens\":1}",
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"read it\"}],\"max_tokens\":1,"
+            "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"read_file\","
+            "\"description\":\"Reads a file\",\"parameters\":{\"type\":\"object\",\"properties\":"
+            "{\"path\":{\"type\":\"string\"}}}}}]}",
+    };
+    struct fixture *f = *state;
+    char expected[64];
+
+    start_real(f);
+    for (size_t i = 0; i < sizeof(chats) / sizeof(chats[0]); i++) {
+        run_kind(f, REQUEST_CHAT, chats[i]);
+        assert_int_equal(f->fail_code, -1);
+        snprintf(expected, sizeof(expected), "{\"input_tokens\":%u}", f->usage.prompt_tokens);
+        run_kind(f, REQUEST_COUNT, chats[i]);
+        assert_string_equal(f->text, expected);
+    }
+    run_kind(f, REQUEST_COUNT, "{}");
+    assert_failed(f, FAIL_ENGINE_ERROR, 400, "'messages' is required");
+    stop(f);
+}
+
+static void test_real_engine_makes_vectors(void **state)
+{
+    static const char *const extra[] = {"--embeddings", "--pooling", "mean", NULL};
+    struct fixture *f = *state;
+
+    start_real_with(f, extra);
+    assert_int_equal(f->capabilities, CAPABILITY_CHAT | CAPABILITY_EMBEDDINGS | CAPABILITY_EXACT);
+    run_kind(f, REQUEST_EMBEDDINGS, "{\"input\":[\"a\",\"b c\"],\"model\":\"m\"}");
+    assert_int_equal(f->fail_code, -1);
+    assert_has(f, "\"data\":[{\"embedding\":[");
+    assert_int_equal(f->usages, 1);
+    assert_int_equal(f->usage.prompt_tokens, 3);
+    run_kind(f, REQUEST_EMBEDDINGS, "{\"input\":[]}");
+    assert_failed(f, FAIL_ENGINE_ERROR, 400, "must not be empty");
+    stop(f);
+}
+
+static void test_real_engine_ranks(void **state)
+{
+    static const char *const extra[] = {"--reranking", NULL};
+    struct fixture *f = *state;
+
+    start_real_with(f, extra);
+    run_kind(f, REQUEST_RERANK, "{\"query\":\"q\",\"documents\":[\"a\",\"b c\"],\"top_n\":1}");
+    assert_int_equal(f->fail_code, -1);
+    assert_has(f, "\"results\":[{\"index\":");
+    assert_true(f->usage.prompt_tokens > 0);
+    stop(f);
+}
+
+/* The engine's own words, and the status that says that it never will. */
+static void test_real_engine_cannot(void **state)
+{
+    struct fixture *f = *state;
+
+    start_real(f);
+    run_kind(f, REQUEST_INFILL, "{\"input_prefix\":\"a\",\"input_suffix\":\"b\"}");
+    assert_failed(f, FAIL_ENGINE_ERROR, 501, "Infill is not supported by this model");
+    run_kind(f, REQUEST_EMBEDDINGS, "{\"input\":\"a\"}");
+    assert_failed(f, FAIL_ENGINE_ERROR, 501, "does not support embeddings");
+    run_kind(f, REQUEST_RERANK, "{\"query\":\"q\",\"documents\":[\"a\"]}");
+    assert_failed(f, FAIL_ENGINE_ERROR, 501, "does not support reranking");
+    run_kind(f, REQUEST_TRANSCRIPTION, "{\"file\":{\"data\":\"UklGRg==\",\"name\":\"a.wav\"}}");
+    assert_failed(f, FAIL_ENGINE_ERROR, 501, "does not support audio");
+    stop(f);
 }
 
 static void test_real_engine_answers(void **state)
@@ -770,6 +1013,12 @@ int main(int argc, char **argv)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             TEST(test_ready_with_the_engines_numbers),
+            TEST(test_what_the_engine_says_of_itself),
+            TEST(test_what_the_engine_denies),
+            TEST(test_an_engine_that_says_nothing),
+            TEST(test_words_that_say_what_it_can),
+            TEST(test_words_for_a_model_that_makes_vectors),
+            TEST(test_words_for_a_model_that_ranks),
             TEST(test_answer_in_deltas),
             TEST(test_body_as_the_mesh_wants_it),
             TEST(test_refusal),
@@ -794,6 +1043,12 @@ int main(int argc, char **argv)
             TEST(test_stop_while_loading),
             TEST(test_engine_that_hangs),
             TEST(test_folder_too_deep_for_a_socket),
+            TEST(test_real_engine_completes),
+            TEST(test_real_engine_and_tokens),
+            TEST(test_real_engine_counts_as_it_charges),
+            TEST(test_real_engine_makes_vectors),
+            TEST(test_real_engine_ranks),
+            TEST(test_real_engine_cannot),
             TEST(test_real_engine_answers),
             TEST(test_real_engine_refuses_a_long_prompt),
             TEST(test_real_engine_is_killed),

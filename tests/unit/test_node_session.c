@@ -348,6 +348,31 @@ static void state_changes_and_replaces(void **state)
     assert_int_equal(world->changes, 5);
 }
 
+static void what_a_model_can_do_is_kept(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance said = instance_of("small", INSTANCE_RESIDENT);
+    said.capabilities = CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_EXACT;
+    said.context_trained = 32768;
+    said.parameters = 30532122624;
+    said.modified_s = 1732190000;
+    said.architecture = "qwen3moe";
+    said.quantisation = "Q4_K_M and more than there is room for";
+    say(world,
+            &(struct msg){.type = MSG_STATE, .state = {.instances = &said, .instance_count = 1}});
+    const struct instance *instance = node_session_instance(world->session, 0);
+    assert_int_equal(instance->capabilities, said.capabilities);
+    assert_int_equal(instance->context_trained, 32768);
+    assert_int_equal(instance->parameters, 30532122624);
+    assert_int_equal(instance->modified_s, 1732190000);
+    assert_string_equal(instance->architecture, "qwen3moe");
+    assert_string_equal(instance->quantisation, "Q4_K_M and more");
+    /* An older node says none of it. */
+    say_state(world, false, "small", INSTANCE_RESIDENT);
+    assert_int_equal(instance->capabilities | instance->context_trained, 0);
+    assert_string_equal(instance->architecture, "");
+}
+
 static void a_long_note_is_cut_between_characters(void **state)
 {
     struct world *world = *state;
@@ -990,6 +1015,7 @@ int main(void)
             SESSION_TEST(an_unknown_type_is_answered),
             SESSION_TEST(models_of_an_edge_do_not_count),
             SESSION_TEST(state_changes_and_replaces),
+            SESSION_TEST(what_a_model_can_do_is_kept),
             SESSION_TEST(a_long_note_is_cut_between_characters),
             SESSION_TEST(too_many_models_break_the_session),
             SESSION_TEST(a_draining_node_is_not_usable),

@@ -118,8 +118,15 @@ static int teardown(void **state)
 
 static void put(const char *name, uint64_t bytes)
 {
-    const struct catalogue_model model = {
-            .name = name, .path = name, .file_bytes = bytes, .context = 4096};
+    const struct catalogue_model model = {.name = name,
+            .path = name,
+            .file_bytes = bytes,
+            .context = 4096,
+            .architecture = "llama",
+            .quantisation = "Q8_0",
+            .modified_ns = INT64_C(1700000000999999999),
+            .parameters = 7000000,
+            .capabilities = CAPABILITY_CHAT | CAPABILITY_FIM};
 
     supervisor_model_put(f.supervisor, &model);
 }
@@ -222,6 +229,35 @@ static void test_a_request_loads(void **state)
     instance_release(first.instance);
     instance_release(second.instance);
     assert_int_equal(describe("a").busy, 0);
+}
+
+/* The file's word until the engine has its own, and again when the engine is gone. */
+static void test_what_a_model_can_do(void **state)
+{
+    static const uint32_t of_file = CAPABILITY_CHAT | CAPABILITY_FIM;
+    static const char *const resident[] = {"a", NULL};
+
+    (void)state;
+    make(resident);
+    put("a", gib);
+    assert_int_equal(describe("a").capabilities, of_file);
+    assert_int_equal(describe("a").context_trained, 4096);
+    assert_int_equal(describe("a").parameters, 7000000);
+    assert_int_equal(describe("a").modified_s, 1700000000);
+    assert_string_equal(describe("a").architecture, "llama");
+    assert_string_equal(describe("a").quantisation, "Q8_0");
+    tick();
+    assert_int_equal(describe("a").capabilities, of_file);
+    puppet_ready("a", 1, 2048);
+    tick();
+    assert_int_equal(describe("a").capabilities, of_file | CAPABILITY_EXACT);
+    assert_int_equal(describe("a").context, 2048);
+    assert_int_equal(describe("a").context_trained, 4096);
+    put("a", gib / 2);
+    assert_int_equal(describe("a").capabilities, of_file | CAPABILITY_EXACT);
+    tick();
+    puppet_exit("a", "stopped");
+    assert_int_equal(describe("a").capabilities, of_file);
 }
 
 static void test_evicts_the_idle_and_oldest(void **state)
@@ -670,6 +706,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             TEST(test_resident_models_are_loaded_one_at_a_time),
             TEST(test_a_request_loads),
+            TEST(test_what_a_model_can_do),
             TEST(test_evicts_the_idle_and_oldest),
             TEST(test_waits_for_the_busy),
             TEST(test_waits_so_long_and_no_longer),

@@ -419,6 +419,24 @@ static void test_state_changes_are_throttled(void **state)
     assert_int_equal(c.count, 1);
 }
 
+static void test_state_says_what_models_can_do(void **state)
+{
+    const struct msg_instance *instance;
+
+    (void)state;
+    join();
+    node_bench_load(&bench);
+    tick(UPLINK_STATE_MS);
+    assert_type(0, MSG_STATE);
+    instance = &c.frames[0].state.instances[0];
+    assert_int_equal(instance->capabilities, CAPABILITY_CHAT | CAPABILITY_EXACT);
+    assert_int_equal(instance->context_trained, 4096);
+    assert_int_equal(instance->parameters, 1000000);
+    assert_int_equal(instance->modified_s, 1700000000);
+    assert_string_equal(instance->architecture, "llama");
+    assert_string_equal(instance->quantisation, "Q8_0");
+}
+
 static void test_a_removed_model(void **state)
 {
     (void)state;
@@ -440,7 +458,15 @@ static void test_many_models_take_several_frames(void **state)
     (void)state;
     for (int i = 0; i < 700; i++) {
         (void)snprintf(name, sizeof name, "a-model-with-a-rather-long-name-%060d", i);
-        const struct catalogue_model model = {.name = name, .path = name, .file_bytes = 1};
+        const struct catalogue_model model = {.name = name,
+                .path = name,
+                .file_bytes = 1,
+                .context = UINT32_MAX,
+                .architecture = "an-architecture-of-thirty-one-b",
+                .quantisation = "a-quantisation-of-thirty-one-by",
+                .modified_ns = INT64_MAX,
+                .parameters = UINT64_MAX,
+                .capabilities = CAPABILITY_ALL};
         supervisor_model_put(bench.supervisor, &model);
     }
     uplink_up(uplink, &no_certificate);
@@ -772,6 +798,7 @@ int main(void)
             TEST(test_send_only_while_up),
             TEST(test_room_for_tunnels),
             TEST(test_state_changes_are_throttled),
+            TEST(test_state_says_what_models_can_do),
             TEST(test_a_removed_model),
             TEST(test_many_models_take_several_frames),
             TEST(test_a_turn_is_one_frame),

@@ -43,6 +43,10 @@ static void take_delta(const struct msg_delta *delta)
     c.usages += delta->kind == DELTA_USAGE;
     if (delta->kind == DELTA_TEXT)
         assert_int_equal(buf_append(&c.text, delta->data, delta->len), 0);
+    if (delta->kind == DELTA_RESULT) {
+        assert_false(delta->more);
+        assert_int_equal(buf_append(&c.json, delta->data, delta->len), 0);
+    }
     if (delta->kind == DELTA_TOOL_CALLS) {
         assert_int_equal(buf_append(&c.json, delta->data, delta->len), 0);
         if (!delta->more)
@@ -298,6 +302,60 @@ static void test_splits_json_with_more(void **state)
     cancel(s1);
 }
 
+static void test_splits_a_result_anywhere(void **state)
+{
+    static char data[20000];
+
+    (void)state;
+    memset(data, '1', sizeof data);
+    node_bench_load(&bench);
+    request(s1, "m", "{}");
+    puppet_run_delta(0, DELTA_RESULT, data, sizeof data);
+    assert_true(puppet_run_paused(0));
+    assert_int_equal(credit(s1, WINDOW), 0);
+    assert_int_equal(c.json.len, sizeof data);
+    assert_memory_equal(buf_at(&c.json), data, sizeof data);
+    assert_true(c.longest <= MSG_DELTA_PIECE_MAX);
+    puppet_run_end(0, NULL);
+    assert_int_equal(c.ends, 1);
+}
+
+static void test_the_kind_reaches_the_engine(void **state)
+{
+    struct msg msg = {.type = MSG_START,
+            .start = {.stream = s1,
+                    .request_id = "r1",
+                    .model = "m",
+                    .kind = REQUEST_RERANK,
+                    .window = WINDOW,
+                    .body_bytes = 2}};
+
+    (void)state;
+    node_bench_load(&bench);
+    assert_int_equal(give(&msg), 0);
+    body(s1, "{}", 2, true);
+    assert_int_equal(puppet_run_kind(0), REQUEST_RERANK);
+    cancel(s1);
+}
+
+static void test_a_kind_of_a_newer_coordinator(void **state)
+{
+    struct msg msg = {.type = MSG_START,
+            .start = {.stream = s1,
+                    .request_id = "r1",
+                    .model = "m",
+                    .kind = REQUEST_KIND_COUNT,
+                    .window = WINDOW,
+                    .body_bytes = 2}};
+
+    (void)state;
+    assert_int_equal(give(&msg), 0);
+    assert_failed(FAIL_BAD_REQUEST);
+    assert_non_null(strstr(c.message, "does not know that kind of request"));
+    body(s1, "{}", 2, true);
+    assert_int_equal(c.fails, 1);
+}
+
 static void test_reads_no_more_than_it_keeps(void **state)
 {
     static char data[WORKER_PENDING_MAX / 4];
@@ -523,6 +581,9 @@ int main(void)
             TEST(test_resumes_with_credit),
             TEST(test_splits_text_between_characters),
             TEST(test_splits_json_with_more),
+            TEST(test_splits_a_result_anywhere),
+            TEST(test_the_kind_reaches_the_engine),
+            TEST(test_a_kind_of_a_newer_coordinator),
             TEST(test_reads_no_more_than_it_keeps),
             TEST(test_body_under_credit),
             TEST(test_body_credit_comes_back),
