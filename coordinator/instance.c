@@ -6,8 +6,8 @@ static const uint32_t said_by_file =
 
 uint32_t instance_lacks(const struct instance *instance, uint32_t needs)
 {
-    uint32_t lacking = needs & ~instance->capabilities;
-    if (instance->capabilities == 0)
-        return 0;
-    return instance->capabilities & CAPABILITY_EXACT ? lacking : lacking & said_by_file;
+    /* A node of an earlier version says nothing, and knows nothing but chat. */
+    uint32_t said = instance->capabilities ? instance->capabilities : CAPABILITY_CHAT;
+    uint32_t lacking = needs & ~said;
+    return said & CAPABILITY_EXACT ? lacking : lacking & said_by_file;
 }

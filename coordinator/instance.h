@@ -37,5 +37,5 @@ struct instance {
 };
 
 /* Of `needs` (CAPABILITY_… bits) those that the instance is known to lack. What a file does not say
- * counts as lacking only once the engine runs; a node that says nothing lacks nothing. Pure. */
+ * counts as lacking only once the engine runs. Pure. */
 uint32_t instance_lacks(const struct instance *instance, uint32_t needs);

@@ -16,9 +16,10 @@ enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DRAINING, JOB_STATE_COUNT };
 
 struct jobs {
     struct jobs_config config;
-    struct list waiting, running; /* job.link; DRAINING ones are among the running */
+    struct list waiting[LANE_COUNT]; /* job.link */
+    struct list running;             /* job.link, DRAINING ones too */
     size_t waiting_count, running_count;
-    size_t body_bytes;     /* of all requests' bodies */
+    size_t body_bytes;     /* of all requests' bodies, and of what their dialects keep */
     size_t gathered_bytes; /* of all whole answers so far */
     struct buf scratch;    /* bytes of the event being made */
 };
@@ -27,7 +28,7 @@ struct job {
     struct jobs *jobs;
     struct list link;
     struct sm sm;
-    struct http_exchange *exchange;
+    struct reply reply;
     const struct dialect *dialect;
     struct request request;
     char mode[MSG_NAME_MAX + 1]; /* "-" where a model was asked for by name */
@@ -49,7 +50,7 @@ struct job {
     bool begun;     /* headers are out */
     bool committed; /* content is out, or on its way out: no other instance from here on */
     bool ended;     /* the engine's answer is complete */
-    size_t gathered_bytes;
+    size_t gathered_bytes, kept_bytes;
 
     int64_t created_s; /* Unix time */
     uint64_t created_us, state_us, first_content_us, last_write_us;
@@ -99,7 +100,10 @@ static void unlink_job(struct job *job)
 static void link_job(struct job *job)
 {
     bool waits = job->sm.state == JOB_WAITING;
-    list_push_back(waits ? &job->jobs->waiting : &job->jobs->running, &job->link);
+    if (waits)
+        list_push_back(&job->jobs->waiting[job->request.lane], &job->link);
+    else
+        list_push_back(&job->jobs->running, &job->link);
     if (waits)
         job->jobs->waiting_count++;
     else
@@ -121,12 +125,20 @@ static void release_body(struct job *job)
     buf_fini(&job->request.body);
 }
 
-static void forget_answer(struct job *job)
+static void drop_answer(struct job *job)
 {
-    delta_queue_clear(&job->deltas);
     if (job->answer)
         job->dialect->answer_destroy(job->answer);
     job->answer = NULL;
+}
+
+/* What an instance has brought so far. A stream that the client sees goes on with the next one: it
+ * has brought nothing yet. */
+static void forget_answer(struct job *job)
+{
+    delta_queue_clear(&job->deltas);
+    if (!job->begun)
+        drop_answer(job);
     job->jobs->gathered_bytes -= job->gathered_bytes;
     job->gathered_bytes = 0;
     job->first_content_us = 0;
@@ -138,8 +150,10 @@ static void job_free(struct job *job)
     unlink_job(job);
     node_stream_cancel(job->stream);
     forget_answer(job);
+    drop_answer(job);
     delta_queue_fini(&job->deltas);
     release_body(job);
+    job->jobs->body_bytes -= job->kept_bytes;
     request_fini(&job->request);
     for (size_t i = 0; i < job->model_count; i++)
         free(job->models[i]);
@@ -152,8 +166,8 @@ static void log_done(const struct job *job, const char *result)
     uint64_t first = job->first_content_us ? job->first_content_us : now;
     log_info("request", LOG_S("request", job->request.id), LOG_S("client", job->request.client),
             LOG_S("mode", job->mode), LOG_S("model", job->model), LOG_S("node", job->node),
-            LOG_S("result", result), LOG_U("attempts", job->attempts),
-            LOG_U("ttft_ms", (first - job->created_us) / 1000),
+            LOG_S("result", result), LOG_S("skipped", job->request.skipped),
+            LOG_U("attempts", job->attempts), LOG_U("ttft_ms", (first - job->created_us) / 1000),
             LOG_U("total_ms", (now - job->created_us) / 1000),
             LOG_U("prompt_tokens", job->usage.prompt_tokens),
             LOG_U("completion_tokens", job->usage.completion_tokens));
@@ -161,31 +175,45 @@ static void log_done(const struct job *job, const char *result)
 
 /* --- answering --- */
 
-void reply_error(struct http_exchange *exchange, const struct dialect *dialect,
-        const struct api_error *error)
+void reply_error(const struct reply *reply, const struct dialect_family *family,
+        const struct api_error *error, const char *request_id)
 {
+    uint32_t retry_after_s = error->retry_after_s;
     struct buf body;
     buf_init(&body, DIALECT_ANSWER_MAX);
-    if (error->status == 503) {
+    if ((error->status == 429 || error->status == 503) && !retry_after_s)
+        retry_after_s = JOB_RETRY_AFTER_S;
+    if (retry_after_s) {
         char seconds[16];
-        snprintf(seconds, sizeof(seconds), "%d", JOB_RETRY_AFTER_S);
-        http_exchange_set_header(exchange, "Retry-After", seconds);
+        snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
+        reply_set_header(reply, "Retry-After", seconds);
     }
-    if (dialect->error_body(error, &body))
+    if (family->error_body(error, request_id, &body))
         buf_clear(&body);
-    http_exchange_reply(
-            exchange, error->status, dialect->whole_type, body.len ? buf_at(&body) : "", body.len);
+    reply_send(reply, error->status, "application/json", body.len ? buf_at(&body) : "", body.len);
     buf_fini(&body);
+}
+
+static void send_error(struct job *job, const struct api_error *error)
+{
+    reply_error(&job->reply, job->dialect->family, error, job->request.id);
 }
 
 static void set_headers(struct job *job)
 {
-    struct http_exchange *exchange = job->exchange;
-    http_exchange_set_header(exchange, "X-Modemesh-Mode", job->mode);
-    http_exchange_set_header(exchange, "X-Modemesh-Model", job->model);
-    http_exchange_set_header(exchange, "X-Modemesh-Node", job->node);
-    http_exchange_set_header(exchange, "X-Modemesh-Reason", job->reason);
-    http_exchange_set_header(exchange, "Cache-Control", "no-cache");
+    const struct {
+        const char *name, *value;
+    } headers[] = {
+            {"X-Modemesh-Mode", job->mode},
+            {"X-Modemesh-Model", job->model},
+            {"X-Modemesh-Node", job->node},
+            {"X-Modemesh-Reason", job->reason},
+            {"Cache-Control", "no-cache"},
+    };
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+        reply_set_header(&job->reply, headers[i].name, headers[i].value);
+    if (job->request.skipped[0])
+        reply_set_header(&job->reply, "X-Modemesh-Skipped", job->request.skipped);
 }
 
 /* Sends what stands in the scratch buffer. A client for whom there is no memory is cut off by the
@@ -196,7 +224,7 @@ static int write_scratch(struct job *job)
     if (scratch->len == 0)
         return 0;
     job->last_write_us = now_us(job);
-    return http_exchange_write(job->exchange, buf_at(scratch), scratch->len);
+    return reply_write(&job->reply, buf_at(scratch), scratch->len);
 }
 
 static int begin_stream(struct job *job)
@@ -209,8 +237,8 @@ static int begin_stream(struct job *job)
     if (r)
         return r;
     set_headers(job);
-    http_exchange_set_header(job->exchange, "X-Accel-Buffering", "no");
-    http_exchange_begin(job->exchange, 200, job->dialect->stream_type);
+    reply_set_header(&job->reply, "X-Accel-Buffering", "no");
+    reply_begin(&job->reply, 200, job->dialect->stream_type);
     job->begun = true;
     return write_scratch(job);
 }
@@ -221,9 +249,9 @@ static void cut_off(struct job *job, const char *result)
 {
     log_done(job, result);
     if (job->begun)
-        http_exchange_abort(job->exchange);
+        reply_abort(&job->reply);
     else
-        reply_error(job->exchange, job->dialect,
+        send_error(job,
                 &(struct api_error){.status = 500, .code = "internal_error", .message = result});
     job_free(job);
 }
@@ -237,7 +265,7 @@ static void fail_begun(struct job *job, const struct api_error *error)
         return;
     }
     log_done(job, error->code);
-    http_exchange_end(job->exchange);
+    reply_end(&job->reply);
     job_free(job);
 }
 
@@ -249,7 +277,7 @@ static void fail_job(struct job *job, const struct api_error *error)
     }
     set_headers(job);
     log_done(job, error->code);
-    reply_error(job->exchange, job->dialect, error);
+    send_error(job, error);
     job_free(job);
 }
 
@@ -280,6 +308,11 @@ static int check_whole(const struct job *job)
     return delta_queue_partial(&job->deltas) ? -EPROTO : 0;
 }
 
+static const char *whole_type(const struct job *job)
+{
+    return job->request.whole_type ? job->request.whole_type : job->dialect->whole_type;
+}
+
 static void reply_whole(struct job *job)
 {
     struct buf body;
@@ -292,7 +325,7 @@ static void reply_whole(struct job *job)
     } else {
         set_headers(job);
         log_done(job, "ok");
-        http_exchange_reply(job->exchange, 200, job->dialect->whole_type, buf_at(&body), body.len);
+        reply_send(&job->reply, 200, whole_type(job), buf_at(&body), body.len);
         job_free(job);
     }
     buf_fini(&body);
@@ -312,7 +345,7 @@ static void end_stream(struct job *job)
         return;
     }
     log_done(job, "ok");
-    http_exchange_end(job->exchange);
+    reply_end(&job->reply);
     job_free(job);
 }
 
@@ -341,7 +374,7 @@ static int write_waiting(struct job *job, uint32_t *ret_cost)
 {
     struct msg_delta delta;
     int r = 0;
-    while (!r && http_exchange_room(job->exchange) > 0) {
+    while (!r && reply_room(&job->reply) > 0) {
         r = delta_queue_take(&job->deltas, &delta, ret_cost);
         if (r <= 0)
             break;
@@ -410,6 +443,17 @@ static int status_of_engine(uint32_t status)
     return usable ? (int)status : 502;
 }
 
+/* The node's sentence has both numbers (node/backends/); an older one may say it otherwise. */
+static void read_context_numbers(const char *message, struct api_error *error)
+{
+    unsigned prompt, context;
+    if (sscanf(message, "request (%9u tokens) exceeds the available context size (%9u tokens)",
+                &prompt, &context) == 2) {
+        error->prompt_tokens = prompt;
+        error->context_tokens = context;
+    }
+}
+
 static const struct api_error *error_of_fail(
         const struct msg_fail *fail, struct api_error *ret_error)
 {
@@ -426,6 +470,7 @@ static const struct api_error *error_of_fail(
     case FAIL_CONTEXT_EXCEEDED:
         ret_error->status = 400;
         ret_error->param = "messages";
+        read_context_numbers(ret_error->message, ret_error);
         break;
     case FAIL_NO_MEMORY:
     case FAIL_NO_MODEL:
@@ -518,8 +563,10 @@ static const struct node_stream_events stream_events = {.on_delta = on_delta, .o
 static struct scheduler_plan choose_failed(
         const struct job *job, struct instance *const *instances, size_t count)
 {
-    struct scheduler_request request = {
-            .models = (const char *const *)job->models, .model_count = job->model_count};
+    struct scheduler_request request = {.models = (const char *const *)job->models,
+            .model_count = job->model_count,
+            .needs = job->request.needs,
+            .lane = job->request.lane};
     struct scheduler_plan plan = scheduler_choose(instances, count, &request);
     if (plan.verdict == SCHEDULER_RUN && age_ms(job, job->state_us) < JOB_SAME_AGAIN_MS)
         return (struct scheduler_plan){.verdict = SCHEDULER_WAIT,
@@ -531,7 +578,9 @@ static struct scheduler_plan choose(const struct job *job)
 {
     struct scheduler_request request = {.models = (const char *const *)job->models,
             .model_count = job->model_count,
-            .avoid_count = job->failed_count};
+            .avoid_count = job->failed_count,
+            .needs = job->request.needs,
+            .lane = job->request.lane};
     memcpy(request.avoid, job->failed, sizeof(job->failed));
     size_t count;
     struct instance *const *instances = node_table_instances(job->jobs->config.nodes, &count);
@@ -546,7 +595,8 @@ static int make_answer(struct job *job, const char *model)
     struct answer_facts facts = {
             .request_id = job->request.id, .model = model, .created_s = job->created_s};
     forget_answer(job);
-    job->answer = job->dialect->answer_create(&job->request, &facts);
+    if (!job->answer)
+        job->answer = job->dialect->answer_create(&job->request, &facts);
     return job->answer ? 0 : -ENOMEM;
 }
 
@@ -601,6 +651,40 @@ static void refuse(struct job *job, const char *code, const char *reason)
     fail_job(job, &(struct api_error){.status = 503, .code = code, .message = text});
 }
 
+static const char *name_lacking(uint32_t lacking)
+{
+    static const struct {
+        enum capability capability;
+        const char *text;
+    } names[] = {
+            {CAPABILITY_VISION, "see images"},
+            {CAPABILITY_AUDIO, "hear audio"},
+            {CAPABILITY_FIM, "fill in the middle: it has no FIM tokens"},
+            {CAPABILITY_EMBEDDINGS, "make embeddings"},
+            {CAPABILITY_RERANK, "rank documents"},
+            {CAPABILITY_TOOLS, "call tools: its chat template takes none"},
+            {CAPABILITY_CHAT, "chat"},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (lacking & names[i].capability)
+            return names[i].text;
+    return "do what was asked";
+}
+
+/* No waiting helps: the request is refused as the client's fault. */
+static void refuse_unable(struct job *job, const struct scheduler_plan *plan)
+{
+    char text[ERR_TEXT_MAX], models[MSG_NAME_MAX + 8];
+    job->reason = plan->reason;
+    snprintf(models, sizeof(models), job->model_count == 1 ? "%s" : "%s, …", job->models[0]);
+    snprintf(text, sizeof(text), "\"%s\" (%s) cannot %s; ask for a model or a mode that can",
+            job->request.asked, models, name_lacking(plan->lacking));
+    fail_job(job, &(struct api_error){.status = 400,
+                          .code = "unsupported_by_model",
+                          .param = "model",
+                          .message = text});
+}
+
 /* A WAITING job: runs it or answers that nobody can, either may free it; or leaves it in the queue:
  * true then. */
 static bool dispatch(struct job *job)
@@ -612,6 +696,9 @@ static bool dispatch(struct job *job)
     case SCHEDULER_NONE:
         refuse(job, "no_node_available", plan.reason);
         return false;
+    case SCHEDULER_UNABLE:
+        refuse_unable(job, &plan);
+        return false;
     case SCHEDULER_WAIT:
         break;
     }
@@ -621,7 +708,8 @@ static bool dispatch(struct job *job)
 
 static bool waits_alike(const struct job *a, const struct job *b)
 {
-    if (a->failed_count + b->failed_count > 0 || a->model_count != b->model_count)
+    if (a->failed_count + b->failed_count > 0 || a->model_count != b->model_count ||
+            a->request.needs != b->request.needs || a->request.lane != b->request.lane)
         return false;
     for (size_t i = 0; i < a->model_count; i++)
         if (strcmp(a->models[i], b->models[i]) != 0)
@@ -629,14 +717,20 @@ static bool waits_alike(const struct job *a, const struct job *b)
     return true;
 }
 
-void jobs_retry_waiting(struct jobs *jobs)
+static void retry_lane(struct list *lane)
 {
     const struct job *stuck = NULL; /* what waits for the same behind it need not ask */
-    list_for_each_safe (it, &jobs->waiting) {
+    list_for_each_safe (it, lane) {
         struct job *job = list_entry(it, struct job, link);
         if (!(stuck && waits_alike(stuck, job)) && dispatch(job))
             stuck = job;
     }
+}
+
+void jobs_retry_waiting(struct jobs *jobs)
+{
+    retry_lane(&jobs->waiting[LANE_AUTOCOMPLETE]);
+    retry_lane(&jobs->waiting[LANE_CHAT]);
 }
 
 /* --- the client's side --- */
@@ -667,7 +761,7 @@ static int copy_models(struct job *job, char *const *models, size_t count)
     return 0;
 }
 
-static struct job *job_create(struct jobs *jobs, struct http_exchange *exchange,
+static struct job *job_create(struct jobs *jobs, const struct reply *reply,
         const struct dialect *dialect, struct request *request, const char *mode)
 {
     struct job *job = calloc(1, sizeof(*job));
@@ -676,11 +770,12 @@ static struct job *job_create(struct jobs *jobs, struct http_exchange *exchange,
     job->jobs = jobs;
     list_init(&job->link);
     sm_init(&job->sm, &job_sm, JOB_WAITING);
-    job->exchange = exchange;
+    job->reply = *reply;
     job->dialect = dialect;
     job->request = *request;
     request_init(request);
-    jobs->body_bytes += job->request.body.len;
+    job->kept_bytes = request_kept_bytes(&job->request);
+    jobs->body_bytes += job->request.body.len + job->kept_bytes;
     delta_queue_init(&job->deltas);
     snprintf(job->mode, sizeof(job->mode), "%s", mode ? mode : "-");
     strcpy(job->node, "-");
@@ -691,17 +786,17 @@ static struct job *job_create(struct jobs *jobs, struct http_exchange *exchange,
     return job;
 }
 
-void jobs_start(struct jobs *jobs, struct http_exchange *exchange, const struct dialect *dialect,
+void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
         struct request *request, const char *mode, char *const *models, size_t model_count)
 {
-    struct job *job = job_create(jobs, exchange, dialect, request, mode);
+    struct job *job = job_create(jobs, reply, dialect, request, mode);
     if (!job) {
-        reply_error(exchange, dialect,
-                &(struct api_error){
-                        .status = 500, .code = "internal_error", .message = "no memory"});
+        static const struct api_error error = {
+                .status = 500, .code = "internal_error", .message = "no memory"};
+        reply_error(reply, dialect->family, &error, request->id);
         return;
     }
-    http_exchange_watch(exchange, &exchange_events, job);
+    reply_watch(reply, &exchange_events, job);
     link_job(job);
     if (copy_models(job, models, model_count))
         cut_off(job, "no memory for the request");
@@ -724,7 +819,7 @@ static bool headers_are_due(const struct job *job)
 static bool sign_of_life_is_due(const struct job *job)
 {
     return job->begun && age_ms(job, job->last_write_us) >= JOB_IDLE_MS &&
-           http_exchange_room(job->exchange) > 0;
+           reply_room(&job->reply) > 0;
 }
 
 /* A waiting stream that must show a sign of life has no model yet: it carries the name that was
@@ -758,12 +853,17 @@ static void tick_job(struct job *job)
         fail_answer(job, r);
 }
 
+static void tick_list(struct list *list)
+{
+    list_for_each_safe (it, list)
+        tick_job(list_entry(it, struct job, link));
+}
+
 void jobs_tick(struct jobs *jobs)
 {
-    list_for_each_safe (it, &jobs->waiting)
-        tick_job(list_entry(it, struct job, link));
-    list_for_each_safe (it, &jobs->running)
-        tick_job(list_entry(it, struct job, link));
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        tick_list(&jobs->waiting[i]);
+    tick_list(&jobs->running);
 }
 
 /* --- all of them --- */
@@ -776,7 +876,8 @@ struct jobs *jobs_create(const struct jobs_config *config)
     jobs->config = *config;
     if (!jobs->config.gathered_max)
         jobs->config.gathered_max = JOBS_GATHERED_MAX;
-    list_init(&jobs->waiting);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        list_init(&jobs->waiting[i]);
     list_init(&jobs->running);
     buf_init(&jobs->scratch, DIALECT_ANSWER_MAX);
     return jobs;
@@ -793,7 +894,8 @@ static void end_list(struct list *list)
 
 void jobs_end_all(struct jobs *jobs)
 {
-    end_list(&jobs->waiting);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        end_list(&jobs->waiting[i]);
     end_list(&jobs->running);
 }
 

@@ -1,7 +1,7 @@
 /* The life of one inference request in the coordinator, from the whole body to the last byte taken
  * by the client: choose an instance, send it there, bring the deltas back through the dialect, move
  * elsewhere what failed before its first content, cancel when the client leaves. And the queue of
- * requests that no instance can take now. Loop thread; sans-I/O but for the exchange it answers on.
+ * requests that no instance can take now. Loop thread; sans-I/O but for the reply it answers on.
  *
  *                     an instance has room        the engine is done
  *   create ──▶ WAITING ─────────────────▶ RUNNING ──────────────────▶ DRAINING
@@ -16,8 +16,8 @@
 #include "common/buf.h"
 #include "common/env.h"
 #include "coordinator/dialects/dialect.h"
-#include "coordinator/http/http_server.h"
 #include "coordinator/node_table.h"
+#include "coordinator/reply.h"
 #include "coordinator/request.h"
 
 #include <stddef.h>
@@ -39,7 +39,7 @@ enum {
     JOB_HEADERS_RUNNING_MS = 1000,
     JOB_HEADERS_WAITING_MS = 15 * 1000,
     JOB_IDLE_MS = 15 * 1000, /* a silent stream gets a sign of life this often */
-    JOB_RETRY_AFTER_S = 5,   /* told to clients with a 503 */
+    JOB_RETRY_AFTER_S = 5,   /* told to clients with a 429 or 503 that says nothing else */
 };
 
 struct jobs;
@@ -57,10 +57,10 @@ void jobs_end_all(struct jobs *jobs);
 /* Ends what is open first. Takes NULL. */
 void jobs_destroy(struct jobs *jobs);
 
-/* Takes over `exchange` and `request` (moved; the caller's is empty afterwards). `mode` is NULL
- * where a model was asked for by name; `models` are copied. Answers by itself, also where it cannot
+/* Takes over `reply` and `request` (moved; the caller's is empty afterwards). `mode` is NULL where
+ * a model was asked for by name; `models` are copied. Answers by itself, also where it cannot
  * begin. The caller has set the header X-Modemesh-Request. */
-void jobs_start(struct jobs *jobs, struct http_exchange *exchange, const struct dialect *dialect,
+void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
         struct request *request, const char *mode, char *const *models, size_t model_count);
 
 /* Something changed: tries the waiting ones, oldest first. */
@@ -71,6 +71,6 @@ void jobs_tick(struct jobs *jobs);
 size_t jobs_waiting(const struct jobs *jobs);
 size_t jobs_running(const struct jobs *jobs);
 
-/* Answers `exchange` with an error in the dialect's shape; 503 gets Retry-After. */
-void reply_error(struct http_exchange *exchange, const struct dialect *dialect,
-        const struct api_error *error);
+/* Answers with an error in the family's shape and its Retry-After; 429 and 503 always have one. */
+void reply_error(const struct reply *reply, const struct dialect_family *family,
+        const struct api_error *error, const char *request_id);

@@ -16,6 +16,8 @@
 #include "coordinator/api/access.h"
 #include "coordinator/api/api.h"
 #include "coordinator/api/operations.h"
+#include "coordinator/api/recordings.h"
+#include "coordinator/dialects/response_store.h"
 #include "coordinator/http/listeners.h"
 #include "coordinator/http/tls.h"
 #include "coordinator/settings.h"
@@ -61,9 +63,12 @@ struct coordinator {
     struct api_keys *api_keys;
     struct throttle *throttle;
     struct modes modes;
+    const char *origins[CORS_ORIGINS_MAX]; /* of other pages that are let in; the config's */
     struct link_server *link;
     struct node_table *nodes;
     struct jobs *jobs;
+    struct response_store *responses;
+    struct recordings *recordings;
     struct tls *tls;
     uint64_t tls_refreshed_ms;
     struct listeners *listeners;
@@ -158,6 +163,8 @@ static void on_tick(void *ctx)
     node_table_tick(c->nodes);
     jobs_retry_waiting(c->jobs);
     jobs_tick(c->jobs);
+    response_store_expire(c->responses);
+    recordings_tick(c->recordings);
     if (c->tls && env_now_ms(&env_system) - c->tls_refreshed_ms >= TLS_REFRESH_MS)
         refresh_tls(c);
     if (c->stopping && listeners_open_exchanges(c->listeners) == 0)
@@ -406,7 +413,12 @@ static int open_link(struct coordinator *c, struct err *err)
     if (!c->nodes)
         return err_set(err, -ENOMEM, "no memory for the nodes");
     c->jobs = jobs_create(&(struct jobs_config){.env = &env_system, .nodes = c->nodes});
-    return c->jobs ? 0 : err_set(err, -ENOMEM, "no memory for the requests");
+    c->responses = response_store_create(&(struct response_store_config){.env = &env_system});
+    c->recordings = recordings_create(
+            &(struct recordings_config){.env = &env_system, .store = c->responses});
+    if (c->jobs && c->responses && c->recordings)
+        return 0;
+    return err_set(err, -ENOMEM, "no memory for the requests");
 }
 
 static int open_tls(struct coordinator *c, struct err *err)
@@ -479,8 +491,19 @@ static void fill_view(struct coordinator *c)
             .keys = c->api_keys,
             .throttle = c->throttle,
             .operations = &c->operations,
+            .responses = c->responses,
+            .recordings = c->recordings,
             .keyless_network = config_bool(c->config, "http-without-key"),
+            .cors = {.origins = c->origins, .count = config_list_len(c->config, "cors-origins")},
             .own_name = c->name};
+}
+
+static int check_cors(struct coordinator *c, struct err *err)
+{
+    struct cors cors = {.origins = c->origins, .count = config_list_len(c->config, "cors-origins")};
+    for (size_t i = 0; i < cors.count && i < CORS_ORIGINS_MAX; i++)
+        c->origins[i] = config_list_at(c->config, "cors-origins", i);
+    return cors_check(&cors, err);
 }
 
 /* --- what is left in the state directory --- */
@@ -581,6 +604,8 @@ static int open_all(struct coordinator *c, struct err *err)
 {
     int r = modes_from_config(c->config, &c->modes, err);
     if (!r)
+        r = check_cors(c, err);
+    if (!r)
         r = lock_state(c, err);
     if (!r)
         r = open_door(c, err);
@@ -635,6 +660,8 @@ static void stop(struct coordinator *c)
     discovery_destroy(c->discovery);
     netwatch_destroy(c->netwatch);
     jobs_destroy(c->jobs);
+    recordings_destroy(c->recordings);
+    response_store_destroy(c->responses);
     node_table_destroy(c->nodes);
     listeners_close(c->listeners);
     link_server_destroy(c->link);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static bool has_model(const struct mode *mode, const char *model)
 {
@@ -110,4 +111,58 @@ const struct mode *modes_find(const struct modes *modes, const char *name)
         if (strcmp(modes->list[i].name, name) == 0)
             return &modes->list[i];
     return NULL;
+}
+
+void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1])
+{
+    static const char *const endings[] = {":latest", "[1m]"};
+    size_t len = strnlen(name, MSG_NAME_MAX);
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        size_t tail = strlen(endings[i]);
+        if (len > tail && memcmp(name + len - tail, endings[i], tail) == 0)
+            len -= tail;
+    }
+    memcpy(ret_plain, name, len);
+    ret_plain[len] = '\0';
+}
+
+/* `rest` is "-MODEL", MODEL being the beginning of one of the mode's models' names. */
+static bool names_a_model(const struct mode *mode, const char *rest)
+{
+    if (rest[0] != '-' || rest[1] == '\0')
+        return false;
+    for (size_t i = 0; i < mode->model_count; i++)
+        if (strncasecmp(mode->models[i], rest + 1, strlen(rest + 1)) == 0)
+            return true;
+    return false;
+}
+
+static const struct mode *find_with_model(const struct modes *modes, const char *name)
+{
+    for (size_t i = 0; i < modes->count; i++) {
+        const struct mode *mode = &modes->list[i];
+        size_t len = strlen(mode->name);
+        if (strncmp(name, mode->name, len) == 0 && names_a_model(mode, name + len))
+            return mode;
+    }
+    return NULL;
+}
+
+const struct mode *modes_resolve(const struct modes *modes, const char *name)
+{
+    static const char *const aliases[] = {MODE_ALIAS, MODE_ALIAS_CLAUDE};
+    char plain[MSG_NAME_MAX + 1];
+    const struct mode *mode = modes_find(modes, name);
+    modes_plain_name(name, plain);
+    if (!mode)
+        mode = modes_find(modes, plain);
+    for (size_t i = 0; !mode && i < sizeof(aliases) / sizeof(aliases[0]); i++) {
+        size_t len = strlen(aliases[i]);
+        if (strncmp(plain, aliases[i], len) != 0)
+            continue;
+        mode = modes_find(modes, plain + len);
+        if (!mode)
+            mode = find_with_model(modes, plain + len);
+    }
+    return mode;
 }

@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/config.h"
 #include "common/err.h"
+#include "proto/codec.h"
 
 #include <stddef.h>
 
@@ -35,3 +36,15 @@ void modes_fini(struct modes *modes);
 
 /* The mode of that name; "auto" gives the fallback. NULL where there is none. Case counts. */
 const struct mode *modes_find(const struct modes *modes, const char *name);
+
+/* Editors know modes by "mesh-MODE"; some list only names that hold another word. */
+#define MODE_ALIAS        "mesh-"
+#define MODE_ALIAS_CLAUDE "claude-mesh-"
+
+/* The mode that `name` asks for in any of its spellings: MODE, mesh-MODE, claude-mesh-MODE, or
+ * mesh-MODE-MODEL, where MODEL is how the name of one of the mode's models begins (case does not
+ * count): clients that fill in the middle take a model's tokens from its name. Each with or without
+ * what modes_plain_name() takes off. NULL where it is none. */
+const struct mode *modes_resolve(const struct modes *modes, const char *name);
+/* Copies `name` without ":latest" or "[1m]" at its end, which some clients add. */
+void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1]);

@@ -2,7 +2,12 @@
 
 #include "coordinator/http/http_server.h"
 
-enum { EDIT_ROOM = 4096 }; /* what a dialect may add to the body that came in */
+#include <stdio.h>
+#include <string.h>
+
+enum { EDIT_ROOM = 1024 * 1024 }; /* what a dialect may add to the body that came in */
+
+static const char ellipsis[] = "…";
 
 void request_init(struct request *request)
 {
@@ -12,5 +17,51 @@ void request_init(struct request *request)
 
 void request_fini(struct request *request)
 {
+    cJSON_Delete(request->kept);
+    request->kept = NULL;
     buf_fini(&request->body);
+}
+
+/* Recurses no deeper than what json_parse() lets in. */
+static size_t bytes_of(const cJSON *json)
+{
+    const cJSON *item;
+    size_t bytes = sizeof(*json);
+    if (json->string)
+        bytes += strlen(json->string) + 1;
+    if (json->valuestring)
+        bytes += strlen(json->valuestring) + 1;
+    cJSON_ArrayForEach(item, json) bytes += bytes_of(item);
+    return bytes;
+}
+
+size_t request_kept_bytes(const struct request *request)
+{
+    return request->kept ? bytes_of(request->kept) : 0;
+}
+
+static bool is_noted(const char *list, const char *what)
+{
+    size_t len = strlen(what);
+    for (const char *at = list; (at = strstr(at, what)); at++)
+        if ((at == list || at[-1] == ' ') && (at[len] == '\0' || at[len] == ','))
+            return true;
+    return false;
+}
+
+static bool is_full(const char *list)
+{
+    size_t len = strlen(list), tail = strlen(ellipsis);
+    return len >= tail && strcmp(list + len - tail, ellipsis) == 0;
+}
+
+void request_skip(struct request *request, const char *what)
+{
+    char *list = request->skipped;
+    size_t len = strlen(list), size = sizeof(request->skipped);
+    if (is_full(list) || is_noted(list, what))
+        return;
+    const char *comma = len ? ", " : "";
+    bool fits = len + strlen(comma) + strlen(what) + strlen(", ") + sizeof(ellipsis) <= size;
+    snprintf(list + len, size - len, "%s%s", comma, fits ? what : ellipsis);
 }

@@ -1,30 +1,57 @@
 /* The neutral request: what an editor asked for, in no editor's API. A dialect makes it, everything
- * behind reads it. The body stays JSON in the shape of OpenAI's chat completions, so that fields
- * nobody here knows survive. */
+ * behind reads it. The body stays JSON, in the shape that proto/codec.h names for its kind, so that
+ * fields nobody here knows survive. */
 #pragma once
 
 #include "common/buf.h"
 #include "proto/codec.h"
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
     REQUEST_ID_MAX = 32, /* "req_" and 24 hex digits */
     REQUEST_CLIENT_MAX = 96,
-    REQUEST_CHOICES_MAX = 16, /* `n`: answers asked for in one request */
+    REQUEST_CHOICES_MAX = 16, /* answers asked for in one request */
+    REQUEST_SESSION_MAX = 128,
+    REQUEST_SKIPPED_MAX = 200, /* it has to fit in a header's value */
 };
+
+enum request_lane {
+    LANE_CHAT,
+    LANE_AUTOCOMPLETE, /* a person waits at the cursor: overtakes chat, and has room of its own */
+    LANE_COUNT,
+};
+
+struct response_store;
 
 struct request {
     char id[REQUEST_ID_MAX];
     char client[REQUEST_CLIENT_MAX]; /* who asks: "local", "key NAME", "edge NODE"; for the log */
     enum request_kind kind;
-    char asked[MSG_NAME_MAX + 1]; /* a mode, a model or "auto": what stood in `model` */
-    bool stream;                  /* the client wants the tokens as they come */
-    bool include_usage;           /* … and a last piece with the usage */
-    uint32_t choices;             /* 1 … REQUEST_CHOICES_MAX */
-    struct buf body;              /* what goes to the engine */
+    enum request_lane lane;
+    char asked[MSG_NAME_MAX +
+               1];      /* a mode, a model or "auto": what stood in `model`; "": nothing */
+    bool stream;        /* the client wants the tokens as they come */
+    bool include_usage; /* … and a last piece with the usage */
+    bool settled;       /* the dialect's answer is complete as it is: no engine is asked */
+    bool background;    /* nobody waits: the answer is recorded and fetched later */
+    uint32_t choices;   /* 1 … REQUEST_CHOICES_MAX */
+    uint32_t needs;     /* CAPABILITY_… without which the answer would be wrong */
+    char session[REQUEST_SESSION_MAX + 1]; /* what ties requests of one conversation; "": unknown */
+    char skipped[REQUEST_SKIPPED_MAX + 1]; /* what was left out, "tool web_search, field x" */
+    const char *whole_type; /* static; of a whole answer where not the dialect's; NULL: that */
+    cJSON *kept;            /* what the dialect's answer needs of the request; owned; may be NULL */
+    struct response_store *responses; /* where its answer is kept; borrowed; NULL: nowhere */
+    struct buf body;                  /* what goes to the engine */
 };
 
 void request_init(struct request *request);
 void request_fini(struct request *request);
+/* Memory that `kept` takes, about. */
+size_t request_kept_bytes(const struct request *request);
+/* Notes that something was left out of the body, once for each `what`; past REQUEST_SKIPPED_MAX the
+ * list ends with an ellipsis. */
+void request_skip(struct request *request, const char *what);

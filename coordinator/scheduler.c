@@ -14,7 +14,8 @@ static bool avoided(const struct scheduler_request *request, const struct instan
 static bool candidate(
         const struct scheduler_request *request, const struct instance *instance, const char *model)
 {
-    return instance->usable && !avoided(request, instance) && strcmp(instance->model, model) == 0;
+    return instance->usable && !avoided(request, instance) &&
+           !instance_lacks(instance, request->needs) && strcmp(instance->model, model) == 0;
 }
 
 /* A resident engine serves at least one request at once, whatever its node says. */
@@ -23,9 +24,12 @@ static uint64_t slots_of(const struct instance *instance)
     return instance->slots ? instance->slots : 1;
 }
 
-static bool has_room(const struct instance *instance)
+static bool has_room(const struct instance *instance, enum request_lane lane)
 {
-    return instance->running < slots_of(instance) * SCHEDULER_REQUESTS_PER_SLOT;
+    uint64_t per_slot = SCHEDULER_REQUESTS_PER_SLOT;
+    if (lane == LANE_AUTOCOMPLETE)
+        per_slot += SCHEDULER_AUTOCOMPLETE_PER_SLOT;
+    return instance->running < slots_of(instance) * per_slot;
 }
 
 /* Compares (running + 1) / slots without division. */
@@ -42,7 +46,8 @@ static struct instance *least_busy_resident(struct instance *const *instances, s
     struct instance *best = NULL;
     for (size_t i = 0; i < count; i++) {
         struct instance *it = instances[i];
-        if (it->state != INSTANCE_RESIDENT || !candidate(request, it, model) || !has_room(it))
+        if (it->state != INSTANCE_RESIDENT || !candidate(request, it, model) ||
+                !has_room(it, request->lane))
             continue;
         if (!best || less_busy(it, best))
             best = it;
@@ -56,13 +61,19 @@ static bool can_be_loaded(const struct instance *instance)
     return instance->state == INSTANCE_AVAILABLE && instance->fits;
 }
 
-/* It has one of the models and has not failed this request. */
-static bool suits(const struct scheduler_request *request, const struct instance *instance)
+static bool has_a_model(const struct scheduler_request *request, const struct instance *instance)
 {
     for (size_t m = 0; m < request->model_count; m++)
         if (strcmp(instance->model, request->models[m]) == 0)
-            return !avoided(request, instance);
+            return true;
     return false;
+}
+
+/* It has one of the models, can do what is needed, and has not failed this request. */
+static bool suits(const struct scheduler_request *request, const struct instance *instance)
+{
+    return has_a_model(request, instance) && !avoided(request, instance) &&
+           !instance_lacks(instance, request->needs);
 }
 
 static bool any_in_state(struct instance *const *instances, size_t count,
@@ -133,6 +144,20 @@ static struct scheduler_plan none_because(const char *reason)
     return (struct scheduler_plan){.verdict = SCHEDULER_NONE, .reason = reason};
 }
 
+/* Nobody has what is asked for; where somebody has the model, it is what the model lacks. */
+static struct scheduler_plan none_or_unable(
+        struct instance *const *instances, size_t count, const struct scheduler_request *request)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t lacking = instance_lacks(instances[i], request->needs);
+        if (lacking && has_a_model(request, instances[i]))
+            return (struct scheduler_plan){.verdict = SCHEDULER_UNABLE,
+                    .lacking = lacking,
+                    .reason = "no model that may answer can do that"};
+    }
+    return none_because("no connected node has the model");
+}
+
 /* No instance takes it now: will one? */
 static struct scheduler_plan wait_or_none(
         struct instance *const *instances, size_t count, const struct scheduler_request *request)
@@ -154,7 +179,7 @@ static struct scheduler_plan wait_or_none(
         return wait_because("its node is silent: back in a moment, or gone");
     if (any_in_state(instances, count, request, INSTANCE_AVAILABLE))
         return none_because("the model is larger than the memory limit of each node that has it");
-    return none_because("no connected node has the model");
+    return none_or_unable(instances, count, request);
 }
 
 struct scheduler_plan scheduler_choose(

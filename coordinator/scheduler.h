@@ -5,6 +5,7 @@
 #pragma once
 
 #include "coordinator/instance.h"
+#include "coordinator/request.h"
 
 #include <stddef.h>
 
@@ -12,6 +13,8 @@ enum {
     /* Requests sent to one instance before the coordinator keeps the next ones in its own queue,
      * per slot. The engine queues what is beyond its slots. */
     SCHEDULER_REQUESTS_PER_SLOT = 16,
+    /* Room beside it, per slot, that chat cannot take. */
+    SCHEDULER_AUTOCOMPLETE_PER_SLOT = 2,
     SCHEDULER_AVOID_MAX = 8,
 };
 
@@ -23,19 +26,23 @@ struct scheduler_request {
         const char *model;
     } avoid[SCHEDULER_AVOID_MAX]; /* the instances that have failed this request */
     size_t avoid_count;
+    uint32_t needs; /* CAPABILITY_…: an instance that lacks one does not count */
+    enum request_lane lane;
 };
 
 enum scheduler_verdict {
-    SCHEDULER_RUN,  /* send it to `instance` now */
-    SCHEDULER_WAIT, /* an instance exists but cannot take it now: ask again when something has
-                       changed */
-    SCHEDULER_NONE, /* no node that is here has any of the models and can hold it */
+    SCHEDULER_RUN,    /* send it to `instance` now */
+    SCHEDULER_WAIT,   /* an instance exists but cannot take it now: ask again when something has
+                         changed */
+    SCHEDULER_NONE,   /* no node that is here has any of the models and can hold it */
+    SCHEDULER_UNABLE, /* some node has them, but they lack `lacking` */
 };
 
 struct scheduler_plan {
     enum scheduler_verdict verdict;
     struct instance *instance; /* SCHEDULER_RUN only */
     const char *reason;        /* static, a sentence for people */
+    uint32_t lacking;          /* SCHEDULER_UNABLE only: CAPABILITY_… */
 };
 
 /* Reads the snapshot, changes nothing. O(instances × models). */

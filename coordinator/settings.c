@@ -10,6 +10,22 @@ const struct config_key coordinator_keys[] = {
                 .help = "where editors connect; may be repeated; a loopback address is plain HTTP "
                         "and asks programs on this host for no key, any other one has TLS and asks "
                         "for an API key"},
+        {.path = "ollama",
+                .type = CONFIG_STR,
+                .flag = "ollama",
+                .metavar = "ADDR:PORT",
+                .env = "MODEMESH_COORDINATOR_OLLAMA",
+                .help = "listen there too, for tools that only look for an Ollama: usually "
+                        "127.0.0.1:11434; where the port is taken, by a real one, that is said in "
+                        "the log and all else goes on"},
+        {.path = "cors-origins",
+                .type = CONFIG_LIST,
+                .flag = "cors-origin",
+                .metavar = "ORIGIN",
+                .env = "MODEMESH_COORDINATOR_CORS_ORIGINS",
+                .help = "pages of other origins that may use this endpoint from a browser, such as "
+                        "https://chat.example.org, or vscode-webview://* for an editor's own "
+                        "pages; may be repeated; default none"},
         {.path = "http-plaintext",
                 .type = CONFIG_BOOL,
                 .flag = "http-plaintext",

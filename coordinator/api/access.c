@@ -143,9 +143,11 @@ static bool is_own_origin(const struct access_facts *facts)
 int access_check(const struct access_facts *facts, struct err *err)
 {
     int r = facts->has_key ? 0 : check_keyless(facts, err);
-    if (!r && facts->origin && !is_own_origin(facts))
-        r = err_set(
-                err, -EACCES, "a page from \"%.100s\" may not use this endpoint", facts->origin);
+    if (!r && facts->origin && !facts->origin_allowed && !is_own_origin(facts))
+        r = err_set(err, -EACCES,
+                "a page from \"%.100s\" may not use this endpoint; the setting cors-origins lets "
+                "it",
+                facts->origin);
     return r;
 }
 

@@ -28,6 +28,7 @@ struct access_facts { /* header values; NULL where absent */
     const char *host, *origin;
     const char *forwarded; /* Forwarded, X-Forwarded-For, X-Forwarded-Host or X-Real-IP, whichever
                               is there */
+    bool origin_allowed;   /* the owner lets pages of this origin in (cors.h) */
     const char *own_name;  /* this host's, for Host on a keyless network listener */
 };
 

@@ -22,13 +22,3 @@ struct admin_view { /* what there is to tell; all borrowed */
 
 /* Appends the status. -ENOMEM, -ENOBUFS: what was appended is of no use. */
 MUST_CHECK int admin_append_status(const struct admin_view *view, struct buf *out);
-struct admin_filter { /* what the caller may see */
-    bool (*mode)(void *ctx, const char *name);
-    bool (*model)(void *ctx, const char *name);
-    void *ctx;
-};
-
-/* Appends OpenAI's list of models: the modes, "auto", and every model that a connected node has,
- * each id once: a model that is called like a mode cannot be asked for by name. */
-MUST_CHECK int admin_append_models(
-        const struct admin_view *view, const struct admin_filter *filter, struct buf *out);

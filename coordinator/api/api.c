@@ -3,7 +3,15 @@
 #include "common/env.h"
 #include "common/json.h"
 #include "common/log.h"
-#include "coordinator/dialects/dialect.h"
+#include "coordinator/api/caller.h"
+#include "coordinator/api/inference.h"
+#include "coordinator/api/responses.h"
+#include "coordinator/api/serve_list.h"
+#include "coordinator/dialects/anthropic.h"
+#include "coordinator/dialects/llamacpp.h"
+#include "coordinator/dialects/ollama.h"
+#include "coordinator/dialects/openai.h"
+#include "coordinator/dialects/responses.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,293 +19,66 @@
 
 enum {
     REPLY_MAX = 16 * 1024 * 1024,
-    KNOWN_NAMES_MAX = 400,
     OPERATION_BODY_MAX = 64 * 1024, /* bytes of JSON that ask for an operation */
 };
 
 static const struct json_limits operation_limits = {
-        .max_bytes = OPERATION_BODY_MAX, .max_depth = 4, .max_values = 1024};
+        .max_bytes = OPERATION_BODY_MAX, .max_depth = 4, .max_values = 1024, .unambiguous = true};
 
 enum scope { SCOPE_OPEN, SCOPE_USE, SCOPE_RUN }; /* the mesh */
 
-struct caller {
-    struct api_key *key; /* NULL: none was shown, and none was needed */
-    bool owner;          /* may run the mesh */
-    const char *node;    /* whose edge carries it; NULL: none */
-};
-
-typedef void (*route_fn)(
-        struct api *api, struct http_exchange *exchange, const struct caller *caller);
+typedef void (*serve_fn)(const struct call *call);
 
 struct route {
-    const char *method, *path;
+    const char *method;
+    const char
+            *path; /* one "*" in it stands for one or more characters, no slash in a middle one */
     enum scope scope;
-    route_fn serve;
+    const struct dialect_family *family;
+    serve_fn serve;
+    const struct dialect *dialect; /* of inference */
 };
 
-static void reply_api_error(struct http_exchange *exchange, int status, const char *code,
-        const char *param, const char *message)
-{
-    reply_error(exchange, &dialect_openai,
-            &(struct api_error){
-                    .status = status, .code = code, .param = param, .message = message});
-}
+/* --- what is there --- */
 
-/* --- GET --- */
-
-static void reply_json(struct http_exchange *exchange, int r, const struct buf *body)
-{
-    if (r)
-        reply_api_error(exchange, 500, "internal_error", NULL,
-                "no memory for the answer, or it is too large");
-    else
-        http_exchange_reply(exchange, 200, "application/json", buf_at(body), body->len);
-}
-
-static void serve_appended(struct api *api, struct http_exchange *exchange,
-        int (*append)(const struct admin_view *view, struct buf *out))
+static void serve_status(const struct call *call)
 {
     struct buf body;
     buf_init(&body, REPLY_MAX);
-    reply_json(exchange, append(api->view, &body), &body);
+    call_reply_json(call, admin_append_status(call->api->view, &body), &body);
     buf_fini(&body);
 }
 
-static void serve_status(
-        struct api *api, struct http_exchange *exchange, const struct caller *caller)
+static void serve_health(const struct call *call)
 {
-    (void)caller;
-    serve_appended(api, exchange, admin_append_status);
-}
-
-static bool allows_mode(const struct caller *caller, const char *mode)
-{
-    return !caller->key || api_key_allows_mode(caller->key, mode);
-}
-
-static bool allows_model(const struct caller *caller, const char *model)
-{
-    return !caller->key || api_key_allows_model(caller->key, model);
-}
-
-/* Those of the mode's models that the caller may get by it, in the mode's order. */
-static size_t allowed_models(
-        const struct mode *mode, const struct caller *caller, char *allowed[MODE_MODELS_MAX])
-{
-    size_t count = 0;
-    if (!allows_mode(caller, mode->name))
-        return 0;
-    for (size_t i = 0; i < mode->model_count; i++)
-        if (allows_model(caller, mode->models[i]))
-            allowed[count++] = mode->models[i];
-    return count;
-}
-
-/* A key that names modes and no models may ask for those modes' models, and no others, by name. */
-static bool may_name_model(
-        const struct modes *modes, const struct caller *caller, const char *model)
-{
-    if (!caller->key || caller->key->mode_count == 0 || caller->key->model_count > 0)
-        return allows_model(caller, model);
-    for (size_t m = 0; m < modes->count; m++)
-        for (size_t i = 0; i < modes->list[m].model_count; i++)
-            if (allows_mode(caller, modes->list[m].name) &&
-                    strcmp(modes->list[m].models[i], model) == 0)
-                return true;
-    return false;
-}
-
-struct listing { /* of what there is, for one caller */
-    const struct modes *modes;
-    const struct caller *caller;
-};
-
-/* What would only be refused is not listed. */
-static bool lists_mode(void *ctx, const char *name)
-{
-    const struct listing *listing = ctx;
-    const struct mode *mode = modes_find(listing->modes, name);
-    char *allowed[MODE_MODELS_MAX];
-    return mode && allowed_models(mode, listing->caller, allowed) > 0;
-}
-
-static bool lists_model(void *ctx, const char *name)
-{
-    const struct listing *listing = ctx;
-    return may_name_model(listing->modes, listing->caller, name);
-}
-
-static void serve_models(
-        struct api *api, struct http_exchange *exchange, const struct caller *caller)
-{
-    struct listing listing = {.modes = api->view->modes, .caller = caller};
-    const struct admin_filter filter = {.mode = lists_mode, .model = lists_model, .ctx = &listing};
-    struct buf body;
-    buf_init(&body, REPLY_MAX);
-    reply_json(exchange, admin_append_models(api->view, &filter, &body), &body);
-    buf_fini(&body);
-}
-
-static void serve_health(
-        struct api *api, struct http_exchange *exchange, const struct caller *caller)
-{
-    (void)caller;
     char body[64];
     int len = snprintf(body, sizeof(body), "{\"status\":\"ok\",\"nodes\":%zu}",
-            node_table_count(api->view->nodes));
-    http_exchange_reply(exchange, 200, "application/json", body, (size_t)len);
+            node_table_count(call->api->view->nodes));
+    http_exchange_reply(call->exchange, 200, "application/json", body, (size_t)len);
 }
 
-/* --- inference --- */
-
-static bool some_node_has(struct node_table *nodes, const char *model)
+/* Some clients look here whether anybody is at home. */
+static void serve_root(const struct call *call)
 {
-    size_t count;
-    struct instance *const *instances = node_table_instances(nodes, &count);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(instances[i]->model, model) == 0)
-            return true;
-    return false;
+    static const char text[] = "modemesh is running\n";
+    http_exchange_reply(call->exchange, 200, "text/plain", text, strlen(text));
 }
 
-static bool some_mode_names(const struct modes *modes, const char *model)
+/* Codex tries a websocket first, and goes on by HTTP at once only after this very status. */
+static void serve_no_websocket(const struct call *call)
 {
-    for (size_t m = 0; m < modes->count; m++)
-        for (size_t i = 0; i < modes->list[m].model_count; i++)
-            if (strcmp(modes->list[m].models[i], model) == 0)
-                return true;
-    return false;
-}
-
-struct names { /* "one, two, …" */
-    char text[KNOWN_NAMES_MAX];
-    size_t len;
-    bool full; /* ends with the ellipsis */
-};
-
-/* Behind what is held there is always room for an ellipsis. */
-static void add_name(struct names *names, const char *name)
-{
-    if (names->full)
+    if (http_exchange_header(call->exchange, "Upgrade")) {
+        call_fail(call, 426, "upgrade_required", NULL,
+                "there are no websockets here; POST to this path instead");
         return;
-    names->full = names->len + strlen(name) + sizeof(", , …") > sizeof(names->text);
-    names->len += (size_t)snprintf(names->text + names->len, sizeof(names->text) - names->len,
-            "%s%s", names->len ? ", " : "", names->full ? "…" : name);
-}
-
-/* What this caller may ask for. */
-static void gather_names(
-        const struct admin_view *view, const struct caller *caller, struct names *names)
-{
-    struct listing listing = {.modes = view->modes, .caller = caller};
-    for (size_t i = 0; i < view->modes->count; i++)
-        if (lists_mode(&listing, view->modes->list[i].name))
-            add_name(names, view->modes->list[i].name);
-    const struct mode *automatic = modes_find(view->modes, MODE_AUTO);
-    if (automatic && lists_mode(&listing, automatic->name))
-        add_name(names, MODE_AUTO);
-    size_t count;
-    struct instance *const *models = node_table_models(view->nodes, &count);
-    for (size_t i = 0; i < count; i++)
-        if (!modes_find(view->modes, models[i]->model) && lists_model(&listing, models[i]->model))
-            add_name(names, models[i]->model);
-}
-
-static void reply_unknown_model(struct api *api, struct http_exchange *exchange,
-        const struct caller *caller, const char *name)
-{
-    struct names known = {.text = ""};
-    gather_names(api->view, caller, &known);
-    char text[MSG_NAME_MAX + KNOWN_NAMES_MAX + 64];
-    snprintf(text, sizeof(text), "there is no mode or model \"%s\"; known are: %s", name,
-            known.len ? known.text : "none yet");
-    reply_api_error(exchange, 404, "model_not_found", "model", text);
-}
-
-static void reply_forbidden(struct http_exchange *exchange, const struct caller *caller,
-        const char *kind, const char *name)
-{
-    char text[MSG_NAME_MAX + API_KEY_NAME_MAX + 128];
-    snprintf(text, sizeof(text), "the API key \"%s\" may not use the %s \"%s\"", caller->key->name,
-            kind, name);
-    reply_api_error(exchange, 403, "insufficient_scope", "model", text);
-}
-
-static void start_mode(struct api *api, struct http_exchange *exchange, const struct caller *caller,
-        const struct dialect *dialect, struct request *request, const struct mode *mode)
-{
-    char *allowed[MODE_MODELS_MAX];
-    size_t count = allowed_models(mode, caller, allowed);
-    if (count == 0)
-        reply_forbidden(exchange, caller, "mode", mode->name);
-    else
-        jobs_start(api->jobs, exchange, dialect, request, mode->name, allowed, count);
-}
-
-/* A name that is both a mode's and a model's asks for the mode. */
-static void start_job(struct api *api, struct http_exchange *exchange, const struct caller *caller,
-        const struct dialect *dialect, struct request *request)
-{
-    const struct mode *mode = modes_find(api->view->modes, request->asked);
-    char model[MSG_NAME_MAX + 1]; /* jobs_start() takes the request over, the name with it */
-    strcpy(model, request->asked);
-    if (mode)
-        start_mode(api, exchange, caller, dialect, request, mode);
-    else if (!some_node_has(api->view->nodes, model) && !some_mode_names(api->view->modes, model))
-        reply_unknown_model(api, exchange, caller, model);
-    else if (!may_name_model(api->view->modes, caller, model))
-        reply_forbidden(exchange, caller, "model", model);
-    else
-        jobs_start(api->jobs, exchange, dialect, request, NULL, (char *[]){model}, 1);
-}
-
-static void name_client(const struct caller *caller, char *name, size_t size)
-{
-    if (caller->key)
-        snprintf(name, size, "key %s", caller->key->name);
-    else if (caller->node)
-        snprintf(name, size, "edge %s", caller->node);
-    else
-        snprintf(name, size, "local");
-}
-
-static void make_request_id(struct api *api, struct request *request)
-{
-    char hex[25];
-    snprintf(request->id, sizeof(request->id), "req_%s", env_random_hex(api->view->env, hex, 12));
-}
-
-static void serve_inference(struct api *api, struct http_exchange *exchange,
-        const struct caller *caller, const struct dialect *dialect)
-{
-    struct request request;
-    request_init(&request);
-    make_request_id(api, &request);
-    name_client(caller, request.client, sizeof(request.client));
-    http_exchange_set_header(exchange, "X-Modemesh-Request", request.id);
-    size_t len;
-    const char *body = http_exchange_body(exchange, &len);
-    const char *param;
-    struct err err;
-    int r = dialect->parse(body, len, &request, &param, &err);
-    http_exchange_free_body(exchange);
-    if (r == 0)
-        start_job(api, exchange, caller, dialect, &request);
-    else if (r == -EINVAL)
-        reply_api_error(exchange, 400, "invalid_request", param, err.text);
-    else
-        reply_api_error(exchange, 500, "internal_error", NULL, err.text);
-    request_fini(&request);
-}
-
-static void serve_chat(struct api *api, struct http_exchange *exchange, const struct caller *caller)
-{
-    serve_inference(api, exchange, caller, &dialect_openai);
+    }
+    http_exchange_set_header(call->exchange, "Allow", "POST");
+    call_fail(call, 405, "method_not_allowed", NULL, "/v1/responses takes POST");
 }
 
 /* --- operations --- */
 
-static void reply_failed_operation(struct http_exchange *exchange, int r, const char *message)
+static void fail_operation(const struct call *call, int r, const char *message)
 {
     static const struct {
         int errno_value, status;
@@ -314,11 +95,11 @@ static void reply_failed_operation(struct http_exchange *exchange, int r, const 
     };
     for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
         if (answers[i].errno_value == -r) {
-            reply_api_error(exchange, answers[i].status, answers[i].code, NULL, message);
+            call_fail(call, answers[i].status, answers[i].code, NULL, message);
             return;
         }
     }
-    reply_api_error(exchange, 500, "internal_error", NULL, message);
+    call_fail(call, 500, "internal_error", NULL, message);
 }
 
 static int parse_operation(struct http_exchange *exchange, cJSON **ret_body, struct err *err)
@@ -332,19 +113,19 @@ static int parse_operation(struct http_exchange *exchange, cJSON **ret_body, str
     return err_set(err, -EINVAL, "the body must be a JSON object");
 }
 
-static int run_operation(struct api *api, struct http_exchange *exchange,
-        const struct operation *operation, struct buf *out, struct err *err)
+static int run_operation(const struct call *call, const struct operation *operation,
+        struct buf *out, struct err *err)
 {
     struct json_writer writer;
     cJSON *body = NULL;
     int r = 0;
     if (strcmp(operation->method, "POST") == 0)
-        r = parse_operation(exchange, &body, err);
+        r = parse_operation(call->exchange, &body, err);
     if (r)
         return r;
     json_writer_init(&writer, out);
     json_writer_object(&writer, NULL);
-    r = operation->run(api->operations, body, &writer, err);
+    r = operation->run(call->api->operations, body, &writer, err);
     json_writer_object_end(&writer);
     cJSON_Delete(body);
     if (r == 0 && json_writer_result(&writer))
@@ -353,17 +134,16 @@ static int run_operation(struct api *api, struct http_exchange *exchange,
 }
 
 /* An answer may hold a new key or token: its memory is wiped. */
-static void serve_operation(
-        struct api *api, struct http_exchange *exchange, const struct operation *operation)
+static void serve_operation(const struct call *call, const struct operation *operation)
 {
     struct buf out;
     struct err err;
     buf_init(&out, REPLY_MAX);
-    int r = run_operation(api, exchange, operation, &out, &err);
+    int r = run_operation(call, operation, &out, &err);
     if (r)
-        reply_failed_operation(exchange, r, err.text);
+        fail_operation(call, r, err.text);
     else
-        http_exchange_reply(exchange, 200, "application/json", buf_at(&out), out.len);
+        http_exchange_reply(call->exchange, 200, "application/json", buf_at(&out), out.len);
     if (out.data)
         explicit_bzero(out.data, out.cap);
     buf_fini(&out);
@@ -372,29 +152,150 @@ static void serve_operation(
 /* --- routing --- */
 
 static const struct route routes[] = {
-        {"POST", "/v1/chat/completions", SCOPE_USE, serve_chat},
-        {"POST", "/chat/completions", SCOPE_USE, serve_chat},
-        {"GET", "/v1/models", SCOPE_USE, serve_models},
-        {"GET", "/models", SCOPE_USE, serve_models},
-        {"GET", "/health", SCOPE_OPEN, serve_health},
-        {"GET", "/mesh/v1/status", SCOPE_USE, serve_status},
+        {"POST", "/v1/chat/completions", SCOPE_USE, &family_openai, NULL, &dialect_openai_chat},
+        {"POST", "/chat/completions", SCOPE_USE, &family_openai, NULL, &dialect_openai_chat},
+        {"POST", "/v1/completions", SCOPE_USE, &family_openai, NULL, &dialect_openai_completions},
+        {"POST", "/v1/fim/completions", SCOPE_USE, &family_openai, NULL, &dialect_openai_fim},
+        {"POST", "/fim/completions", SCOPE_USE, &family_openai, NULL, &dialect_openai_fim},
+        {"POST", "/v1/embeddings", SCOPE_USE, &family_openai, NULL, &dialect_openai_embeddings},
+        {"POST", "/embeddings", SCOPE_USE, &family_openai, NULL, &dialect_openai_embeddings},
+        {"POST", "/v1/rerank", SCOPE_USE, &family_openai, NULL, &dialect_openai_rerank},
+        {"POST", "/rerank", SCOPE_USE, &family_openai, NULL, &dialect_openai_rerank},
+        {"POST", "/v1/reranking", SCOPE_USE, &family_openai, NULL, &dialect_openai_rerank},
+        {"POST", "/v1/audio/transcriptions", SCOPE_USE, &family_openai, NULL,
+                &dialect_openai_transcriptions},
+        {"POST", "/v1/responses", SCOPE_USE, &family_openai, NULL, &dialect_responses},
+        {"POST", "/responses", SCOPE_USE, &family_openai, NULL, &dialect_responses},
+        {"GET", "/v1/responses", SCOPE_USE, &family_openai, serve_no_websocket, NULL},
+        {"GET", "/responses", SCOPE_USE, &family_openai, serve_no_websocket, NULL},
+        {"GET", "/v1/responses/*/input_items", SCOPE_USE, &family_openai,
+                responses_serve_input_items, NULL},
+        {"GET", "/v1/responses/*", SCOPE_USE, &family_openai, responses_serve_get, NULL},
+        {"DELETE", "/v1/responses/*", SCOPE_USE, &family_openai, responses_serve_delete, NULL},
+        {"POST", "/v1/responses/*/cancel", SCOPE_USE, &family_openai, responses_serve_cancel, NULL},
+        {"GET", "/v1/models", SCOPE_USE, NULL, serve_models, NULL},
+        {"GET", "/models", SCOPE_USE, NULL, serve_models, NULL},
+        {"GET", "/v1/models/*", SCOPE_USE, NULL, serve_model, NULL},
+        {"GET", "/v1/model/info", SCOPE_USE, &family_openai, serve_litellm, NULL},
+        {"GET", "/model/info", SCOPE_USE, &family_openai, serve_litellm, NULL},
+        {"GET", "/api/v0/models", SCOPE_USE, &family_openai, serve_lmstudio, NULL},
+
+        {"POST", "/v1/messages", SCOPE_USE, &family_anthropic, NULL, &dialect_anthropic_messages},
+        {"POST", "/v1/messages/count_tokens", SCOPE_USE, &family_anthropic, NULL,
+                &dialect_anthropic_count},
+
+        {"POST", "/api/chat", SCOPE_USE, &family_ollama, NULL, &dialect_ollama_chat},
+        {"POST", "/api/generate", SCOPE_USE, &family_ollama, NULL, &dialect_ollama_generate},
+        {"POST", "/api/embed", SCOPE_USE, &family_ollama, NULL, &dialect_ollama_embed},
+        {"POST", "/api/embeddings", SCOPE_USE, &family_ollama, NULL, &dialect_ollama_embeddings},
+        {"GET", "/api/tags", SCOPE_USE, &family_ollama, serve_ollama_tags, NULL},
+        {"POST", "/api/show", SCOPE_USE, &family_ollama, serve_ollama_show, NULL},
+        {"GET", "/api/ps", SCOPE_USE, &family_ollama, serve_ollama_ps, NULL},
+        {"GET", "/api/version", SCOPE_OPEN, &family_ollama, serve_ollama_version, NULL},
+        {"POST", "/api/pull", SCOPE_USE, &family_ollama, serve_ollama_refusal, NULL},
+        {"POST", "/api/push", SCOPE_USE, &family_ollama, serve_ollama_refusal, NULL},
+        {"POST", "/api/create", SCOPE_USE, &family_ollama, serve_ollama_refusal, NULL},
+        {"POST", "/api/copy", SCOPE_USE, &family_ollama, serve_ollama_refusal, NULL},
+        {"DELETE", "/api/delete", SCOPE_USE, &family_ollama, serve_ollama_refusal, NULL},
+        {"POST", "/api/blobs/*", SCOPE_USE, &family_ollama, serve_ollama_refusal, NULL},
+
+        {"POST", "/completion", SCOPE_USE, &family_llamacpp, NULL, &dialect_llamacpp_completion},
+        {"POST", "/completions", SCOPE_USE, &family_llamacpp, NULL, &dialect_llamacpp_completion},
+        {"POST", "/infill", SCOPE_USE, &family_llamacpp, NULL, &dialect_llamacpp_infill},
+        {"POST", "/tokenize", SCOPE_USE, &family_llamacpp, NULL, &dialect_llamacpp_tokenize},
+        {"POST", "/detokenize", SCOPE_USE, &family_llamacpp, NULL, &dialect_llamacpp_detokenize},
+        {"POST", "/apply-template", SCOPE_USE, &family_llamacpp, NULL, &dialect_llamacpp_template},
+        {"GET", "/props", SCOPE_USE, &family_llamacpp, serve_props, NULL},
+        {"GET", "/slots", SCOPE_USE, &family_llamacpp, serve_slots, NULL},
+
+        {"GET", "/", SCOPE_OPEN, &family_openai, serve_root, NULL},
+        {"GET", "/health", SCOPE_OPEN, &family_openai, serve_health, NULL},
+        {"GET", "/v1/health", SCOPE_OPEN, &family_openai, serve_health, NULL},
+        {"GET", "/mesh/v1/status", SCOPE_USE, &family_openai, serve_status, NULL},
 };
 
-/* NULL where the path is unknown or the method is not its; `*ret_allowed` is the method that would
- * be, or NULL. */
-static const struct route *find_route(
-        const struct http_exchange *exchange, const char **ret_allowed)
+/* Where the pattern's "*" may be in the path; NULL: it does not match. A "*" in the middle takes
+ * one part of the path, one at the end all the rest: names of models have slashes. */
+static const char *match(const char *pattern, const char *path, size_t *ret_len)
 {
-    *ret_allowed = NULL;
-    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-        if (strcmp(routes[i].path, http_exchange_path(exchange)) != 0)
-            continue;
-        if (strcmp(http_exchange_method(exchange), routes[i].method) == 0)
-            return &routes[i];
-        *ret_allowed = routes[i].method;
-    }
-    return NULL;
+    const char *star = strchr(pattern, '*');
+    size_t before = star ? (size_t)(star - pattern) : strlen(pattern);
+    *ret_len = 0;
+    if (strncmp(pattern, path, before) != 0)
+        return NULL;
+    if (!star)
+        return path[before] == '\0' ? path + before : NULL;
+    *ret_len = star[1] ? strcspn(path + before, "/") : strlen(path + before);
+    bool fits = *ret_len > 0 && strcmp(path + before + *ret_len, star + 1) == 0;
+    return fits ? path + before : NULL;
 }
+
+struct found {                 /* what serves a path */
+    const struct route *route; /* or */
+    const struct operation *operation;
+    enum scope scope;
+    const char *allowed; /* nothing serves it; this method would be; NULL: none */
+    char tail[HTTP_PATH_MAX + 1];
+};
+
+/* The first that fits: what says more stands before what says less. */
+static void find_route(const struct http_exchange *exchange, struct found *found)
+{
+    const char *method = http_exchange_method(exchange), *path = http_exchange_path(exchange);
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        size_t len;
+        const char *tail = match(routes[i].path, path, &len);
+        if (!tail)
+            continue;
+        if (strcmp(method, routes[i].method) == 0) {
+            found->route = &routes[i];
+            found->scope = routes[i].scope;
+            snprintf(found->tail, sizeof(found->tail), "%.*s", (int)len, tail);
+            return;
+        }
+        if (!found->allowed)
+            found->allowed = routes[i].method;
+    }
+}
+
+static void find(const struct http_exchange *exchange, struct found *ret_found)
+{
+    const char *of_operation = NULL;
+    *ret_found = (struct found){.scope = SCOPE_RUN};
+    find_route(exchange, ret_found);
+    if (ret_found->route)
+        return;
+    ret_found->operation = operation_find(
+            http_exchange_method(exchange), http_exchange_path(exchange), &of_operation);
+    if (!ret_found->allowed)
+        ret_found->allowed = of_operation;
+}
+
+/* What the path says, else what the caller shows, of which API he speaks. */
+static const struct dialect_family *family_of(
+        const struct http_exchange *exchange, const struct found *found)
+{
+    if (found->route && found->route->family)
+        return found->route->family;
+    if (http_exchange_header(exchange, "anthropic-version"))
+        return &family_anthropic;
+    if (strncmp(http_exchange_path(exchange), "/api/", 5) == 0)
+        return &family_ollama;
+    return &family_openai;
+}
+
+static struct call make_call(const struct api_listener *listener, struct http_exchange *exchange,
+        const struct caller *caller, const struct found *found)
+{
+    return (struct call){.api = listener->api,
+            .exchange = exchange,
+            .caller = caller,
+            .family = family_of(exchange, found),
+            .dialect = found->route ? found->route->dialect : NULL,
+            .tail = found->tail};
+}
+
+/* --- who calls --- */
 
 static const char *first_header(const struct http_exchange *exchange, const char *const *names)
 {
@@ -433,27 +334,30 @@ static struct caller identify(
     return caller;
 }
 
-static int reply_wait(struct http_exchange *exchange, uint32_t seconds, const char *message)
+static int fail_wait(const struct call *call, uint32_t seconds, const char *message)
 {
-    char text[16];
-    snprintf(text, sizeof(text), "%u", seconds);
-    http_exchange_set_header(exchange, "Retry-After", text);
-    reply_api_error(exchange, 429, "rate_limit_exceeded", NULL, message);
+    const struct reply reply = reply_to_exchange(call->exchange);
+    const struct api_error error = {.status = 429,
+            .code = "rate_limit_exceeded",
+            .message = message,
+            .retry_after_s = seconds};
+    reply_error(&reply, call->family, &error, "");
     return -EBUSY;
 }
 
-static int reply_unauthorized(struct http_exchange *exchange, const char *message)
+static int fail_unauthorized(const struct call *call, const char *message)
 {
-    http_exchange_set_header(exchange, "WWW-Authenticate", "Bearer");
-    reply_api_error(exchange, 401, "invalid_api_key", NULL, message);
+    http_exchange_set_header(call->exchange, "WWW-Authenticate", "Bearer");
+    call_fail(call, 401, "invalid_api_key", NULL, message);
     return -EPERM;
 }
 
 /* A key that was good from this very address before is not slowed by what others try from there. */
-static int screen_key(const struct api_listener *listener, struct http_exchange *exchange,
-        const struct caller *caller)
+static int screen_key(const struct api_listener *listener, const struct call *call)
 {
     struct api *api = listener->api;
+    const struct caller *caller = call->caller;
+    const struct http_exchange *exchange = call->exchange;
     char peer[HTTP_PEER_MAX + sizeof("edge ")]; /* a node's name must not pass for an address */
     (void)snprintf(peer, sizeof(peer), "%s%s", listener->kind == ACCESS_EDGE ? "edge " : "",
             http_exchange_peer(exchange));
@@ -463,101 +367,100 @@ static int screen_key(const struct api_listener *listener, struct http_exchange 
     bool known = caller->key && strcmp(caller->key->last_address, peer) == 0;
     uint32_t wait_s = known ? 0 : throttle_wait_s(api->throttle, peer, now_ms);
     if (wait_s)
-        return reply_wait(exchange, wait_s, "too many wrong API keys from this address; wait");
+        return fail_wait(call, wait_s, "too many wrong API keys from this address; wait");
     if (!caller->key) {
         throttle_failed(api->throttle, peer, now_ms);
         log_warn("wrong API key", LOG_S("address", peer));
-        return reply_unauthorized(exchange, "this API key is not known; keys are made by "
-                                            "`modemesh keys create NAME`");
+        return fail_unauthorized(
+                call, "this API key is not known; keys are made by `modemesh keys create NAME`");
     }
     throttle_succeeded(api->throttle, peer);
     snprintf(caller->key->last_address, sizeof(caller->key->last_address), "%s", peer);
     return 0;
 }
 
-static int screen_access(const struct api_listener *listener, struct http_exchange *exchange,
-        const struct caller *caller, enum scope scope)
+static bool origin_is_allowed(const struct call *call)
+{
+    const char *origin = http_exchange_header(call->exchange, "Origin");
+    return origin && cors_allows(&call->api->cors, origin);
+}
+
+static int screen_access(
+        const struct api_listener *listener, const struct call *call, enum scope scope)
 {
     static const char *const forwarding[] = {
             "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", NULL};
     struct access_facts facts = {.listener = listener->kind,
-            .has_key = caller->key != NULL,
+            .has_key = call->caller->key != NULL,
             .keyless = listener->api->keyless_network,
-            .host = http_exchange_header(exchange, "Host"),
-            .origin = http_exchange_header(exchange, "Origin"),
-            .forwarded = first_header(exchange, forwarding),
+            .host = http_exchange_header(call->exchange, "Host"),
+            .origin = http_exchange_header(call->exchange, "Origin"),
+            .origin_allowed = origin_is_allowed(call),
+            .forwarded = first_header(call->exchange, forwarding),
             .own_name = listener->api->own_name};
     struct err err;
     int r = access_check(&facts, &err);
+    if (facts.origin_allowed)
+        cors_set_headers(call->exchange, facts.origin);
     if (r == -EPERM && scope == SCOPE_OPEN)
         return 0;
     if (r == -EPERM)
-        return reply_unauthorized(exchange, err.text);
+        return fail_unauthorized(call, err.text);
     if (r)
-        reply_api_error(exchange, 403, "forbidden", NULL, err.text);
+        call_fail(call, 403, "forbidden", NULL, err.text);
     return r;
 }
 
-static int screen_scope(
-        struct http_exchange *exchange, const struct caller *caller, enum scope scope)
+static int screen_scope(const struct call *call, enum scope scope)
 {
-    if (scope != SCOPE_RUN || caller->owner)
+    if (scope != SCOPE_RUN || call->caller->owner)
         return 0;
-    reply_api_error(exchange, 403, "insufficient_scope", NULL,
+    call_fail(call, 403, "insufficient_scope", NULL,
             "this needs the admin scope: run `modemesh` on the coordinator's host as its user, or "
             "use an API key made with --admin");
     return -EACCES;
 }
 
 /* What a key may ask for a minute; reading the state costs nothing. */
-static int screen_rate(struct api *api, struct http_exchange *exchange, const struct caller *caller)
+static int screen_rate(const struct call *call)
 {
+    const struct env *env = call->api->view->env;
+    struct api_key *key = call->caller->key;
     uint32_t wait_s;
-    if (!caller->key || strcmp(http_exchange_method(exchange), "POST") != 0)
+    if (!key || strcmp(http_exchange_method(call->exchange), "POST") != 0)
         return 0;
-    int r = api_key_take(caller->key, env_now_ms(api->view->env), &wait_s);
-    caller->key->last_used_ms = env_wall_ms(api->view->env);
-    return r ? reply_wait(exchange, wait_s, "this API key's requests per minute are used up") : 0;
+    int r = api_key_take(key, env_now_ms(env), &wait_s);
+    key->last_used_ms = env_wall_ms(env);
+    return r ? fail_wait(call, wait_s, "this API key's requests per minute are used up") : 0;
 }
 
-static int reply_no_path(struct http_exchange *exchange, const char *allowed)
+static int fail_no_path(const struct call *call, const char *allowed)
 {
+    const char *path = http_exchange_path(call->exchange);
     char text[ERR_TEXT_MAX];
     if (allowed) {
         http_exchange_set_header(
-                exchange, "Allow", strcmp(allowed, "GET") == 0 ? "GET, HEAD" : allowed);
-        snprintf(text, sizeof(text), "%s takes %s", http_exchange_path(exchange), allowed);
-        reply_api_error(exchange, 405, "method_not_allowed", NULL, text);
+                call->exchange, "Allow", strcmp(allowed, "GET") == 0 ? "GET, HEAD" : allowed);
+        snprintf(text, sizeof(text), "%.200s takes %s", path, allowed);
+        call_fail(call, 405, "method_not_allowed", NULL, text);
     } else {
         snprintf(text, sizeof(text),
-                "nothing is served at %.200s; there are /v1/chat/completions, /v1/models, /health",
-                http_exchange_path(exchange));
-        reply_api_error(exchange, 404, "not_found", NULL, text);
+                "nothing is served at %.200s; there are /v1/chat/completions, /v1/responses, "
+                "/v1/messages, /api/chat, /infill, /v1/models and others (docs/CLIENTS.md)",
+                path);
+        call_fail(call, 404, "not_found", NULL, text);
     }
     return -ENOENT;
 }
 
-struct target { /* what a path is served by: one of the two */
-    const struct route *route;
-    const struct operation *operation;
-    enum scope scope;
-};
-
-/* False where nothing is there, or the method is not its. */
-static bool find_target(
-        const struct http_exchange *exchange, struct target *ret_target, const char **ret_allowed)
+/* A browser asks before it sends what a page wants to send, and shows no key. Where the page's
+ * origin is not let in, it gets what any unknown path gets. */
+static bool answer_preflight(const struct call *call)
 {
-    const char *method = http_exchange_method(exchange), *path = http_exchange_path(exchange);
-    const char *of_operation;
-    *ret_target = (struct target){.route = find_route(exchange, ret_allowed), .scope = SCOPE_RUN};
-    if (ret_target->route) {
-        ret_target->scope = ret_target->route->scope;
-        return true;
-    }
-    ret_target->operation = operation_find(method, path, &of_operation);
-    if (!*ret_allowed)
-        *ret_allowed = of_operation;
-    return ret_target->operation != NULL;
+    if (strcmp(http_exchange_method(call->exchange), "OPTIONS") != 0 || !origin_is_allowed(call))
+        return false;
+    cors_answer_preflight(call->exchange, http_exchange_header(call->exchange, "Origin"));
+    return true;
 }
 
 /* Who may not come is told that before he learns which paths there are. */
@@ -565,17 +468,20 @@ static int on_headers(void *ctx, struct http_exchange *exchange)
 {
     const struct api_listener *listener = ctx;
     struct caller caller = identify(listener, exchange);
-    const char *allowed;
-    struct target target;
-    bool found = find_target(exchange, &target, &allowed);
-    int r = screen_key(listener, exchange, &caller);
+    struct found found;
+    find(exchange, &found);
+    bool is_there = found.route || found.operation;
+    const struct call call = make_call(listener, exchange, &caller, &found);
+    if (answer_preflight(&call))
+        return -EALREADY;
+    int r = screen_key(listener, &call);
     if (!r)
-        r = screen_access(listener, exchange, &caller, found ? target.scope : SCOPE_USE);
-    if (!r && !found)
-        r = reply_no_path(exchange, allowed);
+        r = screen_access(listener, &call, is_there ? found.scope : SCOPE_USE);
+    if (!r && !is_there)
+        r = fail_no_path(&call, found.allowed);
     if (!r)
-        r = screen_scope(exchange, &caller, target.scope);
-    return r ? r : screen_rate(listener->api, exchange, &caller);
+        r = screen_scope(&call, found.scope);
+    return r ? r : screen_rate(&call);
 }
 
 /* The key may have been revoked while the body came in. */
@@ -583,17 +489,17 @@ static void on_request(void *ctx, struct http_exchange *exchange)
 {
     const struct api_listener *listener = ctx;
     struct caller caller = identify(listener, exchange);
-    const char *allowed;
-    struct target target;
-    bool found = find_target(exchange, &target, &allowed);
+    struct found found;
+    find(exchange, &found);
+    const struct call call = make_call(listener, exchange, &caller, &found);
     if (key_counts(listener->kind, shown_key(exchange)) && !caller.key)
-        reply_unauthorized(exchange, "this API key was revoked");
-    else if (!found)
-        reply_no_path(exchange, allowed);
-    else if (target.route)
-        target.route->serve(listener->api, exchange, &caller);
+        fail_unauthorized(&call, "this API key was revoked");
+    else if (found.operation)
+        serve_operation(&call, found.operation);
+    else if (found.route->dialect)
+        inference_serve(&call);
     else
-        serve_operation(listener->api, exchange, target.operation);
+        found.route->serve(&call);
 }
 
 static const char *code_of_status(int status)
@@ -610,8 +516,11 @@ static const char *code_of_status(int status)
 
 static void on_refusal(void *ctx, struct http_exchange *exchange, int status, const char *message)
 {
-    (void)ctx;
-    reply_api_error(exchange, status, code_of_status(status), NULL, message);
+    const struct caller nobody = {.key = NULL};
+    struct found found;
+    find(exchange, &found);
+    const struct call call = make_call(ctx, exchange, &nobody, &found);
+    call_fail(&call, status, code_of_status(status), NULL, message);
 }
 
 struct http_server_handler api_handler(struct api_listener *listener)

@@ -8,11 +8,15 @@
 #include "coordinator/api/access.h"
 #include "coordinator/api/admin.h"
 #include "coordinator/api/api_keys.h"
+#include "coordinator/api/cors.h"
 #include "coordinator/api/operations.h"
 #include "coordinator/api/throttle.h"
 #include "coordinator/http/http_server.h"
 #include "coordinator/job.h"
 #include "coordinator/modes.h"
+
+struct recordings;
+struct response_store;
 
 struct api {                       /* all borrowed */
     const struct admin_view *view; /* what GETs tell, and what a model's name is looked up in */
@@ -20,6 +24,9 @@ struct api {                       /* all borrowed */
     struct api_keys *keys;
     struct throttle *throttle; /* of those who try keys */
     const struct operations *operations;
+    struct response_store *responses; /* what stays of answers for a while */
+    struct recordings *recordings;    /* answers that nobody waits for */
+    struct cors cors;
     bool keyless_network; /* setting http-without-key */
     const char *own_name; /* of this host */
 };

@@ -1,25 +1,18 @@
 #include "coordinator/dialects/gathered.h"
 
 #include "common/json.h"
+#include "coordinator/dialects/tool_calls.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FINISH_MAX = 32 };
-
-struct tool_call { /* one entry of message.tool_calls */
-    char *id, *name;
-    struct buf arguments;
-};
-
 struct choice {
     struct buf text, reasoning;
-    struct tool_call *calls;
-    size_t call_count;
+    struct tool_calls calls;
     struct buf logprobs; /* entries of logprobs.content, with commas between them */
     bool has_logprobs;
-    char finish[FINISH_MAX];
+    char finish[GATHERED_FINISH_MAX];
 };
 
 struct gathered {
@@ -44,12 +37,7 @@ struct gathered *gathered_create(uint32_t choices)
 
 static void choice_fini(struct choice *choice)
 {
-    for (size_t i = 0; i < choice->call_count; i++) {
-        free(choice->calls[i].id);
-        free(choice->calls[i].name);
-        buf_fini(&choice->calls[i].arguments);
-    }
-    free(choice->calls);
+    tool_calls_fini(&choice->calls);
     buf_fini(&choice->text);
     buf_fini(&choice->reasoning);
     buf_fini(&choice->logprobs);
@@ -62,63 +50,6 @@ void gathered_destroy(struct gathered *gathered)
     for (uint32_t i = 0; i < gathered->count; i++)
         choice_fini(&gathered->choices[i]);
     free(gathered);
-}
-
-/* Calls come in order: an index is one that is there, or the next. */
-static int find_call(struct choice *choice, double index, struct tool_call **ret_call)
-{
-    if (!(index >= 0 && index <= (double)choice->call_count))
-        return -EPROTO;
-    size_t at = (size_t)index;
-    if (at == GATHERED_TOOL_CALLS_MAX)
-        return -ENOBUFS;
-    if (at == choice->call_count) {
-        struct tool_call *calls = reallocarray(choice->calls, at + 1, sizeof(*calls));
-        if (!calls)
-            return -ENOMEM;
-        choice->calls = calls;
-        calls[at] = (struct tool_call){0};
-        buf_init(&calls[at].arguments, GATHERED_BYTES_MAX);
-        choice->call_count++;
-    }
-    *ret_call = &choice->calls[at];
-    return 0;
-}
-
-static int set_once(char **field, const char *value)
-{
-    if (*field || !value)
-        return 0;
-    *field = strdup(value);
-    return *field ? 0 : -ENOMEM;
-}
-
-static int add_fragment(struct choice *choice, const cJSON *fragment, size_t position)
-{
-    struct tool_call *call;
-    int r = find_call(choice, json_num(fragment, "index", (double)position), &call);
-    if (r)
-        return r;
-    const cJSON *function = json_obj(fragment, "function");
-    r = set_once(&call->id, json_str(fragment, "id", NULL));
-    if (!r)
-        r = set_once(&call->name, json_str(function, "name", NULL));
-    if (!r)
-        r = buf_append_str(&call->arguments, json_str(function, "arguments", ""));
-    return r;
-}
-
-static int add_fragments(struct choice *choice, const cJSON *fragments)
-{
-    const cJSON *fragment;
-    size_t position = 0;
-    int r = cJSON_IsArray(fragments) ? 0 : -EPROTO;
-    cJSON_ArrayForEach(fragment, fragments)
-    {
-        if (!r)
-            r = add_fragment(choice, fragment, position++);
-    }
-    return r;
 }
 
 /* Kept as text: a tree of them would take ten times the memory. */
@@ -137,21 +68,20 @@ static int add_entries(struct choice *choice, const cJSON *logprobs)
     return r;
 }
 
-static int add_parsed(struct choice *choice, const struct msg_delta *delta,
-        int (*add)(struct choice *choice, const cJSON *json))
+static int add_logprobs(struct choice *choice, const struct msg_delta *delta)
 {
     cJSON *json;
     int r = json_parse(delta->data, delta->len, &json_limits_event, &json, NULL);
     if (r)
         return r == -ENOMEM ? r : -EPROTO;
-    r = add(choice, json);
+    r = add_entries(choice, json);
     cJSON_Delete(json);
     return r;
 }
 
 static int set_finish(struct choice *choice, const struct msg_delta *delta)
 {
-    if (delta->len == 0 || delta->len >= FINISH_MAX)
+    if (delta->len == 0 || delta->len >= GATHERED_FINISH_MAX)
         return -EPROTO;
     memcpy(choice->finish, delta->data, delta->len);
     choice->finish[delta->len] = '\0';
@@ -166,9 +96,9 @@ static int add(struct choice *choice, const struct msg_delta *delta)
     case DELTA_REASONING:
         return buf_append(&choice->reasoning, delta->data, delta->len);
     case DELTA_TOOL_CALLS:
-        return add_parsed(choice, delta, add_fragments);
+        return tool_calls_add(&choice->calls, delta);
     case DELTA_LOGPROBS:
-        return add_parsed(choice, delta, add_entries);
+        return add_logprobs(choice, delta);
     case DELTA_FINISH:
         return set_finish(choice, delta);
     default:
@@ -191,6 +121,11 @@ const char *gathered_finish(const struct gathered *gathered, uint32_t choice)
     return gathered->choices[choice].finish;
 }
 
+bool gathered_has_calls(const struct gathered *gathered, uint32_t choice)
+{
+    return gathered->choices[choice].calls.count > 0;
+}
+
 static int append_buf_str(struct buf *out, const struct buf *text)
 {
     return json_append_str(out, text->len ? buf_at(text) : "", text->len);
@@ -211,8 +146,8 @@ static int append_calls(const struct choice *choice, struct buf *out)
 {
     if (buf_append_str(out, ",\"tool_calls\":["))
         return -ENOBUFS;
-    for (size_t i = 0; i < choice->call_count; i++)
-        if ((i && buf_append_str(out, ",")) || append_call(&choice->calls[i], out))
+    for (size_t i = 0; i < choice->calls.count; i++)
+        if ((i && buf_append_str(out, ",")) || append_call(&choice->calls.list[i], out))
             return -ENOBUFS;
     return buf_append_str(out, "]");
 }
@@ -222,15 +157,20 @@ int gathered_append_message(const struct gathered *gathered, uint32_t choice_ind
     const struct choice *choice = &gathered->choices[choice_index];
     if (buf_append_str(out, "{\"role\":\"assistant\",\"content\":"))
         return -ENOBUFS;
-    bool only_calls = choice->text.len == 0 && choice->call_count > 0;
+    bool only_calls = choice->text.len == 0 && choice->calls.count > 0;
     if (only_calls ? buf_append_str(out, "null") : append_buf_str(out, &choice->text))
         return -ENOBUFS;
     if (choice->reasoning.len > 0 && (buf_append_str(out, ",\"reasoning_content\":") ||
                                              append_buf_str(out, &choice->reasoning)))
         return -ENOBUFS;
-    if (choice->call_count > 0 && append_calls(choice, out))
+    if (choice->calls.count > 0 && append_calls(choice, out))
         return -ENOBUFS;
     return buf_append_str(out, "}");
+}
+
+int gathered_append_text(const struct gathered *gathered, uint32_t choice, struct buf *out)
+{
+    return append_buf_str(out, &gathered->choices[choice].text);
 }
 
 int gathered_append_logprobs(

@@ -331,6 +331,16 @@ const char *http_exchange_path(const struct http_exchange *exchange)
     return exchange->path;
 }
 
+const char *http_exchange_query(const struct http_exchange *exchange, const char *name)
+{
+    const char *value = NULL;
+    size_t len;
+    if (MHD_lookup_connection_value_n(exchange->connection, MHD_GET_ARGUMENT_KIND, name,
+                strlen(name), &value, &len) != MHD_YES)
+        return NULL;
+    return value ? value : "";
+}
+
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name)
 {
     return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);

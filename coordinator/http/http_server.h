@@ -30,7 +30,7 @@ enum {
                                                quarter of the connections, the oldest is cut */
     HTTP_PATH_MAX = 1024,                   /* bytes of a path: past it 414 */
     HTTP_PEER_MAX = 79,                     /* bytes of a peer's name */
-    HTTP_HEADER_VALUE_MAX = 256,            /* bytes of a header value that we set */
+    HTTP_HEADER_VALUE_MAX = 1024,           /* bytes of a header value that we set */
     HTTP_IDLE_TIMEOUT_S = 75,               /* a connection without a request in progress */
     HTTP_UPLOAD_TIMEOUT_S = 30,             /* no byte of a promised body for so long */
 };
@@ -93,6 +93,8 @@ size_t http_server_open_exchanges(const struct http_server *server);
 /* Also "GET" for a HEAD request, of whose answer only the headers go out. */
 const char *http_exchange_method(const struct http_exchange *exchange);
 const char *http_exchange_path(const struct http_exchange *exchange); /* without the query */
+/* The decoded value of `name` in the query: "" for "?name" and "?name=", NULL where absent. */
+const char *http_exchange_query(const struct http_exchange *exchange, const char *name);
 /* NULL where absent; names are case-insensitive. */
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
 /* Empty until on_request. NUL-terminated behind `*ret_len` bytes. Freed early by

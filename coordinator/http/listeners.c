@@ -1,5 +1,7 @@
 #include "coordinator/http/listeners.h"
 
+#include "common/log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,24 +49,25 @@ static int open_listener(struct loop *loop, const struct http_server_config *con
 
 /* A name like "box.localhost" may stand for any address, and what is said to be loopback is plain
  * and needs no key. */
-static int check_bound(const struct listener *listener, const char *text, struct err *err)
+static int check_bound(
+        const struct listener *listener, const char *setting, const char *text, struct err *err)
 {
     const char *bound = http_server_address(listener->http);
     if (listener->api.kind != ACCESS_LOOPBACK || access_is_loopback(bound))
         return 0;
-    return err_set(err, -EACCES, "--http %s is %s on this host, which is no loopback address", text,
-            bound);
+    return err_set(err, -EACCES, "--%s %s is %s on this host, which is no loopback address",
+            setting, text, bound);
 }
 
 static int open_address(struct listeners *listeners, struct loop *loop, const struct config *config,
-        const char *text, struct api *api, struct err *err)
+        const char *setting, const char *text, struct api *api, struct err *err)
 {
     struct http_server_config server = {.listen = HTTP_LISTEN_TCP};
     int r = text_parse_addr(text, &server.addr, err);
     if (r)
-        return err_prefix(err, r, "--http");
+        return err_prefix(err, r, "--%s", setting);
     if (listeners->count == LISTENERS_MAX)
-        return err_set(err, -E2BIG, "--http: at most %d addresses", LISTENERS_MAX);
+        return err_set(err, -E2BIG, "--%s: at most %d addresses", setting, LISTENERS_MAX);
     server.tls = has_tls(config, &server.addr);
     bool loopback = access_is_loopback(server.addr.host);
     struct listener *listener = &listeners->addresses[listeners->count];
@@ -75,7 +78,7 @@ static int open_address(struct listeners *listeners, struct loop *loop, const st
     listeners->count++;
     snprintf(listener->url, sizeof(listener->url), "%s://%s", server.tls ? "https" : "http",
             http_server_address(listener->http));
-    return check_bound(listener, text, err);
+    return check_bound(listener, setting, text, err);
 }
 
 static int open_addresses(struct listeners *listeners, struct loop *loop,
@@ -83,8 +86,21 @@ static int open_addresses(struct listeners *listeners, struct loop *loop,
 {
     int r = 0;
     for (size_t i = 0; !r && i < config_list_len(config, "http"); i++)
-        r = open_address(listeners, loop, config, config_list_at(config, "http", i), api, err);
+        r = open_address(
+                listeners, loop, config, "http", config_list_at(config, "http", i), api, err);
     return r;
+}
+
+/* The owners of strong machines run real Ollamas there. */
+static int open_ollama(struct listeners *listeners, struct loop *loop, const struct config *config,
+        struct api *api, struct err *err)
+{
+    const char *text = config_str(config, "ollama");
+    int r = text ? open_address(listeners, loop, config, "ollama", text, api, err) : 0;
+    if (r != -EADDRINUSE)
+        return r;
+    log_warn("not listening in Ollama's place: the port is taken", LOG_S("address", text));
+    return 0;
 }
 
 int listeners_open(struct loop *loop, const struct config *config, const char *socket_path,
@@ -99,6 +115,8 @@ int listeners_open(struct loop *loop, const struct config *config, const char *s
     if (!listeners)
         return err_set(err, -ENOMEM, "no memory for HTTP");
     int r = open_addresses(listeners, loop, config, api, err);
+    if (!r)
+        r = open_ollama(listeners, loop, config, api, err);
     if (!r)
         r = open_listener(loop, &socket, ACCESS_SOCKET, api, &listeners->socket, err);
     if (!r)

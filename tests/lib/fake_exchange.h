@@ -8,14 +8,20 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { FAKE_EXCHANGE_MAX = 64 * 1024 * 1024 };
 
 struct http_exchange {
     const char *method, *path, *peer;
+    const char *query;                                                 /* NULL: none */
     const char *host, *origin, *forwarded, *authorization, *x_api_key; /* headers; NULL: absent */
+    struct {
+        const char *name, *value;
+    } more[8]; /* headers */
     struct buf request_body;
     int status;         /* 0 before the headers are out */
     struct buf headers; /* "name: value\n" … */
@@ -80,6 +86,23 @@ const char *http_exchange_path(const struct http_exchange *exchange)
     return exchange->path;
 }
 
+/* `query` is "name=value&…", taken as it stands. */
+const char *http_exchange_query(const struct http_exchange *exchange, const char *name)
+{
+    static char value[256];
+    size_t len = strlen(name);
+    for (const char *at = exchange->query; at && *at; at = *at ? at + 1 : at) {
+        size_t size = strcspn(at, "&");
+        if (strncmp(at, name, len) == 0 && (at[len] == '=' || len == size)) {
+            const char *from = at + len + (at[len] == '=');
+            snprintf(value, sizeof(value), "%.*s", (int)(size - (size_t)(from - at)), from);
+            return value;
+        }
+        at += size;
+    }
+    return NULL;
+}
+
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name)
 {
     const struct {
@@ -90,6 +113,9 @@ const char *http_exchange_header(const struct http_exchange *exchange, const cha
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
         if (strcmp(headers[i].name, name) == 0)
             return headers[i].value;
+    for (size_t i = 0; i < sizeof(exchange->more) / sizeof(exchange->more[0]); i++)
+        if (exchange->more[i].name && strcasecmp(exchange->more[i].name, name) == 0)
+            return exchange->more[i].value;
     return NULL;
 }
 

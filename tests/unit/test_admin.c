@@ -77,40 +77,6 @@ static void join(struct world *world, size_t node, const char *model)
                             .memory_total_bytes = UINT64_C(1) << 40}});
 }
 
-static bool is_allowed(void *ctx, const char *name)
-{
-    const char *hidden = ctx;
-    return !hidden || strcmp(hidden, name) != 0;
-}
-
-/* What a caller sees who may use all but one mode or model; NULL: all. */
-static int append_models_without(const struct admin_view *view, const char *hidden, struct buf *out)
-{
-    const struct admin_filter filter = {
-            .mode = is_allowed, .model = is_allowed, .ctx = (void *)(uintptr_t)hidden};
-    return admin_append_models(view, &filter, out);
-}
-
-static int append_models(const struct admin_view *view, struct buf *out)
-{
-    return append_models_without(view, NULL, out);
-}
-
-static int append_models_but_code(const struct admin_view *view, struct buf *out)
-{
-    return append_models_without(view, "code", out);
-}
-
-static int append_models_but_ask(const struct admin_view *view, struct buf *out)
-{
-    return append_models_without(view, "ask", out);
-}
-
-static int append_models_but_small(const struct admin_view *view, struct buf *out)
-{
-    return append_models_without(view, "small", out);
-}
-
 static const cJSON *get(
         struct world *world, int (*append)(const struct admin_view *view, struct buf *out))
 {
@@ -187,69 +153,6 @@ static void a_node_is_described(void **state)
     assert_true(json_num(model, "slots", 0) == 2);
 }
 
-static void models_are_listed_once(void **state)
-{
-    struct world *world = *state;
-    join(world, 0, "small");
-    join(world, 1, "small");
-    struct msg_instance more[] = {{.model = "code", .engine = "", .note = ""},
-            {.model = "ant", .engine = "", .note = ""}};
-    fake_mesh_say(&world->mesh, 1,
-            &(struct msg){.type = MSG_STATE, .state = {.instances = more, .instance_count = 2}});
-    static const struct {
-        const char *id, *kind;
-    } expected[] = {{"ask", "mode"}, {"code", "mode"}, {"auto", "mode"}, {"ant", "model"},
-            {"small", "model"}};
-    const cJSON *json = get(world, append_models);
-    assert_string_equal(json_str(json, "object", ""), "list");
-    const cJSON *data = json_array(json, "data");
-    assert_int_equal(cJSON_GetArraySize(data), 5);
-    for (int i = 0; i < 5; i++) {
-        const cJSON *item = at(data, i);
-        assert_string_equal(json_str(item, "id", ""), expected[i].id);
-        assert_string_equal(json_str(json_obj(item, "modemesh"), "kind", ""), expected[i].kind);
-        assert_string_equal(json_str(item, "object", ""), "model");
-        assert_string_equal(json_str(item, "owned_by", ""), "modemesh");
-    }
-    assert_true(json_num(at(data, 4), "context_length", 0) == 4096);
-    assert_null(cJSON_GetObjectItem(at(data, 3), "context_length"));
-}
-
-static bool is_listed(const cJSON *list, const char *id)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, json_array(list, "data"))
-    {
-        if (strcmp(json_str(item, "id", ""), id) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void only_what_the_caller_may_see_is_listed(void **state)
-{
-    struct world *world = *state;
-    join(world, 0, "small");
-    const cJSON *list = get(world, append_models_but_code);
-    assert_false(is_listed(list, "code"));
-    assert_true(is_listed(list, "ask") && is_listed(list, "auto") && is_listed(list, "small"));
-    list = get(world, append_models_but_ask); /* which is what "auto" means here */
-    assert_false(is_listed(list, "ask") || is_listed(list, "auto"));
-    assert_true(is_listed(list, "code"));
-    list = get(world, append_models_but_small);
-    assert_false(is_listed(list, "small"));
-    assert_true(is_listed(list, "ask"));
-}
-
-static void auto_needs_its_mode(void **state)
-{
-    struct world *world = *state;
-    world->modes = (struct modes){.list = &world->mode_list[1], .count = 1};
-    const cJSON *data = json_array(get(world, append_models), "data");
-    assert_int_equal(cJSON_GetArraySize(data), 1);
-    assert_string_equal(json_str(at(data, 0), "id", ""), "code");
-}
-
 static void memberships_are_described(void **state)
 {
     struct world *world = *state;
@@ -275,7 +178,6 @@ static void a_status_that_does_not_fit_is_an_error(void **state)
     struct buf out;
     buf_init(&out, 200);
     assert_int_equal(admin_append_status(&world->view, &out), -ENOBUFS);
-    assert_int_equal(append_models(&world->view, &out), -ENOBUFS);
     buf_fini(&out);
 }
 
@@ -288,9 +190,6 @@ int main(void)
             ADMIN_TEST(an_empty_mesh_is_described),
             ADMIN_TEST(a_mesh_without_a_loopback_listener_is_described),
             ADMIN_TEST(a_node_is_described),
-            ADMIN_TEST(models_are_listed_once),
-            ADMIN_TEST(only_what_the_caller_may_see_is_listed),
-            ADMIN_TEST(auto_needs_its_mode),
             ADMIN_TEST(memberships_are_described),
             ADMIN_TEST(a_status_that_does_not_fit_is_an_error),
     };

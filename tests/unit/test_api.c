@@ -183,7 +183,7 @@ static void gets_are_served(void **state)
     assert_string_equal(fake_exchange_text(&client->body), "{\"status\":\"ok\",\"nodes\":0}");
     client = call(world, "GET", "/v1/models", "");
     assert_int_equal(client->status, 200);
-    assert_true(fake_exchange_has(client, "\"id\":\"ask\""));
+    assert_true(fake_exchange_has(client, "\"id\":\"mesh-ask\""));
     client = call(world, "GET", "/mesh/v1/status", "");
     assert_int_equal(client->status, 200);
     assert_true(fake_exchange_has(client, "\"node0\""));
@@ -267,8 +267,8 @@ static void an_unknown_model_is_told_what_is_known(void **state)
     join_with(world, "small");
     struct http_exchange *client = chat(world, "gpt-5");
     assert_int_equal(client->status, 404);
-    assert_true(fake_exchange_has(
-            client, "there is no mode or model \\\"gpt-5\\\"; known are: ask, auto, small\""));
+    assert_true(fake_exchange_has(client,
+            "there is no mode or model \\\"gpt-5\\\"; known are: mesh-ask, mesh-auto, small\""));
     assert_true(fake_exchange_has(client, "\"param\":\"model\",\"code\":\"model_not_found\""));
     assert_true(fake_exchange_has(client, "\"type\":\"invalid_request_error\""));
 }
@@ -286,7 +286,8 @@ static void a_long_list_of_names_ends_in_one_ellipsis(void **state)
     }
     join(world, instances, 40);
     struct http_exchange *client = chat(world, "gpt-5");
-    assert_true(fake_exchange_has(client, "known are: ask, auto, m-a-rather-long-name-00, "));
+    assert_true(
+            fake_exchange_has(client, "known are: mesh-ask, mesh-auto, m-a-rather-long-name-00, "));
     assert_true(fake_exchange_has(client, ", …\""));
     const char *first = strstr(fake_exchange_text(&client->body), "…");
     assert_null(strstr(first + 1, "…"));
@@ -298,8 +299,8 @@ static void a_bad_body_is_the_clients_fault(void **state)
     struct http_exchange *client = call(world, "POST", "/v1/chat/completions", "{\"messages\": [}");
     assert_int_equal(client->status, 400);
     assert_true(fake_exchange_has(client, "line 1, column 15"));
-    client = call(
-            world, "POST", "/v1/chat/completions", "{\"n\":0,\"messages\":[{\"role\":\"user\"}]}");
+    client = call(world, "POST", "/v1/chat/completions",
+            "{\"n\":0,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
     assert_int_equal(client->status, 400);
     assert_true(fake_exchange_has(client, "\"param\":\"n\""));
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Request: req_"));
@@ -590,7 +591,7 @@ static void a_key_is_kept_to_its_modes(void **state)
     is_out_of_scope(chat(world, "ask"), "\\\"coder\\\" may not use the mode \\\"ask\\\"");
     is_out_of_scope(chat(world, "auto"), "the mode");
     struct http_exchange *client = get(world, "/v1/models");
-    assert_false(fake_exchange_has(client, "\"id\":\"ask\""));
+    assert_false(fake_exchange_has(client, "\"id\":\"mesh-ask\""));
     assert_false(fake_exchange_has(client, "\"id\":\"auto\""));
     assert_false(fake_exchange_has(client, "\"id\":\"small\"")); /* of no mode of its */
     is_out_of_scope(chat(world, "small"), "\\\"coder\\\" may not use the model \\\"small\\\"");
@@ -624,7 +625,7 @@ static void a_key_is_kept_to_its_models(void **state)
     is_out_of_scope(chat(world, "ask"), "the mode"); /* none of whose models it may get */
     assert_int_equal(chat(world, "no such model")->status, 404);
     struct http_exchange *client = get(world, "/v1/models");
-    assert_false(fake_exchange_has(client, "\"id\":\"ask\""));
+    assert_false(fake_exchange_has(client, "\"id\":\"mesh-ask\""));
     assert_false(fake_exchange_has(client, "\"id\":\"small\""));
     assert_true(fake_exchange_has(client, "\"id\":\"tiny\""));
     client = chat(world, "tiny");

@@ -73,6 +73,19 @@ static void tool_calls_are_put_together(void **state)
     gathered_destroy(gathered);
 }
 
+static void the_text_stands_alone_too(void **state)
+{
+    (void)state;
+    struct gathered *gathered = gathered_create(1);
+    gives(gathered, 0, gathered_append_text, "\"\"");
+    assert_int_equal(add(gathered, 0, DELTA_TEXT, "a\n"), 0);
+    assert_false(gathered_has_calls(gathered, 0));
+    assert_int_equal(add(gathered, 0, DELTA_TOOL_CALLS, "[{\"id\":\"c\"}]"), 0);
+    assert_true(gathered_has_calls(gathered, 0));
+    gives(gathered, 0, gathered_append_text, "\"a\\n\"");
+    gathered_destroy(gathered);
+}
+
 static void fragments_without_an_index_count_from_their_place(void **state)
 {
     (void)state;
@@ -142,7 +155,7 @@ static void tool_calls_have_a_limit(void **state)
     for (int i = 0; i <= GATHERED_TOOL_CALLS_MAX; i++) {
         (void)snprintf(text, sizeof(text), "[{\"index\":%d}]", i);
         assert_int_equal(add(gathered, 0, DELTA_TOOL_CALLS, text),
-                i < GATHERED_TOOL_CALLS_MAX ? 0 : -ENOBUFS);
+                i < GATHERED_TOOL_CALLS_MAX ? 0 : -EPROTO);
     }
     gathered_destroy(gathered);
 }
@@ -175,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(text_and_reasoning_are_joined),
             cmocka_unit_test(tool_calls_are_put_together),
+            cmocka_unit_test(the_text_stands_alone_too),
             cmocka_unit_test(fragments_without_an_index_count_from_their_place),
             cmocka_unit_test(logprobs_are_joined),
             cmocka_unit_test(nonsense_is_refused),

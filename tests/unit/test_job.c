@@ -1,5 +1,7 @@
 #include "coordinator/job.h"
 
+#include "coordinator/dialects/openai.h"
+
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
 
@@ -21,12 +23,19 @@ struct world {
     struct fake_mesh mesh;
     struct jobs *jobs;
     struct http_exchange clients[CLIENTS];
+    void (*edit)(struct request *request); /* what the test makes of the next ones */
 };
+
+static void leave_as_it_is(struct request *request)
+{
+    (void)request;
+}
 
 static int setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
     fake_mesh_init(&world->mesh, NODES);
+    world->edit = leave_as_it_is;
     world->jobs = jobs_create(&(struct jobs_config){
             .env = &world->mesh.env.env, .nodes = world->mesh.nodes, .gathered_max = GATHERED_MAX});
     for (size_t i = 0; i < CLIENTS; i++)
@@ -138,6 +147,13 @@ static void complete(struct world *world, size_t node, uint64_t stream, const ch
 
 /* --- the clients --- */
 
+static const char *no_header(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+    return NULL;
+}
+
 static void ask_for(
         struct world *world, size_t client, bool stream, const char *const *models, size_t count)
 {
@@ -154,8 +170,12 @@ static void ask_for(
             "{\"model\":\"ask\",\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
             "}",
             stream ? "true" : "false");
-    assert_int_equal(dialect_openai.parse(body, strlen(body), &request, &param, NULL), 0);
-    jobs_start(world->jobs, exchange, &dialect_openai, &request, "ask",
+    const struct dialect_input input = {
+            .body = body, .len = strlen(body), .content_type = "", .header = no_header};
+    assert_int_equal(dialect_openai_chat.parse(&input, &request, &param, NULL), 0);
+    world->edit(&request);
+    const struct reply reply = reply_to_exchange(exchange);
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask",
             (char *const *)(uintptr_t)models, count);
     assert_int_equal(request.body.len, 0);
 }
@@ -665,7 +685,8 @@ static void the_queue_has_an_end(void **state)
         struct request request;
         request_init(&request);
         fake_exchange_init(&many[i]);
-        jobs_start(world->jobs, &many[i], &dialect_openai, &request, "ask",
+        const struct reply reply = reply_to_exchange(&many[i]);
+        jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask",
                 (char *const *)(uintptr_t)models, 1);
     }
     assert_int_equal(jobs_waiting(world->jobs), JOBS_WAITING_MAX);
@@ -703,7 +724,8 @@ static void bodies_have_a_limit_in_sum(void **state)
         assert_int_equal(buf_reserve(&request.body, HTTP_BODY_MAX, &room), 0);
         buf_commit(&request.body, HTTP_BODY_MAX); /* never looked at, so it costs no memory here */
         fake_exchange_init(&many[i]);
-        jobs_start(world->jobs, &many[i], &dialect_openai, &request, "ask",
+        const struct reply reply = reply_to_exchange(&many[i]);
+        jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask",
                 (char *const *)(uintptr_t)models, 1);
         refused += many[i].status == 503;
     }
@@ -756,6 +778,52 @@ static void stopping_tells_nodes_and_clients(void **state)
 
 #define JOB_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void need_vision(struct request *request)
+{
+    request->needs = CAPABILITY_VISION;
+    request_skip(request, "tool web_search");
+}
+
+static void what_no_model_can_is_the_clients_fault(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance blind = {.model = "small",
+            .state = INSTANCE_RESIDENT,
+            .slots = 1,
+            .capabilities = CAPABILITY_CHAT | CAPABILITY_EXACT};
+    fake_mesh_hello(&world->mesh, 0, "test");
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.full = true, .instances = &blind, .instance_count = 1}});
+    world->edit = need_vision;
+    struct http_exchange *client = ask(world, 0, true);
+    assert_int_equal(client->status, 400);
+    assert_true(fake_exchange_has(client, "cannot see images"));
+    assert_true(fake_exchange_has(client, "unsupported_by_model"));
+    assert_true(fake_exchange_has_header(client, "X-Modemesh-Skipped: tool web_search\n"));
+}
+
+static void be_autocomplete(struct request *request)
+{
+    request->lane = LANE_AUTOCOMPLETE;
+}
+
+static void autocomplete_overtakes_chat_in_the_queue(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    ask(world, 0, true);
+    world->edit = be_autocomplete;
+    ask(world, 1, true);
+    assert_int_equal(jobs_waiting(world->jobs), 2);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    turn(world);
+    long first = strtol(next(world, 0, MSG_START).start.request_id + strlen("req_"), NULL, 10);
+    long second = strtol(next(world, 0, MSG_START).start.request_id + strlen("req_"), NULL, 10);
+    assert_true(first > second);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -792,6 +860,8 @@ int main(void)
             JOB_TEST(nobody_has_it),
             JOB_TEST(a_node_that_cannot_take_it_is_not_named),
             JOB_TEST(stopping_tells_nodes_and_clients),
+            JOB_TEST(what_no_model_can_is_the_clients_fault),
+            JOB_TEST(autocomplete_overtakes_chat_in_the_queue),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }

@@ -92,6 +92,49 @@ static void too_many_are_refused(void **state)
     refused(yaml, "at most 64");
 }
 
+static void spelled(const struct modes *modes, const char *name, const char *mode)
+{
+    const struct mode *found = modes_resolve(modes, name);
+    if (mode ? !found || strcmp(found->name, mode) != 0 : found != NULL)
+        fail_msg("\"%s\" is %s", name, found ? found->name : "nothing");
+}
+
+static void editors_spell_modes_in_many_ways(void **state)
+{
+    (void)state;
+    struct modes modes;
+    struct err err;
+    assert_int_equal(
+            load("modes:\n  ask:\n    models: [a]\n  code:\n    models: [Qwen2.5-Coder-7B]\n",
+                    &modes, &err),
+            0);
+    static const struct {
+        const char *name, *mode;
+    } cases[] = {{"ask", "ask"}, {"mesh-ask", "ask"}, {"claude-mesh-ask", "ask"},
+            {"mesh-ask:latest", "ask"}, {"ask[1m]", "ask"}, {"claude-mesh-code[1m]", "code"},
+            {"auto", "ask"}, {"mesh-auto", "ask"}, {"mesh-code-qwen2.5-coder", "code"},
+            {"mesh-code-Qwen", "code"}, {"mesh-ask-qwen", NULL}, {"mesh-code-", NULL},
+            {"mesh-codes", NULL}, {"mesh-", NULL}, {"mesh-mesh-ask", NULL}, {"Ask", NULL},
+            {"", NULL}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        spelled(&modes, cases[i].name, cases[i].mode);
+    modes_fini(&modes);
+}
+
+static void a_name_is_plain_without_what_clients_add(void **state)
+{
+    (void)state;
+    char plain[MSG_NAME_MAX + 1];
+    modes_plain_name("qwen3:latest", plain);
+    assert_string_equal(plain, "qwen3");
+    modes_plain_name("qwen3[1m]", plain);
+    assert_string_equal(plain, "qwen3");
+    modes_plain_name(":latest", plain);
+    assert_string_equal(plain, ":latest");
+    modes_plain_name("qwen3:30b", plain);
+    assert_string_equal(plain, "qwen3:30b");
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -100,6 +143,8 @@ int main(void)
             cmocka_unit_test(auto_is_the_fallback_where_there_is_one),
             cmocka_unit_test(bad_modes_are_refused_by_name),
             cmocka_unit_test(too_many_are_refused),
+            cmocka_unit_test(editors_spell_modes_in_many_ways),
+            cmocka_unit_test(a_name_is_plain_without_what_clients_add),
     };
     return cmocka_run_group_tests_name("modes", tests, NULL, NULL);
 }

@@ -174,6 +174,56 @@ static void what_failed_is_avoided_and_nothing_else(void **state)
     runs_on(scheduler_choose(pointers, 2, &request), &list[0]);
 }
 
+static struct scheduler_plan choose_able(
+        struct instance *list, size_t count, uint32_t needs, enum request_lane lane)
+{
+    struct instance *pointers[8];
+    for (size_t i = 0; i < count; i++)
+        pointers[i] = &list[i];
+    struct scheduler_request request = {
+            .models = small_large, .model_count = 2, .needs = needs, .lane = lane};
+    return scheduler_choose(pointers, count, &request);
+}
+
+static void what_a_model_cannot_do_is_not_asked_of_it(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("small", INSTANCE_RESIDENT), instance_of("large", INSTANCE_RESIDENT)};
+    list[0].capabilities = CAPABILITY_CHAT | CAPABILITY_EXACT;
+    list[1].capabilities = CAPABILITY_CHAT | CAPABILITY_VISION | CAPABILITY_EXACT;
+    runs_on(choose_able(list, 2, CAPABILITY_CHAT, LANE_CHAT), &list[0]);
+    runs_on(choose_able(list, 2, CAPABILITY_CHAT | CAPABILITY_VISION, LANE_CHAT), &list[1]);
+    struct scheduler_plan plan = choose_able(list, 2, CAPABILITY_FIM, LANE_CHAT);
+    assert_int_equal(plan.verdict, SCHEDULER_UNABLE);
+    assert_int_equal(plan.lacking, CAPABILITY_FIM);
+}
+
+static void what_only_the_engine_knows_is_tried_before_it_runs(void **state)
+{
+    (void)state;
+    struct instance it = instance_of("small", INSTANCE_AVAILABLE);
+    assert_int_equal(instance_lacks(&it, CAPABILITY_CHAT | CAPABILITY_TOOLS), 0); /* says nothing */
+    assert_int_equal(instance_lacks(&it, CAPABILITY_EMBEDDINGS), CAPABILITY_EMBEDDINGS);
+    it.capabilities = CAPABILITY_CHAT;
+    assert_int_equal(instance_lacks(&it, CAPABILITY_VISION | CAPABILITY_TOOLS), 0);
+    assert_int_equal(instance_lacks(&it, CAPABILITY_FIM), CAPABILITY_FIM);
+    it.capabilities |= CAPABILITY_EXACT;
+    assert_int_equal(instance_lacks(&it, CAPABILITY_VISION), CAPABILITY_VISION);
+}
+
+static void chat_leaves_room_for_autocomplete(void **state)
+{
+    (void)state;
+    struct instance it = instance_of("small", INSTANCE_RESIDENT);
+    it.slots = 1;
+    it.running = SCHEDULER_REQUESTS_PER_SLOT;
+    assert_int_equal(choose_able(&it, 1, 0, LANE_CHAT).verdict, SCHEDULER_WAIT);
+    runs_on(choose_able(&it, 1, 0, LANE_AUTOCOMPLETE), &it);
+    it.running += SCHEDULER_AUTOCOMPLETE_PER_SLOT;
+    assert_int_equal(choose_able(&it, 1, 0, LANE_AUTOCOMPLETE).verdict, SCHEDULER_WAIT);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -189,6 +239,9 @@ int main(void)
             cmocka_unit_test(nobody_has_it),
             cmocka_unit_test(a_silent_node_is_waited_for),
             cmocka_unit_test(what_failed_is_avoided_and_nothing_else),
+            cmocka_unit_test(what_a_model_cannot_do_is_not_asked_of_it),
+            cmocka_unit_test(what_only_the_engine_knows_is_tried_before_it_runs),
+            cmocka_unit_test(chat_leaves_room_for_autocomplete),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
 }

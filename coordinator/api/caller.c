@@ -1,0 +1,93 @@
+#include "coordinator/api/caller.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void call_fail(const struct call *call, int status, const char *code, const char *param,
+        const char *message)
+{
+    const struct api_error error = {
+            .status = status, .code = code, .param = param, .message = message};
+    const struct reply reply = reply_to_exchange(call->exchange);
+    reply_error(&reply, call->family, &error, "");
+}
+
+void call_reply_json(const struct call *call, int r, const struct buf *body)
+{
+    if (r)
+        call_fail(
+                call, 500, "internal_error", NULL, "no memory for the answer, or it is too large");
+    else
+        http_exchange_reply(call->exchange, 200, "application/json", buf_at(body), body->len);
+}
+
+bool caller_allows_mode(const struct caller *caller, const char *mode)
+{
+    return !caller->key || api_key_allows_mode(caller->key, mode);
+}
+
+bool caller_allows_model(const struct caller *caller, const char *model)
+{
+    return !caller->key || api_key_allows_model(caller->key, model);
+}
+
+size_t caller_models_of_mode(
+        const struct caller *caller, const struct mode *mode, char *allowed[MODE_MODELS_MAX])
+{
+    size_t count = 0;
+    if (!caller_allows_mode(caller, mode->name))
+        return 0;
+    for (size_t i = 0; i < mode->model_count; i++)
+        if (caller_allows_model(caller, mode->models[i]))
+            allowed[count++] = mode->models[i];
+    return count;
+}
+
+bool caller_may_name_model(
+        const struct caller *caller, const struct modes *modes, const char *model)
+{
+    if (!caller->key || caller->key->mode_count == 0 || caller->key->model_count > 0)
+        return caller_allows_model(caller, model);
+    for (size_t m = 0; m < modes->count; m++)
+        for (size_t i = 0; i < modes->list[m].model_count; i++)
+            if (caller_allows_mode(caller, modes->list[m].name) &&
+                    strcmp(modes->list[m].models[i], model) == 0)
+                return true;
+    return false;
+}
+
+void caller_name(const struct caller *caller, char *name, size_t size)
+{
+    if (caller->key)
+        snprintf(name, size, "key %s", caller->key->name);
+    else if (caller->node)
+        snprintf(name, size, "edge %s", caller->node);
+    else
+        snprintf(name, size, "local");
+}
+
+static bool offers_mode(void *ctx, const char *name)
+{
+    const struct call_offers *offers = ctx;
+    const struct mode *mode = modes_find(offers->modes, name);
+    char *allowed[MODE_MODELS_MAX];
+    return mode && caller_models_of_mode(offers->caller, mode, allowed) > 0;
+}
+
+static bool offers_model(void *ctx, const char *name)
+{
+    const struct call_offers *offers = ctx;
+    return caller_may_name_model(offers->caller, offers->modes, name);
+}
+
+void call_offers_init(struct call_offers *offers, const struct call *call)
+{
+    const struct admin_view *view = call->api->view;
+    *offers = (struct call_offers){.modes = view->modes, .caller = call->caller};
+    offers->offers = (struct offers){.modes = view->modes,
+            .nodes = view->nodes,
+            .claude_names = http_exchange_header(call->exchange, "anthropic-version") != NULL,
+            .allows_mode = offers_mode,
+            .allows_model = offers_model,
+            .ctx = offers};
+}

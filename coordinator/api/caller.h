@@ -1,0 +1,49 @@
+/* What the parts of the API share: who calls, what was asked of which path, and answers that are
+ * errors. Inside coordinator/api/ only. */
+#pragma once
+
+#include "coordinator/api/api.h"
+#include "coordinator/api/offers.h"
+#include "coordinator/dialects/dialect.h"
+
+#include <stdbool.h>
+
+struct caller {
+    struct api_key *key; /* NULL: none was shown, and none was needed */
+    bool owner;          /* may run the mesh */
+    const char *node;    /* whose edge carries it; NULL: none */
+};
+
+struct call { /* a request with its path found; borrowed for the call */
+    struct api *api;
+    struct http_exchange *exchange;
+    const struct caller *caller;
+    const struct dialect_family *family;
+    const struct dialect *dialect; /* of a path that is inference; else NULL */
+    const char *tail;              /* what stands where the path's pattern has its "*"; "" none */
+};
+
+/* In the family's shape; 503 gets Retry-After. */
+void call_fail(const struct call *call, int status, const char *code, const char *param,
+        const char *message);
+/* A JSON body, or 500 where making it failed with `r`. */
+void call_reply_json(const struct call *call, int r, const struct buf *body);
+
+bool caller_allows_mode(const struct caller *caller, const char *mode);
+bool caller_allows_model(const struct caller *caller, const char *model);
+/* A key that names modes and no models may ask for those modes' models, and no others, by name. */
+bool caller_may_name_model(
+        const struct caller *caller, const struct modes *modes, const char *model);
+/* Of the mode's models those that the caller may get by it, in the mode's order. */
+size_t caller_models_of_mode(
+        const struct caller *caller, const struct mode *mode, char *allowed[MODE_MODELS_MAX]);
+/* "local", "key NAME", "edge NODE": for logs, and as the owner of what is stored. */
+void caller_name(const struct caller *caller, char *name, size_t size);
+
+struct call_offers { /* keep it while the offers are used */
+    struct offers offers;
+    const struct modes *modes;
+    const struct caller *caller;
+};
+/* What the caller may ask for. */
+void call_offers_init(struct call_offers *offers, const struct call *call);

@@ -1,0 +1,333 @@
+#include "coordinator/api/inference.h"
+
+#include "common/env.h"
+#include "coordinator/api/responses.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { KNOWN_NAMES_MAX = 400 };
+
+struct target {              /* what may answer */
+    const struct mode *mode; /* NULL: a model, or any model that can */
+    char *models[MODE_MODELS_MAX];
+    size_t count;
+};
+
+/* --- what a kind of request needs, and where it goes by itself --- */
+
+static const struct {
+    const char *mode;
+    uint32_t needs;
+} kinds[REQUEST_KIND_COUNT] = {
+        [REQUEST_CHAT] = {MODE_AUTO, CAPABILITY_CHAT},
+        [REQUEST_COMPLETION] = {MODE_AUTO, CAPABILITY_CHAT},
+        [REQUEST_INFILL] = {"autocomplete", CAPABILITY_FIM},
+        [REQUEST_EMBEDDINGS] = {"embed", CAPABILITY_EMBEDDINGS},
+        [REQUEST_RERANK] = {"rerank", CAPABILITY_RERANK},
+        [REQUEST_TOKENIZE] = {MODE_AUTO, 0},
+        [REQUEST_DETOKENIZE] = {MODE_AUTO, 0},
+        [REQUEST_TEMPLATE] = {MODE_AUTO, CAPABILITY_CHAT},
+        [REQUEST_COUNT] = {MODE_AUTO, CAPABILITY_CHAT},
+        [REQUEST_TRANSCRIPTION] = {"transcribe", CAPABILITY_AUDIO},
+};
+
+/* --- names --- */
+
+static const struct instance *some_instance(struct node_table *nodes, const char *model)
+{
+    size_t count;
+    struct instance *const *instances = node_table_instances(nodes, &count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(instances[i]->model, model) == 0)
+            return instances[i];
+    return NULL;
+}
+
+static bool some_mode_names(const struct modes *modes, const char *model)
+{
+    for (size_t m = 0; m < modes->count; m++)
+        for (size_t i = 0; i < modes->list[m].model_count; i++)
+            if (strcmp(modes->list[m].models[i], model) == 0)
+                return true;
+    return false;
+}
+
+static bool is_known_model(const struct admin_view *view, const char *model)
+{
+    return some_instance(view->nodes, model) || some_mode_names(view->modes, model);
+}
+
+struct names { /* "one, two, …" */
+    char text[KNOWN_NAMES_MAX];
+    size_t len;
+    bool full; /* ends with the ellipsis */
+};
+
+/* Behind what is held there is always room for an ellipsis. */
+static int add_name(void *ctx, const struct offer *offer)
+{
+    struct names *names = ctx;
+    names->full = names->len + strlen(offer->id) + sizeof(", , …") > sizeof(names->text);
+    names->len += (size_t)snprintf(names->text + names->len, sizeof(names->text) - names->len,
+            "%s%s", names->len ? ", " : "", names->full ? "…" : offer->id);
+    return names->full;
+}
+
+static void refuse_name(const struct call *call, const char *what, const char *name)
+{
+    struct names known = {.text = ""};
+    struct call_offers offers;
+    char text[MSG_NAME_MAX + KNOWN_NAMES_MAX + 64];
+    call_offers_init(&offers, call);
+    offers.offers.claude_names = false;
+    (void)offers_each(&offers.offers, add_name, &known);
+    snprintf(text, sizeof(text), "there is no %s \"%.*s\"; known are: %s", what, MSG_NAME_MAX, name,
+            known.len ? known.text : "none yet");
+    call_fail(call, 404, "model_not_found", "model", text);
+}
+
+static void refuse_caller(const struct call *call, const char *kind, const char *name)
+{
+    char text[MSG_NAME_MAX + API_KEY_NAME_MAX + 128];
+    snprintf(text, sizeof(text), "the API key \"%s\" may not use the %s \"%s\"",
+            call->caller->key->name, kind, name);
+    call_fail(call, 403, "insufficient_scope", "model", text);
+}
+
+/* --- what may answer --- */
+
+static bool can(const struct instance *instance, uint32_t needs)
+{
+    return instance->capabilities != 0 && !(needs & ~instance->capabilities);
+}
+
+static bool some_model_can(const struct admin_view *view, const struct mode *mode, uint32_t needs)
+{
+    size_t count;
+    struct instance *const *instances = node_table_instances(view->nodes, &count);
+    for (size_t i = 0; i < count; i++)
+        for (size_t m = 0; m < mode->model_count; m++)
+            if (strcmp(instances[i]->model, mode->models[m]) == 0 && can(instances[i], needs))
+                return true;
+    return false;
+}
+
+/* Editors send infill under the one name they know. */
+static const struct mode *mode_for_infill(const struct admin_view *view, const struct mode *mode)
+{
+    const struct mode *autocomplete = modes_find(view->modes, kinds[REQUEST_INFILL].mode);
+    return autocomplete && !some_model_can(view, mode, CAPABILITY_FIM) ? autocomplete : mode;
+}
+
+static int take_mode(const struct call *call, const struct request *request,
+        const struct mode *mode, struct target *target)
+{
+    target->mode = request->kind == REQUEST_INFILL ? mode_for_infill(call->api->view, mode) : mode;
+    target->count = caller_models_of_mode(call->caller, target->mode, target->models);
+    if (target->count > 0)
+        return 0;
+    refuse_caller(call, "mode", target->mode->name);
+    return -EACCES;
+}
+
+static int take_model(const struct call *call, char *model, struct target *target)
+{
+    if (!caller_may_name_model(call->caller, call->api->view->modes, model)) {
+        refuse_caller(call, "model", model);
+        return -EACCES;
+    }
+    target->models[target->count++] = model;
+    return 0;
+}
+
+/* A name that is both a mode's and a model's asks for the mode; a model's whole name comes before
+ * what modes_resolve() makes of it. `plain` keeps the model's name. */
+static int take_name(const struct call *call, const struct request *request, const char *name,
+        char plain[MSG_NAME_MAX + 1], struct target *target)
+{
+    const struct admin_view *view = call->api->view;
+    const struct mode *mode = modes_find(view->modes, name);
+    strcpy(plain, name);
+    if (!mode && !is_known_model(view, name)) {
+        mode = modes_resolve(view->modes, name);
+        modes_plain_name(name, plain);
+    }
+    if (mode)
+        return take_mode(call, request, mode, target);
+    if (is_known_model(view, plain))
+        return take_model(call, plain, target);
+    refuse_name(call, "mode or model", name);
+    return -ENOENT;
+}
+
+/* Any model that can: those that are resident first. */
+static int take_any(const struct call *call, const struct request *request, struct target *target)
+{
+    const struct admin_view *view = call->api->view;
+    size_t count;
+    struct instance *const *models = node_table_models(view->nodes, &count);
+    for (int resident = 1; resident >= 0; resident--)
+        for (size_t i = 0; i < count && target->count < MODE_MODELS_MAX; i++)
+            if ((models[i]->state == INSTANCE_RESIDENT) == (resident == 1) &&
+                    can(models[i], request->needs) &&
+                    caller_may_name_model(call->caller, view->modes, models[i]->model))
+                target->models[target->count++] = models[i]->model;
+    if (target->count > 0)
+        return 0;
+    char text[256];
+    snprintf(text, sizeof(text),
+            "no model was named, there is no mode \"%s\", and no node has a model that can do this",
+            kinds[request->kind].mode);
+    call_fail(call, 404, "model_not_found", "model", text);
+    return -ENOENT;
+}
+
+static int take_default(
+        const struct call *call, const struct request *request, struct target *target)
+{
+    const struct mode *mode = modes_find(call->api->view->modes, kinds[request->kind].mode);
+    return mode ? take_mode(call, request, mode, target) : take_any(call, request, target);
+}
+
+static int take_header(const struct call *call, const struct request *request, const char *name,
+        struct target *target)
+{
+    const struct mode *mode = modes_resolve(call->api->view->modes, name);
+    if (mode)
+        return take_mode(call, request, mode, target);
+    refuse_name(call, "mode (X-Modemesh-Mode)", name);
+    return -ENOENT;
+}
+
+/* Where nothing was asked for, editors are told what answers. */
+static void fill_asked(struct request *request, const struct target *target)
+{
+    if (!request->asked[0])
+        snprintf(request->asked, sizeof(request->asked), "%s",
+                target->mode ? target->mode->name : target->models[0]);
+}
+
+static int write_settled(
+        const struct dialect *dialect, struct answer *answer, bool stream, struct buf *out)
+{
+    if (!stream)
+        return dialect->whole(answer, out);
+    int r = dialect->stream_begin(answer, out);
+    return r ? r : dialect->stream_end(answer, out);
+}
+
+/* Nothing is to be asked of an engine: the answer is there. */
+static void answer_settled(const struct call *call, const struct request *request)
+{
+    const struct dialect *dialect = call->dialect;
+    const struct answer_facts facts = {.request_id = request->id,
+            .model = request->asked,
+            .created_s = env_wall_ms(call->api->view->env) / 1000};
+    struct answer *answer = dialect->answer_create(request, &facts);
+    struct buf body;
+    buf_init(&body, DIALECT_ANSWER_MAX);
+    int r = answer ? write_settled(dialect, answer, request->stream, &body) : -ENOMEM;
+    if (r)
+        call_fail(call, 500, "internal_error", NULL, "no memory for the answer");
+    else
+        http_exchange_reply(call->exchange, 200,
+                request->stream ? dialect->stream_type : dialect->whole_type, buf_at(&body),
+                body.len);
+    buf_fini(&body);
+    if (answer)
+        dialect->answer_destroy(answer);
+}
+
+static void start(const struct call *call, struct request *request)
+{
+    const char *header = http_exchange_header(call->exchange, "X-Modemesh-Mode");
+    bool automatic = strcmp(request->asked, MODE_AUTO) == 0 || !request->asked[0];
+    struct target target = {.count = 0};
+    char plain[MSG_NAME_MAX + 1];
+    int r;
+    request->needs |= kinds[request->kind].needs;
+    if (header && *header)
+        r = take_header(call, request, header, &target);
+    else if (automatic)
+        r = take_default(call, request, &target);
+    else
+        r = take_name(call, request, request->asked, plain, &target);
+    if (r)
+        return;
+    fill_asked(request, &target);
+    const char *mode = target.mode ? target.mode->name : NULL;
+    if (request->settled) {
+        answer_settled(call, request);
+    } else if (request->background) {
+        responses_start(call, request, mode, target.models, target.count);
+    } else {
+        const struct reply reply = reply_to_exchange(call->exchange);
+        jobs_start(
+                call->api->jobs, &reply, call->dialect, request, mode, target.models, target.count);
+    }
+}
+
+/* --- the request --- */
+
+static const char *header_of(void *ctx, const char *name)
+{
+    return http_exchange_header(ctx, name);
+}
+
+static void identify_request(const struct call *call, struct request *request)
+{
+    char hex[25];
+    snprintf(request->id, sizeof(request->id), "req_%s",
+            env_random_hex(call->api->view->env, hex, 12));
+    caller_name(call->caller, request->client, sizeof(request->client));
+    http_exchange_set_header(call->exchange, "X-Modemesh-Request", request->id);
+    http_exchange_set_header(call->exchange,
+            call->family == &family_anthropic ? "request-id" : "x-request-id", request->id);
+}
+
+static int parse(
+        const struct call *call, struct request *request, const char **ret_param, struct err *err)
+{
+    const char *type = http_exchange_header(call->exchange, "Content-Type");
+    struct dialect_input input = {.content_type = type ? type : "",
+            .header = header_of,
+            .ctx = call->exchange,
+            .owner = request->client,
+            .responses = call->api->responses,
+            .now_s = env_wall_ms(call->api->view->env) / 1000};
+    input.body = http_exchange_body(call->exchange, &input.len);
+    int r = call->dialect->parse(&input, request, ret_param, err);
+    http_exchange_free_body(call->exchange);
+    return r;
+}
+
+/* Clients that build on a response which is gone send the whole conversation again, but only after
+ * the very status and code of OpenAI's API. */
+static void fail_reference(const struct call *call, const char *param, const char *message)
+{
+    if (param && strcmp(param, "previous_response_id") == 0)
+        call_fail(call, 400, "previous_response_not_found", param, message);
+    else
+        call_fail(call, 404, "not_found", param, message);
+}
+
+void inference_serve(const struct call *call)
+{
+    struct request request;
+    const char *param = NULL;
+    struct err err;
+    request_init(&request);
+    identify_request(call, &request);
+    int r = parse(call, &request, &param, &err);
+    if (r == 0)
+        start(call, &request);
+    else if (r == -EINVAL)
+        call_fail(call, 400, "invalid_request", param, err.text);
+    else if (r == -ENOENT)
+        fail_reference(call, param, err.text);
+    else
+        call_fail(call, 500, "internal_error", NULL, err.text);
+    request_fini(&request);
+}

@@ -1,0 +1,131 @@
+#include "coordinator/api/offers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool may_use_mode(const struct offers *offers, const char *mode)
+{
+    return !offers->allows_mode || offers->allows_mode(offers->ctx, mode);
+}
+
+static bool may_use_model(const struct offers *offers, const char *model)
+{
+    return !offers->allows_model || offers->allows_model(offers->ctx, model);
+}
+
+/* Of the nodes' instances of a model the one that tells most: a resident one, else any. */
+static const struct instance *find_instance(const struct offers *offers, const char *model)
+{
+    const struct instance *found = NULL;
+    size_t count;
+    struct instance *const *instances = node_table_instances(offers->nodes, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(instances[i]->model, model) != 0)
+            continue;
+        if (instances[i]->state == INSTANCE_RESIDENT)
+            return instances[i];
+        if (!found)
+            found = instances[i];
+    }
+    return found;
+}
+
+static void describe(struct offer *offer, const struct instance *instance)
+{
+    offer->instance = instance;
+    offer->context = instance ? instance->context : 0;
+    offer->capabilities = instance ? instance->capabilities : 0;
+}
+
+static void make_mode(
+        const struct offers *offers, const struct mode *mode, const char *id, struct offer *ret)
+{
+    const struct instance *instance = NULL;
+    for (size_t i = 0; i < mode->model_count && !instance; i++)
+        instance = find_instance(offers, mode->models[i]);
+    *ret = (struct offer){.kind = OFFER_MODE, .mode = mode->name};
+    snprintf(ret->id, sizeof(ret->id), "%s", id);
+    describe(ret, instance);
+}
+
+static void make_model(
+        const struct offers *offers, const struct instance *instance, struct offer *ret)
+{
+    *ret = (struct offer){.kind = OFFER_MODEL};
+    snprintf(ret->id, sizeof(ret->id), "%s", instance->model);
+    describe(ret, find_instance(offers, instance->model));
+}
+
+static int offer_mode(const struct offers *offers, const struct mode *mode, const char *name,
+        int (*fn)(void *ctx, const struct offer *offer), void *ctx)
+{
+    struct offer offer;
+    char id[OFFER_ID_MAX + 1];
+    snprintf(id, sizeof(id), "%s%s", MODE_ALIAS, name);
+    make_mode(offers, mode, id, &offer);
+    int r = fn(ctx, &offer);
+    if (r || !offers->claude_names)
+        return r;
+    snprintf(offer.id, sizeof(offer.id), "%s%s", MODE_ALIAS_CLAUDE, name);
+    return fn(ctx, &offer);
+}
+
+static int offer_modes(
+        const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
+{
+    int r = 0;
+    for (size_t i = 0; !r && i < offers->modes->count; i++) {
+        const struct mode *mode = &offers->modes->list[i];
+        if (may_use_mode(offers, mode->name))
+            r = offer_mode(offers, mode, mode->name, fn, ctx);
+    }
+    const struct mode *automatic = modes_find(offers->modes, MODE_AUTO);
+    if (!r && automatic && may_use_mode(offers, automatic->name))
+        r = offer_mode(offers, automatic, MODE_AUTO, fn, ctx);
+    return r;
+}
+
+/* A model that is called like a mode cannot be asked for by name. */
+static bool can_be_named(const struct offers *offers, const char *model)
+{
+    return !modes_find(offers->modes, model) && may_use_model(offers, model);
+}
+
+int offers_each(
+        const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
+{
+    size_t count;
+    int r = offer_modes(offers, fn, ctx);
+    struct instance *const *models = node_table_models(offers->nodes, &count);
+    for (size_t i = 0; !r && i < count; i++) {
+        struct offer offer;
+        if (!can_be_named(offers, models[i]->model))
+            continue;
+        make_model(offers, models[i], &offer);
+        r = fn(ctx, &offer);
+    }
+    return r;
+}
+
+static bool find_model(const struct offers *offers, const char *name, struct offer *ret_offer)
+{
+    const struct instance *instance = find_instance(offers, name);
+    if (!instance || !can_be_named(offers, name))
+        return false;
+    make_model(offers, instance, ret_offer);
+    return true;
+}
+
+bool offers_find(const struct offers *offers, const char *name, struct offer *ret_offer)
+{
+    char plain[MSG_NAME_MAX + 1];
+    if (find_model(offers, name, ret_offer))
+        return true;
+    const struct mode *mode = modes_resolve(offers->modes, name);
+    if (mode && may_use_mode(offers, mode->name)) {
+        make_mode(offers, mode, name, ret_offer);
+        return true;
+    }
+    modes_plain_name(name, plain);
+    return find_model(offers, plain, ret_offer);
+}

@@ -1,0 +1,44 @@
+/* What a caller may ask for, under the names that editors see: each mode as "mesh-MODE",
+ * "mesh-auto", and every model that a connected node has. What would only be refused is not
+ * offered. Listings of all APIs are made from it. Loop thread; borrowed things live until the next
+ * turn. */
+#pragma once
+
+#include "coordinator/instance.h"
+#include "coordinator/modes.h"
+#include "coordinator/node_table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { OFFER_ID_MAX = MSG_NAME_MAX + 16 };
+
+struct offers { /* all borrowed */
+    const struct modes *modes;
+    struct node_table *nodes;
+    bool claude_names; /* modes also as "claude-mesh-MODE": some clients list no others */
+    /* What the caller may use. */
+    bool (*allows_mode)(void *ctx, const char *name);
+    bool (*allows_model)(void *ctx, const char *name);
+    void *ctx;
+};
+
+enum offer_kind { OFFER_MODE, OFFER_MODEL };
+
+struct offer {
+    char id[OFFER_ID_MAX + 1]; /* what to ask for */
+    enum offer_kind kind;
+    const char *mode; /* OFFER_MODE: its name in the config; else NULL */
+    /* The model itself, or the first of the mode's that a node has; of several instances a resident
+     * one. NULL: no node has any of the mode's models now. */
+    const struct instance *instance;
+    uint32_t context;      /* tokens of a request with its answer; 0: not known */
+    uint32_t capabilities; /* CAPABILITY_… */
+};
+
+/* Calls `fn` for each, modes first, until it returns nonzero, which is then returned. */
+int offers_each(
+        const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx);
+/* What `name` asks for, in any of the spellings that modes_resolve() knows. False: nothing that
+ * this caller may use. */
+bool offers_find(const struct offers *offers, const char *name, struct offer *ret_offer);

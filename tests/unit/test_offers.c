@@ -1,0 +1,165 @@
+#include "coordinator/api/offers.h"
+
+#include "tests/lib/fake_mesh.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *ask_models[] = {"absent", "small"};
+static char *code_models[] = {"absent"};
+static struct mode mode_list[] = {
+        {.name = "ask", .models = ask_models, .model_count = 2},
+        {.name = "code", .models = code_models, .model_count = 1},
+};
+
+struct world {
+    struct fake_mesh mesh;
+    struct modes modes;
+    struct offers offers;
+    char seen[512]; /* "id id …" */
+};
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    fake_mesh_init(&world->mesh, 2);
+    world->modes = (struct modes){.list = mode_list, .count = 2};
+    world->offers = (struct offers){.modes = &world->modes, .nodes = world->mesh.nodes};
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    fake_mesh_fini(&world->mesh);
+    free(world);
+    return 0;
+}
+
+static void join(struct world *world, size_t node, const char *model, enum instance_state state,
+        uint32_t context)
+{
+    const struct msg_instance instance = {.model = model,
+            .state = state,
+            .context = context,
+            .slots = 1,
+            .capabilities = CAPABILITY_CHAT};
+    fake_mesh_hello(&world->mesh, node, "test");
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.full = true, .instances = &instance, .instance_count = 1}});
+}
+
+static int see(void *ctx, const struct offer *offer)
+{
+    struct world *world = ctx;
+    strcat(strcat(world->seen, offer->id), " ");
+    return 0;
+}
+
+static const char *all(struct world *world)
+{
+    world->seen[0] = '\0';
+    assert_int_equal(offers_each(&world->offers, see, world), 0);
+    return world->seen;
+}
+
+static void modes_come_first_and_models_by_their_names(void **state)
+{
+    struct world *world = *state;
+    assert_string_equal(all(world), "mesh-ask mesh-code mesh-auto ");
+    join(world, 0, "small", INSTANCE_RESIDENT, 4096);
+    assert_string_equal(all(world), "mesh-ask mesh-code mesh-auto small ");
+    world->offers.claude_names = true;
+    assert_string_equal(all(world), "mesh-ask claude-mesh-ask mesh-code claude-mesh-code mesh-auto "
+                                    "claude-mesh-auto small ");
+}
+
+static void a_mode_is_as_large_as_the_model_that_would_answer(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    join(world, 0, "small", INSTANCE_AVAILABLE, 32768);
+    join(world, 1, "small", INSTANCE_RESIDENT, 4096);
+    assert_true(offers_find(&world->offers, "mesh-ask", &offer));
+    assert_int_equal(offer.kind, OFFER_MODE);
+    assert_string_equal(offer.mode, "ask");
+    assert_string_equal(offer.instance->model, "small");
+    assert_int_equal(offer.context, 4096); /* the resident one's */
+    assert_int_equal(offer.capabilities, CAPABILITY_CHAT);
+    assert_true(offers_find(&world->offers, "code", &offer));
+    assert_null(offer.instance);
+    assert_int_equal(offer.context, 0);
+}
+
+static void a_name_is_found_in_every_spelling(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    join(world, 0, "small", INSTANCE_RESIDENT, 4096);
+    assert_true(offers_find(&world->offers, "small", &offer));
+    assert_int_equal(offer.kind, OFFER_MODEL);
+    assert_true(offers_find(&world->offers, "small:latest", &offer));
+    assert_string_equal(offer.id, "small");
+    assert_true(offers_find(&world->offers, "claude-mesh-ask[1m]", &offer));
+    assert_string_equal(offer.id, "claude-mesh-ask[1m]");
+    assert_false(offers_find(&world->offers, "absent", &offer));
+    assert_false(offers_find(&world->offers, "mesh-nothing", &offer));
+}
+
+static bool no_ask(void *ctx, const char *name)
+{
+    (void)ctx;
+    return strcmp(name, "ask") != 0;
+}
+
+static bool nothing(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+    return false;
+}
+
+static void what_would_be_refused_is_not_offered(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    join(world, 0, "small", INSTANCE_RESIDENT, 4096);
+    world->offers.allows_mode = no_ask;
+    world->offers.allows_model = nothing;
+    assert_string_equal(all(world), "mesh-code ");
+    assert_false(offers_find(&world->offers, "mesh-ask", &offer));
+    assert_false(offers_find(&world->offers, "small", &offer));
+}
+
+static void a_model_called_like_a_mode_cannot_be_named(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    join(world, 0, "code", INSTANCE_RESIDENT, 4096);
+    assert_string_equal(all(world), "mesh-ask mesh-code mesh-auto ");
+    assert_true(offers_find(&world->offers, "code", &offer));
+    assert_int_equal(offer.kind, OFFER_MODE);
+}
+
+#define OFFERS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+            OFFERS_TEST(modes_come_first_and_models_by_their_names),
+            OFFERS_TEST(a_mode_is_as_large_as_the_model_that_would_answer),
+            OFFERS_TEST(a_name_is_found_in_every_spelling),
+            OFFERS_TEST(what_would_be_refused_is_not_offered),
+            OFFERS_TEST(a_model_called_like_a_mode_cannot_be_named),
+    };
+    return cmocka_run_group_tests_name("offers", tests, NULL, NULL);
+}
