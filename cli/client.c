@@ -195,6 +195,21 @@ const char *client_url(const struct client *client)
     return *client->socket ? client->socket : client->url;
 }
 
+const char *client_key(const struct client *client)
+{
+    return client->key;
+}
+
+const char *client_ca(const struct client *client)
+{
+    return *client->ca ? client->ca : NULL;
+}
+
+bool client_url_is_loopback(const char *url)
+{
+    return is_this_host(host_of(url));
+}
+
 static long call_status(const struct call *call)
 {
     long status = 0;

@@ -18,6 +18,7 @@
 #include "common/err.h"
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 enum {
@@ -51,6 +52,11 @@ MUST_CHECK int client_create(
 void client_destroy(struct client *client);
 /* The address that is called, whole and tidy; a Unix socket's path. Borrowed. */
 const char *client_url(const struct client *client);
+/* What it was made with, for those who pass it on; NULL: none. Borrowed. */
+const char *client_key(const struct client *client);
+const char *client_ca(const struct client *client);
+/* True where an address as client_url() has it lies on this host's loopback. */
+bool client_url_is_loopback(const char *url);
 
 /* GET `path` ("/v1/models"). The body is appended to `out`, and has been parsed into `*ret_json`,
  * which the caller frees by cJSON_Delete(). */

@@ -83,6 +83,20 @@ static const struct command_flag tls_flags[] = {
         {.name = NULL},
 };
 
+static const struct command_flag setup_flags[] = {
+        {.name = "write", .help = "Merge it into the editor's own files, with a backup"},
+        {.name = "url", .metavar = "URL", .help = "Where the editor finds the mesh (as found)"},
+        {.name = "key-file", .metavar = "FILE", .help = "The editor's API key (else --key)"},
+        {.name = "modes",
+                .metavar = "A,B",
+                .help = "The modes, without asking: ask,code,autocomplete=MODEL"},
+        {.name = "context", .metavar = "TOKENS", .help = "Context of each, with --modes"},
+        {.name = "home", .metavar = "DIR", .help = "Whose files (HOME)"},
+        {.name = "file", .metavar = "FILE", .help = "The editor's main file, if not the usual"},
+        {.name = "print-path", .help = "Print the path of that file, and nothing else"},
+        {.name = NULL},
+};
+
 static const char admin_detail[] =
         "On the coordinator's host, as its user, this needs no key. Elsewhere it takes\n"
         "--coordinator and, in MODEMESH_KEY, a key of 'modemesh keys create NAME --admin'.";
@@ -103,6 +117,11 @@ static const char token_detail[] =
 static const char key_detail[] =
         "The key is shown this once, as the only line on standard output; the\n"
         "coordinator keeps a hash of it.";
+
+static const char setup_detail[] =
+        "Without EDITOR, lists the editors. Prints what the editor needs; with --write merges\n"
+        "it: comments and all else stay, FILE.modemesh-backup-N keeps the file as it was, and\n"
+        "a second time changes nothing. docs/CLIENTS.md has a section for each editor.";
 
 static const struct command commands[] = {
         {.name = "status",
@@ -135,6 +154,17 @@ static const struct command commands[] = {
                 .summary = "Show the models of all nodes (also --json, --raw)",
                 .flags = report_flags,
                 .run = cmd_models},
+        {.name = "setup",
+                .operands = "[EDITOR]",
+                .operands_max = 1,
+                .summary = "Set an editor up for the mesh: print its settings, or write them",
+                .detail = setup_detail,
+                .examples = "  modemesh setup claude-code\n"
+                            "  modemesh setup opencode --write\n"
+                            "  modemesh setup zed --url https://attic:8443 --ca ca.pem "
+                            "--key-file laptop.key",
+                .flags = setup_flags,
+                .run = cmd_setup},
         {.name = "nodes",
                 .operands = "[COMMAND]",
                 .summary = "Show who is in the mesh and who waits, let nodes in, cut them off",
