@@ -1,6 +1,6 @@
 """Editors reach the mesh: from anywhere over TLS with a key, from the coordinator's host and a node's with neither.
 
-The SDK's case needs MODEMESH_SDK: the folder into which sdk/ was installed (see sdk/editor.mjs).
+The SDK's case needs MODEMESH_SDK (tests/lib/sdk.py).
 """
 
 import json
@@ -19,9 +19,9 @@ import hosts
 import mesh
 from fleet import BIN, Fleet
 from mesh import CODER, DEADLINE_S, ENDLESS, FAST, wait_until, words_of
+from sdk import FOLDER, MISSING, find_node
 
-SDK = os.environ.get("MODEMESH_SDK", "")
-SDK_PROGRAM = pathlib.Path(__file__).with_name("sdk") / "editor.mjs"
+SDK_PROGRAM = pathlib.Path(__file__).with_name("editor.mjs")
 LOCAL = "http://127.0.0.1:8420"  # of the coordinator on its host, of the edge on any other
 TLS_PORT = 8443
 TLS_WORDS = ("--http", "127.0.0.1:8420", "--http", f"[::]:{TLS_PORT}")
@@ -236,8 +236,8 @@ def curl_and_the_ca_file_are_enough():
 
 
 def an_official_sdk_works():
-    if not SDK or not shutil.which("node"):
-        raise unittest.SkipTest("MODEMESH_SDK names no installed SDK, or node is missing")
+    if not find_node():
+        raise unittest.SkipTest(MISSING)
     with Fleet("hub", "alpha") as fleet:
         ca, alpha, key = with_tls(fleet), fleet.hosts["alpha"], make_key(fleet, "sdk")
         trusting = {"NODE_EXTRA_CA_CERTS": str(ca)}
@@ -253,8 +253,8 @@ def an_official_sdk_works():
 
 def sdk(host, url, key, env):
     """What the program in sdk/ says, without a stack trace."""
-    done = host.run([shutil.which("node"), SDK_PROGRAM, "ask", QUESTION],
-                    env={"MODEMESH_SDK": SDK, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key, **env})
+    done = host.run([find_node(), SDK_PROGRAM, "ask", QUESTION],
+                    env={"MODEMESH_SDK": FOLDER, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key, **env})
     return json.loads(done.stdout)
 
 
@@ -265,7 +265,7 @@ def keys_have_scopes_and_end():
         ca = with_tls(fleet)
         for narrow in (editor("coding", "--modes", "code"), editor("coder", "--models", CODER)):
             assert narrow.ask().code() == "insufficient_scope"
-            assert "ask" not in narrow.call("/v1/models").body
+            assert "mesh-ask" not in narrow.call("/v1/models").body
         assert editor("models", "--models", CODER).ask(model=FAST).code() == "insufficient_scope"
         assert editor("asking", "--modes", "ask").ask().content()
 

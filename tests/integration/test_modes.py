@@ -55,7 +55,7 @@ def auto_is_ask_and_a_model_is_that_model():
         assert answer.status == 200 and answer.headers["X-Modemesh-Model"] == CODER, answer.body
         assert answer.headers["X-Modemesh-Node"] == "workstation"
         listed = {entry["id"] for entry in cluster.get("/v1/models").json()["data"]}
-        assert {*MODES, FAST, CODER, THINKER} <= listed, listed
+        assert {*(f"mesh-{mode}" for mode in MODES), "mesh-auto", FAST, CODER, THINKER} <= listed, listed
 
 
 def next_model_answers_when_a_node_dies():

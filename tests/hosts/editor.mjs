@@ -2,7 +2,7 @@
 //
 //     MODEMESH_SDK=FOLDER OPENAI_BASE_URL=… OPENAI_API_KEY=… node editor.mjs MODEL QUESTION
 //
-// FOLDER is where `npm ci` has installed this folder's package-lock.json.
+// FOLDER is where `npm ci` has installed tests/clients/sdk/package-lock.json.
 import { createRequire } from "node:module";
 
 const { OpenAI } = createRequire(`${process.env.MODEMESH_SDK}/`)("openai");
