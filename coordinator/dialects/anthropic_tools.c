@@ -127,8 +127,6 @@ static int write_choice(const struct reading *reading, const cJSON *choice, cJSO
                 "\"tool_choice\" asks for a tool that is none of the custom ones in \"tools\"");
     if (!reading->found)
         return 0;
-    if (forced)
-        reading->request->needs |= CAPABILITY_TOOLS;
     int r = add(reading, body, "tool_choice", cJSON_CreateString(mode));
     if (!r && cJSON_IsBool(alone))
         r = add(reading, body, "parallel_tool_calls", cJSON_CreateBool(!cJSON_IsTrue(alone)));
@@ -145,5 +143,7 @@ int anthropic_tools_read(const struct fields *fields, struct request *request,
         reading.chosen = json_str(choice, "name", NULL);
     if (!r)
         r = read_tools(&reading);
+    if (reading.found && strcmp(json_str(choice, "type", ""), "none") != 0)
+        request->needs |= CAPABILITY_TOOLS;
     return r || !choice ? r : write_choice(&reading, choice, body);
 }

@@ -177,8 +177,9 @@ static void needs_are_what_the_answer_cannot_do_without(void **state)
 {
     (void)state;
 #define TOOL "\"tools\":[{\"name\":\"f\",\"input_schema\":{}}]"
-    needs(HI "," TOOL, 0);
-    needs(HI "," TOOL ",\"tool_choice\":{\"type\":\"auto\"}", 0);
+    needs(HI "," TOOL, CAPABILITY_TOOLS);
+    needs(HI "," TOOL ",\"tool_choice\":{\"type\":\"none\"}", 0);
+    needs(HI "," TOOL ",\"tool_choice\":{\"type\":\"auto\"}", CAPABILITY_TOOLS);
     needs(HI "," TOOL ",\"tool_choice\":{\"type\":\"any\"}", CAPABILITY_TOOLS);
     needs(HI "," TOOL ",\"tool_choice\":{\"type\":\"tool\",\"name\":\"f\"}", CAPABILITY_TOOLS);
     needs("\"messages\":[" USER("[" IMAGE "]") "]", CAPABILITY_VISION);

@@ -450,6 +450,7 @@ static void test_certificates(void **state)
         must_run(world, words);
         assert_lacks(world->out, "ca.pem");
     }
+    world->ca = NULL;
 }
 
 static void test_cursor_asks_for_a_public_address_and_a_key(void **state)
