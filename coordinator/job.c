@@ -18,10 +18,10 @@ struct jobs {
     struct jobs_config config;
     struct list waiting[LANE_COUNT]; /* job.link */
     struct list running;             /* job.link, DRAINING ones too */
-    size_t waiting_count, running_count;
-    size_t body_bytes;     /* of all requests' bodies, and of what their dialects keep */
-    size_t gathered_bytes; /* of all whole answers so far */
-    struct buf scratch;    /* bytes of the event being made */
+    size_t waiting_count[LANE_COUNT], running_count;
+    size_t body_bytes[LANE_COUNT]; /* of all requests' bodies, and of what their dialects keep */
+    size_t gathered_bytes;         /* of all whole answers so far */
+    struct buf scratch;            /* bytes of the event being made */
 };
 
 struct job {
@@ -92,7 +92,7 @@ static void unlink_job(struct job *job)
         return;
     list_del(&job->link);
     if (job->sm.state == JOB_WAITING)
-        job->jobs->waiting_count--;
+        job->jobs->waiting_count[job->request.lane]--;
     else
         job->jobs->running_count--;
 }
@@ -105,7 +105,7 @@ static void link_job(struct job *job)
     else
         list_push_back(&job->jobs->running, &job->link);
     if (waits)
-        job->jobs->waiting_count++;
+        job->jobs->waiting_count[job->request.lane]++;
     else
         job->jobs->running_count++;
 }
@@ -121,7 +121,7 @@ static void job_set_state(struct job *job, enum job_state state)
 
 static void release_body(struct job *job)
 {
-    job->jobs->body_bytes -= job->request.body.len;
+    job->jobs->body_bytes[job->request.lane] -= job->request.body.len;
     buf_fini(&job->request.body);
 }
 
@@ -153,7 +153,7 @@ static void job_free(struct job *job)
     drop_answer(job);
     delta_queue_fini(&job->deltas);
     release_body(job);
-    job->jobs->body_bytes -= job->kept_bytes;
+    job->jobs->body_bytes[job->request.lane] -= job->kept_bytes;
     request_fini(&job->request);
     for (size_t i = 0; i < job->model_count; i++)
         free(job->models[i]);
@@ -464,7 +464,9 @@ static const struct api_error *error_of_fail(
     switch (fail->code) {
     case FAIL_ENGINE_ERROR:
         ret_error->status = status_of_engine(fail->http_status);
-        if (ret_error->status < 500)
+        if (ret_error->status == 429)
+            ret_error->code = "rate_limit_exceeded";
+        else if (ret_error->status < 500)
             ret_error->code = "invalid_request";
         break;
     case FAIL_CONTEXT_EXCEEDED:
@@ -559,7 +561,7 @@ static const struct node_stream_events stream_events = {.on_delta = on_delta, .o
 
 /* --- choosing --- */
 
-/* Nobody but those that failed it has a model: one of them may be back soon. */
+/* Nobody but those that failed it has a model that can: one of them may be back soon. */
 static struct scheduler_plan choose_failed(
         const struct job *job, struct instance *const *instances, size_t count)
 {
@@ -585,7 +587,8 @@ static struct scheduler_plan choose(const struct job *job)
     size_t count;
     struct instance *const *instances = node_table_instances(job->jobs->config.nodes, &count);
     struct scheduler_plan plan = scheduler_choose(instances, count, &request);
-    if (plan.verdict == SCHEDULER_NONE && job->failed_count > 0)
+    bool nobody = plan.verdict == SCHEDULER_NONE || plan.verdict == SCHEDULER_UNABLE;
+    if (nobody && job->failed_count > 0)
         return choose_failed(job, instances, count);
     return plan;
 }
@@ -775,7 +778,7 @@ static struct job *job_create(struct jobs *jobs, const struct reply *reply,
     job->request = *request;
     request_init(request);
     job->kept_bytes = request_kept_bytes(&job->request);
-    jobs->body_bytes += job->request.body.len + job->kept_bytes;
+    jobs->body_bytes[job->request.lane] += job->request.body.len + job->kept_bytes;
     delta_queue_init(&job->deltas);
     snprintf(job->mode, sizeof(job->mode), "%s", mode ? mode : "-");
     strcpy(job->node, "-");
@@ -786,9 +789,17 @@ static struct job *job_create(struct jobs *jobs, const struct reply *reply,
     return job;
 }
 
+/* What chat fills keeps nobody at the cursor waiting. */
+static bool holds_too_much(const struct jobs *jobs, enum request_lane lane)
+{
+    size_t max = lane == LANE_AUTOCOMPLETE ? JOBS_AUTOCOMPLETE_BODIES_MAX : JOBS_BODIES_MAX;
+    return jobs->body_bytes[lane] > max;
+}
+
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
         struct request *request, const char *mode, char *const *models, size_t model_count)
 {
+    enum request_lane lane = request->lane;
     struct job *job = job_create(jobs, reply, dialect, request, mode);
     if (!job) {
         static const struct api_error error = {
@@ -800,10 +811,10 @@ void jobs_start(struct jobs *jobs, const struct reply *reply, const struct diale
     link_job(job);
     if (copy_models(job, models, model_count))
         cut_off(job, "no memory for the request");
-    else if (jobs->body_bytes > JOBS_BODIES_MAX)
+    else if (holds_too_much(jobs, lane))
         refuse(job, "overloaded",
                 "the requests that run and wait hold all the memory that they may");
-    else if (dispatch(job) && jobs->waiting_count > JOBS_WAITING_MAX)
+    else if (dispatch(job) && jobs->waiting_count[lane] > JOBS_WAITING_MAX)
         refuse(job, "overloaded", "the queue is full");
 }
 
@@ -910,7 +921,10 @@ void jobs_destroy(struct jobs *jobs)
 
 size_t jobs_waiting(const struct jobs *jobs)
 {
-    return jobs->waiting_count;
+    size_t count = 0;
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        count += jobs->waiting_count[i];
+    return count;
 }
 
 size_t jobs_running(const struct jobs *jobs)

@@ -24,9 +24,11 @@
 #include <stdint.h>
 
 enum {
-    /* Past these 503: requests in the queue, bytes of the bodies that all requests hold. */
+    /* Past these 503, each lane by itself: requests in the queue, bytes that all requests hold with
+     * their bodies and with what their dialects keep of them. */
     JOBS_WAITING_MAX = 1024,
     JOBS_BODIES_MAX = 512 * 1024 * 1024,
+    JOBS_AUTOCOMPLETE_BODIES_MAX = 64 * 1024 * 1024,
     /* Past this 500: bytes of the whole answers that are being gathered, all together. */
     JOBS_GATHERED_MAX = 512 * 1024 * 1024,
     /* Instances that one request is tried on, and the pause before it goes back to one that has

@@ -126,31 +126,41 @@ void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1])
     ret_plain[len] = '\0';
 }
 
-/* `rest` is "-MODEL", MODEL being the beginning of one of the mode's models' names. */
-static bool names_a_model(const struct mode *mode, const char *rest)
+/* MODEL of "MODE-MODEL"; NULL where `name` is none. */
+static const char *model_part(const struct mode *mode, const char *name)
 {
-    if (rest[0] != '-' || rest[1] == '\0')
-        return false;
-    for (size_t i = 0; i < mode->model_count; i++)
-        if (strncasecmp(mode->models[i], rest + 1, strlen(rest + 1)) == 0)
+    size_t len = strlen(mode->name);
+    bool fits = strncmp(name, mode->name, len) == 0 && name[len] == '-' && name[len + 1] != '\0';
+    return fits ? name + len + 1 : NULL;
+}
+
+static bool begins_with(const char *model, const char *part)
+{
+    return strncasecmp(model, part, strlen(part)) == 0;
+}
+
+/* MODEL is the beginning of one of the mode's models' names. */
+static bool names_a_model(const struct mode *mode, const char *name)
+{
+    const char *part = model_part(mode, name);
+    for (size_t i = 0; part && i < mode->model_count; i++)
+        if (begins_with(mode->models[i], part))
             return true;
     return false;
 }
 
 static const struct mode *find_with_model(const struct modes *modes, const char *name)
 {
-    for (size_t i = 0; i < modes->count; i++) {
-        const struct mode *mode = &modes->list[i];
-        size_t len = strlen(mode->name);
-        if (strncmp(name, mode->name, len) == 0 && names_a_model(mode, name + len))
-            return mode;
-    }
+    for (size_t i = 0; i < modes->count; i++)
+        if (names_a_model(&modes->list[i], name))
+            return &modes->list[i];
     return NULL;
 }
 
+static const char *const aliases[] = {MODE_ALIAS, MODE_ALIAS_CLAUDE};
+
 const struct mode *modes_resolve(const struct modes *modes, const char *name)
 {
-    static const char *const aliases[] = {MODE_ALIAS, MODE_ALIAS_CLAUDE};
     char plain[MSG_NAME_MAX + 1];
     const struct mode *mode = modes_find(modes, name);
     modes_plain_name(name, plain);
@@ -165,4 +175,18 @@ const struct mode *modes_resolve(const struct modes *modes, const char *name)
             mode = find_with_model(modes, plain + len);
     }
     return mode;
+}
+
+bool modes_name_leaves(const struct mode *mode, const char *name, const char *model)
+{
+    char plain[MSG_NAME_MAX + 1];
+    modes_plain_name(name, plain);
+    for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
+        size_t len = strlen(aliases[i]);
+        bool aliased = strncmp(plain, aliases[i], len) == 0;
+        const char *part = aliased ? model_part(mode, plain + len) : NULL;
+        if (part && names_a_model(mode, plain + len))
+            return begins_with(model, part);
+    }
+    return true;
 }

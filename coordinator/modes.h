@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "proto/codec.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum {
@@ -46,5 +47,8 @@ const struct mode *modes_find(const struct modes *modes, const char *name);
  * count): clients that fill in the middle take a model's tokens from its name. Each with or without
  * what modes_plain_name() takes off. NULL where it is none. */
 const struct mode *modes_resolve(const struct modes *modes, const char *name);
+/* True where `name`, for which modes_resolve() gives `mode`, leaves `model` (one of the mode's)
+ * among those that may answer: all of them, but for mesh-MODE-MODEL those that begin so. Pure. */
+bool modes_name_leaves(const struct mode *mode, const char *name, const char *model);
 /* Copies `name` without ":latest" or "[1m]" at its end, which some clients add. */
 void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1]);

@@ -144,18 +144,35 @@ static struct scheduler_plan none_because(const char *reason)
     return (struct scheduler_plan){.verdict = SCHEDULER_NONE, .reason = reason};
 }
 
-/* Nobody has what is asked for; where somebody has the model, it is what the model lacks. */
+/* What some instance of the model lacks; 0: nobody has it, or nothing. */
+static uint32_t model_lacks(
+        struct instance *const *instances, size_t count, const char *model, uint32_t needs)
+{
+    uint32_t lacking = 0;
+    for (size_t i = 0; i < count && !lacking; i++)
+        if (strcmp(instances[i]->model, model) == 0)
+            lacking = instance_lacks(instances[i], needs);
+    return lacking;
+}
+
+/* Nobody has what is asked for; where somebody has each of the models, it is what they lack. One
+ * that nobody has may be able to, and its node come back. */
 static struct scheduler_plan none_or_unable(
         struct instance *const *instances, size_t count, const struct scheduler_request *request)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t lacking = instance_lacks(instances[i], request->needs);
-        if (lacking && has_a_model(request, instances[i]))
-            return (struct scheduler_plan){.verdict = SCHEDULER_UNABLE,
-                    .lacking = lacking,
-                    .reason = "no model that may answer can do that"};
+    uint32_t first = 0;
+    bool all = true;
+    for (size_t m = 0; m < request->model_count; m++) {
+        uint32_t lacking = model_lacks(instances, count, request->models[m], request->needs);
+        all = all && lacking;
+        first = first ? first : lacking;
     }
-    return none_because("no connected node has the model");
+    if (first && all)
+        return (struct scheduler_plan){.verdict = SCHEDULER_UNABLE,
+                .lacking = first,
+                .reason = "no model that may answer can do that"};
+    return none_because(first ? "no connected node has a model that can do that"
+                              : "no connected node has the model");
 }
 
 /* No instance takes it now: will one? */

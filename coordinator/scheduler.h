@@ -35,7 +35,7 @@ enum scheduler_verdict {
     SCHEDULER_WAIT,   /* an instance exists but cannot take it now: ask again when something has
                          changed */
     SCHEDULER_NONE,   /* no node that is here has any of the models and can hold it */
-    SCHEDULER_UNABLE, /* some node has them, but they lack `lacking` */
+    SCHEDULER_UNABLE, /* nodes have each of them, but they lack `lacking` */
 };
 
 struct scheduler_plan {

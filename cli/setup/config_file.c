@@ -50,12 +50,36 @@ static int read_file(struct config_file *file, struct err *err)
     return file->text ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
+/* As root we would follow the links of somebody else's folder to any file, and leave him folders
+ * and files that he cannot change. */
+static int check_folder(const char *path, struct err *err)
+{
+    char folder[PATH_MAX];
+    struct stat st = {.st_uid = 0};
+    char *slash;
+
+    if (geteuid() != 0)
+        return 0;
+    snprintf(folder, sizeof(folder), "%s", path);
+    do {
+        slash = strrchr(folder, '/');
+        if (slash)
+            *slash = '\0';
+    } while (slash && slash != folder && stat(folder, &st) < 0);
+    if (st.st_uid == 0)
+        return 0;
+    return err_set(err, -EPERM, "%s belongs to user %u: run this as that user, not as root", folder,
+            (unsigned)st.st_uid);
+}
+
 int config_file_open(struct config_file *file, const char *path, struct err *err)
 {
     int rc;
 
     *file = (struct config_file){.exists = false};
-    rc = resolve(file, path, err);
+    rc = check_folder(path, err);
+    if (rc == 0)
+        rc = resolve(file, path, err);
     return rc < 0 ? rc : read_file(file, err);
 }
 

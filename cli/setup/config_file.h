@@ -20,8 +20,8 @@ struct config_file {
     size_t len;
 };
 
-/* -ENOENT: a link that leads nowhere; or what file_read() returns but for a file that is not there.
- */
+/* -ENOENT: a link that leads nowhere; -EPERM: we are root, and its folder is another user's; or
+ * what file_read() returns but for a file that is not there. */
 MUST_CHECK int config_file_open(struct config_file *file, const char *path, struct err *err);
 /* Wipes the text, which may hold a key. */
 void config_file_close(struct config_file *file);

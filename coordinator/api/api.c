@@ -20,6 +20,7 @@
 enum {
     REPLY_MAX = 16 * 1024 * 1024,
     OPERATION_BODY_MAX = 64 * 1024, /* bytes of JSON that ask for an operation */
+    ALLOWED_MAX = 48,               /* bytes of the header Allow */
 };
 
 static const struct json_limits operation_limits = {
@@ -233,10 +234,20 @@ static const char *match(const char *pattern, const char *path, size_t *ret_len)
 struct found {                 /* what serves a path */
     const struct route *route; /* or */
     const struct operation *operation;
+    const struct dialect_family *family; /* of the path, whatever the method; NULL: of none */
     enum scope scope;
-    const char *allowed; /* nothing serves it; this method would be; NULL: none */
+    char allowed[ALLOWED_MAX]; /* nothing serves it, but by these methods; "": none */
     char tail[HTTP_PATH_MAX + 1];
 };
+
+static void allow(struct found *found, const char *methods)
+{
+    size_t len = strlen(found->allowed);
+    if (strstr(found->allowed, methods))
+        return;
+    (void)snprintf(found->allowed + len, sizeof(found->allowed) - len, "%s%s%s", len ? ", " : "",
+            methods, strcmp(methods, "GET") == 0 ? ", HEAD" : "");
+}
 
 /* The first that fits: what says more stands before what says less. */
 static void find_route(const struct http_exchange *exchange, struct found *found)
@@ -247,14 +258,15 @@ static void find_route(const struct http_exchange *exchange, struct found *found
         const char *tail = match(routes[i].path, path, &len);
         if (!tail)
             continue;
+        if (!found->family)
+            found->family = routes[i].family;
         if (strcmp(method, routes[i].method) == 0) {
             found->route = &routes[i];
             found->scope = routes[i].scope;
             snprintf(found->tail, sizeof(found->tail), "%.*s", (int)len, tail);
             return;
         }
-        if (!found->allowed)
-            found->allowed = routes[i].method;
+        allow(found, routes[i].method);
     }
 }
 
@@ -267,16 +279,16 @@ static void find(const struct http_exchange *exchange, struct found *ret_found)
         return;
     ret_found->operation = operation_find(
             http_exchange_method(exchange), http_exchange_path(exchange), &of_operation);
-    if (!ret_found->allowed)
-        ret_found->allowed = of_operation;
+    if (of_operation)
+        allow(ret_found, of_operation);
 }
 
 /* What the path says, else what the caller shows, of which API he speaks. */
 static const struct dialect_family *family_of(
         const struct http_exchange *exchange, const struct found *found)
 {
-    if (found->route && found->route->family)
-        return found->route->family;
+    if (found->family)
+        return found->family;
     if (http_exchange_header(exchange, "anthropic-version"))
         return &family_anthropic;
     if (strncmp(http_exchange_path(exchange), "/api/", 5) == 0)
@@ -400,8 +412,6 @@ static int screen_access(
             .own_name = listener->api->own_name};
     struct err err;
     int r = access_check(&facts, &err);
-    if (facts.origin_allowed)
-        cors_set_headers(call->exchange, facts.origin);
     if (r == -EPERM && scope == SCOPE_OPEN)
         return 0;
     if (r == -EPERM)
@@ -438,9 +448,8 @@ static int fail_no_path(const struct call *call, const char *allowed)
 {
     const char *path = http_exchange_path(call->exchange);
     char text[ERR_TEXT_MAX];
-    if (allowed) {
-        http_exchange_set_header(
-                call->exchange, "Allow", strcmp(allowed, "GET") == 0 ? "GET, HEAD" : allowed);
+    if (*allowed) {
+        http_exchange_set_header(call->exchange, "Allow", allowed);
         snprintf(text, sizeof(text), "%.200s takes %s", path, allowed);
         call_fail(call, 405, "method_not_allowed", NULL, text);
     } else {
@@ -463,6 +472,16 @@ static bool answer_preflight(const struct call *call)
     return true;
 }
 
+/* A page that is let in reads refusals too. What a browser keeps of an answer for one page is not
+ * for another. */
+static void tell_origin(const struct call *call)
+{
+    if (origin_is_allowed(call))
+        cors_set_headers(call->exchange, http_exchange_header(call->exchange, "Origin"));
+    else if (call->api->cors.count > 0)
+        http_exchange_set_header(call->exchange, "Vary", "Origin");
+}
+
 /* Who may not come is told that before he learns which paths there are. */
 static int on_headers(void *ctx, struct http_exchange *exchange)
 {
@@ -474,6 +493,7 @@ static int on_headers(void *ctx, struct http_exchange *exchange)
     const struct call call = make_call(listener, exchange, &caller, &found);
     if (answer_preflight(&call))
         return -EALREADY;
+    tell_origin(&call);
     int r = screen_key(listener, &call);
     if (!r)
         r = screen_access(listener, &call, is_there ? found.scope : SCOPE_USE);

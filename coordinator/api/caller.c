@@ -9,7 +9,7 @@ void call_fail(const struct call *call, int status, const char *code, const char
     const struct api_error error = {
             .status = status, .code = code, .param = param, .message = message};
     const struct reply reply = reply_to_exchange(call->exchange);
-    reply_error(&reply, call->family, &error, "");
+    reply_error(&reply, call->family, &error, call->request_id ? call->request_id : "");
 }
 
 void call_reply_json(const struct call *call, int r, const struct buf *body)

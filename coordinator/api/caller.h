@@ -21,6 +21,7 @@ struct call { /* a request with its path found; borrowed for the call */
     const struct dialect_family *family;
     const struct dialect *dialect; /* of a path that is inference; else NULL */
     const char *tail;              /* what stands where the path's pattern has its "*"; "" none */
+    const char *request_id;        /* NULL before it has one */
 };
 
 /* In the family's shape; 503 gets Retry-After. */

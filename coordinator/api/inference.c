@@ -121,11 +121,24 @@ static const struct mode *mode_for_infill(const struct admin_view *view, const s
     return autocomplete && !some_model_can(view, mode, CAPABILITY_FIM) ? autocomplete : mode;
 }
 
+/* Who asks for mesh-MODE-MODEL writes the tokens of that model: no other one is to get them. */
+static void keep_named(const char *name, struct target *target)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < target->count; i++)
+        if (modes_name_leaves(target->mode, name, target->models[i]))
+            target->models[kept++] = target->models[i];
+    target->count = kept;
+}
+
+/* `name` is what it was asked for by. */
 static int take_mode(const struct call *call, const struct request *request,
-        const struct mode *mode, struct target *target)
+        const struct mode *mode, const char *name, struct target *target)
 {
     target->mode = request->kind == REQUEST_INFILL ? mode_for_infill(call->api->view, mode) : mode;
     target->count = caller_models_of_mode(call->caller, target->mode, target->models);
+    if (target->mode == mode)
+        keep_named(name, target);
     if (target->count > 0)
         return 0;
     refuse_caller(call, "mode", target->mode->name);
@@ -155,7 +168,7 @@ static int take_name(const struct call *call, const struct request *request, con
         modes_plain_name(name, plain);
     }
     if (mode)
-        return take_mode(call, request, mode, target);
+        return take_mode(call, request, mode, name, target);
     if (is_known_model(view, plain))
         return take_model(call, plain, target);
     refuse_name(call, "mode or model", name);
@@ -188,7 +201,8 @@ static int take_default(
         const struct call *call, const struct request *request, struct target *target)
 {
     const struct mode *mode = modes_find(call->api->view->modes, kinds[request->kind].mode);
-    return mode ? take_mode(call, request, mode, target) : take_any(call, request, target);
+    return mode ? take_mode(call, request, mode, mode->name, target)
+                : take_any(call, request, target);
 }
 
 static int take_header(const struct call *call, const struct request *request, const char *name,
@@ -196,7 +210,7 @@ static int take_header(const struct call *call, const struct request *request, c
 {
     const struct mode *mode = modes_resolve(call->api->view->modes, name);
     if (mode)
-        return take_mode(call, request, mode, target);
+        return take_mode(call, request, mode, name, target);
     refuse_name(call, "mode (X-Modemesh-Mode)", name);
     return -ENOENT;
 }
@@ -313,21 +327,28 @@ static void fail_reference(const struct call *call, const char *param, const cha
         call_fail(call, 404, "not_found", param, message);
 }
 
-void inference_serve(const struct call *call)
+static void serve_identified(const struct call *call, struct request *request)
 {
-    struct request request;
     const char *param = NULL;
     struct err err;
-    request_init(&request);
-    identify_request(call, &request);
-    int r = parse(call, &request, &param, &err);
+    int r = parse(call, request, &param, &err);
     if (r == 0)
-        start(call, &request);
+        start(call, request);
     else if (r == -EINVAL)
         call_fail(call, 400, "invalid_request", param, err.text);
     else if (r == -ENOENT)
         fail_reference(call, param, err.text);
     else
         call_fail(call, 500, "internal_error", NULL, err.text);
+}
+
+void inference_serve(const struct call *call)
+{
+    struct request request;
+    request_init(&request);
+    identify_request(call, &request);
+    struct call identified = *call;
+    identified.request_id = request.id;
+    serve_identified(&identified, &request);
     request_fini(&request);
 }

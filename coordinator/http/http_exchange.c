@@ -13,6 +13,8 @@
 enum {
     STREAM_BLOCK = 1024,        /* bytes the library asks a stream for at once (HTTP/1.0) */
     OWN_HEADERS_MAX = 4 * 1024, /* names and values of one answer's headers, as we hold them */
+    ANSWER_ROOM = 1536,         /* of a connection's memory: an answer's headers, as they are */
+    VALUE_OVERHEAD = 80,        /* bytes of that memory that a header costs beside its text */
 };
 
 /* RECEIVING ──▶ HELD ──▶ STREAMING
@@ -200,11 +202,29 @@ static uint64_t promised_bytes(const struct http_exchange *exchange)
     return value ? strtoull(value, NULL, 10) : 0;
 }
 
+/* Without room for the answer's headers the library cuts the connection and says nothing. Cookies
+ * are held twice. */
+static bool leave_room(const struct http_exchange *exchange)
+{
+    const enum MHD_ValueKind kinds = MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_GET_ARGUMENT_KIND;
+    const char *cookie = http_exchange_header(exchange, MHD_HTTP_HEADER_COOKIE);
+    int values = MHD_get_connection_values(exchange->connection, kinds, NULL, NULL);
+    size_t taken =
+            MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+                    ->header_size;
+    taken += (cookie ? strlen(cookie) : 0) + (size_t)values * VALUE_OVERHEAD;
+    return taken + ANSWER_ROOM <= HTTP_CONNECTION_POOL;
+}
+
 static void screen_headers(struct http_exchange *exchange, uint64_t promised)
 {
     const struct http_server_handler *handler = &exchange->server->handler;
     if (strlen(exchange->path) > HTTP_PATH_MAX) {
         refuse(exchange, MHD_HTTP_URI_TOO_LONG, "the path is too long");
+        return;
+    }
+    if (!leave_room(exchange)) {
+        refuse(exchange, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are too large");
         return;
     }
     if (promised > exchange->server->body_max) {

@@ -9,6 +9,9 @@
 
 #include <microhttpd.h>
 
+/* The library's memory of a connection: the request's headers, then the answer's and a chunk. */
+enum { HTTP_CONNECTION_POOL = 8 * 1024 };
+
 struct http_server {
     struct loop *loop;
     enum http_listen listen;

@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 enum {
-    CONNECTION_POOL = 8 * 1024,  /* the library's memory of a connection: headers and a chunk */
-    CONNECTION_POOL_STEP = 1024, /* … and how its read buffer grows */
+    CONNECTION_POOL_STEP = 1024, /* how the read buffer grows in a connection's memory */
     UNSENT_MAX = 16 * 1024,      /* bytes unsent in the kernel, where a slow reader would hide */
     DESCRIPTORS_RESERVED = 256,  /* descriptors that are left for all else in this process */
     KEEPALIVE_IDLE_S = 30, /* a peer whose host is gone is noticed after idle + count * interval */
@@ -164,7 +163,7 @@ static int start_library(struct http_server *server, const struct http_server_co
             {MHD_OPTION_CONNECTION_LIMIT, connections_max, NULL},
             {MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_address_max, NULL},
             {MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_TIMEOUT_S, NULL},
-            {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_POOL, NULL},
+            {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_POOL, NULL},
             {MHD_OPTION_CONNECTION_MEMORY_INCREMENT, CONNECTION_POOL_STEP, NULL},
             {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
             {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)http_exchange_on_completed, server},

@@ -46,8 +46,8 @@ struct http_server_handler {
     /* The whole request is in. Must lead to an answer, now or later; later only with
      * http_exchange_watch(). */
     void (*on_request)(void *ctx, struct http_exchange *exchange);
-    /* The server does not take the request (413, 414, 503): answer by http_exchange_reply(). Comes
-     * instead of on_headers or on_request. */
+    /* The server does not take the request (413, 414, 431, 503): answer by http_exchange_reply().
+     * Comes instead of on_headers or on_request. */
     void (*on_refusal)(void *ctx, struct http_exchange *exchange, int status, const char *message);
     void *ctx;
 };

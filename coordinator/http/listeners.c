@@ -29,14 +29,19 @@ static bool has_tls(const struct config *config, const struct text_addr *addr)
     return !access_is_loopback(addr->host) && !config_bool(config, "http-plaintext");
 }
 
-bool listeners_want_tls(const struct config *config)
+static bool wants_tls(const struct config *config, const char *text)
 {
     struct text_addr addr;
+    return text_parse_addr(text, &addr, NULL) == 0 && has_tls(config, &addr);
+}
+
+bool listeners_want_tls(const struct config *config)
+{
+    const char *ollama = config_str(config, "ollama");
     for (size_t i = 0; i < config_list_len(config, "http"); i++)
-        if (text_parse_addr(config_list_at(config, "http", i), &addr, NULL) == 0 &&
-                has_tls(config, &addr))
+        if (wants_tls(config, config_list_at(config, "http", i)))
             return true;
-    return false;
+    return ollama && wants_tls(config, ollama);
 }
 
 static int open_listener(struct loop *loop, const struct http_server_config *config,

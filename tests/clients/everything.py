@@ -3,7 +3,9 @@
     ask, code        demo models that chat
     autocomplete     a demo model with FIM tokens (gguf_patch)
     embed, rerank    demo models whose engine was told to make embeddings, to rank
-    scripted         answers by the rules of tests/clients/sdk/script.json (tests/lib/scripted_engine.py)
+    scripted         answers by the rules of tests/clients/sdk/script.json (tests/lib/scripted_engine.py), says that it
+                     sees and hears
+    transcribe       the same
 
 It listens on loopback without a key and on ADDRESS with TLS and API keys, so it needs a network namespace of its own:
 in_a_namespace() makes one and runs the program in it again.
@@ -24,7 +26,7 @@ from scripted_engine import Script, add_node  # noqa: E402
 
 ADDRESS, PORT = "10.77.0.1", 8420
 MODES = {"ask": [FAST], "code": [CODER], "autocomplete": ["demo-infiller"], "embed": ["demo-embedder"],
-         "rerank": ["demo-ranker"], "scripted": ["scripted"]}
+         "rerank": ["demo-ranker"], "scripted": ["scripted"], "transcribe": ["scripted"]}
 INSIDE = "MODEMESH_IN_NAMESPACE"
 # A loopback interface that has another address too: what listens there is no loopback listener.
 ENTER = f'ip link set lo up && ip addr add {ADDRESS}/32 dev lo && exec "$@"'
@@ -67,7 +69,7 @@ class Everything(Mesh):
         self.api_key = self.make_key("all")
         self.narrow_key = self.make_key("narrow", "--modes", "ask")
         self.slow_key = self.make_key("slow", "--requests-per-minute", "1")
-        self.script = Script(self.folder / "script", *self.rules)
+        self.script = Script(self.folder / "script", *self.rules, props={"modalities": {"vision": True, "audio": True}})
         self.scripted = add_node(self, self.script, "writer", [FAST], start=False)
         self.give(self.scripted, "scripted", MODELS / f"{FAST}.gguf")
         infiller = self.folder / "infiller.gguf"

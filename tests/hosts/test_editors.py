@@ -242,7 +242,7 @@ def an_official_sdk_works():
         ca, alpha, key = with_tls(fleet), fleet.hosts["alpha"], make_key(fleet, "sdk")
         trusting = {"NODE_EXTRA_CA_CERTS": str(ca)}
         over_tls = sdk(alpha, url_of(fleet), key, trusting)
-        assert {"ask", FAST} <= set(over_tls["models"]) and "".join(over_tls["pieces"]) == over_tls["answer"], over_tls
+        assert {"mesh-ask", FAST} <= set(over_tls["models"]) and "".join(over_tls["pieces"]) == over_tls["answer"], over_tls
         assert len(over_tls["pieces"]) > 1 and clients(fleet) == ["key sdk"] * 2, over_tls
         assert sdk(alpha, url_of(fleet), key, {})["error"] == "APIConnectionError"
         assert sdk(alpha, url_of(fleet), f"{key[:-1]}?", trusting) == {"error": "AuthenticationError", "status": 401}

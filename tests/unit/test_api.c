@@ -1,6 +1,8 @@
 #include "coordinator/api/api.h"
 
 #include "common/log.h"
+#include "coordinator/api/recordings.h"
+#include "coordinator/dialects/response_store.h"
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
 
@@ -28,13 +30,18 @@ struct world {
     struct api_keys *keys;
     struct throttle *throttle;
     struct operations operations;
+    struct response_store *responses;
+    struct recordings *recordings;
     struct api api;
     struct api_listener listeners[LISTENERS];
     /* The next call comes so: */
     enum access_listener via;
     const char *peer, *host, *origin, *forwarded, *authorization, *x_api_key;
+    const char *query, *header, *value; /* and one more header */
     struct http_exchange client;
 };
+
+static const char wrong_key[] = "Bearer mm_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 static char *ask_models[] = {"small", "named only in a mode"};
 
@@ -67,11 +74,18 @@ static int setup(void **state)
             .keys = world->keys,
             .nodes = world->mesh.nodes,
             .link_endpoint = "tcp://127.0.0.1:8421"};
+    world->responses =
+            response_store_create(&(struct response_store_config){.env = &world->mesh.env.env});
+    world->recordings = recordings_create(
+            &(struct recordings_config){.env = &world->mesh.env.env, .store = world->responses});
+    assert_non_null(world->recordings);
     world->api = (struct api){.view = &world->view,
             .jobs = world->jobs,
             .keys = world->keys,
             .throttle = world->throttle,
             .operations = &world->operations,
+            .responses = world->responses,
+            .recordings = world->recordings,
             .own_name = "tower"};
     for (unsigned i = 0; i < LISTENERS; i++)
         world->listeners[i] =
@@ -87,6 +101,8 @@ static int teardown(void **state)
 {
     struct world *world = *state;
     jobs_destroy(world->jobs);
+    recordings_destroy(world->recordings);
+    response_store_destroy(world->responses);
     api_keys_close(world->keys);
     throttle_destroy(world->throttle);
     fake_mesh_fini(&world->mesh);
@@ -130,6 +146,9 @@ static struct http_exchange *begin(struct world *world, const char *method, cons
     client->forwarded = world->forwarded;
     client->authorization = world->authorization;
     client->x_api_key = world->x_api_key;
+    client->query = world->query;
+    client->more[0].name = world->header;
+    client->more[0].value = world->value;
     int r = handler(world).on_headers(handler(world).ctx, client);
     assert_true((r == 0) == (client->status == 0));
     return client;
@@ -293,6 +312,202 @@ static void a_long_list_of_names_ends_in_one_ellipsis(void **state)
     assert_null(strstr(first + 1, "…"));
 }
 
+/* --- paths --- */
+
+static void the_tail_of_a_path_is_taken_whole(void **state)
+{
+    struct world *world = *state;
+    char path[HTTP_PATH_MAX + 1];
+    join_with(world, "org/model:7b");
+    struct http_exchange *client = get(world, "/v1/models/org/model:7b");
+    assert_int_equal(client->status, 200);
+    assert_true(fake_exchange_has(client, "\"id\":\"org/model:7b\""));
+    assert_int_equal(get(world, "/v1/models/mesh-ask")->status, 200);
+    client = get(world, "/v1/models/org");
+    assert_int_equal(client->status, 404);
+    assert_true(fake_exchange_has(client, "\"code\":\"model_not_found\""));
+    client = get(world, "/v1/models/");
+    assert_int_equal(client->status, 404);
+    assert_true(fake_exchange_has(client, "nothing is served at"));
+
+    memset(path, 'x', sizeof(path));
+    memcpy(path, "/v1/models/", strlen("/v1/models/"));
+    path[HTTP_PATH_MAX] = '\0';
+    client = get(world, path);
+    assert_int_equal(client->status, 404);
+    assert_true(fake_exchange_has(client, "there is no mode or model \\\"xxx"));
+}
+
+static void a_star_within_a_path_takes_one_part(void **state)
+{
+    struct world *world = *state;
+    static const char *const no_response[] = {
+            "/v1/responses/resp_1", "/v1/responses/resp_1/input_items", "/v1/responses/a/b/c"};
+    for (size_t i = 0; i < 3; i++) {
+        struct http_exchange *client = get(world, no_response[i]);
+        assert_int_equal(client->status, 404);
+        assert_true(fake_exchange_has(client, "there is no such response"));
+    }
+    struct http_exchange *client = call(world, "POST", "/v1/responses/resp_1/cancel", "");
+    assert_true(fake_exchange_has(client, "there is no such response"));
+    assert_int_equal(call(world, "POST", "/v1/responses/a/b/cancel", "")->status, 405);
+    client = call(world, "DELETE", "/v1/responses/resp_1", "");
+    assert_true(fake_exchange_has(client, "there is no such response"));
+    assert_int_equal(call(world, "POST", "/v1/chat/completions/", "")->status, 404);
+    assert_int_equal(call(world, "POST", "/V1/chat/completions", "")->status, 404);
+    assert_int_equal(get(world, "")->status, 404);
+}
+
+static void a_path_names_all_its_methods(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *path, *allow;
+    } cases[] = {{"/v1/responses", "Allow: POST, GET, HEAD\n"},
+            {"/v1/responses/resp_1", "Allow: GET, HEAD, DELETE\n"},
+            {"/v1/models", "Allow: GET, HEAD\n"}, {"/api/delete", "Allow: DELETE\n"},
+            {"/infill", "Allow: POST\n"}, {"/", "Allow: GET, HEAD\n"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_exchange *client = call(world, "PUT", cases[i].path, "");
+        assert_int_equal(client->status, 405);
+        if (!fake_exchange_has_header(client, cases[i].allow))
+            fail_msg("%s: %s", cases[i].path, fake_exchange_text(&client->headers));
+    }
+}
+
+static void a_websocket_is_refused_as_codex_wants_it(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(get(world, "/v1/responses")->status, 405);
+    world->header = "Upgrade";
+    world->value = "websocket";
+    struct http_exchange *client = get(world, "/v1/responses");
+    assert_int_equal(client->status, 426);
+    assert_true(fake_exchange_has(client, "\"code\":\"upgrade_required\""));
+}
+
+/* What an error of each API begins with. */
+static const char openai[] = "{\"error\":{\"message\":",
+                  anthropic[] = "{\"type\":\"error\",\"error\":{", ollama[] = "{\"error\":\"",
+                  llamacpp[] = "{\"error\":{\"code\":";
+
+static void errors_have_the_shape_of_their_path(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *method, *path, *header, *shape;
+    } cases[] = {{"POST", "/v1/chat/completions", NULL, openai},
+            {"POST", "/v1/chat/completions", "anthropic-version", openai},
+            {"POST", "/v1/messages", NULL, anthropic},
+            {"POST", "/v1/messages/count_tokens", NULL, anthropic},
+            {"GET", "/v1/messages", NULL, anthropic}, {"POST", "/api/chat", NULL, ollama},
+            {"GET", "/api/chat", NULL, ollama}, {"POST", "/infill", NULL, llamacpp},
+            {"GET", "/infill", NULL, llamacpp}, {"GET", "/no/such", NULL, openai},
+            {"GET", "/no/such", "anthropic-version", anthropic},
+            {"GET", "/api/no/such", NULL, ollama},
+            {"GET", "/api/no/such", "anthropic-version", anthropic},
+            {"GET", "/v1/models/none", NULL, openai},
+            {"GET", "/v1/models/none", "anthropic-version", anthropic},
+            {"POST", "/v1/models", "anthropic-version", anthropic}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        world->header = cases[i].header;
+        world->value = "2023-06-01";
+        struct http_exchange *client = call(world, cases[i].method, cases[i].path, "{");
+        const char *text = fake_exchange_text(&client->body);
+        assert_true(client->status >= 400);
+        if (strncmp(text, cases[i].shape, strlen(cases[i].shape)) != 0)
+            fail_msg("%s %s: %s", cases[i].method, cases[i].path, text);
+    }
+}
+
+static void the_servers_refusals_have_the_shape_of_their_path(void **state)
+{
+    struct world *world = *state;
+    struct http_exchange *client = &world->client;
+    client->path = "/api/generate";
+    handler(world).on_refusal(handler(world).ctx, client, 413, "too large");
+    assert_string_equal(fake_exchange_text(&client->body), "{\"error\":\"too large\"}");
+}
+
+/* --- pages of other origins --- */
+
+static const char page[] = "https://chat.example.org",
+                  allows_page[] = "Access-Control-Allow-Origin: https://chat.example.org\n",
+                  allows[] = "Access-Control-Allow-", varies[] = "Vary: Origin\n";
+
+static void let_page_in(struct world *world)
+{
+    static const char *const origins[] = {page};
+    world->api.cors = (struct cors){.origins = origins, .count = 1};
+    world->origin = page;
+}
+
+static void a_preflight_shows_no_key(void **state)
+{
+    struct world *world = *state;
+    let_page_in(world);
+    static const enum access_listener kinds[] = {ACCESS_LOOPBACK, ACCESS_NETWORK, ACCESS_EDGE};
+    for (size_t i = 0; i < 3; i++) {
+        world->via = kinds[i];
+        struct http_exchange *client = begin(world, "OPTIONS", "/v1/chat/completions");
+        assert_int_equal(client->status, 204);
+        assert_true(fake_exchange_has_header(client, allows_page));
+        world->origin = "https://chat.example.org.evil.com";
+        client = begin(world, "OPTIONS", "/v1/chat/completions");
+        assert_true(client->status == 401 || client->status == 403);
+        assert_false(fake_exchange_has_header(client, allows));
+        world->origin = page;
+    }
+    world->api.cors.count = 0; /* as it is where the owner says nothing */
+    world->via = ACCESS_LOOPBACK;
+    struct http_exchange *client = begin(world, "OPTIONS", "/v1/chat/completions");
+    assert_int_equal(client->status, 403);
+    assert_false(fake_exchange_has_header(client, allows));
+    world->origin = NULL;
+    client = begin(world, "OPTIONS", "/v1/chat/completions");
+    assert_int_equal(client->status, 405);
+    assert_false(fake_exchange_has_header(client, varies));
+}
+
+static void a_page_that_is_let_in_reads_refusals(void **state)
+{
+    struct world *world = *state;
+    let_page_in(world);
+    assert_true(fake_exchange_has_header(get(world, "/v1/models"), allows_page));
+    world->via = ACCESS_NETWORK;
+    struct http_exchange *client = get(world, "/v1/models");
+    assert_int_equal(client->status, 401);
+    assert_true(fake_exchange_has_header(client, allows_page));
+    world->authorization = wrong_key;
+    for (unsigned i = 0; i <= THROTTLE_FREE; i++) {
+        client = get(world, "/v1/models");
+        assert_int_equal(client->status, 401);
+        assert_true(fake_exchange_has_header(client, allows_page));
+    }
+    client = get(world, "/v1/models");
+    assert_int_equal(client->status, 429);
+    assert_true(fake_exchange_has_header(client, allows_page));
+    assert_true(fake_exchange_has_header(client, varies));
+}
+
+static void what_is_for_no_page_is_kept_for_none(void **state)
+{
+    struct world *world = *state;
+    let_page_in(world);
+    world->origin = NULL;
+    struct http_exchange *client = get(world, "/v1/models");
+    assert_int_equal(client->status, 200);
+    assert_true(fake_exchange_has_header(client, varies));
+    assert_false(fake_exchange_has_header(client, allows));
+    world->origin = "https://evil.com";
+    client = get(world, "/v1/models");
+    assert_int_equal(client->status, 403);
+    assert_true(fake_exchange_has_header(client, varies));
+    assert_false(fake_exchange_has_header(client, allows));
+}
+
+/* --- bodies --- */
+
 static void a_bad_body_is_the_clients_fault(void **state)
 {
     struct world *world = *state;
@@ -381,8 +596,6 @@ static void use_key(struct world *world, const char *name, bool admin)
     use_spec(world, &(struct api_key_spec){.name = name, .admin = admin});
 }
 
-static const char wrong_key[] = "Bearer mm_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
 static void is_unauthorized(struct http_exchange *client)
 {
     assert_int_equal(client->status, 401);
@@ -435,7 +648,9 @@ static void the_network_needs_a_key(void **state)
         throttle_succeeded(world->throttle, world->peer);
     }
     world->authorization = NULL;
-    assert_int_equal(get(world, "/health")->status, 200);
+    static const char *const open[] = {"/", "/health", "/v1/health", "/api/version"};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(get(world, open[i])->status, 200);
     use_key(world, "editor", false);
     assert_int_equal(get(world, "/v1/models")->status, 200);
     no_operation_is_reached(world);
@@ -666,6 +881,68 @@ static void a_key_has_so_many_requests_a_minute(void **state)
     assert_int_equal(api_keys_at(world->keys, 0)->requests, 3);
 }
 
+static const char *const posts[] = {"/v1/chat/completions", "/chat/completions", "/v1/completions",
+        "/v1/fim/completions", "/v1/embeddings", "/v1/rerank", "/v1/reranking",
+        "/v1/audio/transcriptions", "/v1/responses", "/responses", "/v1/responses/x/cancel",
+        "/v1/messages", "/v1/messages/count_tokens", "/api/chat", "/api/generate", "/api/embed",
+        "/api/embeddings", "/api/show", "/api/pull", "/completion", "/infill", "/tokenize",
+        "/detokenize", "/apply-template"};
+enum { POSTS = sizeof(posts) / sizeof(posts[0]) };
+
+static void every_post_counts_for_a_keys_minute(void **state)
+{
+    struct world *world = *state;
+    use_spec(world, &(struct api_key_spec){.name = "slow", .requests_per_minute = POSTS});
+    for (size_t i = 0; i < POSTS; i++)
+        assert_int_equal(begin(world, "POST", posts[i])->status, 0);
+    for (size_t i = 0; i < POSTS; i++)
+        assert_int_equal(begin(world, "POST", posts[i])->status, 429);
+}
+
+static void no_post_is_open_on_the_network(void **state)
+{
+    struct world *world = *state;
+    static const char *const gets[] = {"/v1/models", "/models", "/v1/models/small",
+            "/v1/model/info", "/model/info", "/api/v0/models", "/api/tags", "/api/ps", "/props",
+            "/slots", "/mesh/v1/status", "/v1/responses", "/v1/responses/x"};
+    world->via = ACCESS_NETWORK;
+    for (size_t i = 0; i < POSTS; i++)
+        assert_int_equal(begin(world, "POST", posts[i])->status, 401);
+    for (size_t i = 0; i < sizeof(gets) / sizeof(gets[0]); i++)
+        assert_int_equal(begin(world, "GET", gets[i])->status, 401);
+    assert_int_equal(begin(world, "DELETE", "/v1/responses/x")->status, 401);
+}
+
+/* No listing of any API shows a key what is not for it, nor tells that it is there. */
+static void a_key_learns_of_nothing_but_its_own(void **state)
+{
+    struct world *world = *state;
+    static const char *const lists[] = {"/v1/models", "/models", "/v1/model/info", "/model/info",
+            "/api/v0/models", "/api/tags", "/api/ps"};
+    static const char *const modes[] = {"code"};
+    join_with(world, "small");
+    use_spec(world, &(struct api_key_spec){.name = "coder", .modes = modes, .mode_count = 1});
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        struct http_exchange *client = get(world, lists[i]);
+        assert_int_equal(client->status, 200);
+        assert_false(fake_exchange_has(client, "small"));
+        assert_false(fake_exchange_has(client, "ask"));
+    }
+    static const char *const hidden[] = {"small", "ask", "mesh-ask", "nothing of that name"};
+    for (size_t i = 0; i < 4; i++) {
+        char path[64], query[64], body[64];
+        (void)snprintf(path, sizeof(path), "/v1/models/%s", hidden[i]);
+        (void)snprintf(query, sizeof(query), "model=%s", hidden[i]);
+        (void)snprintf(body, sizeof(body), "{\"model\":\"%s\"}", hidden[i]);
+        assert_int_equal(get(world, path)->status, 404);
+        assert_int_equal(call(world, "POST", "/api/show", body)->status, 404);
+        world->query = query;
+        assert_int_equal(get(world, "/props")->status, 404);
+        assert_int_equal(get(world, "/slots")->status, 404);
+        world->query = NULL;
+    }
+}
+
 static void a_key_that_is_revoked_meanwhile_is_good_no_more(void **state)
 {
     struct world *world = *state;
@@ -811,6 +1088,15 @@ int main(void)
             API_TEST(a_model_that_nobody_has_now_is_not_unknown),
             API_TEST(an_unknown_model_is_told_what_is_known),
             API_TEST(a_long_list_of_names_ends_in_one_ellipsis),
+            API_TEST(the_tail_of_a_path_is_taken_whole),
+            API_TEST(a_star_within_a_path_takes_one_part),
+            API_TEST(a_path_names_all_its_methods),
+            API_TEST(a_websocket_is_refused_as_codex_wants_it),
+            API_TEST(errors_have_the_shape_of_their_path),
+            API_TEST(the_servers_refusals_have_the_shape_of_their_path),
+            API_TEST(a_preflight_shows_no_key),
+            API_TEST(a_page_that_is_let_in_reads_refusals),
+            API_TEST(what_is_for_no_page_is_kept_for_none),
             API_TEST(a_bad_body_is_the_clients_fault),
             API_TEST(the_servers_own_errors_have_our_shape),
             API_TEST(without_a_key_loopback_may_use_the_mesh_and_not_run_it),
@@ -830,6 +1116,9 @@ int main(void)
             API_TEST(a_key_is_kept_to_its_models),
             API_TEST(of_a_mode_a_key_gets_its_own_models_only),
             API_TEST(a_key_has_so_many_requests_a_minute),
+            API_TEST(every_post_counts_for_a_keys_minute),
+            API_TEST(no_post_is_open_on_the_network),
+            API_TEST(a_key_learns_of_nothing_but_its_own),
             API_TEST(a_key_that_is_revoked_meanwhile_is_good_no_more),
             API_TEST(the_log_names_the_client),
             API_TEST(what_a_node_carries_may_use_the_mesh_and_not_run_it),

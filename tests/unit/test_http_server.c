@@ -1055,6 +1055,40 @@ static void test_headers_past_the_pool(void **state)
     client_close(&client);
 }
 
+/* With an answer whose own headers are past 1 KiB. */
+static void get_with_headers(struct fixture *f, const char *more, size_t len)
+{
+    struct client client;
+    client_open(f, &client);
+    client_send(&client, "GET /forged HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+    client_try_send(&client, more, len);
+    client_try_send(&client, "\r\n", 2);
+    WAIT(f, client_closed(&client));
+    if (!client_has(&client, " 200 OK") && !client_has(&client, " 431 "))
+        fail_msg("no answer after %zu bytes of headers", len);
+    client_close(&client);
+}
+
+static void test_large_headers_get_an_answer(void **state)
+{
+    struct fixture *f = *state;
+    char more[7500];
+    for (size_t len = 100; len < sizeof(more); len += 200) {
+        (void)snprintf(more, sizeof(more), "X-Filler: %0*d\r\n", (int)len - 12, 0);
+        get_with_headers(f, more, len);
+    }
+    assert_true(f->requests > 20);
+    for (size_t len = 100; len < 3800; len += 200) { /* the library itself cuts longer ones off */
+        (void)snprintf(more, sizeof(more), "Cookie: a=%0*d\r\n", (int)len - 12, 0);
+        get_with_headers(f, more, len);
+    }
+    size_t len = 0;
+    for (int i = 0; i < 60; i++) {
+        len += (size_t)snprintf(more + len, sizeof(more) - len, "X-%d: %040d\r\n", i, 0);
+        get_with_headers(f, more, len);
+    }
+}
+
 /* Leaves this process one descriptor that it may open; returns the limit that was. */
 static struct rlimit leave_one_descriptor(void)
 {
@@ -1413,6 +1447,7 @@ int main(void)
             TEST(test_headers_cannot_be_forged),
             TEST(test_bad_http),
             TEST_ALL(test_headers_past_the_pool),
+            TEST_ALL(test_large_headers_get_an_answer),
             TEST(test_listens_again_when_there_are_descriptors),
             TEST_UNIX(test_listens_again_when_there_are_descriptors),
             TEST_ALL(test_quiesce),

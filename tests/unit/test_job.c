@@ -385,6 +385,7 @@ static void an_engines_refusal_keeps_its_status(void **state)
         const char *told;
     } cases[] = {
             {FAIL_ENGINE_ERROR, 400, 400, "\"code\":\"invalid_request\""},
+            {FAIL_ENGINE_ERROR, 429, 429, "\"code\":\"rate_limit_exceeded\""},
             {FAIL_ENGINE_ERROR, 500, 500, "\"code\":\"engine_error\""},
             {FAIL_ENGINE_ERROR, 401, 502,
                     "engine_error"}, /* the node's credentials, not the client's */
@@ -674,21 +675,31 @@ static void only_the_time_in_the_queue_counts(void **state)
     assert_int_equal(jobs_waiting(world->jobs), 1);
 }
 
+/* With a body of that many bytes, which nobody looks at, so that it costs no memory here. */
+static void ask_in_lane(
+        struct world *world, struct http_exchange *client, enum request_lane lane, size_t bytes)
+{
+    static const char *const models[] = {"small"};
+    struct request request;
+    void *room;
+    request_init(&request);
+    request.lane = lane;
+    assert_int_equal(buf_reserve(&request.body, bytes, &room), 0);
+    buf_commit(&request.body, bytes);
+    fake_exchange_init(client);
+    const struct reply reply = reply_to_exchange(client);
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask",
+            (char *const *)(uintptr_t)models, 1);
+}
+
 static void the_queue_has_an_end(void **state)
 {
     struct world *world = *state;
     static struct http_exchange many[JOBS_WAITING_MAX];
-    static const char *const models[] = {"small"};
     join(world, 0, "small");
     say_model(world, 0, "small", INSTANCE_FAILED);
-    for (size_t i = 0; i < JOBS_WAITING_MAX; i++) {
-        struct request request;
-        request_init(&request);
-        fake_exchange_init(&many[i]);
-        const struct reply reply = reply_to_exchange(&many[i]);
-        jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask",
-                (char *const *)(uintptr_t)models, 1);
-    }
+    for (size_t i = 0; i < JOBS_WAITING_MAX; i++)
+        ask_in_lane(world, &many[i], LANE_CHAT, 0);
     assert_int_equal(jobs_waiting(world->jobs), JOBS_WAITING_MAX);
     struct http_exchange *client = ask(world, 0, true);
     assert_int_equal(client->status, 503);
@@ -709,27 +720,47 @@ static void the_queue_has_an_end(void **state)
     }
 }
 
+static void chat_does_not_fill_the_queue_of_autocomplete(void **state)
+{
+    struct world *world = *state;
+    static struct http_exchange chats[JOBS_WAITING_MAX], keys[JOBS_WAITING_MAX + 1];
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    for (size_t i = 0; i < JOBS_WAITING_MAX; i++)
+        ask_in_lane(world, &chats[i], LANE_CHAT, 0);
+    for (size_t i = 0; i <= JOBS_WAITING_MAX; i++)
+        ask_in_lane(world, &keys[i], LANE_AUTOCOMPLETE, 0);
+    assert_int_equal(keys[JOBS_WAITING_MAX - 1].status, 0);
+    assert_int_equal(keys[JOBS_WAITING_MAX].status, 503); /* its own has an end too */
+    assert_int_equal(jobs_waiting(world->jobs), 2 * JOBS_WAITING_MAX);
+    jobs_destroy(world->jobs);
+    world->jobs = NULL;
+    for (size_t i = 0; i < JOBS_WAITING_MAX; i++)
+        fake_exchange_fini(&chats[i]);
+    for (size_t i = 0; i <= JOBS_WAITING_MAX; i++)
+        fake_exchange_fini(&keys[i]);
+}
+
 static void bodies_have_a_limit_in_sum(void **state)
 {
     struct world *world = *state;
-    static const char *const models[] = {"small"};
-    static struct http_exchange many[20];
+    static struct http_exchange many[20], keys[3];
     join(world, 0, "small");
     say_model(world, 0, "small", INSTANCE_FAILED);
     size_t refused = 0;
     for (size_t i = 0; i < 20; i++) {
-        struct request request;
-        void *room;
-        request_init(&request);
-        assert_int_equal(buf_reserve(&request.body, HTTP_BODY_MAX, &room), 0);
-        buf_commit(&request.body, HTTP_BODY_MAX); /* never looked at, so it costs no memory here */
-        fake_exchange_init(&many[i]);
-        const struct reply reply = reply_to_exchange(&many[i]);
-        jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask",
-                (char *const *)(uintptr_t)models, 1);
+        ask_in_lane(world, &many[i], LANE_CHAT, HTTP_BODY_MAX);
         refused += many[i].status == 503;
     }
     assert_int_equal(refused, 20 - JOBS_BODIES_MAX / HTTP_BODY_MAX);
+    for (size_t i = 0; i < 3; i++) /* which what chat holds does not shut out */
+        ask_in_lane(world, &keys[i], LANE_AUTOCOMPLETE, JOBS_AUTOCOMPLETE_BODIES_MAX / 2);
+    assert_int_equal(keys[1].status, 0);
+    assert_int_equal(keys[2].status, 503);
+    for (size_t i = 0; i < 2; i++)
+        fake_exchange_leave(&keys[i]);
+    for (size_t i = 0; i < 3; i++)
+        fake_exchange_fini(&keys[i]);
     jobs_destroy(world->jobs);
     world->jobs = NULL;
     for (size_t i = 0; i < 20; i++)
@@ -803,6 +834,37 @@ static void what_no_model_can_is_the_clients_fault(void **state)
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Skipped: tool web_search\n"));
 }
 
+static void say_sees(struct world *world, size_t node, const char *model, uint32_t sees)
+{
+    struct msg_instance instance = {.model = model,
+            .state = INSTANCE_RESIDENT,
+            .slots = 1,
+            .engine = "fake",
+            .note = "",
+            .capabilities = CAPABILITY_CHAT | CAPABILITY_EXACT | sees};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
+/* That no other model can is no reason to tell the client that none can. */
+static void the_only_instance_that_can_is_tried_again(void **state)
+{
+    static const char *const models[] = {"eyes", "small"};
+    struct world *world = *state;
+    join(world, 0, "eyes");
+    join(world, 1, "small");
+    say_sees(world, 0, "eyes", CAPABILITY_VISION);
+    say_sees(world, 1, "small", 0);
+    world->edit = need_vision;
+    ask_for(world, 0, true, models, 2);
+    say_fail(world, 0, take_request(world, 0), FAIL_ENGINE_DIED, 0, "killed");
+    assert_int_equal(world->clients[0].status, 0);
+    wait_ms(world, JOB_SAME_AGAIN_MS);
+    complete(world, 0, take_request(world, 0), "a cat");
+    is_complete_stream(&world->clients[0]);
+}
+
 static void be_autocomplete(struct request *request)
 {
     request->lane = LANE_AUTOCOMPLETE;
@@ -856,11 +918,13 @@ int main(void)
             JOB_TEST(waiting_has_a_limit),
             JOB_TEST(only_the_time_in_the_queue_counts),
             JOB_TEST(the_queue_has_an_end),
+            JOB_TEST(chat_does_not_fill_the_queue_of_autocomplete),
             JOB_TEST(bodies_have_a_limit_in_sum),
             JOB_TEST(nobody_has_it),
             JOB_TEST(a_node_that_cannot_take_it_is_not_named),
             JOB_TEST(stopping_tells_nodes_and_clients),
             JOB_TEST(what_no_model_can_is_the_clients_fault),
+            JOB_TEST(the_only_instance_that_can_is_tried_again),
             JOB_TEST(autocomplete_overtakes_chat_in_the_queue),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);

@@ -7,6 +7,7 @@
 
 #include "coordinator/http/listeners.h"
 
+#include "common/tcp_listener.h"
 #include "coordinator/settings.h"
 #include "tests/lib/fake_mesh.h"
 #include "tests/lib/patience.h"
@@ -268,6 +269,46 @@ static void any_other_address_has_tls(void **state)
     assert_true(world->answer[0] == '\0' || world->answer[0] == TLS_ALERT);
 }
 
+static void what_stands_in_for_ollama_is_a_listener_like_any(void **state)
+{
+    struct world *world = *state;
+    const char *urls[OPERATIONS_LISTENERS_MAX + 1];
+    CONFIGURE(world, "--http", "127.0.0.1:0", "--ollama", "0.0.0.0:0");
+    assert_true(listeners_want_tls(world->config));
+    open_tls(world);
+    open_all(world);
+    listeners_urls(world->listeners, urls);
+    assert_memory_equal(urls[1], "https://0.0.0.0:", 16);
+    assert_null(urls[2]);
+    CONFIGURE(world, "--http", "127.0.0.1:0", "--ollama", "127.0.0.1:0");
+    assert_false(listeners_want_tls(world->config));
+    listeners_close(world->listeners);
+    open_all(world);
+    assert_int_equal(get(world, connect_tcp(listeners_loopback(world->listeners)), use), 200);
+}
+
+static void a_port_that_is_ollamas_is_left_to_it(void **state)
+{
+    struct world *world = *state;
+    const char *urls[OPERATIONS_LISTENERS_MAX + 1];
+    struct text_addr any = {.host = "127.0.0.1"};
+    char taken[TCP_LISTENER_NAME_MAX + 1];
+    int fd = -1;
+    assert_int_equal(tcp_listener_open(&any, &fd, taken, NULL), 0);
+    CONFIGURE(world, "--http", "127.0.0.1:0", "--ollama", taken);
+    open_all(world);
+    listeners_urls(world->listeners, urls);
+    assert_non_null(urls[0]);
+    assert_null(urls[1]);
+    assert_int_equal(get(world, connect_tcp(listeners_loopback(world->listeners)), use), 200);
+    close(fd);
+    listeners_close(world->listeners);
+    world->listeners = NULL;
+    CONFIGURE(world, "--http", "127.0.0.1:0", "--ollama", "no port");
+    assert_int_equal(try_open(world), -EINVAL);
+    assert_non_null(strstr(world->err.text, "--ollama"));
+}
+
 static void plaintext_on_the_network_is_a_setting_and_still_needs_a_key(void **state)
 {
     struct world *world = *state;
@@ -305,6 +346,37 @@ static void what_nodes_carry_may_use_the_mesh_and_not_run_it(void **state)
     open_all(world);
     assert_int_equal(get(world, connect_edge(world), use), 200);
     assert_int_equal(get(world, connect_edge(world), operate), 403);
+}
+
+static void it_listens_in_ollamas_place_where_that_is_free(void **state)
+{
+    struct world *world = *state;
+    const char *urls[OPERATIONS_LISTENERS_MAX + 1];
+    CONFIGURE(world, "--http", "127.0.0.1:0", "--ollama", "127.0.0.1:0");
+    open_all(world);
+    listeners_urls(world->listeners, urls);
+    assert_non_null(urls[1]);
+    assert_int_equal(get(world, connect_tcp(urls[1] + strlen("http://")), use), 200);
+}
+
+static void a_real_ollama_stays_where_it_is(void **state)
+{
+    struct world *world = *state;
+    const char *urls[OPERATIONS_LISTENERS_MAX + 1];
+    struct text_addr addr = {.host = "127.0.0.1"};
+    char taken[TCP_LISTENER_NAME_MAX + 1];
+    int fd;
+    assert_int_equal(tcp_listener_open(&addr, &fd, taken, NULL), 0);
+    CONFIGURE(world, "--http", "127.0.0.1:0", "--ollama", taken);
+    open_all(world);
+    listeners_urls(world->listeners, urls);
+    assert_null(urls[1]);
+    close(fd);
+    listeners_close(world->listeners);
+    world->listeners = NULL;
+    CONFIGURE(world, "--http", "127.0.0.1:0", "--ollama", "no port");
+    assert_int_equal(try_open(world), -EINVAL);
+    assert_non_null(strstr(world->err.text, "--ollama"));
 }
 
 static void an_address_that_is_none_is_refused(void **state)
@@ -441,9 +513,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
             TEST(loopback_is_plain_and_needs_no_key),
             TEST(any_other_address_has_tls),
+            TEST(what_stands_in_for_ollama_is_a_listener_like_any),
+            TEST(a_port_that_is_ollamas_is_left_to_it),
             TEST(plaintext_on_the_network_is_a_setting_and_still_needs_a_key),
             TEST(the_socket_is_the_owners),
             TEST(what_nodes_carry_may_use_the_mesh_and_not_run_it),
+            TEST(it_listens_in_ollamas_place_where_that_is_free),
+            TEST(a_real_ollama_stays_where_it_is),
             TEST(an_address_that_is_none_is_refused),
             TEST(addresses_have_a_limit),
             TEST(what_cannot_be_opened_leaves_nothing_open),

@@ -121,6 +121,26 @@ static void editors_spell_modes_in_many_ways(void **state)
     modes_fini(&modes);
 }
 
+static void a_name_with_a_model_leaves_that_model(void **state)
+{
+    (void)state;
+    char *models[] = {"codestral", "Qwen2.5-Coder-7B", "qwen2.5-coder-1.5b"};
+    struct mode mode = {.name = "complete", .models = models, .model_count = 3};
+    static const struct {
+        const char *name;
+        bool leaves[3];
+    } cases[] = {{"complete", {true, true, true}}, {"mesh-complete", {true, true, true}},
+            {"mesh-complete-qwen2.5", {false, true, true}},
+            {"claude-mesh-complete-qwen2.5-coder-7b[1m]", {false, true, false}},
+            {"mesh-complete-codestral:latest", {true, false, false}},
+            {"mesh-complete-llama", {true, true, true}}, /* a mode of that name would come first */
+            {"complete-codestral", {true, true, true}}, {"auto", {true, true, true}}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (size_t m = 0; m < 3; m++)
+            if (modes_name_leaves(&mode, cases[i].name, models[m]) != cases[i].leaves[m])
+                fail_msg("%s, %s", cases[i].name, models[m]);
+}
+
 static void a_name_is_plain_without_what_clients_add(void **state)
 {
     (void)state;
@@ -144,6 +164,7 @@ int main(void)
             cmocka_unit_test(bad_modes_are_refused_by_name),
             cmocka_unit_test(too_many_are_refused),
             cmocka_unit_test(editors_spell_modes_in_many_ways),
+            cmocka_unit_test(a_name_with_a_model_leaves_that_model),
             cmocka_unit_test(a_name_is_plain_without_what_clients_add),
     };
     return cmocka_run_group_tests_name("modes", tests, NULL, NULL);

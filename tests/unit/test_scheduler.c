@@ -199,6 +199,16 @@ static void what_a_model_cannot_do_is_not_asked_of_it(void **state)
     assert_int_equal(plan.lacking, CAPABILITY_FIM);
 }
 
+static void a_model_that_nobody_has_now_may_be_able_to(void **state)
+{
+    (void)state;
+    struct instance blind = instance_of("small", INSTANCE_RESIDENT);
+    blind.capabilities = CAPABILITY_CHAT | CAPABILITY_EXACT;
+    struct scheduler_plan plan = choose_able(&blind, 1, CAPABILITY_VISION, LANE_CHAT);
+    assert_int_equal(plan.verdict, SCHEDULER_NONE); /* "large" sees, and its node is away */
+    assert_string_equal(plan.reason, "no connected node has a model that can do that");
+}
+
 static void what_only_the_engine_knows_is_tried_before_it_runs(void **state)
 {
     (void)state;
@@ -240,6 +250,7 @@ int main(void)
             cmocka_unit_test(a_silent_node_is_waited_for),
             cmocka_unit_test(what_failed_is_avoided_and_nothing_else),
             cmocka_unit_test(what_a_model_cannot_do_is_not_asked_of_it),
+            cmocka_unit_test(a_model_that_nobody_has_now_may_be_able_to),
             cmocka_unit_test(what_only_the_engine_knows_is_tried_before_it_runs),
             cmocka_unit_test(chat_leaves_room_for_autocomplete),
     };

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { NOBODY = 65534 };
+
 struct world {
     struct scratch scratch;
     struct config_file file;
@@ -150,6 +152,23 @@ static void test_follows_links(void **state)
     assert_non_null(strstr(world->backup, "/dotfiles/real.modemesh-backup-1"));
 }
 
+static void test_root_leaves_other_users_folders_alone(void **state)
+{
+    struct world *world = *state;
+
+    if (geteuid() != 0)
+        skip(); /* nobody else's files can be changed */
+    scratch_write(&world->scratch, "ours", "{}");
+    scratch_mkdir(&world->scratch, "theirs");
+    assert_int_equal(symlink("../ours", scratch_path(&world->scratch, "theirs/link")), 0);
+    assert_int_equal(open_file(world, "theirs/link"), 0);
+    assert_int_equal(chown(scratch_path(&world->scratch, "theirs"), 12345, 12345), 0);
+    assert_int_equal(open_file(world, "theirs/link"), -EPERM);
+    assert_int_equal(open_file(world, "theirs/a/new"), -EPERM);
+    assert_non_null(strstr(world->err.text, "belongs to user 12345"));
+    assert_int_equal(open_file(world, "ours"), 0);
+}
+
 static void test_refuses_what_is_no_file(void **state)
 {
     struct world *world = *state;
@@ -210,17 +229,23 @@ static void test_backups_end(void **state)
     assert_text(world->file.path, "one");
 }
 
+/* As root, who writes everywhere, we become nobody for as long as it takes. */
 static void test_a_folder_that_cannot_be_written(void **state)
 {
     struct world *world = *state;
-    const char *folder = scratch_path(&world->scratch, "f");
+    char folder[PATH_MAX];
+    uid_t uid = geteuid();
 
-    if (geteuid() == 0)
-        skip(); /* root writes everywhere */
     scratch_write(&world->scratch, "f/c", "one");
+    snprintf(folder, sizeof(folder), "%s", scratch_path(&world->scratch, "f"));
     assert_int_equal(open_file(world, "f/c"), 0);
-    assert_int_equal(chmod(folder, 0500), 0);
-    assert_int_equal(replace(world, "two"), -EACCES);
+    assert_int_equal(chmod(folder, 0555), 0);
+    assert_int_equal(chmod(scratch_path(&world->scratch, "."), 0755), 0);
+    if (uid == 0)
+        assert_int_equal(seteuid(NOBODY), 0);
+    int r = replace(world, "two");
+    assert_int_equal(seteuid(uid), 0);
+    assert_int_equal(r, -EACCES);
     assert_int_equal(chmod(folder, 0700), 0);
     assert_text(world->file.path, "one");
 }
@@ -231,6 +256,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_makes_what_is_missing, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_keeps_a_backup_of_each_state, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_follows_links, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    test_root_leaves_other_users_folders_alone, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_refuses_what_is_no_file, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     test_refuses_a_file_that_is_too_large, set_up, tear_down),
