@@ -17,7 +17,7 @@ static const char version[] = "0.30.0";
 static const char never[] = "2318-01-01T00:00:00Z";
 
 static const struct json_limits show_limits = {
-        .max_bytes = 64 * 1024, .max_depth = 16, .max_values = 1024};
+        .max_bytes = 64 * 1024, .max_depth = 16, .max_values = 1024, .unambiguous = true};
 
 const struct api_error list_ollama_read_only = {.status = 501,
         .code = "not_supported",

@@ -138,11 +138,22 @@ static void cut_followers(struct recording *recording)
     }
 }
 
+/* What it holds on to from its beginning. */
+static size_t config_bytes(const struct recording_config *config)
+{
+    return strlen(config->input) + strlen(config->object);
+}
+
+static size_t recording_bytes(const struct recording *recording)
+{
+    return strlen(recording->input) + strlen(recording->object) + recording->events.len;
+}
+
 static void recording_free(struct recording *recording)
 {
     if (list_linked(&recording->link)) {
         recording->recordings->count--;
-        recording->recordings->bytes -= recording->events.len;
+        recording->recordings->bytes -= recording_bytes(recording);
     }
     list_del(&recording->link);
     cut_followers(recording);
@@ -582,15 +593,21 @@ static struct recording *recording_create(
 int recordings_begin(struct recordings *recordings, const struct recording_config *config,
         struct recording **ret_recording, struct err *err)
 {
+    size_t bytes = config_bytes(config);
     while (recordings->count >= recordings->config.count_max)
         if (!forget_oldest(recordings))
             return err_set(
                     err, -EBUSY, "%zu responses run in the background already", recordings->count);
+    if (make_room(recordings, bytes))
+        return err_set(err, -EBUSY,
+                "the %zu responses that run in the background leave no room for another",
+                recordings->count);
     struct recording *recording = recording_create(recordings, config);
     if (!recording)
         return err_set(err, -ENOMEM, "no memory for a response in the background");
     list_push_back(&recordings->list, &recording->link);
     recordings->count++;
+    recordings->bytes += bytes;
     *ret_recording = recording;
     return 0;
 }

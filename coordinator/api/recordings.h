@@ -23,7 +23,7 @@ struct response_store;
 
 enum {
     RECORDINGS_MAX = 256,                     /* the oldest that has ended makes room */
-    RECORDINGS_BYTES_MAX = 128 * 1024 * 1024, /* of events, likewise */
+    RECORDINGS_BYTES_MAX = 128 * 1024 * 1024, /* of inputs and events, likewise */
     RECORDING_BYTES_MAX = 24 * 1024 * 1024,   /* of one: past it, its answer fails */
     RECORDING_AGE_MS = 60 * 60 * 1000,        /* since it ended */
 };
@@ -51,8 +51,9 @@ struct recording_config { /* borrowed for the call */
     bool follow;        /* its first client reads the events; else he is told the object */
 };
 
-/* -EBUSY where too many run, -ENOMEM. It is borrowed: the recordings forget it some time after it
- * has ended, when another one begins or grows, or in recordings_tick(). */
+/* -EBUSY where too many run, or what runs leaves no room; -ENOMEM. It is borrowed: the recordings
+ * forget it some time after it has ended, when another one begins or grows, or in
+ * recordings_tick(). */
 MUST_CHECK int recordings_begin(struct recordings *recordings,
         const struct recording_config *config, struct recording **ret_recording, struct err *err);
 /* For one job. */

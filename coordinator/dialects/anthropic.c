@@ -3,9 +3,9 @@
 #include "common/json.h"
 #include "coordinator/dialects/anthropic_answer.h"
 #include "coordinator/dialects/anthropic_request.h"
+#include "coordinator/dialects/engine_result.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* --- errors --- */
@@ -79,45 +79,15 @@ const struct dialect dialect_anthropic_messages = {
 
 /* --- count_tokens --- */
 
-struct answer { /* of a count: the engine's own */
-    struct buf result;
-};
-
-static struct answer *count_create(const struct request *request, const struct answer_facts *facts)
-{
-    (void)request;
-    (void)facts;
-    struct answer *answer = calloc(1, sizeof(*answer));
-    if (answer)
-        buf_init(&answer->result, json_limits_event.max_bytes);
-    return answer;
-}
-
-static void count_destroy(struct answer *answer)
-{
-    if (!answer)
-        return;
-    buf_fini(&answer->result);
-    free(answer);
-}
-
-static int count_gather(struct answer *answer, const struct msg_delta *delta)
-{
-    if (delta->kind != DELTA_RESULT)
-        return 0;
-    return buf_append(&answer->result, delta->data, delta->len);
-}
-
 static int count_whole(struct answer *answer, struct buf *out)
 {
-    cJSON *json;
+    cJSON *result;
     uint64_t tokens;
-    int r = json_parse(
-            buf_at(&answer->result), answer->result.len, &json_limits_event, &json, NULL);
+    int r = engine_result_read(answer, &result);
     if (r)
-        return r == -ENOMEM ? r : -EPROTO;
-    bool sound = json_whole(cJSON_GetObjectItemCaseSensitive(json, "input_tokens"), &tokens);
-    cJSON_Delete(json);
+        return r;
+    bool sound = json_whole(cJSON_GetObjectItemCaseSensitive(result, "input_tokens"), &tokens);
+    cJSON_Delete(result);
     if (!sound)
         return -EPROTO;
     return buf_appendf(out, "{\"input_tokens\":%llu}", (unsigned long long)tokens);
@@ -128,8 +98,8 @@ const struct dialect dialect_anthropic_count = {
         .family = &family_anthropic,
         .whole_type = "application/json",
         .parse = anthropic_request_parse_count,
-        .answer_create = count_create,
-        .answer_destroy = count_destroy,
-        .gather = count_gather,
+        .answer_create = engine_result_create,
+        .answer_destroy = engine_result_destroy,
+        .gather = engine_result_gather,
         .whole = count_whole,
 };

@@ -1,12 +1,12 @@
 #include "coordinator/dialects/anthropic_messages.h"
 
 #include "common/json.h"
+#include "coordinator/dialects/picture.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { PLACE_MAX = 80 };
 
@@ -18,7 +18,7 @@ struct reading {
     struct conversation *conversation;
     const char *param;     /* "system" or "messages" */
     char place[PLACE_MAX]; /* "messages[3].content[1]": what is looked at, for people */
-    const char *result;    /* id of the call whose result is read; NULL: none */
+    bool in_result;        /* of a tool's call; else in a user's turn */
 };
 
 static int refuse(const struct reading *reading, const char *what)
@@ -40,8 +40,8 @@ static bool is(const cJSON *object, const char *key, const char *value)
 
 static void say(const struct reading *reading, const char *text)
 {
-    if (reading->result)
-        conversation_tool_result(reading->conversation, reading->result, text);
+    if (reading->in_result)
+        conversation_result_text(reading->conversation, text);
     else
         conversation_user_text(reading->conversation, text);
 }
@@ -58,8 +58,8 @@ static int read_text(struct reading *reading, const cJSON *block)
 static int show(struct reading *reading, const char *url)
 {
     reading->request->needs |= CAPABILITY_VISION;
-    if (reading->result)
-        conversation_tool_result_image(reading->conversation, reading->result, url);
+    if (reading->in_result)
+        conversation_result_image(reading->conversation, url);
     else
         conversation_user_image(reading->conversation, url, NULL);
     return 0;
@@ -79,15 +79,13 @@ static int read_base64_image(struct reading *reading, const cJSON *source)
     return 0;
 }
 
-/* Nothing is fetched for a client: an address of its choice would be asked from inside the mesh's
- * own network. */
 static int read_image(struct reading *reading, const cJSON *block)
 {
     const cJSON *source = json_obj(block, "source");
     const char *url = json_str(source, "url", "");
     if (is(source, "type", "base64"))
         return read_base64_image(reading, source);
-    if (is(source, "type", "url") && strncasecmp(url, "data:image/", strlen("data:image/")) == 0)
+    if (is(source, "type", "url") && picture_is_inline(url))
         return show(reading, url);
     return refuse(reading, "must have a \"source\" of the type \"base64\": pictures are not "
                            "fetched from addresses or from stored files, send their bytes");
@@ -228,19 +226,21 @@ static int read_contents(struct reading *reading, const cJSON *content)
     cJSON_ArrayForEach(block, content)
     {
         if (!r)
-            r = read_block(reading, reading->result ? IN_RESULT : IN_USER, block);
+            r = read_block(reading, reading->in_result ? IN_RESULT : IN_USER, block);
     }
     return r;
 }
 
 static int read_result(struct reading *reading, const cJSON *block)
 {
-    reading->result = json_str(block, "tool_use_id", NULL);
-    if (!reading->result)
+    const char *id = json_str(block, "tool_use_id", NULL);
+    if (!id)
         return refuse(reading, "must have a string in \"tool_use_id\"");
+    conversation_begin_result(reading->conversation, id);
+    reading->in_result = true;
     say(reading, json_bool(block, "is_error", false) ? "Error:" : "");
     int r = read_contents(reading, cJSON_GetObjectItemCaseSensitive(block, "content"));
-    reading->result = NULL;
+    reading->in_result = false;
     return r;
 }
 

@@ -8,7 +8,6 @@
 #include "coordinator/dialects/session_id.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -37,29 +36,22 @@ static int add(const struct reading *reading, const char *key, cJSON *value)
 struct setting {
     const char *key;
     double min, max;
-    bool whole;
+    int (*check)(const struct fields *fields, const char *key, double min, double max);
 };
 
 /* They are called the same in the neutral chat. */
 static const struct setting settings[] = {
-        {"max_tokens", 1, INT32_MAX, true},
-        {"temperature", 0, 2, false},
-        {"top_p", 0, 1, false},
-        {"top_k", 0, INT32_MAX, true},
+        {"max_tokens", 1, INT32_MAX, fields_check_whole},
+        {"temperature", 0, 2, fields_check_number},
+        {"top_p", 0, 1, fields_check_number},
+        {"top_k", 0, INT32_MAX, fields_check_whole},
 };
 
 static int add_setting(const struct reading *reading, const struct setting *setting)
 {
-    double number;
-    bool given;
-    int r = fields_number(
-            &reading->fields, setting->key, setting->min, setting->max, &number, &given);
-    if (r || !given)
-        return r;
-    if (setting->whole && number != trunc(number))
-        return fields_refuse(
-                &reading->fields, setting->key, "\"%s\" must be a whole number", setting->key);
-    return add(reading, setting->key, cJSON_CreateNumber(number));
+    const cJSON *given = fields_given(&reading->fields, setting->key);
+    int r = setting->check(&reading->fields, setting->key, setting->min, setting->max);
+    return r || !given ? r : add(reading, setting->key, cJSON_CreateNumber(given->valuedouble));
 }
 
 static int add_settings(const struct reading *reading)
@@ -191,16 +183,6 @@ static int add_conversation(const struct reading *reading)
     return r;
 }
 
-/* Small pieces grow when they are translated, so that a body that came in may not fit any more. */
-static int write_body(const struct reading *reading)
-{
-    int r = json_append(&reading->request->body, reading->body);
-    if (r == -ENOBUFS)
-        return fields_refuse(&reading->fields, NULL,
-                "the request is too large: it is made of more small pieces than there is room for");
-    return r ? no_memory(reading) : 0;
-}
-
 static int fill(const struct reading *reading)
 {
     int r = fields_model(&reading->fields, reading->request);
@@ -215,7 +197,7 @@ static int fill(const struct reading *reading)
     if (!r)
         r = add_output(reading);
     skip_servers(reading);
-    return r ? r : write_body(reading);
+    return r ? r : fields_write_body(&reading->fields, reading->body, reading->request);
 }
 
 static int read_stream(const struct reading *reading)

@@ -2,6 +2,7 @@
 
 #include "common/json.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,16 +241,6 @@ static void begin_assistant(struct conversation *conversation)
         begin_turn(conversation, ROLE_ASSISTANT);
 }
 
-static void begin_result(struct conversation *conversation, const char *id)
-{
-    if (takes(conversation, ROLE_TOOL) &&
-            strcmp(json_str(conversation->turn, "tool_call_id", ""), id) == 0)
-        return;
-    begin_turn(conversation, ROLE_TOOL);
-    if (conversation->turn)
-        set(conversation, conversation->turn, "tool_call_id", cJSON_CreateString(id));
-}
-
 static void finish(struct conversation *conversation)
 {
     end_results(conversation);
@@ -356,21 +347,37 @@ void conversation_tool_call(
     push(conversation, &conversation->calls, call);
 }
 
-void conversation_tool_result(struct conversation *conversation, const char *id, const char *text)
+void conversation_begin_result(struct conversation *conversation, const char *id)
 {
     if (conversation->failed)
         return;
-    begin_result(conversation, id);
+    if (takes(conversation, ROLE_TOOL) &&
+            strcmp(json_str(conversation->turn, "tool_call_id", ""), id) == 0)
+        return;
+    begin_turn(conversation, ROLE_TOOL);
+    if (conversation->turn)
+        set(conversation, conversation->turn, "tool_call_id", cJSON_CreateString(id));
+}
+
+void conversation_result_text(struct conversation *conversation, const char *text)
+{
+    if (conversation->failed)
+        return;
+    assert(takes(conversation, ROLE_TOOL));
     push_text(conversation, &conversation->parts, text);
 }
 
-void conversation_tool_result_image(
-        struct conversation *conversation, const char *id, const char *url)
+void conversation_result_image(struct conversation *conversation, const char *url)
 {
     if (conversation->failed)
         return;
-    begin_result(conversation, id);
+    assert(takes(conversation, ROLE_TOOL));
     push(conversation, &conversation->images, image_part(conversation, url, NULL));
+}
+
+bool conversation_takes_name(const char *name)
+{
+    return strnlen(name, CONVERSATION_NAME_MAX + 1) <= CONVERSATION_NAME_MAX;
 }
 
 static cJSON *any_object(struct conversation *conversation)

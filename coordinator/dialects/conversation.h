@@ -22,6 +22,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes of a tool's name, and of a namespace's. Readers refuse longer ones: a name is compared with
+ * all the others, and a namespace's is told again with each of its tools. */
+enum { CONVERSATION_NAME_MAX = 256 };
+
 struct conversation;
 
 /* NULL where malloc refuses. */
@@ -31,7 +35,7 @@ void conversation_destroy(struct conversation *conversation);
 
 void conversation_system(struct conversation *conversation, const char *text);
 void conversation_user_text(struct conversation *conversation, const char *text);
-/* `url`: "data:image/png;base64,…" or "https://…"; `detail` "low", "high", "auto" or NULL. */
+/* `url`: "data:image/png;base64,…" (picture.h); `detail` "low", "high", "auto" or NULL. */
 void conversation_user_image(
         struct conversation *conversation, const char *url, const char *detail);
 void conversation_assistant_text(struct conversation *conversation, const char *text);
@@ -39,9 +43,13 @@ void conversation_assistant_reasoning(struct conversation *conversation, const c
 /* `arguments` is the text of a JSON object. */
 void conversation_tool_call(
         struct conversation *conversation, const char *id, const char *name, const char *arguments);
-void conversation_tool_result(struct conversation *conversation, const char *id, const char *text);
-void conversation_tool_result_image(
-        struct conversation *conversation, const char *id, const char *url);
+/* The pieces of the result of the call `id` follow; they are one result with what was said of it
+ * right before. */
+void conversation_begin_result(struct conversation *conversation, const char *id);
+void conversation_result_text(struct conversation *conversation, const char *text);
+void conversation_result_image(struct conversation *conversation, const char *url);
+/* True for a name that is not longer than it may be. */
+bool conversation_takes_name(const char *name);
 /* `schema` is copied; NULL: any object. `description` may be NULL. */
 void conversation_tool(struct conversation *conversation, const char *name, const char *description,
         const cJSON *schema, bool strict);

@@ -127,9 +127,8 @@ static int read_common(struct parsing *parsing)
 
 static int write_body(struct parsing *parsing, const struct json_member *set, size_t count)
 {
-    int r = json_edit(
-            &parsing->request->body, parsing->input->body, parsing->input->len, set, count);
-    return r ? no_memory(parsing) : 0;
+    return fields_written(&parsing->fields, json_edit(&parsing->request->body, parsing->input->body,
+                                                    parsing->input->len, set, count));
 }
 
 static int parse_with(int (*read)(struct parsing *parsing), const struct dialect_input *input,

@@ -66,9 +66,7 @@ static int finish_body(const struct fields *fields, struct request *request, cJS
         r = ollama_think_add(fields, body);
     if (!r)
         r = ollama_logprobs_add(fields, request, body);
-    if (!r && json_append(&request->body, body))
-        r = err_set(fields->err, -ENOMEM, "no memory for the request");
-    return r;
+    return r ? r : fields_write_body(fields, body, request);
 }
 
 /* What makes the neutral body of a request that is not settled. */
@@ -100,39 +98,32 @@ static int fill_conversation(
     return r == -ENOMEM ? err_set(fields->err, r, "no memory for the conversation") : r;
 }
 
-typedef int (*read_fn)(
-        const struct dialect_input *input, const struct fields *fields, struct request *request);
-
-static int parse_with(read_fn fn, const struct dialect_input *input, struct request *request,
-        const char **ret_param, struct err *err)
-{
-    cJSON *body;
-    *ret_param = NULL;
-    int r = fields_parse_body(input, &body, err);
-    if (r)
-        return r;
-    struct fields fields = {.object = body, .ret_param = ret_param, .err = err};
-    r = fn(input, &fields, request);
-    cJSON_Delete(body);
-    return r;
-}
-
 /* --- chat --- */
 
-/* Ollama knows no `tool_choice`; some of its clients send it. */
-static int add_tool_choice(const struct fields *fields, struct request *request, cJSON *body)
+/* Ollama knows no `tool_choice`; some of its clients send it. NULL where they say nothing that is
+ * known. */
+static const char *read_choice(const struct fields *fields, struct request *request)
 {
     static const char *const choices[] = {"auto", "none", "required"};
     const cJSON *choice = fields_given(fields, "tool_choice");
-    if (!choice || !cJSON_HasObjectItem(body, "tools"))
-        return 0;
     for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++)
         if (cJSON_IsString(choice) && strcmp(choice->valuestring, choices[i]) == 0)
-            return cJSON_AddStringToObject(body, "tool_choice", choices[i])
-                           ? 0
-                           : err_set(fields->err, -ENOMEM, "no memory for the request");
-    request_skip(request, "tool_choice");
-    return 0;
+            return choices[i];
+    if (choice)
+        request_skip(request, "tool_choice");
+    return NULL;
+}
+
+static int add_tool_choice(const struct fields *fields, struct request *request, cJSON *body)
+{
+    if (!json_array(body, "tools"))
+        return 0;
+    const char *choice = read_choice(fields, request);
+    if (!choice || strcmp(choice, "none") != 0)
+        request->needs |= CAPABILITY_TOOLS;
+    if (!choice || cJSON_AddStringToObject(body, "tool_choice", choice))
+        return 0;
+    return err_set(fields->err, -ENOMEM, "no memory for the request");
 }
 
 static int fill_chat(const struct fields *fields, struct request *request, cJSON *body)
@@ -159,7 +150,7 @@ static int read_chat(
 static int parse_chat(const struct dialect_input *input, struct request *ret_request,
         const char **ret_param, struct err *err)
 {
-    return parse_with(read_chat, input, ret_request, ret_param, err);
+    return fields_read(read_chat, input, ret_request, ret_param, err);
 }
 
 /* --- generate --- */
@@ -280,7 +271,7 @@ static int read_generate(
 static int parse_generate(const struct dialect_input *input, struct request *ret_request,
         const char **ret_param, struct err *err)
 {
-    return parse_with(read_generate, input, ret_request, ret_param, err);
+    return fields_read(read_generate, input, ret_request, ret_param, err);
 }
 
 /* --- the dialects --- */

@@ -3,9 +3,9 @@
  * carry and to read than numbers; one that answers with numbers all the same is understood. */
 #include "common/json.h"
 #include "coordinator/dialects/embedding.h"
+#include "coordinator/dialects/engine_result.h"
 #include "coordinator/dialects/fields.h"
 #include "coordinator/dialects/ollama.h"
-#include "coordinator/dialects/openai_result.h"
 #include "coordinator/dialects/session_id.h"
 
 #include <errno.h>
@@ -87,10 +87,13 @@ static int settle(struct request *request)
     return 0;
 }
 
-static int read_embed(const struct fields *fields, struct request *request)
+static int read_embed(
+        const struct dialect_input *input, const struct fields *fields, struct request *request)
 {
     const cJSON *texts = fields_given(fields, "input");
-    int r = read_dimensions(fields, request);
+    int r = read_common(input, fields, request);
+    if (!r)
+        r = read_dimensions(fields, request);
     if (r)
         return r;
     if (texts && !cJSON_IsString(texts) && !cJSON_IsArray(texts))
@@ -101,42 +104,28 @@ static int read_embed(const struct fields *fields, struct request *request)
     return r ? r : write_body(request, cJSON_Duplicate(texts, true), fields->err);
 }
 
-static int read_embeddings(const struct fields *fields, struct request *request)
+static int read_embeddings(
+        const struct dialect_input *input, const struct fields *fields, struct request *request)
 {
     const char *prompt;
-    int r = fields_text(fields, "prompt", "", &prompt);
+    int r = read_common(input, fields, request);
+    if (!r)
+        r = fields_text(fields, "prompt", "", &prompt);
     if (r)
         return r;
     return *prompt ? write_body(request, cJSON_CreateString(prompt), fields->err) : settle(request);
 }
 
-static int parse_with(int (*read)(const struct fields *fields, struct request *request),
-        const struct dialect_input *input, struct request *request, const char **ret_param,
-        struct err *err)
-{
-    cJSON *body;
-    *ret_param = NULL;
-    int r = fields_parse_body(input, &body, err);
-    if (r)
-        return r;
-    struct fields fields = {.object = body, .ret_param = ret_param, .err = err};
-    r = read_common(input, &fields, request);
-    if (!r)
-        r = read(&fields, request);
-    cJSON_Delete(body);
-    return r;
-}
-
 static int parse_embed(const struct dialect_input *input, struct request *ret_request,
         const char **ret_param, struct err *err)
 {
-    return parse_with(read_embed, input, ret_request, ret_param, err);
+    return fields_read(read_embed, input, ret_request, ret_param, err);
 }
 
 static int parse_embeddings(const struct dialect_input *input, struct request *ret_request,
         const char **ret_param, struct err *err)
 {
-    return parse_with(read_embeddings, input, ret_request, ret_param, err);
+    return fields_read(read_embeddings, input, ret_request, ret_param, err);
 }
 
 /* --- answers --- */
@@ -173,7 +162,7 @@ static int append_result(const struct answer *answer, bool single, struct buf *o
     cJSON *result;
     if (answer->request->settled)
         return 0;
-    int r = openai_result_read(answer, &result);
+    int r = engine_result_read(answer, &result);
     if (r)
         return r;
     const cJSON *data = json_array(result, "data");
@@ -222,9 +211,9 @@ const struct dialect dialect_ollama_embed = {
         .family = &family_ollama,
         .whole_type = "application/json",
         .parse = parse_embed,
-        .answer_create = openai_result_create,
-        .answer_destroy = openai_result_destroy,
-        .gather = openai_result_gather,
+        .answer_create = engine_result_create,
+        .answer_destroy = engine_result_destroy,
+        .gather = engine_result_gather,
         .whole = whole_embed,
 };
 
@@ -233,8 +222,8 @@ const struct dialect dialect_ollama_embeddings = {
         .family = &family_ollama,
         .whole_type = "application/json",
         .parse = parse_embeddings,
-        .answer_create = openai_result_create,
-        .answer_destroy = openai_result_destroy,
-        .gather = openai_result_gather,
+        .answer_create = engine_result_create,
+        .answer_destroy = engine_result_destroy,
+        .gather = engine_result_gather,
         .whole = whole_embeddings,
 };

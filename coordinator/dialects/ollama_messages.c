@@ -188,7 +188,8 @@ static void add_result(struct reading *reading, const cJSON *message, const char
     else
         id = id_for_result(reading, name);
     conversation_next_turn(reading->conversation);
-    conversation_tool_result(reading->conversation, id, content);
+    conversation_begin_result(reading->conversation, id);
+    conversation_result_text(reading->conversation, content);
 }
 
 /* --- messages --- */
@@ -252,7 +253,6 @@ static int add_tool(struct reading *reading, const cJSON *tool)
         return fields_refuse(reading->fields, "tools",
                 "each of \"tools\" must be like {\"type\":\"function\",\"function\":{\"name\":"
                 "\"…\"}}");
-    reading->request->needs |= CAPABILITY_TOOLS;
     conversation_tool(reading->conversation, name, json_str(function, "description", NULL),
             json_obj(function, "parameters"), false);
     return 0;

@@ -7,7 +7,7 @@
 #include "coordinator/dialects/conversation.h"
 #include "coordinator/dialects/fields.h"
 
-/* Adds `messages` and `tools`, and to `request->needs` what they need. -EINVAL. */
+/* Adds `messages` and `tools`, and to `request->needs` what the messages need. -EINVAL. */
 MUST_CHECK int ollama_messages_add(
         const struct fields *fields, struct request *request, struct conversation *conversation);
 /* Adds one user turn with the pictures of `images`, an array of base64 or NULL. -EINVAL, -ENOMEM.

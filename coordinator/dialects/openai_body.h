@@ -1,13 +1,11 @@
 /* The body of a request while an OpenAI-shaped endpoint reads it: a tree to look at, and the raw
  * text, of which only those members are replaced that must be, so that all else reaches the engine
- * as it came. Members that are null are taken as absent, as clients mean it.
- *
- * Every function that can refuse returns 0 or -EINVAL with the field's name and the text for people
- * set; a failure for lack of memory sticks, and openai_body_commit() tells. */
+ * as it came. What can be refused is, as in fields.h; a failure for lack of memory sticks, and
+ * openai_body_commit() tells. */
 #pragma once
 
 #include "common/json.h"
-#include "coordinator/dialects/dialect.h"
+#include "coordinator/dialects/fields.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
@@ -17,19 +15,19 @@ enum { OPENAI_EDITS_MAX = 32 }; /* members that one endpoint may replace */
 
 struct openai_body {
     const struct dialect_input *input;
+    struct fields fields;    /* of `json` */
     cJSON *json;             /* an object; may be changed, it is not printed as a whole */
     struct request *request; /* being filled in */
-    const char **ret_param;
-    struct err *err;
     bool no_memory;
     struct json_member edits[OPENAI_EDITS_MAX]; /* values are owned */
     size_t edit_count;
 };
 
-/* -EINVAL where the body is no JSON object, -ENOMEM. Pairs with openai_body_close() in any case. */
-MUST_CHECK int openai_body_open(struct openai_body *body, const struct dialect_input *input,
-        struct request *ret_request, const char **ret_param, struct err *err);
-void openai_body_close(struct openai_body *body);
+/* An endpoint's parse(), as in struct dialect: opens the body, has `read` read it, and closes it.
+ * -EINVAL where it is no JSON object. */
+MUST_CHECK int openai_body_read(int (*read)(struct openai_body *body),
+        const struct dialect_input *input, struct request *ret_request, const char **ret_param,
+        struct err *err);
 
 /* Notes that the member is printed from `value`, is the text or the number `value`, or goes. `key`
  * is static, and a second word about it replaces the first. */
@@ -39,29 +37,11 @@ void openai_body_set_num(struct openai_body *body, const char *key, double value
 void openai_body_drop(struct openai_body *body, const char *key);
 /* Notes in request->kept that `what` is true. -ENOMEM. */
 MUST_CHECK int openai_keep(struct openai_body *body, const char *what);
-/* Writes what has become of the body to request->body. -ENOMEM. */
+/* Writes what has become of the body to request->body. -EINVAL where there is no room, -ENOMEM. */
 MUST_CHECK int openai_body_commit(struct openai_body *body);
-
-/* Returns -EINVAL. `param` is static or NULL. */
-int openai_refuse(struct openai_body *body, const char *param, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
-/* "a string", "an array", …; "nothing" for NULL. */
-const char *openai_type_name(const cJSON *value);
-/* NULL where the member is absent or null. */
-const cJSON *openai_given(const cJSON *object, const char *key);
 
 /* True for an array of one token's id or more. Takes NULL. */
 bool openai_is_token_ids(const cJSON *array);
-
-/* Checks of members at the top level; all are optional. */
-MUST_CHECK int openai_check_bool(struct openai_body *body, const char *key);
-MUST_CHECK int openai_check_str(struct openai_body *body, const char *key);
-MUST_CHECK int openai_check_object(struct openai_body *body, const char *key);
-MUST_CHECK int openai_check_array(struct openai_body *body, const char *key);
-MUST_CHECK int openai_check_number(
-        struct openai_body *body, const char *key, double min, double max);
-MUST_CHECK int openai_check_whole(
-        struct openai_body *body, const char *key, double min, double max);
 
 /* Reads what all endpoints share into the request: `model`, and what session it belongs to. */
 MUST_CHECK int openai_read_model(struct openai_body *body);

@@ -9,7 +9,7 @@ enum { TOP_LOGPROBS_MAX = 20, BEST_OF_MAX = 20 };
  * stream of several wrongly, so that those are asked for one by one. */
 static int read_prompt(struct openai_body *body)
 {
-    const cJSON *prompt = openai_given(body->json, "prompt");
+    const cJSON *prompt = fields_member(body->json, "prompt");
     const cJSON *first = cJSON_IsArray(prompt) ? prompt->child : NULL;
     if (cJSON_IsString(prompt) || openai_is_token_ids(prompt))
         return 0;
@@ -18,19 +18,19 @@ static int read_prompt(struct openai_body *body)
         return 0;
     }
     if (first && first->next && (cJSON_IsString(first) || cJSON_IsArray(first)))
-        return openai_refuse(body, "prompt",
+        return fields_refuse(&body->fields, "prompt",
                 "\"prompt\" holds %d prompts: send each in a request of its own",
                 cJSON_GetArraySize(prompt));
-    return openai_refuse(body, "prompt",
+    return fields_refuse(&body->fields, "prompt",
             "\"prompt\" must be a string or an array of token ids, not %s",
-            cJSON_IsArray(prompt) ? "an array of something else" : openai_type_name(prompt));
+            cJSON_IsArray(prompt) ? "an array of something else" : fields_type_name(prompt));
 }
 
 /* Engines give none where only the chosen token's are asked for. */
 static int read_logprobs(struct openai_body *body)
 {
-    int r = openai_check_whole(body, "logprobs", 0, TOP_LOGPROBS_MAX);
-    const cJSON *given = openai_given(body->json, "logprobs");
+    int r = fields_check_whole(&body->fields, "logprobs", 0, TOP_LOGPROBS_MAX);
+    const cJSON *given = fields_member(body->json, "logprobs");
     if (r || !given)
         return r;
     r = openai_keep(body, OPENAI_KEPT_LOGPROBS);
@@ -42,9 +42,9 @@ static int read_logprobs(struct openai_body *body)
 
 static int check_echo(struct openai_body *body)
 {
-    int r = openai_check_bool(body, "echo");
+    int r = fields_check_bool(&body->fields, "echo");
     if (!r && json_bool(body->json, "echo", false))
-        return openai_refuse(body, "echo",
+        return fields_refuse(&body->fields, "echo",
                 "\"echo\" cannot be true: no engine here gives the prompt back with the answer");
     return r;
 }
@@ -52,8 +52,8 @@ static int check_echo(struct openai_body *body)
 /* The first answer is as good as any that an engine would have chosen it from. */
 static int skip_best_of(struct openai_body *body)
 {
-    int r = openai_check_whole(body, "best_of", 1, BEST_OF_MAX);
-    if (r || !openai_given(body->json, "best_of"))
+    int r = fields_check_whole(&body->fields, "best_of", 1, BEST_OF_MAX);
+    if (r || !fields_member(body->json, "best_of"))
         return r;
     if (json_num(body->json, "best_of", 1) > body->request->choices)
         request_skip(body->request, "field best_of");
@@ -64,9 +64,9 @@ static int skip_best_of(struct openai_body *body)
 static int make_infill(struct openai_body *body)
 {
     if (body->request->choices > 1)
-        return openai_refuse(body, "n", "\"n\" must be 1 where there is a \"suffix\", not %u",
-                body->request->choices);
-    if (openai_given(body->json, "logprobs"))
+        return fields_refuse(&body->fields, "n",
+                "\"n\" must be 1 where there is a \"suffix\", not %u", body->request->choices);
+    if (fields_member(body->json, "logprobs"))
         request_skip(body->request, "field logprobs");
     return openai_infill_make(body);
 }
@@ -74,7 +74,7 @@ static int make_infill(struct openai_body *body)
 /* An empty suffix is what a completion has by itself; it still comes from a cursor. */
 static int read_task(struct openai_body *body)
 {
-    int r = openai_check_str(body, "suffix");
+    int r = fields_check_str(&body->fields, "suffix");
     const char *suffix = json_str(body->json, "suffix", NULL);
     if (r)
         return r;
@@ -102,11 +102,6 @@ static int read_body(struct openai_body *body)
 int openai_completions_parse(const struct dialect_input *input, struct request *ret_request,
         const char **ret_param, struct err *err)
 {
-    struct openai_body body;
     ret_request->kind = REQUEST_COMPLETION;
-    int r = openai_body_open(&body, input, ret_request, ret_param, err);
-    if (!r)
-        r = read_body(&body);
-    openai_body_close(&body);
-    return r;
+    return openai_body_read(read_body, input, ret_request, ret_param, err);
 }

@@ -2,9 +2,9 @@
  * which costs less to carry and to read than numbers; the client gets the form that it asked for,
  * whatever the engine gave. */
 #include "coordinator/dialects/embedding.h"
+#include "coordinator/dialects/engine_result.h"
 #include "coordinator/dialects/openai.h"
 #include "coordinator/dialects/openai_body.h"
-#include "coordinator/dialects/openai_result.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,15 +30,15 @@ static int check_inputs(struct openai_body *body, const cJSON *inputs)
     size_t at = 0;
     int count = cJSON_GetArraySize(inputs);
     if (count == 0 || count > INPUTS_MAX)
-        return openai_refuse(
-                body, "input", "\"input\" must hold 1 to %d entries, not %d", INPUTS_MAX, count);
+        return fields_refuse(&body->fields, "input", "\"input\" must hold 1 to %d entries, not %d",
+                INPUTS_MAX, count);
     cJSON_ArrayForEach(item, inputs)
     {
         if (!is_input(item))
-            return openai_refuse(body, "input",
+            return fields_refuse(&body->fields, "input",
                     "\"input[%zu]\" must be a string that is not empty or an array of token ids, "
                     "not %s",
-                    at, cJSON_IsString(item) ? "an empty one" : openai_type_name(item));
+                    at, cJSON_IsString(item) ? "an empty one" : fields_type_name(item));
         at++;
     }
     return 0;
@@ -46,39 +46,39 @@ static int check_inputs(struct openai_body *body, const cJSON *inputs)
 
 static int read_input(struct openai_body *body, int *ret_count)
 {
-    const cJSON *input = openai_given(body->json, "input");
+    const cJSON *input = fields_member(body->json, "input");
     *ret_count = 1;
     if (is_input(input))
         return 0;
     if (!cJSON_IsArray(input))
-        return openai_refuse(body, "input",
+        return fields_refuse(&body->fields, "input",
                 "\"input\" must be a string that is not empty or an array, not %s",
-                cJSON_IsString(input) ? "an empty one" : openai_type_name(input));
+                cJSON_IsString(input) ? "an empty one" : fields_type_name(input));
     *ret_count = cJSON_GetArraySize(input);
     return check_inputs(body, input);
 }
 
 static int read_format(struct openai_body *body, bool *ret_base64)
 {
-    int r = openai_check_str(body, "encoding_format");
+    int r = fields_check_str(&body->fields, "encoding_format");
     const char *format = json_str(body->json, "encoding_format", "float");
     *ret_base64 = strcmp(format, "base64") == 0;
     if (r || *ret_base64 || strcmp(format, "float") == 0)
         return r;
-    return openai_refuse(body, "encoding_format",
+    return fields_refuse(&body->fields, "encoding_format",
             "\"encoding_format\" must be \"float\" or \"base64\", not \"%.40s\"", format);
 }
 
 static int keep_facts(struct openai_body *body, int count, bool base64)
 {
-    const cJSON *dimensions = openai_given(body->json, "dimensions");
+    const cJSON *dimensions = fields_member(body->json, "dimensions");
     cJSON *kept = body->request->kept = cJSON_CreateObject();
     if (cJSON_AddNumberToObject(kept, KEPT_COUNT, count) &&
             cJSON_AddBoolToObject(kept, KEPT_BASE64, base64) &&
             (!dimensions ||
                     cJSON_AddNumberToObject(kept, KEPT_DIMENSIONS, dimensions->valuedouble)))
         return 0;
-    return err_set(body->err, -ENOMEM, "no memory for the request");
+    return err_set(body->fields.err, -ENOMEM, "no memory for the request");
 }
 
 static int read_body(struct openai_body *body)
@@ -91,7 +91,7 @@ static int read_body(struct openai_body *body)
     if (!r)
         r = read_format(body, &base64);
     if (!r)
-        r = openai_check_whole(body, "dimensions", 1, EMBEDDING_DIMENSIONS_MAX);
+        r = fields_check_whole(&body->fields, "dimensions", 1, EMBEDDING_DIMENSIONS_MAX);
     if (!r)
         r = keep_facts(body, count, base64);
     if (r)
@@ -104,14 +104,9 @@ static int read_body(struct openai_body *body)
 static int parse(const struct dialect_input *input, struct request *ret_request,
         const char **ret_param, struct err *err)
 {
-    struct openai_body body;
     ret_request->kind = REQUEST_EMBEDDINGS;
     ret_request->needs |= CAPABILITY_EMBEDDINGS;
-    int r = openai_body_open(&body, input, ret_request, ret_param, err);
-    if (!r)
-        r = read_body(&body);
-    openai_body_close(&body);
-    return r;
+    return openai_body_read(read_body, input, ret_request, ret_param, err);
 }
 
 /* --- answer --- */
@@ -202,7 +197,7 @@ static int append_tail(const struct answer *answer, struct buf *out)
 static int whole(struct answer *answer, struct buf *out)
 {
     cJSON *result;
-    int r = openai_result_read(answer, &result);
+    int r = engine_result_read(answer, &result);
     if (r)
         return r;
     r = buf_append_str(out, "{\"object\":\"list\",\"data\":[");
@@ -217,8 +212,8 @@ const struct dialect dialect_openai_embeddings = {
         .family = &family_openai,
         .whole_type = "application/json",
         .parse = parse,
-        .answer_create = openai_result_create,
-        .answer_destroy = openai_result_destroy,
-        .gather = openai_result_gather,
+        .answer_create = engine_result_create,
+        .answer_destroy = engine_result_destroy,
+        .gather = engine_result_gather,
         .whole = whole,
 };

@@ -8,8 +8,8 @@
 static int read_seed(struct openai_body *body)
 {
     const double max = (double)JSON_WHOLE_MAX;
-    int r = openai_check_whole(body, "random_seed", -max, max);
-    const cJSON *seed = openai_given(body->json, "random_seed");
+    int r = fields_check_whole(&body->fields, "random_seed", -max, max);
+    const cJSON *seed = fields_member(body->json, "random_seed");
     if (r || !seed)
         return r;
     openai_body_set(body, "seed", seed);
@@ -34,12 +34,7 @@ static int read_body(struct openai_body *body)
 static int parse(const struct dialect_input *input, struct request *ret_request,
         const char **ret_param, struct err *err)
 {
-    struct openai_body body;
-    int r = openai_body_open(&body, input, ret_request, ret_param, err);
-    if (!r)
-        r = read_body(&body);
-    openai_body_close(&body);
-    return r;
+    return openai_body_read(read_body, input, ret_request, ret_param, err);
 }
 
 const struct dialect dialect_openai_fim = {

@@ -5,7 +5,7 @@
 /* What llama.cpp's own endpoints take is an array always. */
 static void set_stop(struct openai_body *body)
 {
-    const cJSON *stop = openai_given(body->json, "stop");
+    const cJSON *stop = fields_member(body->json, "stop");
     cJSON *list = cJSON_IsString(stop) ? cJSON_CreateArray() : NULL;
     if (!cJSON_IsString(stop))
         return;
@@ -16,8 +16,8 @@ static void set_stop(struct openai_body *body)
 
 static void set_length(struct openai_body *body)
 {
-    const cJSON *newer = openai_given(body->json, "max_completion_tokens");
-    const cJSON *limit = newer ? newer : openai_given(body->json, "max_tokens");
+    const cJSON *newer = fields_member(body->json, "max_completion_tokens");
+    const cJSON *limit = newer ? newer : fields_member(body->json, "max_tokens");
     openai_body_drop(body, "max_tokens");
     openai_body_drop(body, "max_completion_tokens");
     if (limit)
@@ -34,14 +34,14 @@ static void drop_fields(struct openai_body *body)
 
 int openai_infill_make(struct openai_body *body)
 {
-    const cJSON *prompt = openai_given(body->json, "prompt");
-    int r = openai_check_str(body, "suffix");
+    const cJSON *prompt = fields_member(body->json, "prompt");
+    int r = fields_check_str(&body->fields, "suffix");
     if (r)
         return r;
     if (!cJSON_IsString(prompt))
-        return openai_refuse(body, "prompt",
+        return fields_refuse(&body->fields, "prompt",
                 "\"prompt\" must be a string, the text before the cursor, not %s",
-                openai_type_name(prompt));
+                fields_type_name(prompt));
     body->request->kind = REQUEST_INFILL;
     body->request->lane = LANE_AUTOCOMPLETE;
     body->request->needs |= CAPABILITY_FIM;

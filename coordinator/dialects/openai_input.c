@@ -9,7 +9,7 @@
 
 static int no_memory(struct openai_body *body)
 {
-    return err_set(body->err, -ENOMEM, "no memory for the input");
+    return err_set(body->fields.err, -ENOMEM, "no memory for the input");
 }
 
 /* Takes `value`, which may be NULL for lack of memory. */
@@ -60,10 +60,12 @@ static int read_items(struct openai_body *body, struct conversation *conversatio
     struct responses_tools tools;
     struct responses_input reader = {
             .conversation = conversation, .request = body->request, .tools = &tools};
-    if (responses_tools_init(&tools, conversation, body->request, NULL))
-        return no_memory(body);
-    int r = responses_input_read(
-            &reader, openai_given(body->json, "input"), body->ret_param, body->err);
+    int r = responses_tools_init(&tools, conversation, body->request, NULL);
+    if (!r)
+        r = responses_input_read(&reader, fields_member(body->json, "input"),
+                body->fields.ret_param, body->fields.err);
+    else
+        r = no_memory(body);
     responses_tools_fini(&tools);
     return r;
 }
@@ -87,7 +89,7 @@ static int read_conversation(struct openai_body *body)
 static int read_format(struct openai_body *body)
 {
     const cJSON *format = json_obj(json_obj(body->json, "text"), "format");
-    if (!format || openai_given(body->json, "response_format"))
+    if (!format || fields_member(body->json, "response_format"))
         return 0;
     cJSON *made = cJSON_Duplicate(format, true);
     if (!made || strcmp(json_str(format, "type", ""), "json_schema") != 0)
@@ -103,7 +105,7 @@ static int read_format(struct openai_body *body)
 
 static int read_length(struct openai_body *body)
 {
-    const cJSON *limit = openai_given(body->json, "max_output_tokens");
+    const cJSON *limit = fields_member(body->json, "max_output_tokens");
     if (!limit)
         return 0;
     return put(body, "max_tokens", cJSON_Duplicate(limit, true));
@@ -113,7 +115,7 @@ int openai_input_adopt(struct openai_body *body)
 {
     static const char *const spent[] = {
             "input", "instructions", "text", "max_output_tokens", "store", "include"};
-    int r = openai_check_str(body, "instructions");
+    int r = fields_check_str(&body->fields, "instructions");
     if (!r)
         r = read_conversation(body);
     if (!r)
@@ -121,7 +123,7 @@ int openai_input_adopt(struct openai_body *body)
     if (!r)
         r = read_length(body);
     for (size_t i = 0; i < sizeof(spent) / sizeof(spent[0]); i++)
-        if (openai_given(body->json, spent[i]))
+        if (fields_member(body->json, spent[i]))
             openai_body_drop(body, spent[i]);
     return r;
 }

@@ -1,11 +1,11 @@
 #include "coordinator/dialects/openai_messages.h"
 
 #include "coordinator/dialects/conversation.h"
+#include "coordinator/dialects/picture.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 enum { PLACE_MAX = 64 };
 
@@ -18,13 +18,13 @@ struct messages {
 
 static int refuse(struct messages *messages, const char *what, const cJSON *value)
 {
-    return openai_refuse(messages->body, "messages", "\"%s\" %s, not %s", messages->place, what,
-            openai_type_name(value));
+    return fields_refuse(&messages->body->fields, "messages", "\"%s\" %s, not %s", messages->place,
+            what, fields_type_name(value));
 }
 
 static int no_memory(struct messages *messages)
 {
-    return err_set(messages->body->err, -ENOMEM, "no memory for the messages");
+    return err_set(messages->body->fields.err, -ENOMEM, "no memory for the messages");
 }
 
 /* Puts `value` at the place of `item`, or takes `item` out where `value` is NULL. */
@@ -53,7 +53,7 @@ static int set(struct messages *messages, cJSON *object, const char *key, cJSON 
 static int take_text(struct messages *messages, cJSON *content, cJSON *part)
 {
     bool refusal = strcmp(json_str(part, "type", ""), "refusal") == 0;
-    const cJSON *text = openai_given(part, refusal ? "refusal" : "text");
+    const cJSON *text = fields_member(part, refusal ? "refusal" : "text");
     if (!cJSON_IsString(text))
         return refuse(messages, "must have a string in \"text\"", text);
     if (strcmp(json_str(part, "type", ""), "text") == 0)
@@ -68,16 +68,13 @@ static int take_text(struct messages *messages, cJSON *content, cJSON *part)
     return 0;
 }
 
-/* Nothing is fetched for a client: an address of its choice would be asked from inside the mesh's
- * own network. */
 static int check_url(struct messages *messages, const cJSON *url)
 {
     if (!cJSON_IsString(url))
         return refuse(messages, "must have its picture in \"image_url\", a string", url);
-    if (strncasecmp(url->valuestring, "data:image/", strlen("data:image/")) == 0 &&
-            strstr(url->valuestring, ";base64,"))
+    if (picture_is_inline(url->valuestring))
         return 0;
-    return openai_refuse(messages->body, "messages",
+    return fields_refuse(&messages->body->fields, "messages",
             "\"%s\" is no picture of the form \"data:image/png;base64,…\": pictures are not "
             "fetched from addresses, send their bytes",
             messages->place);
@@ -97,9 +94,9 @@ static cJSON *make_image(const char *url, const char *detail)
 
 static int take_image(struct messages *messages, cJSON *content, cJSON *part)
 {
-    const cJSON *image = openai_given(part, "image_url");
+    const cJSON *image = fields_member(part, "image_url");
     bool flat = !cJSON_IsObject(image);
-    const cJSON *url = flat ? image : openai_given(image, "url");
+    const cJSON *url = flat ? image : fields_member(image, "url");
     int r = check_url(messages, url);
     if (r)
         return r;
@@ -116,13 +113,13 @@ static int take_image(struct messages *messages, cJSON *content, cJSON *part)
 static int take_audio(struct messages *messages, cJSON *content, cJSON *part)
 {
     (void)content;
-    const cJSON *audio = openai_given(part, "input_audio");
-    const cJSON *data = openai_given(audio, "data");
+    const cJSON *audio = fields_member(part, "input_audio");
+    const cJSON *data = fields_member(audio, "data");
     const char *format = json_str(audio, "format", "");
     if (!cJSON_IsString(data))
         return refuse(messages, "must have base64 text in \"input_audio.data\"", data);
     if (strcmp(format, "wav") != 0 && strcmp(format, "mp3") != 0)
-        return openai_refuse(messages->body, "messages",
+        return fields_refuse(&messages->body->fields, "messages",
                 "\"%s\" must have \"wav\" or \"mp3\" in \"input_audio.format\"", messages->place);
     messages->body->request->needs |= CAPABILITY_AUDIO;
     return 0;
@@ -140,7 +137,7 @@ static int take_file(struct messages *messages, cJSON *content, cJSON *part)
 {
     (void)content;
     (void)part;
-    return openai_refuse(messages->body, "messages",
+    return fields_refuse(&messages->body->fields, "messages",
             "\"%s\" is a file, which no model here can read: send its text", messages->place);
 }
 
@@ -164,14 +161,14 @@ static const struct part_type {
 
 static int read_part(struct messages *messages, cJSON *content, cJSON *part)
 {
-    const cJSON *type = openai_given(part, "type");
+    const cJSON *type = fields_member(part, "type");
     if (!cJSON_IsString(type))
         return refuse(messages, "must be an object with a string in \"type\"",
                 cJSON_IsObject(part) ? type : part);
     for (size_t i = 0; i < sizeof(part_types) / sizeof(part_types[0]); i++)
         if (strcmp(type->valuestring, part_types[i].name) == 0)
             return part_types[i].take(messages, content, part);
-    return openai_refuse(messages->body, "messages",
+    return fields_refuse(&messages->body->fields, "messages",
             "\"%s\" has the type \"%.40s\"; accepted are \"text\", \"image_url\" and "
             "\"input_audio\"",
             messages->place, type->valuestring);
@@ -201,7 +198,7 @@ static int read_content(struct messages *messages, size_t at, cJSON *message, bo
         return 0;
     if (!may_lack || (content && !cJSON_IsNull(content)))
         return refuse(messages, "must be a string or an array of parts", content);
-    if (openai_given(message, "tool_calls"))
+    if (fields_member(message, "tool_calls"))
         return 0;
     const char *refusal = json_str(message, "refusal", "");
     return set(messages, message, "content", cJSON_CreateString(refusal));
@@ -212,7 +209,7 @@ static int read_content(struct messages *messages, size_t at, cJSON *message, bo
 /* The arguments' text, where a client sent the object itself, or nothing. */
 static int read_arguments(struct messages *messages, cJSON *function)
 {
-    const cJSON *arguments = openai_given(function, "arguments");
+    const cJSON *arguments = fields_member(function, "arguments");
     if (cJSON_IsString(arguments) && *arguments->valuestring)
         return 0;
     if (arguments && !cJSON_IsObject(arguments) && !cJSON_IsString(arguments))
@@ -228,7 +225,7 @@ static int read_arguments(struct messages *messages, cJSON *function)
 
 static int read_function(struct messages *messages, cJSON *function)
 {
-    const cJSON *name = openai_given(function, "name");
+    const cJSON *name = fields_member(function, "name");
     if (!cJSON_IsString(name))
         return refuse(messages, "must have a string in \"function.name\"", name);
     return read_arguments(messages, function);
@@ -238,7 +235,7 @@ static int read_function(struct messages *messages, cJSON *function)
 static int adopt_custom(struct messages *messages, cJSON *call)
 {
     cJSON *arguments = cJSON_CreateObject(), *function = NULL;
-    const cJSON *custom = openai_given(call, "custom");
+    const cJSON *custom = fields_member(call, "custom");
     const char *name = json_str(custom, "name", NULL), *input = json_str(custom, "input", "");
     bool made = name && cJSON_AddStringToObject(arguments, "input", input) &&
                 (function = cJSON_CreateObject()) &&
@@ -257,12 +254,12 @@ static int adopt_custom(struct messages *messages, cJSON *call)
 
 static int read_call(struct messages *messages, cJSON *call)
 {
-    const cJSON *id = openai_given(call, "id");
+    const cJSON *id = fields_member(call, "id");
     if (!cJSON_IsObject(call))
         return refuse(messages, "must be an object", call);
     if (id && !cJSON_IsString(id))
         return refuse(messages, "must have a string in \"id\"", id);
-    int r = openai_given(call, "custom") ? adopt_custom(messages, call) : 0;
+    int r = fields_member(call, "custom") ? adopt_custom(messages, call) : 0;
     cJSON *function = cJSON_GetObjectItemCaseSensitive(call, "function");
     return r ? r : read_function(messages, function);
 }
@@ -330,7 +327,7 @@ static int adopt_function_result(struct messages *messages, cJSON *message)
 static int read_reasoning(struct messages *messages, cJSON *message)
 {
     cJSON *other = cJSON_GetObjectItemCaseSensitive(message, "reasoning");
-    const cJSON *known = openai_given(message, "reasoning_content");
+    const cJSON *known = fields_member(message, "reasoning_content");
     if (known && !cJSON_IsString(known))
         return refuse(messages, "must have a string in \"reasoning_content\"", known);
     if (!other)
@@ -346,7 +343,7 @@ static int read_reasoning(struct messages *messages, cJSON *message)
 static int read_assistant(struct messages *messages, size_t at, cJSON *message)
 {
     int r = read_reasoning(messages, message);
-    if (!r && openai_given(message, "function_call"))
+    if (!r && fields_member(message, "function_call"))
         r = adopt_function_call(messages, message);
     if (!r)
         r = read_calls(messages, at, message);
@@ -355,7 +352,7 @@ static int read_assistant(struct messages *messages, size_t at, cJSON *message)
 
 static int read_tool(struct messages *messages, size_t at, cJSON *message)
 {
-    const cJSON *id = openai_given(message, "tool_call_id");
+    const cJSON *id = fields_member(message, "tool_call_id");
     if (id && !cJSON_IsString(id))
         return refuse(messages, "must have a string in \"tool_call_id\"", id);
     return read_content(messages, at, message, true);
@@ -367,7 +364,7 @@ static int read_message(struct messages *messages, size_t at, cJSON *message)
     snprintf(messages->place, sizeof(messages->place), "messages[%zu]", at);
     if (!role)
         return refuse(messages, "must be an object with a \"role\"",
-                cJSON_IsObject(message) ? openai_given(message, "role") : message);
+                cJSON_IsObject(message) ? fields_member(message, "role") : message);
     if (strcmp(role, "user") == 0 || strcmp(role, "system") == 0 || strcmp(role, "developer") == 0)
         return read_content(messages, at, message, false);
     if (strcmp(role, "assistant") == 0)
@@ -375,7 +372,7 @@ static int read_message(struct messages *messages, size_t at, cJSON *message)
     if (strcmp(role, "tool") == 0)
         return read_tool(messages, at, message);
     if (strcmp(role, "function") != 0)
-        return openai_refuse(messages->body, "messages",
+        return fields_refuse(&messages->body->fields, "messages",
                 "\"%s\" has the role \"%.40s\"; accepted are system, developer, user, assistant "
                 "and tool",
                 messages->place, role);
@@ -402,9 +399,9 @@ int openai_messages_read(struct openai_body *body)
     cJSON *array = cJSON_GetObjectItemCaseSensitive(body->json, "messages");
     bool normalised = false;
     if (!cJSON_IsArray(array) || !array->child)
-        return openai_refuse(body, "messages",
+        return fields_refuse(&body->fields, "messages",
                 "\"messages\" must be an array of at least one message, not %s",
-                cJSON_IsArray(array) ? "an empty one" : openai_type_name(array));
+                cJSON_IsArray(array) ? "an empty one" : fields_type_name(array));
     int r = read_each(&messages, array);
     if (r)
         return r;

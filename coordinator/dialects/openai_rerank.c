@@ -1,7 +1,7 @@
 /* POST /v1/rerank. Shapes: the API references of Jina and Cohere, where they agree. */
+#include "coordinator/dialects/engine_result.h"
 #include "coordinator/dialects/openai.h"
 #include "coordinator/dialects/openai_body.h"
-#include "coordinator/dialects/openai_result.h"
 
 #include <errno.h>
 #include <math.h>
@@ -32,9 +32,9 @@ static int read_document(
     if (cJSON_IsString(text) && cJSON_ReplaceItemViaPointer(documents, document, text))
         return 0;
     cJSON_Delete(text);
-    return openai_refuse(body, "documents",
+    return fields_refuse(&body->fields, "documents",
             "\"documents[%zu]\" must be a string or an object with one in \"text\", not %s", at,
-            openai_type_name(document));
+            fields_type_name(document));
 }
 
 static int read_documents(struct openai_body *body, cJSON *documents)
@@ -43,11 +43,11 @@ static int read_documents(struct openai_body *body, cJSON *documents)
     bool changed = false;
     int count = cJSON_GetArraySize(documents);
     if (!cJSON_IsArray(documents))
-        return openai_refuse(body, "documents", "\"documents\" must be an array, not %s",
-                openai_type_name(documents));
+        return fields_refuse(&body->fields, "documents", "\"documents\" must be an array, not %s",
+                fields_type_name(documents));
     if (count == 0 || count > DOCUMENTS_MAX)
-        return openai_refuse(body, "documents", "\"documents\" must hold 1 to %d entries, not %d",
-                DOCUMENTS_MAX, count);
+        return fields_refuse(&body->fields, "documents",
+                "\"documents\" must hold 1 to %d entries, not %d", DOCUMENTS_MAX, count);
     for (cJSON *document = documents->child, *next; document; document = next) {
         next = document->next;
         int r = read_document(body, documents, document, at++, &changed);
@@ -61,11 +61,12 @@ static int read_documents(struct openai_body *body, cJSON *documents)
 
 static int read_query(struct openai_body *body)
 {
-    const cJSON *query = openai_given(body->json, "query");
+    const cJSON *query = fields_member(body->json, "query");
     if (cJSON_IsString(query) && *query->valuestring)
         return 0;
-    return openai_refuse(body, "query", "\"query\" must be a string that is not empty, not %s",
-            cJSON_IsString(query) ? "an empty one" : openai_type_name(query));
+    return fields_refuse(&body->fields, "query",
+            "\"query\" must be a string that is not empty, not %s",
+            cJSON_IsString(query) ? "an empty one" : fields_type_name(query));
 }
 
 /* The documents are moved, not copied. */
@@ -81,7 +82,7 @@ static int keep_facts(struct openai_body *body)
         sound = cJSON_AddItemToObject(kept, KEPT_DOCUMENTS, documents);
     if (!sound || !wants_documents)
         cJSON_Delete(documents);
-    return sound ? 0 : err_set(body->err, -ENOMEM, "no memory for the request");
+    return sound ? 0 : err_set(body->fields.err, -ENOMEM, "no memory for the request");
 }
 
 static int read_body(struct openai_body *body)
@@ -92,9 +93,9 @@ static int read_body(struct openai_body *body)
     if (!r)
         r = read_documents(body, cJSON_GetObjectItemCaseSensitive(body->json, "documents"));
     if (!r)
-        r = openai_check_whole(body, "top_n", 1, INT32_MAX);
+        r = fields_check_whole(&body->fields, "top_n", 1, INT32_MAX);
     if (!r)
-        r = openai_check_bool(body, "return_documents");
+        r = fields_check_bool(&body->fields, "return_documents");
     if (!r)
         r = keep_facts(body);
     if (r)
@@ -106,14 +107,9 @@ static int read_body(struct openai_body *body)
 static int parse(const struct dialect_input *input, struct request *ret_request,
         const char **ret_param, struct err *err)
 {
-    struct openai_body body;
     ret_request->kind = REQUEST_RERANK;
     ret_request->needs |= CAPABILITY_RERANK;
-    int r = openai_body_open(&body, input, ret_request, ret_param, err);
-    if (!r)
-        r = read_body(&body);
-    openai_body_close(&body);
-    return r;
+    return openai_body_read(read_body, input, ret_request, ret_param, err);
 }
 
 /* --- answer --- */
@@ -129,9 +125,9 @@ static int read_scores(const cJSON *results, struct score *scores, size_t room, 
     size_t count = 0;
     cJSON_ArrayForEach(entry, results)
     {
-        const cJSON *value = openai_given(entry, "relevance_score");
+        const cJSON *value = fields_member(entry, "relevance_score");
         uint64_t index;
-        if (!json_whole(openai_given(entry, "index"), &index) || index >= room || count == room ||
+        if (!json_whole(fields_member(entry, "index"), &index) || index >= room || count == room ||
                 !cJSON_IsNumber(value) || !isfinite(value->valuedouble))
             return -EPROTO;
         scores[count++] = (struct score){.index = index, .value = value->valuedouble};
@@ -204,7 +200,7 @@ static int append_head(const struct answer *answer, struct buf *out)
 static int whole(struct answer *answer, struct buf *out)
 {
     cJSON *result;
-    int r = openai_result_read(answer, &result);
+    int r = engine_result_read(answer, &result);
     if (r)
         return r;
     r = append_head(answer, out);
@@ -222,8 +218,8 @@ const struct dialect dialect_openai_rerank = {
         .family = &family_openai,
         .whole_type = "application/json",
         .parse = parse,
-        .answer_create = openai_result_create,
-        .answer_destroy = openai_result_destroy,
-        .gather = openai_result_gather,
+        .answer_create = engine_result_create,
+        .answer_destroy = engine_result_destroy,
+        .gather = engine_result_gather,
         .whole = whole,
 };

@@ -1,5 +1,9 @@
 #include "coordinator/dialects/openai_tools.h"
 
+#include "coordinator/dialects/conversation.h"
+#include "coordinator/dialects/name_set.h"
+#include "coordinator/dialects/responses_tools.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +25,7 @@ struct tools {
 
 static int no_memory(struct tools *tools)
 {
-    return err_set(tools->body->err, -ENOMEM, "no memory for the tools");
+    return err_set(tools->body->fields.err, -ENOMEM, "no memory for the tools");
 }
 
 /* --- tools --- */
@@ -40,16 +44,20 @@ static void skip(struct tools *tools, const char *type)
 
 static int check_function(struct tools *tools, const cJSON *function)
 {
-    const cJSON *name = openai_given(function, "name");
-    const cJSON *parameters = openai_given(function, "parameters");
+    const cJSON *name = fields_member(function, "name");
+    const cJSON *parameters = fields_member(function, "parameters");
     if (!cJSON_IsString(name) || !*name->valuestring)
-        return openai_refuse(tools->body, "tools",
+        return fields_refuse(&tools->body->fields, "tools",
                 "\"tools[%zu].function.name\" must be a string that is not empty, not %s",
-                tools->at, openai_type_name(name));
+                tools->at, fields_type_name(name));
+    if (!conversation_takes_name(name->valuestring))
+        return fields_refuse(&tools->body->fields, "tools",
+                "\"tools[%zu].function.name\" must have at most %d bytes", tools->at,
+                (int)CONVERSATION_NAME_MAX);
     if (parameters && !cJSON_IsObject(parameters))
-        return openai_refuse(tools->body, "tools",
+        return fields_refuse(&tools->body->fields, "tools",
                 "\"tools[%zu].function.parameters\" must be a JSON schema, an object, not %s",
-                tools->at, openai_type_name(parameters));
+                tools->at, fields_type_name(parameters));
     return 0;
 }
 
@@ -62,8 +70,8 @@ static int add(struct tools *tools, cJSON *tool)
     cJSON_Delete(tool);
     if (room)
         return no_memory(tools);
-    return openai_refuse(
-            tools->body, "tools", "\"tools\" must hold at most %d functions", (int)TOOLS_MAX);
+    return fields_refuse(&tools->body->fields, "tools", "\"tools\" must hold at most %d functions",
+            (int)TOOLS_MAX);
 }
 
 /* Takes `function`. */
@@ -91,7 +99,7 @@ static bool move(cJSON *from, const char *key, cJSON *to, const char *new_key)
 static int add_flat(struct tools *tools, cJSON *tool)
 {
     cJSON *function = cJSON_CreateObject();
-    bool schema = !openai_given(tool, "parameters");
+    bool schema = !fields_member(tool, "parameters");
     bool moved = move(tool, "name", function, "name") &&
                  move(tool, "description", function, "description") &&
                  move(tool, schema ? "input_schema" : "parameters", function, "parameters") &&
@@ -108,11 +116,11 @@ static int add_flat(struct tools *tools, cJSON *tool)
 /* Takes `tool`. */
 static int add_function(struct tools *tools, cJSON *tool)
 {
-    const cJSON *function = openai_given(tool, "function");
-    if (!cJSON_IsObject(function) && openai_given(tool, "name"))
+    const cJSON *function = fields_member(tool, "function");
+    if (!cJSON_IsObject(function) && fields_member(tool, "name"))
         return add_flat(tools, tool);
     int r = check_function(tools, function);
-    if (!r && openai_given(tool, "type"))
+    if (!r && fields_member(tool, "type"))
         return add(tools, tool);
     if (!r) {
         tools->changed = true;
@@ -127,14 +135,12 @@ static bool prefix_name(cJSON *tool, const char *space)
     cJSON *function = cJSON_GetObjectItemCaseSensitive(tool, "function");
     cJSON *owner = cJSON_IsObject(function) ? function : tool;
     const char *name = json_str(owner, "name", NULL);
-    char *flat = NULL;
     if (!name)
         return true;
-    if (asprintf(&flat, "%s__%s", space, name) < 0)
-        return false;
-    bool set = cJSON_ReplaceItemInObjectCaseSensitive(owner, "name", cJSON_CreateString(flat));
+    char *flat = responses_tools_flat_name(space, name);
+    cJSON *text = flat ? cJSON_CreateString(flat) : NULL;
     free(flat);
-    return set;
+    return text && cJSON_ReplaceItemInObjectCaseSensitive(owner, "name", text);
 }
 
 static int add_tool(struct tools *tools, cJSON *tool, bool nested);
@@ -146,6 +152,10 @@ static int add_namespace(struct tools *tools, cJSON *tool)
     cJSON *nested = cJSON_GetObjectItemCaseSensitive(tool, "tools");
     int r = 0;
     tools->changed = true;
+    if (!conversation_takes_name(space))
+        r = fields_refuse(&tools->body->fields, "tools",
+                "\"tools[%zu].name\" must have at most %d bytes", tools->at,
+                (int)CONVERSATION_NAME_MAX);
     while (!r && cJSON_IsArray(nested) && nested->child) {
         cJSON *inner = cJSON_DetachItemViaPointer(nested, nested->child);
         if (prefix_name(inner, space)) {
@@ -165,8 +175,8 @@ static int add_tool(struct tools *tools, cJSON *tool, bool nested)
     const char *type = json_str(tool, "type", NULL);
     int r = 0;
     if (!cJSON_IsObject(tool))
-        r = openai_refuse(tools->body, "tools", "\"tools[%zu]\" must be an object, not %s",
-                tools->at, openai_type_name(tool));
+        r = fields_refuse(&tools->body->fields, "tools", "\"tools[%zu]\" must be an object, not %s",
+                tools->at, fields_type_name(tool));
     else if (!type || strcmp(type, "function") == 0)
         return add_function(tools, tool);
     else if (strcmp(type, "namespace") == 0 && !nested)
@@ -194,17 +204,6 @@ static const char *tool_name(const cJSON *tool)
     return json_str(json_obj(tool, "function"), "name", json_str(tool, "name", ""));
 }
 
-static bool is_named(const cJSON *names, const char *name)
-{
-    const cJSON *entry;
-    cJSON_ArrayForEach(entry, names)
-    {
-        if (strcmp(tool_name(entry), name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void leave_out(struct tools *tools, cJSON *tool)
 {
     tools->changed = true;
@@ -222,25 +221,46 @@ static int choose_one(struct tools *tools, const char *name, const char **ret_mo
     *ret_mode = "required";
     if (tools->list->child)
         return 0;
-    return openai_refuse(tools->body, "tool_choice",
+    return fields_refuse(&tools->body->fields, "tool_choice",
             "\"tool_choice\" names \"%.64s\", which is none of the functions in \"tools\"", name);
+}
+
+static int read_names(const cJSON *entries, struct name_set *names)
+{
+    const cJSON *entry;
+    int r = 0;
+    cJSON_ArrayForEach(entry, entries)
+    {
+        if (!r)
+            r = name_set_add(names, tool_name(entry));
+    }
+    name_set_sort(names);
+    return r;
+}
+
+static int keep_named(struct tools *tools, const cJSON *entries)
+{
+    struct name_set names = {0};
+    int r = read_names(entries, &names);
+    for (cJSON *tool = tools->list->child, *next; !r && tool; tool = next) {
+        next = tool->next;
+        if (!name_set_has(&names, tool_name(tool)))
+            leave_out(tools, tool);
+    }
+    name_set_fini(&names);
+    return r ? no_memory(tools) : 0;
 }
 
 static int choose_some(struct tools *tools, const cJSON *choice, const char **ret_mode)
 {
     const cJSON *nested = json_obj(choice, "allowed_tools");
-    const cJSON *from = nested ? nested : choice, *names = json_array(from, "tools");
+    const cJSON *from = nested ? nested : choice, *entries = json_array(from, "tools");
     *ret_mode = json_str(from, "mode", "auto");
-    if (!names || cJSON_GetArraySize(names) > TOOLS_MAX)
-        return openai_refuse(tools->body, "tool_choice",
-                "\"tool_choice.allowed_tools.tools\" must be an array of at most %d tools, not %s",
-                (int)TOOLS_MAX, openai_type_name(openai_given(from, "tools")));
-    for (cJSON *tool = tools->list->child, *next; tool; tool = next) {
-        next = tool->next;
-        if (!is_named(names, tool_name(tool)))
-            leave_out(tools, tool);
-    }
-    return 0;
+    if (!entries)
+        return fields_refuse(&tools->body->fields, "tool_choice",
+                "\"tool_choice.allowed_tools.tools\" must be an array of tools, not %s",
+                fields_type_name(fields_member(from, "tools")));
+    return keep_named(tools, entries);
 }
 
 static int choose(struct tools *tools, const cJSON *choice, const char **ret_mode)
@@ -249,8 +269,8 @@ static int choose(struct tools *tools, const cJSON *choice, const char **ret_mod
     if (cJSON_IsString(choice))
         *ret_mode = choice->valuestring;
     else if (!cJSON_IsObject(choice))
-        return openai_refuse(tools->body, "tool_choice",
-                "\"tool_choice\" must be a string or an object, not %s", openai_type_name(choice));
+        return fields_refuse(&tools->body->fields, "tool_choice",
+                "\"tool_choice\" must be a string or an object, not %s", fields_type_name(choice));
     else if (strcmp(type, "allowed_tools") == 0)
         return choose_some(tools, choice, ret_mode);
     else if (*tool_name(choice))
@@ -273,12 +293,12 @@ static const char *known_mode(const char *mode)
 static int check_mode(struct tools *tools, const char *came, const char *mode)
 {
     if (!mode)
-        return openai_refuse(tools->body, "tool_choice",
+        return fields_refuse(&tools->body->fields, "tool_choice",
                 "\"tool_choice\" is \"%.40s\"; accepted are \"auto\", \"none\", \"required\" and "
                 "the name of a function",
                 came);
     if (strcmp(mode, "required") == 0 && !tools->list->child)
-        return openai_refuse(tools->body, "tool_choice",
+        return fields_refuse(&tools->body->fields, "tool_choice",
                 "\"tool_choice\" asks for a call, but there is no tool that a model here can call");
     return 0;
 }
@@ -286,7 +306,7 @@ static int check_mode(struct tools *tools, const char *came, const char *mode)
 static int read_choice(struct tools *tools, const char *key)
 {
     struct openai_body *body = tools->body;
-    const cJSON *choice = openai_given(body->json, key);
+    const cJSON *choice = fields_member(body->json, key);
     const char *came = "auto";
     int r = choice ? choose(tools, choice, &came) : 0;
     const char *mode = known_mode(came);
@@ -327,7 +347,7 @@ static int read_legacy(struct tools *tools, bool *ret_legacy)
 {
     struct openai_body *body = tools->body;
     cJSON *functions = cJSON_GetObjectItemCaseSensitive(body->json, "functions");
-    int r = openai_check_array(body, "functions");
+    int r = fields_check_array(&body->fields, "functions");
     openai_body_drop(body, "functions");
     openai_body_drop(body, "function_call");
     *ret_legacy = true;
@@ -337,8 +357,8 @@ static int read_legacy(struct tools *tools, bool *ret_legacy)
 static int read_all(struct tools *tools, bool *ret_legacy)
 {
     struct openai_body *body = tools->body;
-    bool legacy = !openai_given(body->json, "tools") && openai_given(body->json, "functions");
-    int r = openai_check_array(body, "tools");
+    bool legacy = !fields_member(body->json, "tools") && fields_member(body->json, "functions");
+    int r = fields_check_array(&body->fields, "tools");
     if (!r && legacy)
         r = read_legacy(tools, ret_legacy);
     else if (!r)
@@ -359,5 +379,5 @@ int openai_tools_read(struct openai_body *body, bool *ret_legacy)
     else if (!r && tools.changed)
         openai_body_set(body, "tools", tools.list);
     cJSON_Delete(tools.list);
-    return r ? r : openai_check_bool(body, "parallel_tool_calls");
+    return r ? r : fields_check_bool(&body->fields, "parallel_tool_calls");
 }

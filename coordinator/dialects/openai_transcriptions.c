@@ -1,8 +1,8 @@
 /* POST /v1/audio/transcriptions, a form with a file. Shapes: OpenAI API reference, "Audio". */
 #include "common/json.h"
+#include "coordinator/dialects/engine_result.h"
 #include "coordinator/dialects/form_data.h"
 #include "coordinator/dialects/openai.h"
-#include "coordinator/dialects/openai_result.h"
 #include "coordinator/dialects/session_id.h"
 
 #include <errno.h>
@@ -208,7 +208,7 @@ static int append_text(const char *text, struct buf *out)
 static int whole(struct answer *answer, struct buf *out)
 {
     cJSON *result;
-    int r = openai_result_read(answer, &result);
+    int r = engine_result_read(answer, &result);
     if (r)
         return r;
     const char *text = json_str(result, "text", NULL);
@@ -225,8 +225,8 @@ const struct dialect dialect_openai_transcriptions = {
         .family = &family_openai,
         .whole_type = "application/json",
         .parse = parse,
-        .answer_create = openai_result_create,
-        .answer_destroy = openai_result_destroy,
-        .gather = openai_result_gather,
+        .answer_create = engine_result_create,
+        .answer_destroy = engine_result_destroy,
+        .gather = engine_result_gather,
         .whole = whole,
 };

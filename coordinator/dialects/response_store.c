@@ -2,6 +2,7 @@
 
 #include "common/json.h"
 #include "common/list.h"
+#include "coordinator/dialects/exact_numbers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -351,8 +352,16 @@ static bool is_complete(const struct entry *entry)
 
 static int parse_joined(const struct buf *joined, cJSON **ret_items)
 {
-    int r = json_parse(buf_at(joined), joined->len, &json_limits_request, ret_items, NULL);
-    return r == 0 || r == -ENOMEM || r == -EMSGSIZE ? r : -ENOENT;
+    cJSON *items;
+    int r = json_parse(buf_at(joined), joined->len, &json_limits_request, &items, NULL);
+    if (r)
+        return r == -ENOMEM || r == -EMSGSIZE ? r : -ENOENT;
+    r = exact_numbers_keep(items, "arguments", buf_at(joined), joined->len);
+    if (r)
+        cJSON_Delete(items);
+    else
+        *ret_items = items;
+    return r;
 }
 
 static int fail_conversation(int r, struct err *err)

@@ -1,6 +1,6 @@
 /* OpenAI's POST /v1/responses. Its answer is kept in the response store where the client does not
  * say store:false (response_store.h), and a request in the background is recorded and read later
- * (api/response_records.h). */
+ * (api/recordings.h). */
 #pragma once
 
 #include "coordinator/dialects/dialect.h"

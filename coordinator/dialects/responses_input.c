@@ -1,6 +1,7 @@
 #include "coordinator/dialects/responses_input.h"
 
 #include "common/json.h"
+#include "coordinator/dialects/picture.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,6 +62,13 @@ static const char *image_url(const cJSON *part)
     return json_str(part, "image_url", json_str(json_obj(part, "image_url"), "url", NULL));
 }
 
+static int refuse_picture(const struct place *place)
+{
+    return refuse(place,
+            "a picture needs \"image_url\" of the form data:image/png;base64,…: pictures "
+            "are not fetched from addresses or from stored files, send their bytes");
+}
+
 static int refuse_part(const struct place *place, const cJSON *part)
 {
     if (is_type(part, "input_file") || is_type(part, "file"))
@@ -78,8 +86,8 @@ static int read_image(const struct responses_input *reader, const cJSON *part, t
     const char *url = image_url(part);
     if (add != conversation_user_text)
         return refuse(place, "pictures are taken in messages of the user only");
-    if (!url)
-        return refuse(place, "a picture needs \"image_url\": https://… or data:image/…;base64,…");
+    if (!url || !picture_is_inline(url))
+        return refuse_picture(place);
     reader->request->needs |= CAPABILITY_VISION;
     conversation_user_image(reader->conversation, url, json_str(part, "detail", NULL));
     return 0;
@@ -283,19 +291,19 @@ static int gather_result(const cJSON *output, struct buf *text)
     return r;
 }
 
-static int add_result_images(const struct responses_input *reader, const char *id,
-        const cJSON *output, const struct place *place)
+static int add_result_images(
+        const struct responses_input *reader, const cJSON *output, const struct place *place)
 {
     const cJSON *part;
     cJSON_ArrayForEach(part, output)
     {
         const char *url = is_image(part) ? image_url(part) : NULL;
-        if (is_image(part) && !url)
-            return refuse(place, "a picture needs \"image_url\"");
-        if (!url)
+        if (!is_image(part))
             continue;
+        if (!url || !picture_is_inline(url))
+            return refuse_picture(place);
         reader->request->needs |= CAPABILITY_VISION;
-        conversation_tool_result_image(reader->conversation, id, url);
+        conversation_result_image(reader->conversation, url);
     }
     return 0;
 }
@@ -312,9 +320,11 @@ static int read_result(
     if (r)
         r = no_memory(place);
     if (!r)
-        conversation_tool_result(reader->conversation, call_id(item), buf_at(&text));
+        conversation_begin_result(reader->conversation, call_id(item));
+    if (!r)
+        conversation_result_text(reader->conversation, buf_at(&text));
     if (!r && cJSON_IsArray(output))
-        r = add_result_images(reader, call_id(item), output, place);
+        r = add_result_images(reader, output, place);
     buf_fini(&text);
     return r;
 }

@@ -1,5 +1,6 @@
 #include "common/json.h"
 #include "coordinator/dialects/conversation.h"
+#include "coordinator/dialects/exact_numbers.h"
 #include "coordinator/dialects/fields.h"
 #include "coordinator/dialects/response_store.h"
 #include "coordinator/dialects/responses.h"
@@ -9,7 +10,6 @@
 #include "coordinator/dialects/session_id.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 enum {
@@ -47,38 +47,28 @@ static int set(const struct reading *reading, cJSON *object, const char *key, cJ
 
 /* --- plain members --- */
 
-static int check_type(const struct reading *reading, const char *key,
-        cJSON_bool (*is_type)(const cJSON *item), const char *what)
-{
-    const cJSON *item = fields_given(&reading->fields, key);
-    if (!item || is_type(item))
-        return 0;
-    return fields_refuse(&reading->fields, key, "\"%s\" must be %s", key, what);
-}
-
 static int check_types(const struct reading *reading)
 {
     static const struct {
         const char *key;
-        cJSON_bool (*is_type)(const cJSON *item);
-        const char *what;
+        int (*check)(const struct fields *fields, const char *key);
     } members[] = {
-            {"parallel_tool_calls", cJSON_IsBool, "true or false"},
-            {"instructions", cJSON_IsString, "a string"},
-            {"previous_response_id", cJSON_IsString, "a string"},
-            {"prompt_cache_key", cJSON_IsString, "a string"},
-            {"safety_identifier", cJSON_IsString, "a string"},
-            {"service_tier", cJSON_IsString, "a string"},
-            {"user", cJSON_IsString, "a string"},
-            {"include", cJSON_IsArray, "an array"},
-            {"metadata", cJSON_IsObject, "an object"},
-            {"reasoning", cJSON_IsObject, "an object"},
-            {"stream_options", cJSON_IsObject, "an object"},
-            {"text", cJSON_IsObject, "an object"},
+            {"parallel_tool_calls", fields_check_bool},
+            {"instructions", fields_check_str},
+            {"previous_response_id", fields_check_str},
+            {"prompt_cache_key", fields_check_str},
+            {"safety_identifier", fields_check_str},
+            {"service_tier", fields_check_str},
+            {"user", fields_check_str},
+            {"include", fields_check_array},
+            {"metadata", fields_check_object},
+            {"reasoning", fields_check_object},
+            {"stream_options", fields_check_object},
+            {"text", fields_check_object},
     };
     int r = 0;
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]) && !r; i++)
-        r = check_type(reading, members[i].key, members[i].is_type, members[i].what);
+        r = members[i].check(&reading->fields, members[i].key);
     return r;
 }
 
@@ -139,30 +129,26 @@ static int read_delivery(struct reading *reading)
 static const struct number {
     const char *key;
     double min, max;
-    bool whole;
+    int (*check)(const struct fields *fields, const char *key, double min, double max);
     const char *chat; /* its name there; NULL: it has none */
 } numbers[] = {
-        {"temperature", 0, 2, false, "temperature"},
-        {"top_p", 0, 1, false, "top_p"},
-        {"max_output_tokens", 1, INT32_MAX, true, "max_tokens"},
-        {"max_tool_calls", 0, INT32_MAX, true, NULL},
-        {"top_logprobs", 0, TOP_LOGPROBS_MAX, true, NULL},
-        {"presence_penalty", -2, 2, false, "presence_penalty"},
-        {"frequency_penalty", -2, 2, false, "frequency_penalty"},
-        {"seed", -(double)JSON_WHOLE_MAX, (double)JSON_WHOLE_MAX, true, "seed"},
+        {"temperature", 0, 2, fields_check_number, "temperature"},
+        {"top_p", 0, 1, fields_check_number, "top_p"},
+        {"max_output_tokens", 1, INT32_MAX, fields_check_whole, "max_tokens"},
+        {"max_tool_calls", 0, INT32_MAX, fields_check_whole, NULL},
+        {"top_logprobs", 0, TOP_LOGPROBS_MAX, fields_check_whole, NULL},
+        {"presence_penalty", -2, 2, fields_check_number, "presence_penalty"},
+        {"frequency_penalty", -2, 2, fields_check_number, "frequency_penalty"},
+        {"seed", -(double)JSON_WHOLE_MAX, (double)JSON_WHOLE_MAX, fields_check_whole, "seed"},
 };
 
 static int read_number(const struct reading *reading, const struct number *number)
 {
-    double value = 0;
-    bool given;
-    int r = fields_number(&reading->fields, number->key, number->min, number->max, &value, &given);
-    if (r || !given)
+    const cJSON *given = fields_given(&reading->fields, number->key);
+    int r = number->check(&reading->fields, number->key, number->min, number->max);
+    if (r || !given || !number->chat)
         return r;
-    if (number->whole && value != floor(value))
-        return fields_refuse(
-                &reading->fields, number->key, "\"%s\" must be a whole number", number->key);
-    return number->chat ? set(reading, reading->chat, number->chat, cJSON_CreateNumber(value)) : 0;
+    return set(reading, reading->chat, number->chat, cJSON_CreateNumber(given->valuedouble));
 }
 
 /* Settings of samplers that the API does not have, but local engines and their clients do. */
@@ -189,9 +175,8 @@ static int read_sampling(const struct reading *reading)
 
 static int read_reasoning(const struct reading *reading)
 {
-    const cJSON *effort =
-            cJSON_GetObjectItemCaseSensitive(fields_given(&reading->fields, "reasoning"), "effort");
-    if (!effort || cJSON_IsNull(effort))
+    const cJSON *effort = fields_member(fields_given(&reading->fields, "reasoning"), "effort");
+    if (!effort)
         return 0;
     if (!cJSON_IsString(effort))
         return fields_refuse(
@@ -382,15 +367,6 @@ static int read_conversation(struct reading *reading)
 
 /* --- results --- */
 
-static int print_chat(const struct reading *reading)
-{
-    int r = json_append(&reading->request->body, reading->chat);
-    if (r == -ENOBUFS)
-        return fields_refuse(
-                &reading->fields, "input", "the conversation is larger than a request may be");
-    return r ? no_memory(reading) : 0;
-}
-
 static int keep_echo(const struct reading *reading)
 {
     struct buf echo;
@@ -462,7 +438,7 @@ static int read_body(struct reading *reading)
     if (!r)
         r = read_conversation(reading);
     if (!r)
-        r = print_chat(reading);
+        r = fields_write_body(&reading->fields, reading->chat, reading->request);
     return r ? r : keep(reading);
 }
 
@@ -499,6 +475,8 @@ int responses_parse(const struct dialect_input *input, struct request *ret_reque
     reading.fields = (struct fields){.object = reading.body, .ret_param = ret_param, .err = err};
     ret_request->kind = REQUEST_CHAT;
     r = init(&reading);
+    if (!r && exact_numbers_keep(reading.body, "arguments", input->body, input->len))
+        r = no_memory(&reading);
     if (!r)
         r = read_body(&reading);
     if (r)

@@ -86,32 +86,6 @@ char *responses_tools_unwrap_input(const char *arguments, size_t len)
 
 /* --- tools --- */
 
-int responses_tools_init(struct responses_tools *tools, struct conversation *conversation,
-        struct request *request, const cJSON *choice)
-{
-    *tools = (struct responses_tools){.conversation = conversation,
-            .request = request,
-            .choice = cJSON_IsNull(choice) ? NULL : choice,
-            .names = cJSON_CreateObject(),
-            .aliases = cJSON_CreateObject()};
-    return tools->names && tools->aliases ? 0 : -ENOMEM;
-}
-
-void responses_tools_fini(struct responses_tools *tools)
-{
-    cJSON_Delete(tools->names);
-    cJSON_Delete(tools->aliases);
-    tools->names = tools->aliases = NULL;
-}
-
-/* A tool, wherever its members stood. */
-struct tool {
-    const char *space; /* NULL: in none */
-    const char *name, *description;
-    const cJSON *schema;
-    bool strict, custom;
-};
-
 /* Where the members of a tool, or of a choice, stand: chat completions have them one level down. */
 static const cJSON *members_of(const cJSON *item)
 {
@@ -124,25 +98,58 @@ static bool is_callable(const cJSON *item)
     return is_type(item, "function") || is_type(item, "custom");
 }
 
-static bool names_tool(const cJSON *entry, const struct tool *tool)
+static int choose_name(struct responses_tools *tools, const cJSON *entry)
 {
-    const char *name = json_str(members_of(entry), "name", "");
-    return strcmp(name, tool->name) == 0 || (tool->space && strcmp(name, tool->space) == 0);
+    return name_set_add(&tools->chosen, json_str(members_of(entry), "name", ""));
 }
+
+static int read_choice(struct responses_tools *tools)
+{
+    const cJSON *choice = tools->choice, *entry;
+    bool one = is_callable(choice), some = is_type(choice, "allowed_tools");
+    const cJSON *entries = some ? json_array(choice, "tools") : NULL;
+    int r = one ? choose_name(tools, choice) : 0;
+    cJSON_ArrayForEach(entry, entries)
+    {
+        if (!r)
+            r = choose_name(tools, entry);
+    }
+    tools->some = one || some;
+    name_set_sort(&tools->chosen);
+    return r;
+}
+
+int responses_tools_init(struct responses_tools *tools, struct conversation *conversation,
+        struct request *request, const cJSON *choice)
+{
+    *tools = (struct responses_tools){.conversation = conversation,
+            .request = request,
+            .choice = cJSON_IsNull(choice) ? NULL : choice,
+            .names = cJSON_CreateObject(),
+            .aliases = cJSON_CreateObject()};
+    return tools->names && tools->aliases ? read_choice(tools) : -ENOMEM;
+}
+
+void responses_tools_fini(struct responses_tools *tools)
+{
+    cJSON_Delete(tools->names);
+    cJSON_Delete(tools->aliases);
+    tools->names = tools->aliases = NULL;
+    name_set_fini(&tools->chosen);
+}
+
+/* A tool, wherever its members stood. */
+struct tool {
+    const char *space; /* NULL: in none */
+    const char *name, *description;
+    const cJSON *schema;
+    bool strict, custom;
+};
 
 static bool is_allowed(const struct responses_tools *tools, const struct tool *tool)
 {
-    const cJSON *list = json_array(tools->choice, "tools"), *entry;
-    if (is_callable(tools->choice))
-        return names_tool(tools->choice, tool);
-    if (!is_type(tools->choice, "allowed_tools"))
-        return true;
-    cJSON_ArrayForEach(entry, list)
-    {
-        if (names_tool(entry, tool))
-            return true;
-    }
-    return false;
+    return !tools->some || name_set_has(&tools->chosen, tool->name) ||
+           (tool->space && name_set_has(&tools->chosen, tool->space));
 }
 
 static int note_alias(struct responses_tools *tools, const struct tool *tool, const char *flat)
@@ -162,6 +169,7 @@ static int add_named(struct responses_tools *tools, const struct tool *tool, con
     if (!cJSON_AddTrueToObject(tools->names, flat) || note_alias(tools, tool, flat))
         return -ENOMEM;
     conversation_tool(tools->conversation, flat, tool->description, tool->schema, tool->strict);
+    tools->count++;
     return 0;
 }
 
@@ -230,9 +238,10 @@ static int add_callable(struct responses_tools *tools, const cJSON *item, const 
 {
     const cJSON *object = members_of(item);
     struct tool tool = {.space = space, .name = json_str(object, "name", "")};
-    if (!*tool.name)
-        return bad_tools(ret_param, err, "each function and custom tool needs a \"name\"");
-    if (cJSON_GetArraySize(tools->names) == RESPONSES_TOOLS_MAX)
+    if (!*tool.name || !conversation_takes_name(tool.name))
+        return bad_tools(
+                ret_param, err, "each function and custom tool needs a \"name\" of 1 to 256 bytes");
+    if (tools->count == RESPONSES_TOOLS_MAX || tools->offered++ == RESPONSES_OFFERED_MAX)
         return too_many(ret_param, err);
     int r = is_type(item, "custom") ? add_custom(tools, object, &tool)
                                     : add_function(tools, object, &tool);
@@ -261,8 +270,8 @@ static int add_space(
     const char *space = json_str(item, "name", NULL);
     const cJSON *inner;
     int r = 0;
-    if (!space || !*space)
-        return bad_tools(ret_param, err, "each namespace needs a \"name\"");
+    if (!space || !*space || !conversation_takes_name(space))
+        return bad_tools(ret_param, err, "each namespace needs a \"name\" of 1 to 256 bytes");
     cJSON_ArrayForEach(inner, json_array(item, "tools"))
     {
         if (!r && is_callable(inner))

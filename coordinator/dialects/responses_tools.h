@@ -16,12 +16,16 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "coordinator/dialects/conversation.h"
+#include "coordinator/dialects/name_set.h"
 #include "coordinator/request.h"
 
 #include <cjson/cJSON.h>
 #include <stddef.h>
 
-enum { RESPONSES_TOOLS_MAX = 1024 }; /* of one request, those in namespaces too */
+enum {
+    RESPONSES_TOOLS_MAX = 1024,   /* of one request, those in namespaces too */
+    RESPONSES_OFFERED_MAX = 4096, /* … with those that come again, or were not chosen */
+};
 
 struct responses_tools {
     struct conversation *conversation; /* borrowed */
@@ -29,9 +33,12 @@ struct responses_tools {
     const cJSON *choice;               /* `tool_choice`; borrowed; may be NULL */
     cJSON *names;                      /* object: what the model is told of, by name */
     cJSON *aliases;                    /* object */
+    struct name_set chosen;            /* the only tools and namespaces that count, where `some` */
+    bool some;
+    size_t count, offered; /* of the tools that the model is told of; of all */
 };
 
-/* -ENOMEM. What is borrowed outlives `tools`. */
+/* -ENOMEM. What is borrowed outlives `tools`. Pairs with responses_tools_fini() in any case. */
 MUST_CHECK int responses_tools_init(struct responses_tools *tools,
         struct conversation *conversation, struct request *request, const cJSON *choice);
 void responses_tools_fini(struct responses_tools *tools);

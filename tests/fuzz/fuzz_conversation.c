@@ -9,20 +9,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A body in which a key stands twice is refused before it gets here. */
-static bool has_twins(const cJSON *json)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, json)
-    {
-        if (item->string && cJSON_GetObjectItemCaseSensitive(json, item->string) != item)
-            return true;
-        if (has_twins(item))
-            return true;
-    }
-    return false;
-}
-
 static bool is_text(const cJSON *part)
 {
     return strcmp(json_str(part, "type", ""), "text") == 0 && json_str(part, "text", NULL);
@@ -106,9 +92,9 @@ static void check(cJSON *messages)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cJSON *messages;
-    if (json_parse((const char *)data, size, &json_limits_event, &messages, NULL) < 0)
+    if (json_parse((const char *)data, size, &json_limits_request, &messages, NULL) < 0)
         return 0;
-    if (cJSON_IsArray(messages) && !has_twins(messages))
+    if (cJSON_IsArray(messages))
         check(messages);
     cJSON_Delete(messages);
     return 0;

@@ -584,6 +584,32 @@ static void a_recording_has_a_largest_size(void **state)
     close_desk(&desk);
 }
 
+/* What a request said weighs as much as what came of it. */
+static void inputs_count_against_the_room(void **state)
+{
+    (void)state;
+    struct virtual_env world;
+    struct recording *first, *second, *third;
+    struct err err;
+    virtual_env_init(&world);
+    struct response_store_config store_config = {.env = &world.env};
+    struct response_store *store = response_store_create(&store_config);
+    struct recordings_config config = {.env = &world.env, .store = store, .bytes_max = 100};
+    struct recordings *recordings = recordings_create(&config);
+    struct recording_config one = {.id = "resp_1",
+            .owner = "me",
+            .previous = "",
+            .input = "[\"0123456789012345678901234567890123456\"]",
+            .object = "{}"};
+    assert_int_equal(recordings_begin(recordings, &one, &first, &err), 0);
+    assert_int_equal(recordings_begin(recordings, &one, &second, &err), 0);
+    assert_int_equal(recordings_begin(recordings, &one, &third, &err), -EBUSY);
+    recording_delete(first);
+    assert_int_equal(recordings_begin(recordings, &one, &third, &err), 0);
+    recordings_destroy(recordings);
+    response_store_destroy(store);
+}
+
 static void stopping_cuts_off_who_reads(void **state)
 {
     (void)state;
@@ -718,6 +744,7 @@ int main(void)
             cmocka_unit_test(those_that_have_ended_make_room),
             cmocka_unit_test(too_many_that_run_are_refused),
             cmocka_unit_test(a_recording_has_a_largest_size),
+            cmocka_unit_test(inputs_count_against_the_room),
             cmocka_unit_test(stopping_cuts_off_who_reads),
             cmocka_unit_test(a_stored_response_can_be_had_and_not_streamed),
             cmocka_unit_test(an_input_comes_in_pages),

@@ -130,12 +130,16 @@ static void pictures_of_results_follow_them(void **state)
 {
     (void)state;
     struct conversation *c = conversation_create();
-    conversation_tool_result_image(c, "c1", PNG);
-    conversation_tool_result(c, "c2", "x");
-    conversation_tool_result(c, "c2", "y");
+    conversation_begin_result(c, "c1");
+    conversation_result_image(c, PNG);
+    conversation_begin_result(c, "c2");
+    conversation_result_text(c, "x");
+    conversation_begin_result(c, "c2");
+    conversation_result_text(c, "y");
     conversation_user_text(c, "well?");
     conversation_assistant_text(c, "ok");
-    conversation_tool_result_image(c, "c3", PNG);
+    conversation_begin_result(c, "c3");
+    conversation_result_image(c, PNG);
     gives(c, "{\"messages\":[{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"\"},"
              "{\"role\":\"tool\",\"tool_call_id\":\"c2\",\"content\":\"x\\ny\"},"
              "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"" PNG
@@ -169,8 +173,10 @@ static void build_one_of_each(struct conversation *c)
     conversation_assistant_reasoning(c, "r");
     conversation_assistant_text(c, "a");
     conversation_tool_call(c, "c", "f", "{}");
-    conversation_tool_result(c, "c", "x");
-    conversation_tool_result_image(c, "c", PNG);
+    conversation_begin_result(c, "c");
+    conversation_result_text(c, "x");
+    conversation_begin_result(c, "c");
+    conversation_result_image(c, PNG);
     conversation_system(c, "z");
     conversation_tool(c, "f", "d", NULL, true);
 }
@@ -214,7 +220,8 @@ static void destroy_takes_nothing_and_what_was_not_taken(void **state)
     conversation_destroy(NULL);
     struct conversation *c = conversation_create();
     build_one_of_each(c);
-    conversation_tool_result_image(c, "c", PNG);
+    conversation_begin_result(c, "c");
+    conversation_result_image(c, PNG);
     conversation_destroy(c);
 }
 

@@ -123,6 +123,58 @@ static void what_is_wrong_is_named(void **state)
     close_body(&bench);
 }
 
+static void the_type_that_came_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *name;
+    } cases[] = {{"true", "not a boolean"}, {"1", "not a number"}, {"[]", "not an array"},
+            {"{}", "not an object"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bench bench;
+        char body[40];
+        snprintf(body, sizeof(body), "{\"x\":%s}", cases[i].value);
+        open_body(&bench, body);
+        assert_int_equal(fields_check_str(&bench.fields, "x"), -EINVAL);
+        assert_non_null(strstr(bench.err.text, cases[i].name));
+        close_body(&bench);
+    }
+}
+
+static void a_whole_number_has_no_fraction(void **state)
+{
+    (void)state;
+    struct bench bench;
+    open_body(&bench, "{\"half\":1.5,\"one\":1.0,\"text\":\"1\"}");
+    assert_int_equal(fields_check_number(&bench.fields, "half", 0, 2), 0);
+    assert_int_equal(fields_check_whole(&bench.fields, "half", 0, 2), -EINVAL);
+    blames(&bench, "half");
+    assert_int_equal(fields_check_whole(&bench.fields, "one", 0, 2), 0);
+    assert_int_equal(fields_check_whole(&bench.fields, "one", 2, 3), -EINVAL);
+    assert_int_equal(fields_check_whole(&bench.fields, "text", 0, 2), -EINVAL);
+    assert_int_equal(fields_check_whole(&bench.fields, "none", 0, 2), 0);
+    assert_int_equal(fields_check_object(&bench.fields, "text"), -EINVAL);
+    close_body(&bench);
+}
+
+/* What was translated may have grown. */
+static void a_body_without_room_is_the_clients_fault(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct request request;
+    open_body(&bench, "{\"x\":\"0123456789\"}");
+    request_init(&request);
+    assert_int_equal(fields_write_body(&bench.fields, bench.body, &request), 0);
+    assert_int_equal(request.body.len, strlen("{\"x\":\"0123456789\"}"));
+    buf_fini(&request.body);
+    buf_init(&request.body, 4);
+    assert_int_equal(fields_write_body(&bench.fields, bench.body, &request), -EINVAL);
+    assert_non_null(strstr(bench.err.text, "too large"));
+    request_fini(&request);
+    close_body(&bench);
+}
+
 static void the_name_is_bounded(void **state)
 {
     (void)state;
@@ -148,6 +200,9 @@ int main(void)
             cmocka_unit_test(what_is_null_is_not_given),
             cmocka_unit_test(what_is_given_is_read),
             cmocka_unit_test(what_is_wrong_is_named),
+            cmocka_unit_test(the_type_that_came_is_told),
+            cmocka_unit_test(a_whole_number_has_no_fraction),
+            cmocka_unit_test(a_body_without_room_is_the_clients_fault),
             cmocka_unit_test(the_name_is_bounded),
     };
     return cmocka_run_group_tests_name("fields", tests, NULL, NULL);

@@ -187,6 +187,7 @@ static void what_cannot_be_shown_says_why(void **state)
         int r;
     } cases[] = {{"", "line 1", -EINVAL}, {"{}", "\"model\"", -EINVAL},
             {"[]", "\"model\"", -EINVAL}, {"{\"model\":1}", "\"model\"", -EINVAL},
+            {"{\"model\":\"small\",\"model\":\"coder\"}", "twice", -EINVAL},
             {"{\"model\":\"gone\"}", "\"gone\"", -ENOENT}, {body, "mmm", -ENOENT}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct buf out;

@@ -387,7 +387,7 @@ static void texts_tokens_and_chats_go_to_the_engine(void **state)
                     "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"s\"},"
                     "{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[],\"stream\":true}",
                     "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\","
-                    "\"content\":\"x\"}],\"tools\":[]}"},
+                    "\"content\":\"x\"}]}"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct dialect_case test;
@@ -411,6 +411,10 @@ static void bad_texts_tokens_and_chats_are_named(void **state)
     dialect_case_refuses(&dialect_llamacpp_detokenize, "{\"tokens\":[1e10]}", "tokens", "whole");
     dialect_case_refuses(&dialect_llamacpp_template, "{}", "messages", "at least one");
     dialect_case_refuses(&dialect_llamacpp_template, "{\"messages\":[{}]}", "messages", "role");
+    dialect_case_refuses(&dialect_llamacpp_template,
+            "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":"
+            "{\"url\":\"http://10.0.0.1/a.png\"}}]}]}",
+            "messages", "not fetched");
 }
 
 static void the_engines_answer_is_the_answer(void **state)

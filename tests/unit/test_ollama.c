@@ -139,7 +139,24 @@ static void a_choice_of_tools_needs_tools_and_words_that_we_know(void **state)
             "{" USER ",\"tools\":[{\"function\":{\"name\":\"f\"}}],\"tool_choice\":{\"x\":1}}",
             NULL);
     assert_string_equal(test.request.skipped, "tool_choice");
+    assert_int_equal(test.request.needs, CAPABILITY_TOOLS);
     dialect_case_fini(&test);
+    dialect_case_reads(&test, chat,
+            "{" USER ",\"tools\":[{\"function\":{\"name\":\"f\"}}],\"tool_choice\":\"none\"}",
+            NULL);
+    assert_int_equal(test.request.needs, 0);
+    dialect_case_fini(&test);
+}
+
+static void long_numbers_in_arguments_keep_their_text(void **state)
+{
+    (void)state;
+    dialect_case_passes(chat,
+            "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
+            "\"arguments\":{\"id\":12345678901234567890}}}]}]}",
+            "{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":"
+            "\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
+            "\"{\\\"id\\\":12345678901234567890}\"}}]}]}");
 }
 
 static void pictures_become_urls_of_their_type(void **state)
@@ -608,6 +625,7 @@ int main(void)
             cmocka_unit_test(calls_and_results_find_each_other),
             cmocka_unit_test(tools_are_nested_or_flat),
             cmocka_unit_test(a_choice_of_tools_needs_tools_and_words_that_we_know),
+            cmocka_unit_test(long_numbers_in_arguments_keep_their_text),
             cmocka_unit_test(pictures_become_urls_of_their_type),
             cmocka_unit_test(options_reach_the_sampler_and_not_the_loader),
             cmocka_unit_test(what_asks_for_the_default_is_left_out),

@@ -405,6 +405,10 @@ static void calls_have_the_form_that_templates_read(void **state)
              "\"x\":1}}}",
                     "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\","
                     "\"arguments\":\"{\\\"x\\\":1}\"}}"},
+            {"{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":{"
+             "\"x\":12345678901234567890}}}",
+                    "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+                    "\"arguments\":\"{\\\"x\\\":12345678901234567890}\"}}"},
             {"{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
              "\"\"}}",
                     "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\","
@@ -527,6 +531,8 @@ static void tools_of_other_shapes_are_brought_into_one(void **state)
     tools("{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}"
           ",{\"type\":\"web_search\"}," TOOL("g") "]}," TOOL("f"),
             TOOL("n__f") "," TOOL("n__g") "," TOOL("f"));
+    tools("{\"type\":\"namespace\",\"name\":\"mcp__n__\",\"tools\":[" TOOL("f") "]}",
+            TOOL("mcp__n__f"));
 }
 
 static void tools_that_a_provider_would_run_are_skipped_and_named(void **state)
@@ -627,6 +633,25 @@ static void tools_have_a_limit(void **state)
     refuses(body, "tools", "at most 1024");
 }
 
+/* A namespace's name is told again with each of its tools. */
+static void names_have_a_limit(void **state)
+{
+    (void)state;
+    static const char *const ends[] = {"\"}]}", "\",\"type\":\"namespace\",\"tools\":[]}]}"};
+    char name[258], body[1024];
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        for (size_t len = 256; len <= 257; len++) {
+            struct dialect_case test;
+            memset(name, 'n', len);
+            name[len] = '\0';
+            snprintf(
+                    body, sizeof(body), "{" MESSAGES ",\"tools\":[{\"name\":\"%s%s", name, ends[i]);
+            assert_int_equal(dialect_case_parse(&test, chat, body), len > 256 ? -EINVAL : 0);
+            dialect_case_fini(&test);
+        }
+    refuses(body, "tools", "at most 256 bytes");
+}
+
 /* --- bodies in the shape of Responses --- */
 
 static void a_body_with_input_becomes_a_chat(void **state)
@@ -692,6 +717,7 @@ int main(void)
             cmocka_unit_test(a_choice_leaves_the_other_tools_out),
             cmocka_unit_test(tools_that_make_no_sense_are_refused),
             cmocka_unit_test(tools_have_a_limit),
+            cmocka_unit_test(names_have_a_limit),
             cmocka_unit_test(a_body_with_input_becomes_a_chat),
             cmocka_unit_test(items_become_turns),
     };

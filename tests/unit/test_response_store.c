@@ -115,6 +115,27 @@ static void a_conversation_is_the_chain_of_its_responses(void **state)
     close_shelf(&shelf);
 }
 
+static void long_numbers_in_arguments_keep_their_text(void **state)
+{
+    (void)state;
+    struct shelf shelf;
+    cJSON *items;
+    open_shelf(&shelf, 0, 0);
+    struct stored_response response = {.id = "resp_n",
+            .owner = "me",
+            .previous = "",
+            .input = "[{\"arguments\":{\"id\":12345678901234567890}}]",
+            .object = "{\"output\":[]}"};
+    assert_int_equal(response_store_put(shelf.store, &response), 0);
+    assert_int_equal(
+            response_store_conversation(shelf.store, "me", "resp_n", &items, &shelf.err), 0);
+    char *text = cJSON_PrintUnformatted(items);
+    assert_string_equal(text, response.input);
+    free(text);
+    cJSON_Delete(items);
+    close_shelf(&shelf);
+}
+
 static void a_response_is_its_owners(void **state)
 {
     (void)state;
@@ -409,6 +430,7 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(a_conversation_is_the_chain_of_its_responses),
+            cmocka_unit_test(long_numbers_in_arguments_keep_their_text),
             cmocka_unit_test(a_response_is_its_owners),
             cmocka_unit_test(what_was_deleted_stays_a_part_of_what_follows),
             cmocka_unit_test(the_same_id_replaces),

@@ -217,6 +217,12 @@ static void bad_requests_name_what_is_wrong(void **state)
             {"{\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"file_id\":"
              "\"f\"}]}]}",
                     "input", "image_url"},
+            {"{\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"image_url\":"
+             "\"https://10.0.0.1/a.png\"}]}]}",
+                    "input", "not fetched from addresses"},
+            {"{\"input\":[{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":[{"
+             "\"type\":\"input_image\",\"image_url\":\"http://10.0.0.1/a.png\"}]}]}",
+                    "input", "not fetched from addresses"},
             {"{\"input\":[{\"role\":\"system\",\"content\":[{\"type\":\"input_image\",\"image_"
              "url\":"
              "\"data:\"}]}]}",
@@ -474,6 +480,60 @@ static void tools_that_come_with_the_items_count(void **state)
             "{" USER_CHAT ",\"tools\":[" TOOL_CHAT("late") "],\"tool_choice\":\"auto\"}", "");
 }
 
+/* A namespace's name is told again with each of its tools. */
+static void long_names_are_refused(void **state)
+{
+    (void)state;
+    static const char *const ends[] = {"\",\"type\":\"function\"}]}",
+            "\",\"type\":\"namespace\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]}]}"};
+    char name[CONVERSATION_NAME_MAX + 2], body[1024];
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        for (size_t len = CONVERSATION_NAME_MAX; len <= CONVERSATION_NAME_MAX + 1; len++) {
+            struct reading reading;
+            memset(name, 'n', len);
+            name[len] = '\0';
+            snprintf(body, sizeof(body), "{\"input\":\"x\",\"tools\":[{\"name\":\"%s%s", name,
+                    ends[i]);
+            int r = parse(&reading, body);
+            assert_int_equal(r, len > CONVERSATION_NAME_MAX ? -EINVAL : 0);
+            if (r)
+                assert_string_equal(reading.param, "tools");
+            request_fini(&reading.request);
+        }
+}
+
+/* They cost a look at each of those before them. */
+static void tools_that_come_again_are_bounded_too(void **state)
+{
+    (void)state;
+    static const char tool[] = "{\"type\":\"function\",\"name\":\"f\"},";
+    struct reading reading;
+    struct buf body;
+    buf_init(&body, 1024 * 1024);
+    assert_int_equal(buf_append_str(&body, "{\"input\":\"x\",\"tools\":["), 0);
+    for (int i = 0; i < RESPONSES_OFFERED_MAX; i++)
+        assert_int_equal(buf_append_str(&body, tool), 0);
+    assert_int_equal(buf_append_str(&body, "{\"type\":\"function\",\"name\":\"f\"}]}"), 0);
+    assert_int_equal(buf_terminate(&body), 0);
+    assert_int_equal(parse(&reading, buf_at(&body)), -EINVAL);
+    assert_string_equal(reading.param, "tools");
+    request_fini(&reading.request);
+    buf_fini(&body);
+}
+
+static void long_numbers_in_arguments_keep_their_text(void **state)
+{
+    (void)state;
+    struct reading reading;
+    assert_int_equal(
+            parse(&reading, "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":"
+                            "\"f\",\"arguments\":{\"id\":12345678901234567890}}]}"),
+            0);
+    assert_int_equal(buf_terminate(&reading.request.body), 0);
+    assert_non_null(strstr(buf_at(&reading.request.body), "{\\\"id\\\":12345678901234567890}"));
+    request_fini(&reading.request);
+}
+
 static void more_tools_than_are_taken_are_refused(void **state)
 {
     (void)state;
@@ -645,6 +705,9 @@ int main(void)
             cmocka_unit_test(a_choice_of_some_tools_leaves_the_others_out),
             cmocka_unit_test(tools_that_come_with_the_items_count),
             cmocka_unit_test(more_tools_than_are_taken_are_refused),
+            cmocka_unit_test(long_names_are_refused),
+            cmocka_unit_test(tools_that_come_again_are_bounded_too),
+            cmocka_unit_test(long_numbers_in_arguments_keep_their_text),
             cmocka_unit_test(a_custom_tools_text_survives_both_ways),
             cmocka_unit_test(a_request_builds_on_a_stored_response),
             cmocka_unit_test(references_become_what_they_mean),

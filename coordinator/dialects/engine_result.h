@@ -1,5 +1,5 @@
-/* Answers of the OpenAI dialects that an engine gives as one JSON value: gathered here, read by
- * each dialect. Internal to them. */
+/* Answers that an engine gives as one JSON value: gathered here, read by each dialect. Internal to
+ * the dialects. */
 #pragma once
 
 #include "coordinator/dialects/dialect.h"
@@ -14,10 +14,10 @@ struct answer { /* open for the dialects */
 };
 
 /* As in struct dialect. */
-struct answer *openai_result_create(
+struct answer *engine_result_create(
         const struct request *request, const struct answer_facts *facts);
-void openai_result_destroy(struct answer *answer);
-int openai_result_gather(struct answer *answer, const struct msg_delta *delta);
+void engine_result_destroy(struct answer *answer);
+int engine_result_gather(struct answer *answer, const struct msg_delta *delta);
 
 /* The value, an object, which the caller frees. -EPROTO where it is none, -ENOBUFS, -ENOMEM. */
-MUST_CHECK int openai_result_read(const struct answer *answer, cJSON **ret_result);
+MUST_CHECK int engine_result_read(const struct answer *answer, cJSON **ret_result);

@@ -1,4 +1,4 @@
-#include "coordinator/dialects/openai_result.h"
+#include "coordinator/dialects/engine_result.h"
 
 #include "common/json.h"
 
@@ -8,7 +8,7 @@
 static const struct json_limits result_limits = {
         .max_bytes = DIALECT_ANSWER_MAX, .max_depth = 16, .max_values = 1000 * 1000};
 
-struct answer *openai_result_create(const struct request *request, const struct answer_facts *facts)
+struct answer *engine_result_create(const struct request *request, const struct answer_facts *facts)
 {
     struct answer *answer = calloc(1, sizeof(*answer));
     if (!answer)
@@ -19,7 +19,7 @@ struct answer *openai_result_create(const struct request *request, const struct 
     return answer;
 }
 
-void openai_result_destroy(struct answer *answer)
+void engine_result_destroy(struct answer *answer)
 {
     if (!answer)
         return;
@@ -27,7 +27,7 @@ void openai_result_destroy(struct answer *answer)
     free(answer);
 }
 
-int openai_result_gather(struct answer *answer, const struct msg_delta *delta)
+int engine_result_gather(struct answer *answer, const struct msg_delta *delta)
 {
     if (delta->kind == DELTA_USAGE)
         answer->usage = delta->usage;
@@ -36,7 +36,7 @@ int openai_result_gather(struct answer *answer, const struct msg_delta *delta)
     return 0;
 }
 
-int openai_result_read(const struct answer *answer, cJSON **ret_result)
+int engine_result_read(const struct answer *answer, cJSON **ret_result)
 {
     const struct buf *result = &answer->result;
     cJSON *json;

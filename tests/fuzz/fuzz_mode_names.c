@@ -1,0 +1,99 @@
+/* What a client may ask for: lines "MODE MODEL MODEL…", an empty line, and a name of any bytes. A
+ * mode is found by each of its spellings, and whatever is found is one of them. */
+#include "coordinator/modes.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { MODES_TRIED = 4, MODELS_TRIED = 4 };
+
+struct world {
+    struct mode list[MODES_TRIED];
+    char *models[MODES_TRIED][MODELS_TRIED];
+    struct modes modes;
+};
+
+static void add_line(struct world *world, char *line)
+{
+    char *rest, *name = strtok_r(line, " ", &rest), *model;
+    struct mode *mode = &world->list[world->modes.count];
+    if (!name || strlen(name) > MSG_NAME_MAX || modes_find(&world->modes, name) ||
+            strcmp(name, MODE_AUTO) == 0)
+        return;
+    *mode = (struct mode){.name = name, .models = world->models[world->modes.count]};
+    while (mode->model_count < MODELS_TRIED && (model = strtok_r(NULL, " ", &rest)))
+        mode->models[mode->model_count++] = model;
+    world->modes.count++;
+}
+
+/* Returns what stands behind the empty line. */
+static const char *read_world(struct world *world, char *text)
+{
+    *world = (struct world){.modes.list = world->list};
+    for (char *end; (end = strchr(text, '\n')); text = end + 1) {
+        *end = '\0';
+        if (end == text)
+            return end + 1;
+        if (world->modes.count < MODES_TRIED)
+            add_line(world, text);
+    }
+    return text;
+}
+
+/* Any spelling may be that of another mode, too: its own name comes first. */
+static void check_spellings(const struct modes *modes, const struct mode *mode)
+{
+    static const char *const heads[] = {"", MODE_ALIAS, MODE_ALIAS_CLAUDE};
+    static const char *const tails[] = {"", ":latest", "[1m]"};
+    char name[2 * MSG_NAME_MAX];
+    for (size_t i = 0; i < 9; i++) {
+        snprintf(name, sizeof(name), "%s%s%s", heads[i / 3], mode->name, tails[i % 3]);
+        assert(strlen(name) > MSG_NAME_MAX || modes_resolve(modes, name));
+    }
+    assert(modes_resolve(modes, mode->name) == mode);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), tail = strlen(end);
+    return len > tail && strcmp(text + len - tail, end) == 0;
+}
+
+static void check_plain(const char *name)
+{
+    char plain[MSG_NAME_MAX + 1];
+    modes_plain_name(name, plain);
+    size_t len = strlen(plain);
+    assert(len <= MSG_NAME_MAX && strncmp(plain, name, len) == 0);
+    if (strlen(name) <= MSG_NAME_MAX && !ends_with(name, ":latest") && !ends_with(name, "[1m]"))
+        assert(strcmp(plain, name) == 0);
+}
+
+/* What is found has its name somewhere in what was asked for. */
+static void check_name(const struct modes *modes, const char *name)
+{
+    const struct mode *mode = modes_resolve(modes, name);
+    check_plain(name);
+    if (!mode)
+        return;
+    assert(mode >= modes->list && mode < modes->list + modes->count);
+    assert(strstr(name, mode->name) || strstr(name, MODE_AUTO));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct world world;
+    char *text = strndup((const char *)data, size);
+    const char *name = read_world(&world, text);
+    for (size_t i = 0; i < world.modes.count; i++)
+        check_spellings(&world.modes, &world.list[i]);
+    check_name(&world.modes, name);
+    free(text);
+    return 0;
+}
