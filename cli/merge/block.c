@@ -1,4 +1,5 @@
 #include "cli/merge/merge_internal.h"
+#include "cli/merge/text_lines.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,7 @@
 #include "cli/merge/jsonc_tree.h"
 #include "cli/merge/merge_internal.h"
+#include "cli/merge/patch.h"
+#include "cli/merge/text_lines.h"
 #include "common/json.h"
 
 #include <errno.h>

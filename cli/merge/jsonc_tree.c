@@ -1,6 +1,8 @@
 #include "cli/merge/jsonc_tree.h"
 
-#include "cli/merge/merge_internal.h"
+#include "cli/merge/merge.h"
+#include "cli/merge/patch.h"
+#include "cli/merge/text_lines.h"
 
 #include <errno.h>
 #include <stdlib.h>

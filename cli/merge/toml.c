@@ -1,4 +1,6 @@
 #include "cli/merge/merge_internal.h"
+#include "cli/merge/patch.h"
+#include "cli/merge/text_lines.h"
 #include "cli/merge/toml_scan.h"
 #include "common/json.h"
 

@@ -1,9 +1,11 @@
 #include "cli/merge/toml_scan.h"
 
-#include "cli/merge/merge_internal.h"
+#include "cli/merge/merge.h"
+#include "cli/merge/text_lines.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 

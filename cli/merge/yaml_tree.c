@@ -1,6 +1,7 @@
 #include "cli/merge/yaml_tree.h"
 
-#include "cli/merge/merge_internal.h"
+#include "cli/merge/merge.h"
+#include "cli/merge/text_lines.h"
 #include "common/text.h"
 
 #include <errno.h>
