@@ -20,6 +20,7 @@
 enum {
     REPLY_MAX = 16 * 1024 * 1024,
     OPERATION_BODY_MAX = 64 * 1024, /* bytes of JSON that ask for an operation */
+    REQUEST_ID_BYTES = 12,          /* random ones of a request's id */
     ALLOWED_MAX = 48,               /* bytes of the header Allow */
 };
 
@@ -299,12 +300,16 @@ static const struct dialect_family *family_of(
 static struct call make_call(const struct api_listener *listener, struct http_exchange *exchange,
         const struct caller *caller, const struct found *found)
 {
-    return (struct call){.api = listener->api,
+    char hex[2 * REQUEST_ID_BYTES + 1];
+    struct call call = {.api = listener->api,
             .exchange = exchange,
             .caller = caller,
             .family = family_of(exchange, found),
             .dialect = found->route ? found->route->dialect : NULL,
             .tail = found->tail};
+    snprintf(call.request_id, sizeof(call.request_id), "req_%s",
+            env_random_hex(listener->api->view->env, hex, REQUEST_ID_BYTES));
+    return call;
 }
 
 /* --- who calls --- */
@@ -348,12 +353,11 @@ static struct caller identify(
 
 static int fail_wait(const struct call *call, uint32_t seconds, const char *message)
 {
-    const struct reply reply = reply_to_exchange(call->exchange);
     const struct api_error error = {.status = 429,
             .code = "rate_limit_exceeded",
             .message = message,
             .retry_after_s = seconds};
-    reply_error(&reply, call->family, &error, "");
+    call_fail_with(call, &error);
     return -EBUSY;
 }
 
@@ -511,7 +515,9 @@ static void on_request(void *ctx, struct http_exchange *exchange)
     struct caller caller = identify(listener, exchange);
     struct found found;
     find(exchange, &found);
-    const struct call call = make_call(listener, exchange, &caller, &found);
+    struct call call = make_call(listener, exchange, &caller, &found);
+    call_tell_id(&call);
+    call.id_told = true;
     if (key_counts(listener->kind, shown_key(exchange)) && !caller.key)
         fail_unauthorized(&call, "this API key was revoked");
     else if (found.operation)

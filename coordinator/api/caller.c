@@ -3,13 +3,28 @@
 #include <stdio.h>
 #include <string.h>
 
+void call_tell_id(const struct call *call)
+{
+    bool anthropic = call->family == &family_anthropic;
+    http_exchange_set_header(call->exchange, "X-Modemesh-Request", call->request_id);
+    http_exchange_set_header(
+            call->exchange, anthropic ? "request-id" : "x-request-id", call->request_id);
+}
+
+void call_fail_with(const struct call *call, const struct api_error *error)
+{
+    const struct reply reply = reply_to_exchange(call->exchange);
+    if (!call->id_told)
+        call_tell_id(call);
+    reply_error(&reply, call->family, error, call->request_id);
+}
+
 void call_fail(const struct call *call, int status, const char *code, const char *param,
         const char *message)
 {
     const struct api_error error = {
             .status = status, .code = code, .param = param, .message = message};
-    const struct reply reply = reply_to_exchange(call->exchange);
-    reply_error(&reply, call->family, &error, call->request_id ? call->request_id : "");
+    call_fail_with(call, &error);
 }
 
 void call_reply_json(const struct call *call, int r, const struct buf *body)

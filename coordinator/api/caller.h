@@ -21,10 +21,15 @@ struct call { /* a request with its path found; borrowed for the call */
     const struct dialect_family *family;
     const struct dialect *dialect; /* of a path that is inference; else NULL */
     const char *tail;              /* what stands where the path's pattern has its "*"; "" none */
-    const char *request_id;        /* NULL before it has one */
+    char request_id[REQUEST_ID_MAX];
+    bool id_told; /* the answer's headers have it already */
 };
 
+/* Adds the request's id to the answer's headers, under our name and the API's own. */
+void call_tell_id(const struct call *call);
+
 /* In the family's shape; 503 gets Retry-After. */
+void call_fail_with(const struct call *call, const struct api_error *error);
 void call_fail(const struct call *call, int status, const char *code, const char *param,
         const char *message);
 /* A JSON body, or 500 where making it failed with `r`. */

@@ -292,13 +292,8 @@ static const char *header_of(void *ctx, const char *name)
 
 static void identify_request(const struct call *call, struct request *request)
 {
-    char hex[25];
-    snprintf(request->id, sizeof(request->id), "req_%s",
-            env_random_hex(call->api->view->env, hex, 12));
+    strcpy(request->id, call->request_id);
     caller_name(call->caller, request->client, sizeof(request->client));
-    http_exchange_set_header(call->exchange, "X-Modemesh-Request", request->id);
-    http_exchange_set_header(call->exchange,
-            call->family == &family_anthropic ? "request-id" : "x-request-id", request->id);
 }
 
 static int parse(
@@ -327,7 +322,7 @@ static void fail_reference(const struct call *call, const char *param, const cha
         call_fail(call, 404, "not_found", param, message);
 }
 
-static void serve_identified(const struct call *call, struct request *request)
+static void parse_and_start(const struct call *call, struct request *request)
 {
     const char *param = NULL;
     struct err err;
@@ -347,8 +342,6 @@ void inference_serve(const struct call *call)
     struct request request;
     request_init(&request);
     identify_request(call, &request);
-    struct call identified = *call;
-    identified.request_id = request.id;
-    serve_identified(&identified, &request);
+    parse_and_start(call, &request);
     request_fini(&request);
 }

@@ -119,8 +119,7 @@ void serve_ollama_show(const struct call *call)
 
 void serve_ollama_refusal(const struct call *call)
 {
-    const struct reply reply = reply_to_exchange(call->exchange);
-    reply_error(&reply, call->family, &list_ollama_read_only, "");
+    call_fail_with(call, &list_ollama_read_only);
 }
 
 void serve_props(const struct call *call)

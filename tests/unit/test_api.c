@@ -523,6 +523,21 @@ static void a_bad_body_is_the_clients_fault(void **state)
     assert_int_equal(client->status, 400);
 }
 
+static void every_refusal_has_an_id(void **state)
+{
+    struct world *world = *state;
+    struct http_exchange *client = call(world, "GET", "/v1/messages", "");
+    assert_int_equal(client->status, 405);
+    assert_true(fake_exchange_has(client, "\"request_id\":\"req_"));
+    assert_true(fake_exchange_has_header(client, "X-Modemesh-Request: req_"));
+    assert_true(fake_exchange_has_header(client, "request-id: req_"));
+    client = chat(world, "gpt-5");
+    assert_int_equal(client->status, 404);
+    const char *first = strstr(fake_exchange_text(&client->headers), "x-request-id: req_");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "x-request-id")); /* told once */
+}
+
 static void the_servers_own_errors_have_our_shape(void **state)
 {
     struct world *world = *state;
@@ -1098,6 +1113,7 @@ int main(void)
             API_TEST(a_page_that_is_let_in_reads_refusals),
             API_TEST(what_is_for_no_page_is_kept_for_none),
             API_TEST(a_bad_body_is_the_clients_fault),
+            API_TEST(every_refusal_has_an_id),
             API_TEST(the_servers_own_errors_have_our_shape),
             API_TEST(without_a_key_loopback_may_use_the_mesh_and_not_run_it),
             API_TEST(the_owners_socket_may_all),

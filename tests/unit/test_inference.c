@@ -126,7 +126,8 @@ static struct http_exchange *post(
             .caller = &caller,
             .family = dialect->family,
             .dialect = dialect,
-            .tail = ""};
+            .tail = "",
+            .request_id = "req_1"};
     if (client->events)
         fake_exchange_leave(client);
     fake_exchange_fini(client);
