@@ -291,7 +291,8 @@ static void explain_nobody(struct contact *contact)
     else if (contact->statics.count > 0)
         (void)snprintf(reason, size,
                 "the key of the coordinator at %s port %u is not known: give a join token "
-                "(--join) or its key (--coordinator-key), or let discovery find it",
+                "(--join), its key (--coordinator-key) or, where it is of the same user on this "
+                "host, its local.token (--local-token), or let discovery find it",
                 first->host, first->port);
     else
         (void)snprintf(reason, size,

@@ -13,6 +13,7 @@
 struct editors {
     struct editors_config config;
     struct edge *edge; /* NULL: not open yet */
+    bool told_here;    /* logged that the coordinator is on this host */
 };
 
 /* --- to the coordinator --- */
@@ -120,14 +121,31 @@ static int open_edge(struct editors *editors, struct err *err)
     return edge_create(editors->config.loop, &editors->config.addr, &editors->edge, err);
 }
 
-void editors_up(struct editors *editors, const char *endpoint, unsigned roles)
+static void tell_here(struct editors *editors, const char *endpoint)
+{
+    if (!editors->told_here)
+        log_info("no port for editors opened: the coordinator on this host serves them itself",
+                LOG_S("coordinator", endpoint));
+    editors->told_here = true;
+}
+
+static void open_if_needed(struct editors *editors, const char *endpoint)
 {
     struct err err;
 
+    if (editors->edge != NULL)
+        return;
+    if (is_here(endpoint))
+        tell_here(editors, endpoint);
+    else if (open_edge(editors, &err) < 0)
+        log_error("editors on this host are not carried", LOG_S("reason", err.text));
+}
+
+void editors_up(struct editors *editors, const char *endpoint, unsigned roles)
+{
     if (editors == NULL)
         return;
-    if (editors->edge == NULL && !is_here(endpoint) && open_edge(editors, &err) < 0)
-        log_error("editors on this host are not carried", LOG_S("reason", err.text));
+    open_if_needed(editors, endpoint);
     if (editors->edge == NULL)
         return;
     if (!(roles & CERTIFICATE_ROLE_EDGE))

@@ -125,7 +125,7 @@ static void run_child(pid_t guard_pid, char *const *words, bool quiet)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(words[0], words);
-    dprintf(STDERR_FILENO, "guard: cannot run %s: %s\n", words[0], strerror(errno));
+    dprintf(STDERR_FILENO, GUARD_NOT_RUN "%s cannot be run: %s\n", words[0], strerror(errno));
     _exit(GUARD_STATUS_NOT_RUN);
 }
 

@@ -31,6 +31,8 @@
 #include <sys/types.h>
 
 enum { GUARD_STATUS_NOT_RUN = 127 };
+/* How the guard's one line begins where the command could not be run; for people. */
+#define GUARD_NOT_RUN "the engine's command "
 
 /* `argv[0]` is "guard". Does not return to a running node: the result is for exit(). */
 int guard_main(int argc, char **argv);

@@ -144,17 +144,30 @@ static void append_way_out(char *text, size_t size)
 {
     size_t len = strlen(text);
 
-    snprintf(text + len, size - len, "; set engine.command or MODEMESH_LLAMA_SERVER");
+    snprintf(text + len, size - len, "; install it, or set engine.command");
+}
+
+/* NULL where the engine ran; else why it did not, in the guard's words. */
+static const char *why_not_run(const struct process *process, int64_t status)
+{
+    const char *line = process_line(process, 0);
+    bool said = line && strncmp(line, GUARD_NOT_RUN, strlen(GUARD_NOT_RUN)) == 0;
+
+    return status == GUARD_STATUS_NOT_RUN && said ? line : NULL;
 }
 
 static void describe_end(
         const struct process *process, int64_t status, int signum, char *ret_text, size_t size)
 {
-    if (signum)
+    const char *not_run = why_not_run(process, status);
+
+    if (not_run)
+        snprintf(ret_text, size, "%s", not_run);
+    else if (signum)
         snprintf(ret_text, size, "killed by signal %d (%s)", signum, strsignal(signum));
     else
         snprintf(ret_text, size, "exited with status %" PRId64, status);
-    if (signum != SIGKILL && signum != SIGTERM)
+    if (!not_run && signum != SIGKILL && signum != SIGTERM)
         append_last_lines(process, ret_text, size);
     if (status == GUARD_STATUS_NOT_RUN)
         append_way_out(ret_text, size);

@@ -166,6 +166,18 @@ static struct backend_model next_model(const struct instance *instance)
     };
 }
 
+/* Of one sequence, once it is loaded: an engine takes no more than the trained length, and that
+ * where the choice is its own. */
+static uint32_t expected_context(const struct instance *instance)
+{
+    uint32_t wanted = instance->owner->config.context;
+    uint32_t trained = instance->file.context_trained;
+
+    if (wanted == 0 || (trained > 0 && trained < wanted))
+        return trained;
+    return wanted;
+}
+
 static void expect_capabilities(struct instance *instance)
 {
     const struct supervisor_config *config = &instance->owner->config;
@@ -755,7 +767,7 @@ bool supervisor_describe(
             .file_bytes = instance->file_bytes,
             .memory_bytes = has_engine(instance) ? instance->memory_bytes
                                                  : budget_model_bytes(instance->file_bytes),
-            .context = instance->context > 0 ? instance->context : instance->file.context_trained,
+            .context = instance->context > 0 ? instance->context : expected_context(instance),
             .slots = instance->slots,
             .busy = instance->busy,
             .prefill_tok_s = instance->prefill_tok_s,

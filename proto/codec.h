@@ -145,7 +145,7 @@ struct msg_instance {
     bool pinned; /* the node's config keeps it resident */
     uint64_t file_bytes;
     uint64_t memory_bytes; /* what it takes, or would take, loaded: as the node counts it */
-    uint32_t context;      /* tokens of one sequence; trained length while not loaded */
+    uint32_t context;      /* tokens of one sequence, or what it would get; 0: not known */
     uint32_t slots, busy;  /* requests that the engine serves at once, and has now */
     float prefill_tok_s,
             decode_tok_s;     /* decayed means from the engine's own timings; 0: not measured */

@@ -30,10 +30,54 @@ static const struct instance *find_instance(const struct offers *offers, const c
     return found;
 }
 
+enum readiness { READY_NEVER, READY_TO_LOAD, READY_TO_ANSWER };
+
+/* A node that is silent is back in a moment, or gone. */
+static enum readiness readiness_of(const struct instance *instance)
+{
+    if (!instance->usable && !instance->silent)
+        return READY_NEVER;
+    if (instance->state == INSTANCE_RESIDENT)
+        return READY_TO_ANSWER;
+    return instance->fits ? READY_TO_LOAD : READY_NEVER;
+}
+
+static bool may_answer(const struct offers *offers, const struct instance *instance,
+        char *const *models, size_t model_count)
+{
+    for (size_t i = 0; i < model_count; i++)
+        if (strcmp(instance->model, models[i]) == 0)
+            return may_use_model(offers, instance->model);
+    return false;
+}
+
+static bool is_shorter(uint32_t context, uint32_t than)
+{
+    return context && (!than || context < than);
+}
+
+/* What each of those takes that are as ready as any: requests go to resident engines, and only
+ * where there is none is one loaded. */
+static uint32_t least_context(const struct offers *offers, char *const *models, size_t model_count)
+{
+    enum readiness best = READY_NEVER;
+    uint32_t least = 0;
+    size_t count;
+    struct instance *const *instances = node_table_instances(offers->nodes, &count);
+    for (size_t i = 0; i < count; i++) {
+        enum readiness readiness = readiness_of(instances[i]);
+        if (readiness < best || !may_answer(offers, instances[i], models, model_count))
+            continue;
+        if (readiness > best || is_shorter(instances[i]->context, least))
+            least = instances[i]->context;
+        best = readiness;
+    }
+    return least;
+}
+
 static void describe(struct offer *offer, const struct instance *instance)
 {
     offer->instance = instance;
-    offer->context = instance ? instance->context : 0;
     offer->capabilities = instance ? instance->capabilities : 0;
 }
 
@@ -46,6 +90,7 @@ static void make_mode(
     *ret = (struct offer){.kind = OFFER_MODE, .mode = mode->name};
     snprintf(ret->id, sizeof(ret->id), "%s", id);
     describe(ret, instance);
+    ret->context = least_context(offers, mode->models, mode->model_count);
 }
 
 static void make_model(
@@ -54,6 +99,8 @@ static void make_model(
     *ret = (struct offer){.kind = OFFER_MODEL};
     snprintf(ret->id, sizeof(ret->id), "%s", instance->model);
     describe(ret, find_instance(offers, instance->model));
+    char *models[] = {ret->id};
+    ret->context = least_context(offers, models, 1);
 }
 
 static int offer_mode(const struct offers *offers, const struct mode *mode, const char *name,

@@ -32,7 +32,9 @@ struct offer {
     /* The model itself, or the first of the mode's that a node has; of several instances a resident
      * one. NULL: no node has any of the mode's models now. */
     const struct instance *instance;
-    uint32_t context;      /* tokens of a request with its answer; 0: not known */
+    uint32_t context; /* tokens of a request with its answer, the least of all instances that could
+                       * answer: of resident ones, or where there is none of those that could be
+                       * loaded; 0: not known */
     uint32_t capabilities; /* CAPABILITY_… */
 };
 

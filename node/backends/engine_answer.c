@@ -124,12 +124,14 @@ void engine_answer_count(struct engine_answer *answer, const cJSON *usage, const
 }
 
 /* llama-server blames itself for what the model cannot take, and for tokens that it does not have.
- */
-static bool is_clients_fault(const char *message)
+ * The words for the client, who cannot give the model an mmproj; NULL: it is not at fault. */
+static const char *words_for_client(const char *message)
 {
-    return strstr(message, "image input is not supported") ||
-           strstr(message, "audio input is not supported") ||
-           strncmp(message, "vector::_M_range_check", 22) == 0;
+    if (strstr(message, "image input is not supported"))
+        return "the model cannot see images";
+    if (strstr(message, "audio input is not supported"))
+        return "the model cannot hear audio";
+    return strncmp(message, "vector::_M_range_check", 22) == 0 ? message : NULL;
 }
 
 static uint32_t status_in(const cJSON *error)
@@ -183,6 +185,7 @@ static bool find_error(
 {
     const cJSON *error = json_obj(json, "error");
     const char *message = error ? json_str(error, "message", NULL) : json_str(json, "error", NULL);
+    const char *words;
     struct past_context past;
 
     if (!error && !message)
@@ -196,9 +199,10 @@ static bool find_error(
         describe_context(&past, message, err);
         return true;
     }
-    if (is_clients_fault(message))
+    words = words_for_client(message);
+    if (words)
         ret_error->http_status = STATUS_BAD_REQUEST;
-    keep_words(message, err);
+    keep_words(words ? words : message, err);
     return true;
 }
 

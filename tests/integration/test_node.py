@@ -73,7 +73,7 @@ def an_engine_that_cannot_run_names_the_way_out():
         wait_until(lambda: f"the engine has failed, now {node.model(FAST)}",
                    lambda: node.model(FAST).get("state") == "failed")
         note = node.model(FAST)["note"]
-        assert "cannot run /nonexistent/engine" in note and "set engine.command" in note, note
+        assert "the engine's command /nonexistent/engine cannot be run: No such file" in note and "set engine.command" in note, note
 
 
 def a_prompt_past_the_context_is_the_clients_fault():

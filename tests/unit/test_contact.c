@@ -264,6 +264,16 @@ static void addresses_may_lack_scheme_port_and_brackets(void **state)
     }
 }
 
+static void without_a_key_it_says_what_would_give_one(void **state)
+{
+    struct fixture *f = *state;
+    add_static(f, take_port(f, false));
+    assert_finds_nobody(f, "(--join)");
+    assert_finds_nobody(f, "(--coordinator-key)");
+    assert_finds_nobody(f, "of the same user on this host");
+    assert_finds_nobody(f, "(--local-token)");
+}
+
 static void what_is_no_address_is_refused(void **state)
 {
     static const char *const bad[] = {"", "tcp://", "box.local:", "box.local:0", "box.local:port",
@@ -710,6 +720,7 @@ int main(void)
             TEST(with_nothing_at_all_it_says_what_would_help),
             TEST(who_does_not_answer_is_told),
             TEST(addresses_may_lack_scheme_port_and_brackets),
+            TEST(without_a_key_it_says_what_would_give_one),
             TEST(what_is_no_address_is_refused),
             TEST(addresses_of_the_settings_are_bounded),
             TEST(an_announced_coordinator_is_dialled),

@@ -121,11 +121,9 @@ static void test_input_that_the_model_cannot_take(void **state)
     (void)state;
     assert_error("{\"error\":{\"code\":500,\"message\":\"image input is not supported - hint: if "
                  "this is unexpected, you may need to provide the mmproj\"}}",
-            500, FAIL_ENGINE_ERROR, 400,
-            "image input is not supported - hint: if this is unexpected, you may need to provide "
-            "the mmproj");
+            500, FAIL_ENGINE_ERROR, 400, "the model cannot see images");
     assert_error("{\"error\":{\"code\":500,\"message\":\"audio input is not supported\"}}", 500,
-            FAIL_ENGINE_ERROR, 400, "audio input is not supported");
+            FAIL_ENGINE_ERROR, 400, "the model cannot hear audio");
     assert_error("{\"error\":{\"code\":500,\"message\":\"input is not supported\"}}", 500,
             FAIL_ENGINE_ERROR, 500, "input is not supported");
     assert_error("{\"error\":{\"code\":500,\"message\":\"vector::_M_range_check: __n (which is "

@@ -711,7 +711,8 @@ static void test_missing_program(void **state)
     create(f, &model);
     start(f);
     assert_true(f->exited);
-    assert_non_null(strstr(f->reason, "cannot run /nonexistent/llama-server"));
+    assert_non_null(
+            strstr(f->reason, "the engine's command /nonexistent/llama-server cannot be run"));
 }
 
 static void test_engine_that_never_gets_ready(void **state)

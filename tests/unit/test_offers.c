@@ -43,7 +43,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static void join(struct world *world, size_t node, const char *model, enum instance_state state,
+static void have(struct world *world, size_t node, const char *model, enum instance_state state,
         uint32_t context)
 {
     const struct msg_instance instance = {.model = model,
@@ -51,10 +51,16 @@ static void join(struct world *world, size_t node, const char *model, enum insta
             .context = context,
             .slots = 1,
             .capabilities = CAPABILITY_CHAT};
-    fake_mesh_hello(&world->mesh, node, "test");
     fake_mesh_say(&world->mesh, node,
             &(struct msg){.type = MSG_STATE,
                     .state = {.full = true, .instances = &instance, .instance_count = 1}});
+}
+
+static void join(struct world *world, size_t node, const char *model, enum instance_state state,
+        uint32_t context)
+{
+    fake_mesh_hello(&world->mesh, node, "test");
+    have(world, node, model, state, context);
 }
 
 static int see(void *ctx, const struct offer *offer)
@@ -97,6 +103,78 @@ static void a_mode_is_as_large_as_the_model_that_would_answer(void **state)
     assert_true(offers_find(&world->offers, "code", &offer));
     assert_null(offer.instance);
     assert_int_equal(offer.context, 0);
+}
+
+static void assert_context(struct world *world, const char *name, uint32_t context)
+{
+    struct offer offer;
+    assert_true(offers_find(&world->offers, name, &offer));
+    assert_int_equal(offer.context, context);
+}
+
+static void every_resident_instance_takes_the_length(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small", INSTANCE_RESIDENT, 8192);
+    join(world, 1, "absent", INSTANCE_RESIDENT, 4096);
+    assert_context(world, "mesh-ask", 4096); /* whichever of its models answers */
+    assert_context(world, "mesh-code", 4096);
+    assert_context(world, "small", 8192);
+    have(world, 1, "small", INSTANCE_RESIDENT, 2048);
+    assert_context(world, "mesh-ask", 2048);
+    assert_context(world, "small", 2048);
+    assert_context(world, "mesh-code", 0);
+}
+
+static void what_could_be_loaded_takes_the_length(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small", INSTANCE_AVAILABLE, 8192);
+    join(world, 1, "absent", INSTANCE_FAILED, 4096);
+    assert_context(world, "mesh-ask", 4096);
+    have(world, 1, "absent", INSTANCE_AVAILABLE, 0); /* not known */
+    assert_context(world, "mesh-ask", 8192);
+    have(world, 1, "small", INSTANCE_RESIDENT, 16384);
+    assert_context(world, "mesh-ask", 16384); /* nothing is loaded beside it */
+}
+
+static void who_cannot_answer_does_not_count(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance large = {
+            .model = "small", .state = INSTANCE_AVAILABLE, .memory_bytes = 2, .context = 512};
+    const struct msg_instance draining = {
+            .model = "small", .state = INSTANCE_RESIDENT, .slots = 1, .context = 256};
+    struct msg msg = {.type = MSG_STATE,
+            .state = {.full = true,
+                    .memory_limit_bytes = 1,
+                    .instances = &large,
+                    .instance_count = 1}};
+    join(world, 0, "small", INSTANCE_AVAILABLE, 8192);
+    fake_mesh_hello(&world->mesh, 1, "test");
+    fake_mesh_say(&world->mesh, 1, &msg);
+    assert_context(world, "mesh-ask", 8192);
+    msg.state.instances = &draining;
+    msg.state.draining = true;
+    fake_mesh_say(&world->mesh, 1, &msg);
+    assert_context(world, "mesh-ask", 8192);
+    fake_mesh_say(&world->mesh, 0, &(struct msg){.type = MSG_STATE, .state = {.full = true}});
+    assert_context(world, "mesh-ask", 256); /* nobody can now: better than nothing */
+}
+
+static bool not_absent(void *ctx, const char *name)
+{
+    (void)ctx;
+    return strcmp(name, "absent") != 0;
+}
+
+static void a_model_that_the_caller_may_not_use_does_not_count(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small", INSTANCE_RESIDENT, 8192);
+    join(world, 1, "absent", INSTANCE_RESIDENT, 4096);
+    world->offers.allows_model = not_absent;
+    assert_context(world, "mesh-ask", 8192);
 }
 
 static void a_name_is_found_in_every_spelling(void **state)
@@ -157,6 +235,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
             OFFERS_TEST(modes_come_first_and_models_by_their_names),
             OFFERS_TEST(a_mode_is_as_large_as_the_model_that_would_answer),
+            OFFERS_TEST(every_resident_instance_takes_the_length),
+            OFFERS_TEST(what_could_be_loaded_takes_the_length),
+            OFFERS_TEST(who_cannot_answer_does_not_count),
+            OFFERS_TEST(a_model_that_the_caller_may_not_use_does_not_count),
             OFFERS_TEST(a_name_is_found_in_every_spelling),
             OFFERS_TEST(what_would_be_refused_is_not_offered),
             OFFERS_TEST(a_model_called_like_a_mode_cannot_be_named),

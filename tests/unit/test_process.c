@@ -207,9 +207,8 @@ static void test_command_that_cannot_run(void **state)
 
     assert_int_equal(process_start(&f->loop, &spec, on_exit_of_process, f, &f->process, NULL), 0);
     loop_run(&f->loop);
-    assert_string_equal(f->reason, "exited with status 127: guard: cannot run /nonexistent/engine: "
-                                   "No such file or directory; set engine.command or "
-                                   "MODEMESH_LLAMA_SERVER");
+    assert_string_equal(f->reason, "the engine's command /nonexistent/engine cannot be run: "
+                                   "No such file or directory; install it, or set engine.command");
 }
 
 static void test_guard_that_cannot_run(void **state)

@@ -57,13 +57,14 @@ static void set_memory(uint64_t available)
     scratch_write(&f.scratch, "proc/meminfo", text);
 }
 
-static void make(const char *const *resident)
+static void make_with_context(const char *const *resident, uint32_t context)
 {
     static const struct supervisor_events events = {
             .on_change = on_change, .on_stopped = on_stopped};
     struct supervisor_config config = {
             .ops = &puppet_ops,
             .host = {.loop = &f.loop, .env = &f.world.env},
+            .context = context,
             .slots = 2,
             .resident = resident,
             .memory_limit_bytes = 4 * gib,
@@ -73,6 +74,11 @@ static void make(const char *const *resident)
     struct err err;
 
     assert_int_equal(supervisor_create(&f.loop, &config, &events, NULL, &f.supervisor, &err), 0);
+}
+
+static void make(const char *const *resident)
+{
+    make_with_context(resident, 0);
 }
 
 static int setup(void **state)
@@ -116,12 +122,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static void put(const char *name, uint64_t bytes)
+static void put_trained(const char *name, uint64_t bytes, uint32_t context)
 {
     const struct catalogue_model model = {.name = name,
             .path = name,
             .file_bytes = bytes,
-            .context = 4096,
+            .context = context,
             .architecture = "llama",
             .quantisation = "Q8_0",
             .modified_ns = INT64_C(1700000000999999999),
@@ -129,6 +135,11 @@ static void put(const char *name, uint64_t bytes)
             .capabilities = CAPABILITY_CHAT | CAPABILITY_FIM};
 
     supervisor_model_put(f.supervisor, &model);
+}
+
+static void put(const char *name, uint64_t bytes)
+{
+    put_trained(name, bytes, 4096);
 }
 
 static struct msg_instance describe(const char *name)
@@ -204,6 +215,38 @@ static void test_resident_models_are_loaded_one_at_a_time(void **state)
     assert_int_equal(describe("a").memory_bytes, gib + 512 * mib);
     assert_int_equal(describe("c").context, 4096);
     assert_int_equal(describe("c").memory_bytes, gib + 512 * mib);
+}
+
+static void test_the_context_that_a_model_would_get(void **state)
+{
+    (void)state;
+    make_with_context(NULL, 1024);
+    put_trained("a", gib, 4096);
+    put_trained("b", gib, 512);
+    put_trained("c", gib, 0);
+    assert_int_equal(describe("a").context, 1024);
+    assert_int_equal(describe("a").context_trained, 4096);
+    assert_int_equal(describe("b").context, 512);
+    assert_int_equal(describe("c").context, 1024);
+}
+
+static void test_the_engine_says_which_context_it_has(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make_with_context(NULL, 1024);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    assert_state("a", INSTANCE_LOADING);
+    assert_int_equal(describe("a").context, 1024);
+    puppet_ready("a", 2, 768);
+    tick();
+    assert_int_equal(describe("a").context, 768);
+    instance_release(waiter.instance);
+    puppet_exit("a", "exited with status 1");
+    assert_int_equal(describe("a").context, 1024);
 }
 
 static void test_a_request_loads(void **state)
@@ -705,6 +748,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             TEST(test_resident_models_are_loaded_one_at_a_time),
+            TEST(test_the_context_that_a_model_would_get),
+            TEST(test_the_engine_says_which_context_it_has),
             TEST(test_a_request_loads),
             TEST(test_what_a_model_can_do),
             TEST(test_evicts_the_idle_and_oldest),
