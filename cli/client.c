@@ -127,15 +127,18 @@ static int keep_url(struct client *client, const char *url, struct err *err)
     return rc;
 }
 
-static int keep_key(struct client *client, const char *key, struct err *err)
+int client_set_key(struct client *client, const char *key, struct err *err)
 {
+    char *kept;
+
     if (strlen(key) > CLIENT_KEY_MAX || has_control(key))
         return err_set(err, -EINVAL, "the key is no key: one word of at most %d characters",
                 CLIENT_KEY_MAX);
-    client->key = sodium_malloc(strlen(key) + 1);
-    if (!client->key)
+    kept = sodium_malloc(strlen(key) + 1);
+    if (!kept)
         return err_set(err, -ENOMEM, "no locked memory for the key");
-    strcpy(client->key, key);
+    sodium_free(client->key);
+    client->key = strcpy(kept, key);
     return 0;
 }
 
@@ -158,7 +161,7 @@ static int configure(struct client *client, const struct client_config *config, 
     if (rc == 0 && config->ca)
         rc = keep_path(client->ca, sizeof(client->ca), config->ca, "a file of certificates", err);
     if (rc == 0 && config->key)
-        rc = keep_key(client, config->key, err);
+        rc = client_set_key(client, config->key, err);
     return rc;
 }
 

@@ -50,6 +50,8 @@ MUST_CHECK int client_create(
         const struct client_config *config, struct client **ret_client, struct err *err);
 /* Wipes the key. Takes NULL. */
 void client_destroy(struct client *client);
+/* Sends the key from now on. -EINVAL, -ENOMEM; nothing has changed then. */
+MUST_CHECK int client_set_key(struct client *client, const char *key, struct err *err);
 /* The address that is called, whole and tidy; a Unix socket's path. Borrowed. */
 const char *client_url(const struct client *client);
 /* What it was made with, for those who pass it on; NULL: none. Borrowed. */

@@ -47,17 +47,27 @@ static int read_key_file(const char *path, struct mesh *mesh, struct err *err)
     return rc < 0 ? err_prefix(err, rc, "--key-file") : 0;
 }
 
-/* Where we were answered without a key, so will be an editor. */
-static int choose_key(const struct cli *cli, const struct command_line *line, bool asked,
-        struct mesh *mesh, struct err *err)
+/* The editor's key is ours, and ours the editor's, where only one was given. */
+static int choose_key(
+        const struct cli *cli, const struct command_line *line, struct mesh *mesh, struct err *err)
 {
     const char *file = command_value(line, "key-file"), *key = client_key(cli->client);
+    int rc = 0;
 
-    mesh->keyless = mesh_is_local(mesh) || (asked && !key && !came_by_socket(cli) &&
-                                                   strcmp(client_url(cli->client), mesh->url) == 0);
     if (file)
-        return read_key_file(file, mesh, err);
-    return key ? mesh_set_key(mesh, key, err) : 0;
+        rc = read_key_file(file, mesh, err);
+    else if (key)
+        rc = mesh_set_key(mesh, key, err);
+    if (rc == 0 && file && !key && !came_by_socket(cli))
+        rc = client_set_key(cli->client, mesh->key, err);
+    return rc;
+}
+
+/* Where we were answered without a key, so will be an editor. */
+static bool is_keyless(const struct cli *cli, bool asked, const struct mesh *mesh)
+{
+    return mesh_is_local(mesh) || (asked && !client_key(cli->client) && !came_by_socket(cli) &&
+                                          strcmp(client_url(cli->client), mesh->url) == 0);
 }
 
 static int choose_modes(const struct cli *cli, const struct command_line *line, struct mesh *mesh,
@@ -91,12 +101,14 @@ static int gather_mesh(
 {
     const char *ca = client_ca(cli->client);
     cJSON *status = NULL;
-    int rc = choose_modes(cli, line, mesh, &status, err);
+    int rc = choose_key(cli, line, mesh, err);
 
+    if (rc == 0)
+        rc = choose_modes(cli, line, mesh, &status, err);
     if (rc == 0)
         rc = choose_url(cli, line, status, mesh, err);
     if (rc == 0)
-        rc = choose_key(cli, line, status, mesh, err);
+        mesh->keyless = is_keyless(cli, status, mesh);
     if (rc == 0 && ca && mesh_is_https(mesh))
         rc = mesh_set_ca(mesh, ca, err);
     cJSON_Delete(status);
@@ -163,6 +175,7 @@ static int carry_out(const struct cli *cli, const struct command_line *line,
         fprintf(cli->out, "%s\n", setup->files[0].path);
         return 0;
     }
+    setup_print_warnings(cli, setup->mesh);
     if (!command_has(line, "write"))
         return setup_print(cli, editor, setup, err);
     rc = setup_write(cli, setup, err);
@@ -199,6 +212,15 @@ static int set_up(const struct cli *cli, const struct command_line *line,
     return rc;
 }
 
+static int list_editors(const struct cli *cli, const struct command_line *line, struct err *err)
+{
+    for (const struct command_flag *flag = line->command->flags; flag->name; flag++)
+        if (command_has(line, flag->name))
+            return err_set(
+                    err, -EINVAL, "--%s of which editor? 'modemesh setup' lists them", flag->name);
+    return setup_print_editors(cli, err);
+}
+
 int cmd_setup(const struct cli *cli, const struct command_line *line, struct err *err)
 {
     const struct editor *editor;
@@ -206,7 +228,7 @@ int cmd_setup(const struct cli *cli, const struct command_line *line, struct err
     int rc;
 
     if (line->operand_count == 0)
-        return setup_print_editors(cli, err);
+        return list_editors(cli, line, err);
     editor = editor_find(line->operands[0], err);
     if (!editor)
         return -EINVAL;

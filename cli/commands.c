@@ -13,7 +13,7 @@ static const struct command_flag global_flags[] = {
                 .help = "Certificate to trust behind https:// (MODEMESH_CA; see 'tls show')"},
         {.name = "state",
                 .metavar = "DIR",
-                .help = "State of the coordinator on this host (MODEMESH_COORDINATOR_STATE)"},
+                .help = "Its state directory on this host, instead (MODEMESH_COORDINATOR_STATE)"},
         {.name = NULL},
 };
 
@@ -86,7 +86,9 @@ static const struct command_flag tls_flags[] = {
 static const struct command_flag setup_flags[] = {
         {.name = "write", .help = "Merge it into the editor's own files, with a backup"},
         {.name = "url", .metavar = "URL", .help = "Where the editor finds the mesh (as found)"},
-        {.name = "key-file", .metavar = "FILE", .help = "The editor's API key (else --key)"},
+        {.name = "key-file",
+                .metavar = "FILE",
+                .help = "The editor's API key (else --key); asks with it too"},
         {.name = "modes",
                 .metavar = "A,B",
                 .help = "The modes, without asking: ask,code,autocomplete=MODEL"},

@@ -19,9 +19,14 @@ static const char *setting(const struct command_line *line, const char *flag, co
     return value && *value ? value : NULL;
 }
 
+static const char *state_dir(const struct command_line *line)
+{
+    return setting(line, "state", "MODEMESH_COORDINATOR_STATE");
+}
+
 static int choose_socket(const struct command_line *line, struct way_in *way, struct err *err)
 {
-    const char *given = setting(line, "state", "MODEMESH_COORDINATOR_STATE");
+    const char *given = state_dir(line);
     char dir[PATH_MAX];
     int rc = 0;
 
@@ -46,7 +51,7 @@ int way_in_choose(const struct command_line *line, struct way_in *way, struct er
     *way = (struct way_in){.config = {.url = url ? url : default_url,
                                    .key = key,
                                    .ca = setting(line, "ca", "MODEMESH_CA")}};
-    if (state || (line->command->admin && !url && !key)) {
+    if (state || (!url && !key && (line->command->admin || state_dir(line)))) {
         way->config.key = NULL; /* the socket is the right to enter */
         return choose_socket(line, way, err);
     }

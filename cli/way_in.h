@@ -1,6 +1,7 @@
 /* Where the coordinator is, and as whom it is spoken to: flags before environment before defaults.
  * Commands for whoever runs the mesh go through the socket that the coordinator keeps for its own
- * user, unless an address or a key was given; --state takes any command there. */
+ * user, unless an address or a key was given; a state directory, by --state or its variable, takes
+ * any command there. */
 #pragma once
 
 #include "cli/client.h"

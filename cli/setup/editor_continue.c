@@ -52,7 +52,8 @@ static void put_talker(struct setup *setup, cJSON *models, const struct mesh_mod
         if (mesh_mode_for(setup->mesh, talk_roles[i]) == mode)
             put_role(setup, roles, talk_roles[i], mode);
     capabilities = put_array(setup, entry, "capabilities");
-    put_str(setup, capabilities, NULL, "tool_use");
+    if (!mode->toolless)
+        put_str(setup, capabilities, NULL, "tool_use");
     if (mode->sees)
         put_str(setup, capabilities, NULL, "image_input");
     put_lengths(setup, entry, mode->context);

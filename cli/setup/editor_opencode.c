@@ -48,7 +48,7 @@ static void put_model(struct setup *setup, cJSON *models, const struct mesh_mode
     cJSON *model = put_object(setup, models, mode->id), *limit;
 
     put_str(setup, model, "name", setup_words(setup, "modemesh %s", mode->name));
-    put_bool(setup, model, "tool_call", true);
+    put_bool(setup, model, "tool_call", !mode->toolless);
     put_bool(setup, model, "attachment", mode->sees);
     if (!mode->context)
         return;

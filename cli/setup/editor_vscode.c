@@ -23,7 +23,7 @@ static void put_model(struct setup *setup, cJSON *models, const struct mesh_mode
     put_str(setup, model, "id", mode->id);
     put_str(setup, model, "name", setup_words(setup, "modemesh %s", mode->name));
     put_str(setup, model, "url", setup_url(setup, "/v1/chat/completions"));
-    put_bool(setup, model, "toolCalling", true);
+    put_bool(setup, model, "toolCalling", !mode->toolless);
     put_bool(setup, model, "vision", mode->sees);
     put_number(setup, model, "maxInputTokens", context - answer);
     put_number(setup, model, "maxOutputTokens", answer);

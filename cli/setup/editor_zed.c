@@ -9,9 +9,9 @@ static void put_capabilities(struct setup *setup, cJSON *model, const struct mes
 {
     cJSON *capabilities = put_object(setup, model, "capabilities");
 
-    put_bool(setup, capabilities, "tools", true);
+    put_bool(setup, capabilities, "tools", !mode->toolless);
     put_bool(setup, capabilities, "images", mode->sees);
-    put_bool(setup, capabilities, "parallel_tool_calls", true);
+    put_bool(setup, capabilities, "parallel_tool_calls", !mode->toolless);
     put_bool(setup, capabilities, "prompt_cache_key", true);
     put_bool(setup, capabilities, "chat_completions", true);
 }

@@ -4,24 +4,35 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 const struct editor editors[] = {
-        {.name = "roo", .title = "Roo Code", .note = note_roo},
+        {.name = "roo", .title = "Roo Code", .also = {"roo-code", "roo-cline"}, .note = note_roo},
         {.name = "cline", .title = "Cline", .note = note_cline},
-        {.name = "kilo", .title = "Kilo Code", .note = note_kilo},
+        {.name = "kilo",
+                .title = "Kilo Code",
+                .also = {"kilo-code", "kilocode"},
+                .note = note_kilo},
         {.name = "continue", .title = "Continue", .note = note_continue},
         {.name = "cursor",
                 .title = "Cursor",
                 .note = note_cursor,
                 .by_hand = "Cursor keeps its model settings in a database of its own",
                 .from_outside = true},
-        {.name = "claude-code", .title = "Claude Code", .note = note_claude_code},
+        {.name = "claude-code",
+                .title = "Claude Code",
+                .also = {"claude"},
+                .note = note_claude_code},
         {.name = "codex", .title = "Codex", .note = note_codex},
         {.name = "opencode", .title = "opencode", .note = note_opencode},
         {.name = "zed", .title = "Zed", .note = note_zed},
-        {.name = "copilot", .title = "Copilot in VS Code, own models", .note = note_copilot},
+        {.name = "copilot",
+                .title = "Copilot in VS Code, own models",
+                .also = {"vscode", "vs-code", "github-copilot"},
+                .note = note_copilot},
         {.name = "jetbrains",
                 .title = "JetBrains AI Assistant",
+                .also = {"intellij", "idea", "pycharm"},
                 .note = note_jetbrains,
                 .by_hand = "JetBrains IDEs keep keys in the system's password store"},
         {.name = "aider", .title = "Aider", .note = note_aider},
@@ -31,12 +42,25 @@ const struct editor editors[] = {
                 .note = note_open_webui,
                 .by_hand = "Open WebUI keeps its connections in its database, behind the admin "
                            "page"},
-        {.name = "llama.vim", .title = "llama.vim", .note = note_llama_vim},
+        {.name = "llama.vim",
+                .title = "llama.vim",
+                .also = {"vim", "neovim", "nvim"},
+                .note = note_llama_vim},
         {.name = "llama.vscode", .title = "llama.vscode", .note = note_llama_vscode},
         {.name = NULL},
 };
 
 enum { EDITORS_COUNT = sizeof(editors) / sizeof(*editors) - 1 };
+
+/* The editor that goes by another name, too. */
+static const char *find_alias(const char *alias)
+{
+    for (const struct editor *editor = editors; editor->name; editor++)
+        for (size_t i = 0; i < sizeof(editor->also) / sizeof(*editor->also); i++)
+            if (editor->also[i] && strcasecmp(editor->also[i], alias) == 0)
+                return editor->name;
+    return NULL;
+}
 
 const struct editor *editor_find(const char *name, struct err *err)
 {
@@ -47,8 +71,9 @@ const struct editor *editor_find(const char *name, struct err *err)
             return &editors[i];
         names[i] = editors[i].name;
     }
-    nearest = text_nearest(name, names);
-    err_set(err, -EINVAL, "no editor '%s' is known%s%s%s; 'modemesh setup' lists them", name,
-            nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    nearest = find_alias(name);
+    nearest = nearest ? nearest : text_nearest(name, names);
+    err_set(err, -EINVAL, "no editor '%s' is known%s%s%s 'modemesh setup' lists them", name,
+            nearest ? "; did you mean '" : ";", nearest ? nearest : "", nearest ? "'?" : "");
     return NULL;
 }

@@ -6,6 +6,7 @@
 struct editor {
     const char *name;                  /* "claude-code", on the command line; NULL ends the table */
     const char *title;                 /* "Claude Code", for people */
+    const char *also[3];               /* what people call it besides, to be told its name */
     void (*note)(struct setup *setup); /* notes down all that it needs */
     /* Why nothing can be merged into a file of its own; NULL: it can. */
     const char *by_hand;

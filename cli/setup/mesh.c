@@ -228,15 +228,58 @@ static bool lists_word(const cJSON *array, const char *word)
     return false;
 }
 
-static void take_mode(struct mesh *mesh, const cJSON *status, const cJSON *mode, const cJSON *entry)
+/* True where nodes tell of its model. Of one that no node has, the coordinator says what most can.
+ */
+static bool is_described(const cJSON *entry)
 {
+    return json_obj(entry, "meta") && cJSON_GetArraySize(json_array(entry, "capabilities")) > 0;
+}
+
+/* True where it is known that none of the mode's models can. Those of the caller's keys alone are
+ * listed; `entry` is the mode's own, which speaks for the first that a node has. */
+static bool cannot(
+        const cJSON *models, const cJSON *entry, const cJSON *names, const char *capability)
+{
+    const cJSON *name;
+
+    if (!is_described(entry) || lists_word(json_array(entry, "capabilities"), capability))
+        return false;
+    cJSON_ArrayForEach(name, names)
+    {
+        const cJSON *model = cJSON_IsString(name) ? find_entry(models, name->valuestring) : NULL;
+
+        if (lists_word(json_array(model, "capabilities"), capability))
+            return false;
+    }
+    return true;
+}
+
+/* What a model must be able to do to serve a mode that nobody talks to; NULL: a mode to talk to. */
+static const char *purpose_of(const char *mode)
+{
+    static const char *const purposes[][2] = {{"autocomplete", "insert"}, {"complete", "insert"},
+            {"embed", "embedding"}, {"rerank", "rerank"}};
+
+    for (size_t i = 0; i < sizeof(purposes) / sizeof(*purposes); i++)
+        if (strcmp(purposes[i][0], mode) == 0)
+            return purposes[i][1];
+    return NULL;
+}
+
+static void take_mode(struct mesh *mesh, const cJSON *status, const cJSON *models,
+        const cJSON *mode, const cJSON *entry)
+{
+    const cJSON *names = json_array(mode, "models");
+    const char *purpose = purpose_of(json_str(mode, "name", ""));
     struct mesh_mode *taken = &mesh->modes[mesh->mode_count++];
     uint64_t context;
 
     *taken = (struct mesh_mode){.context = 0};
     strcpy(taken->name, json_str(mode, "name", ""));
-    take_models(taken, status, json_array(mode, "models"));
+    take_models(taken, status, names);
     taken->sees = lists_word(json_array(entry, "capabilities"), "vision");
+    taken->toolless = !purpose && cannot(models, entry, names, "tools");
+    taken->unfit = purpose && cannot(models, entry, names, purpose);
     if (json_whole(cJSON_GetObjectItemCaseSensitive(entry, "context_length"), &context) && context)
         taken->context = context;
 }
@@ -252,7 +295,7 @@ int mesh_take_modes(struct mesh *mesh, const cJSON *status, const cJSON *models,
         const cJSON *entry = is_name(name) ? find_entry(models, name) : NULL;
 
         if (entry && mesh->mode_count < MESH_MODES_MAX)
-            take_mode(mesh, status, mode, entry);
+            take_mode(mesh, status, models, mode, entry);
     }
     if (!mesh_mode_for(mesh, "code"))
         return err_set(err, -ENOENT,
@@ -307,7 +350,7 @@ bool mesh_mode_chats(const struct mesh_mode *mode)
 static const struct mesh_mode *find_mode(const struct mesh *mesh, const char *name)
 {
     for (size_t i = 0; i < mesh->mode_count; i++)
-        if (strcmp(mesh->modes[i].name, name) == 0)
+        if (strcmp(mesh->modes[i].name, name) == 0 && !mesh->modes[i].unfit)
             return &mesh->modes[i];
     return NULL;
 }

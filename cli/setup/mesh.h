@@ -23,7 +23,9 @@ struct mesh_mode {
     char id[sizeof("mesh--") + 2 * MESH_WORD_MAX]; /* what an editor asks for as its model */
     char models[MESH_LIST_MAX]; /* "first, second": of the coordinator's config; "" not known */
     bool sees;                  /* takes images */
-    uint64_t context;           /* tokens that each of its models takes at least; 0: not known */
+    bool toolless;              /* known to take no tools */
+    bool unfit;       /* known not to do what the mode is for, such as to complete: for no role */
+    uint64_t context; /* tokens that each of its models takes at least; 0: not known */
 };
 
 struct mesh {

@@ -76,6 +76,47 @@ void setup_print_rest(const struct cli *cli, const struct setup *setup)
         fprintf(cli->out, "\n%s", buf_at(&setup->notes));
 }
 
+/* What agents send before anybody has asked anything takes 10,000 to 25,000 tokens; with less than
+ * this, no room is left to work in. */
+enum { AGENT_CONTEXT_MIN = 32768 };
+
+static const char *models_of(const struct mesh_mode *mode)
+{
+    return *mode->models ? mode->models : "its model";
+}
+
+static const char *what_fails(const struct mesh_mode *mode)
+{
+    if (strcmp(mode->name, "embed") == 0)
+        return "makes no embeddings";
+    return strcmp(mode->name, "rerank") == 0 ? "ranks nothing" : "has no FIM tokens";
+}
+
+static void warn_of_mode(const struct cli *cli, const struct mesh_mode *mode)
+{
+    if (mode->unfit)
+        fprintf(cli->notes, "mode %s is left out: %s %s\n", mode->name, models_of(mode),
+                what_fails(mode));
+    if (mode->toolless)
+        fprintf(cli->notes,
+                "mode %s: %s: its chat template takes no tools: agents will be refused\n",
+                mode->name, models_of(mode));
+}
+
+void setup_print_warnings(const struct cli *cli, const struct mesh *mesh)
+{
+    const struct mesh_mode *main_mode = mesh_mode_for(mesh, "code");
+
+    for (size_t i = 0; i < mesh->mode_count; i++)
+        warn_of_mode(cli, &mesh->modes[i]);
+    if (main_mode && main_mode->context && main_mode->context < AGENT_CONTEXT_MIN)
+        fprintf(cli->notes,
+                "mode %s: %s: a context of %llu tokens is short for agents: give it %d or more, as "
+                "their own prompts take 10,000 to 25,000\n",
+                main_mode->name, models_of(main_mode), (unsigned long long)main_mode->context,
+                AGENT_CONTEXT_MIN);
+}
+
 static void print_facts(
         const struct cli *cli, const struct editor *editor, const struct setup *setup)
 {

@@ -114,6 +114,18 @@ def the_owner_needs_no_address():
         cluster.add_node("halo1", [FAST])
         done = cluster.owner("setup", "--state", str(cluster.state), "opencode", "--home", str(home_of(cluster)))
         assert done.returncode == 0 and f"http://{cluster.http}/v1" in done.stdout, done
+        done = cluster.owner("setup", "opencode", "--home", str(home_of(cluster)))
+        assert done.returncode == 0 and f"http://{cluster.http}/v1" in done.stdout, done
+        done = cluster.owner("status")
+        assert done.returncode == 0 and "halo1" in done.stdout, done
+
+
+def an_editor_is_named_as_it_is_called():
+    with Mesh(MODES) as cluster:
+        done = cluster.cli("setup", "claude")
+        assert done.returncode == 2 and "did you mean 'claude-code'?" in done.stderr, done
+        done = cluster.cli("setup", "--write")
+        assert done.returncode == 2 and done.stdout == "" and "which editor?" in done.stderr, done
 
 
 def without_a_coordinator_modes_are_named():
@@ -148,6 +160,7 @@ if __name__ == "__main__":
         comments_stay_and_a_backup_is_kept,
         a_bad_file_stays_as_it_is,
         the_owner_needs_no_address,
+        an_editor_is_named_as_it_is_called,
         without_a_coordinator_modes_are_named,
         cursor_needs_the_internet_and_a_key,
     )

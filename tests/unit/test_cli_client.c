@@ -514,6 +514,21 @@ static void checks_address_and_key(void **state)
     client_destroy(NULL);
 }
 
+static void a_key_is_changed_whole_or_not_at_all(void **state)
+{
+    struct world *world = *state;
+    cJSON *json = NULL;
+
+    assert_int_equal(client_set_key(world->client, "two\nlines", &world->err), -EINVAL);
+    assert_null(strstr(world->err.text, "lines"));
+    assert_string_equal(client_key(world->client), "mm_secret");
+    assert_int_equal(client_set_key(world->client, "mm_other", &world->err), 0);
+    assert_string_equal(client_key(world->client), "mm_other");
+    assert_int_equal(client_get_json(world->client, "/", &world->out, &json, &world->err), 0);
+    cJSON_Delete(json);
+    assert_non_null(strstr(world->head, "Authorization: Bearer mm_other\r\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,6 +555,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(a_callback_ends_the_call, set_up, tear_down),
             cmocka_unit_test_setup_teardown(an_interrupt_ends_the_call_at_once, set_up, tear_down),
             cmocka_unit_test_setup_teardown(nobody_there_says_what_to_do, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    a_key_is_changed_whole_or_not_at_all, set_up, tear_down),
             cmocka_unit_test(tidies_the_address),
             cmocka_unit_test(checks_address_and_key),
     };

@@ -95,6 +95,20 @@ static void whoever_runs_the_mesh_takes_the_socket(void **state)
     setenv("MODEMESH_COORDINATOR_STATE", "/variable", 1);
     assert_socket("nodes", "/variable/admin.sock");
     assert_socket("--state /flag nodes", "/flag/admin.sock");
+}
+
+static void a_state_directory_takes_every_command_to_the_socket(void **state)
+{
+    (void)state;
+    setenv("STATE_DIRECTORY", "/service", 1);
+    assert_url("status", "http://127.0.0.1:8420", NULL);
+    setenv("MODEMESH_COORDINATOR_STATE", "/variable", 1);
+    assert_socket("status", "/variable/admin.sock");
+    assert_socket("ask hello", "/variable/admin.sock");
+    assert_socket("setup zed", "/variable/admin.sock");
+    assert_url("--coordinator https://box status", "https://box", NULL);
+    assert_url("--key mm_k status", "http://127.0.0.1:8420", "mm_k");
+    setenv("MODEMESH_COORDINATOR_STATE", "", 1);
     assert_url("status", "http://127.0.0.1:8420", NULL);
 }
 
@@ -167,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup(flags_come_before_the_environment, set_up),
             cmocka_unit_test_setup(whoever_runs_the_mesh_takes_the_socket, set_up),
+            cmocka_unit_test_setup(a_state_directory_takes_every_command_to_the_socket, set_up),
             cmocka_unit_test_setup(an_address_or_a_key_goes_through_the_network, set_up),
             cmocka_unit_test_setup(state_excludes_address_and_key, set_up),
             cmocka_unit_test_setup(takes_what_to_trust, set_up),

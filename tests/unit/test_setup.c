@@ -39,6 +39,8 @@ struct world {
     struct scratch scratch;
     struct toy_server *server;
     char requests[TEXT_MAX];
+    const char *needs;    /* header without which the server refuses; NULL */
+    const char *models;   /* what it answers in place of models_json; NULL */
     const char *url, *ca; /* of the client, instead of the socket; NULL */
     char *out, *notes;    /* of the last command */
     char text[TEXT_MAX], *argv[WORDS_MAX];
@@ -52,8 +54,14 @@ static void handle(void *ctx, int fd, const struct toy_request *request)
 
     snprintf(world->requests + used, sizeof(world->requests) - used, "%.*s\n", (int)len,
             request->head);
-    toy_answer(fd, 200, "application/json",
-            strncmp(request->head, "GET /v1/models ", 15) == 0 ? models_json : status_json);
+    if (world->needs && !strstr(request->head, world->needs)) {
+        toy_answer(fd, 401, "application/json", "{}");
+        return;
+    }
+    if (strncmp(request->head, "GET /v1/models ", 15) != 0)
+        toy_answer(fd, 200, "application/json", status_json);
+    else
+        toy_answer(fd, 200, "application/json", world->models ? world->models : models_json);
 }
 
 static int set_up(void **state)
@@ -169,7 +177,25 @@ static void test_lists_editors_without_asking(void **state)
         assert_has(world->out, editor->name);
     assert_string_equal(world->requests, "");
     assert_int_equal(run(world, "opncode"), -EINVAL);
-    assert_has(world->err.text, "did you mean 'opencode'?");
+    assert_has(world->err.text, "did you mean 'opencode'? 'modemesh setup'");
+    assert_int_equal(run(world, "nothing-like-it"), -EINVAL);
+    assert_string_equal(
+            world->err.text, "no editor 'nothing-like-it' is known; 'modemesh setup' lists them");
+    assert_int_equal(run(world, "--write"), -EINVAL);
+    assert_has(world->err.text, "--write of which editor?");
+}
+
+static void test_knows_what_people_call_editors(void **state)
+{
+    static const char *const names[][2] = {{"claude", "'claude-code'"}, {"roo-code", "'roo'"},
+            {"vscode", "'copilot'"}, {"VSCode", "'copilot'"}, {"llama-vim", "'llama.vim'"},
+            {"kilocode", "'kilo'"}, {"intellij", "'jetbrains'"}};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        assert_int_equal(run(world, names[i][0]), -EINVAL);
+        assert_has(world->err.text, names[i][1]);
+    }
 }
 
 static void test_asks_the_coordinator(void **state)
@@ -408,6 +434,71 @@ static void test_keys(void **state)
     assert_lacks(world->err.text, "two words");
 }
 
+/* `modemesh --coordinator URL setup EDITOR --key-file FILE`, where URL asks for a key. */
+static void test_asks_with_the_key_of_the_file(void **state)
+{
+    struct world *world = *state;
+    struct toy_server *server = toy_server_create(NULL, handle, world);
+    char words[PATH_MAX + 128], url[64];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u", toy_server_port(server));
+    world->url = url;
+    world->needs = "Authorization: Bearer " KEY "\r\n";
+    scratch_write(&world->scratch, "key", KEY "\n");
+    assert_int_equal(chmod(scratch_path(&world->scratch, "key"), 0600), 0);
+    snprintf(words, sizeof(words), "opencode --home HOME --key-file %s",
+            scratch_path(&world->scratch, "key"));
+    must_run(world, words);
+    assert_has(world->out, "\"apiKey\": \"" KEY "\"");
+    assert_true(run(world, "opencode --home HOME") < 0);
+    world->needs = "Authorization: Bearer mm_mine\r\n"; /* a key of our own goes before */
+    strcat(words, " --key mm_mine");
+    must_run(world, words);
+    assert_has(world->out, "\"apiKey\": \"" KEY "\"");
+    world->url = NULL;
+    toy_server_destroy(server);
+}
+
+static void test_says_what_models_cannot_do(void **state)
+{
+    static const struct {
+        const char *editor, *has, *lacks;
+    } cases[] = {
+            {"opencode", "\"tool_call\": false", "mesh-autocomplete"},
+            {"kilo", "\"tool_call\": false", "mesh-embed"},
+            {"zed", "\"parallel_tool_calls\": false", "edit_predictions"},
+            {"copilot", "\"toolCalling\": false", "mesh-embed"},
+            {"continue", "capabilities: [tool_use]", "roles: [embed]"},
+            {"llama.vim", "model_inst", "model_fim"},
+            {"llama.vscode", "endpoint_chat", "endpoint_embeddings"},
+    };
+    struct world *world = *state;
+
+    world->models = "{\"data\":[{\"id\":\"mesh-ask\",\"meta\":{},\"capabilities\":[\"tools\"]},"
+                    "{\"id\":\"mesh-code\",\"meta\":{},\"capabilities\":[\"completion\"],"
+                    "\"context_length\":8192},"
+                    "{\"id\":\"mesh-autocomplete\",\"meta\":{},\"capabilities\":[\"tools\"]},"
+                    "{\"id\":\"mesh-embed\",\"meta\":{},\"capabilities\":[\"tools\"]}]}";
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char words[64];
+
+        snprintf(words, sizeof(words), "%s --home HOME", cases[i].editor);
+        must_run(world, words);
+        assert_has(world->out, cases[i].has);
+        assert_lacks(world->out, cases[i].lacks);
+        assert_string_equal(world->notes,
+                "mode code: coder: its chat template takes no tools: agents will be refused\n"
+                "mode autocomplete is left out: qwen2.5-coder-7b has no FIM tokens\n"
+                "mode embed is left out: nomic makes no embeddings\n"
+                "mode code: coder: a context of 8192 tokens is short for agents: give it 32768 or "
+                "more, as their own prompts take 10,000 to 25,000\n");
+    }
+    world->models = NULL;
+    must_run(world, "opencode --home HOME");
+    assert_has(world->out, "\"tool_call\": true");
+    assert_string_equal(world->notes, "");
+}
+
 static void test_warns_of_a_key_that_others_can_read(void **state)
 {
     struct world *world = *state;
@@ -476,6 +567,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(test_lists_editors_without_asking, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(test_knows_what_people_call_editors, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_asks_the_coordinator, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_offline_asks_nobody, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_every_editor_prints_and_writes, set_up, tear_down),
@@ -485,6 +577,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_takes_the_file_that_is_there, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_variables_say_where, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(test_asks_with_the_key_of_the_file, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(test_says_what_models_cannot_do, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     test_warns_of_a_key_that_others_can_read, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_certificates, set_up, tear_down),

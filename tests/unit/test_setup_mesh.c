@@ -95,6 +95,39 @@ static void test_model_of_several_nodes_has_the_least_context(void **state)
     assert_int_equal(mesh->modes[0].context, 32768);
 }
 
+static void test_what_no_model_of_a_mode_can_do(void **state)
+{
+    static const char status[] =
+            "{\"modes\":[{\"name\":\"ask\",\"models\":[\"a\"]},{\"name\":\"code\",\"models\":"
+            "[\"a\",\"b\"]},{\"name\":\"plan\",\"models\":[\"gone\"]},{\"name\":\"autocomplete\","
+            "\"models\":[\"a\"]},{\"name\":\"complete\",\"models\":[\"gone\"]},{\"name\":\"embed\","
+            "\"models\":[\"a\"]},{\"name\":\"rerank\",\"models\":[\"r\"]}]}";
+    static const char models[] =
+            "{\"data\":[{\"id\":\"mesh-ask\",\"meta\":{},\"capabilities\":[\"completion\"]},"
+            "{\"id\":\"mesh-code\",\"meta\":{},\"capabilities\":[\"completion\"]},"
+            "{\"id\":\"mesh-plan\",\"capabilities\":[\"completion\"]},"
+            "{\"id\":\"mesh-autocomplete\",\"meta\":{},\"capabilities\":[\"completion\"]},"
+            "{\"id\":\"mesh-complete\",\"capabilities\":[\"completion\",\"tools\"]},"
+            "{\"id\":\"mesh-embed\",\"meta\":{},\"capabilities\":[\"completion\"]},"
+            "{\"id\":\"mesh-rerank\",\"meta\":{},\"capabilities\":[\"rerank\"]},"
+            "{\"id\":\"a\",\"meta\":{},\"capabilities\":[\"completion\"]},"
+            "{\"id\":\"b\",\"meta\":{},\"capabilities\":[\"completion\",\"tools\"]}]}";
+    static const bool toolless[] = {true, false, false, false, false, false, false};
+    static const bool unfit[] = {false, false, false, true, false, true, false};
+    struct err err;
+    (void)state;
+
+    assert_int_equal(take(status, models, &err), 0);
+    assert_int_equal(mesh->mode_count, 7);
+    for (size_t i = 0; i < mesh->mode_count; i++) {
+        if (mesh->modes[i].toolless != toolless[i] || mesh->modes[i].unfit != unfit[i])
+            fail_msg("%s", mesh->modes[i].name);
+    }
+    assert_string_equal(mesh_mode_for(mesh, "autocomplete")->name, "complete");
+    assert_null(mesh_mode_for(mesh, "embed"));
+    assert_non_null(mesh_mode_for(mesh, "rerank"));
+}
+
 static void test_hostile_answers(void **state)
 {
     static const char *const cases[][2] = {
@@ -269,6 +302,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_takes_what_is_listed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     test_model_of_several_nodes_has_the_least_context, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(test_what_no_model_of_a_mode_can_do, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_hostile_answers, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_too_much_is_left_out, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_words, set_up, tear_down),
