@@ -142,8 +142,9 @@ static int add_format(const struct reading *reading, const char *param, const cJ
         return 0;
     if (strcmp(json_str(format, "type", ""), "json_schema") != 0 || !schema)
         return fields_refuse(&reading->fields, param,
-                "an answer's format must be an object with the type \"json_schema\" and a "
-                "\"schema\"");
+                "the answer's format in \"%s\" must be an object with the type \"json_schema\" "
+                "and a \"schema\"",
+                param);
     return add(reading, "response_format", make_format(cJSON_Duplicate(schema, true)));
 }
 

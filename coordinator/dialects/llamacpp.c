@@ -3,6 +3,7 @@
 #include "common/json.h"
 #include "coordinator/dialects/fields.h"
 #include "coordinator/dialects/llamacpp_answer.h"
+#include "coordinator/dialects/samplers.h"
 #include "coordinator/dialects/session_id.h"
 
 #include <errno.h>
@@ -117,6 +118,10 @@ static int read_common(struct parsing *parsing)
         r = read_choices(parsing);
     if (!r)
         r = read_response_fields(parsing);
+    if (!r)
+        r = samplers_check(fields);
+    if (!r)
+        r = fields_check_number(fields, "seed", -(double)JSON_WHOLE_MAX, (double)JSON_WHOLE_MAX);
     if (!r)
         r = fields_number(fields, "id_slot", -1, INT32_MAX, &slot, &given);
     if (!r && given && slot >= 0)

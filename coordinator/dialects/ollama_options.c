@@ -1,6 +1,7 @@
 #include "coordinator/dialects/ollama_options.h"
 
 #include "common/json.h"
+#include "coordinator/dialects/samplers.h"
 
 #include <errno.h>
 #include <math.h>
@@ -8,26 +9,7 @@
 
 enum { TOP_LOGPROBS_MAX = 20 };
 
-static const double whole_max = INT32_MAX, real_max = 1000 * 1000;
-
-/* Options of the sampler that llama.cpp knows by the same name. */
-static const struct {
-    const char *name;
-    bool whole;
-} samplers[] = {
-        {"temperature", false},
-        {"top_k", true},
-        {"top_p", false},
-        {"min_p", false},
-        {"typical_p", false},
-        {"repeat_last_n", true},
-        {"repeat_penalty", false},
-        {"presence_penalty", false},
-        {"frequency_penalty", false},
-        {"mirostat", true},
-        {"mirostat_tau", false},
-        {"mirostat_eta", false},
-};
+static const double whole_max = INT32_MAX;
 
 static int no_memory(const struct fields *fields)
 {
@@ -43,14 +25,15 @@ static int add(const struct fields *fields, cJSON *body, const char *key, cJSON 
     return no_memory(fields);
 }
 
-static int add_number(const struct fields *options, const char *name, bool whole, cJSON *body)
+static int add_sampler(const struct fields *options, const struct sampler *sampler, cJSON *body)
 {
-    double max = whole ? whole_max : real_max, number;
+    double number;
     bool given;
-    int r = fields_number(options, name, -max, max, &number, &given);
+    int r = sampler_read(options, sampler, &number, &given);
     if (r || !given)
         return r;
-    return add(options, body, name, cJSON_CreateNumber(whole ? trunc(number) : number));
+    return add(options, body, sampler->name,
+            cJSON_CreateNumber(sampler->whole ? trunc(number) : number));
 }
 
 /* A negative seed asks for a random one. */
@@ -100,8 +83,8 @@ static int add_stop(const struct fields *options, cJSON *body)
 static int add_options(const struct fields *options, enum request_kind kind, cJSON *body)
 {
     int r = 0;
-    for (size_t i = 0; !r && i < sizeof(samplers) / sizeof(samplers[0]); i++)
-        r = add_number(options, samplers[i].name, samplers[i].whole, body);
+    for (size_t i = 0; !r && i < SAMPLER_COUNT; i++)
+        r = add_sampler(options, &samplers[i], body);
     if (!r)
         r = add_seed(options, body);
     if (!r)

@@ -1,5 +1,6 @@
 #include "coordinator/dialects/openai_body.h"
 
+#include "coordinator/dialects/samplers.h"
 #include "coordinator/dialects/session_id.h"
 
 #include <assert.h>
@@ -195,6 +196,8 @@ int openai_read_sampling(struct openai_body *body)
     int r = 0;
     for (size_t i = 0; !r && i < sizeof(numbers) / sizeof(numbers[0]); i++)
         r = fields_check_number(&body->fields, numbers[i].key, numbers[i].min, numbers[i].max);
+    if (!r)
+        r = samplers_check(&body->fields);
     if (!r)
         r = fields_check_whole(
                 &body->fields, "seed", -(double)JSON_WHOLE_MAX, (double)JSON_WHOLE_MAX);

@@ -7,6 +7,7 @@
 #include "coordinator/dialects/responses_input.h"
 #include "coordinator/dialects/responses_object.h"
 #include "coordinator/dialects/responses_tools.h"
+#include "coordinator/dialects/samplers.h"
 #include "coordinator/dialects/session_id.h"
 
 #include <errno.h>
@@ -170,6 +171,8 @@ static int read_sampling(const struct reading *reading)
     int r = 0;
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && !r; i++)
         r = read_number(reading, &numbers[i]);
+    if (!r)
+        r = samplers_check(&reading->fields);
     return r ? r : pass_on(reading);
 }
 

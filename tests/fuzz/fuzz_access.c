@@ -27,20 +27,24 @@ static size_t split(char *text, const char *lines[LINES_MAX])
     return count;
 }
 
-/* By another way than the code's own: the parts of a name, or of an address, one by one. */
-static bool looks_loopback(const char *host)
+static bool is_loopback_name(char *name)
 {
-    char name[300];
-    size_t len = strlen(host);
-    if (len == 0 || len >= sizeof(name))
-        return false;
-    for (size_t i = 0; i <= len; i++)
-        name[i] = (char)tolower((unsigned char)host[i]);
-    if (strchr(name, '[') || strchr(name, ':') != strrchr(name, ':'))
+    for (char *at = name; *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    if (name[0] == '[' || strchr(name, ':') != strrchr(name, ':'))
         return strchr(name, ':') && strchr(name, '1');
     name[strcspn(name, ":")] = '\0';
     const char *last = strrchr(name, '.');
     return strcmp(last ? last + 1 : name, "localhost") == 0 || strncmp(name, "127.", 4) == 0;
+}
+
+/* By another way than the code's own: by the parts of the name. */
+static bool looks_loopback(const char *host)
+{
+    char *name = strdup(host);
+    bool is = is_loopback_name(name);
+    free(name);
+    return is;
 }
 
 static void check_loopback(const char *host)

@@ -19,11 +19,12 @@ struct world {
     struct modes modes;
 };
 
+/* A mode that is called as if it ended in ":latest" is found by its own name only: left out. */
 static void add_line(struct world *world, char *line)
 {
     char *rest, *name = strtok_r(line, " ", &rest), *model;
     struct mode *mode = &world->list[world->modes.count];
-    if (!name || strlen(name) > MSG_NAME_MAX || modes_find(&world->modes, name) ||
+    if (!name || strpbrk(name, ":[") || modes_find(&world->modes, name) ||
             strcmp(name, MODE_AUTO) == 0)
         return;
     *mode = (struct mode){.name = name, .models = world->models[world->modes.count]};
