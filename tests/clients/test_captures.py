@@ -318,9 +318,12 @@ def a_skeleton_has_the_size_of_its_capture():
             assert size == skeleton.get("bytes"), f"{request['name']}: {size} bytes, not {skeleton.get('bytes')}"
 
 
+CASES = [a_skeleton_has_the_size_of_its_capture, claude_code_is_answered, cline_is_answered, codex_is_answered,
+         continue_is_answered, opencode_is_answered, openai_js_is_answered, anthropic_js_is_answered,
+         ollama_js_is_answered, the_billing_block_is_no_part_of_the_prompt,
+         a_prompt_past_the_context_is_refused_in_the_words_that_make_clients_compact,
+         an_unknown_model_is_refused_in_each_form, an_unknown_path_is_refused_at_once_in_the_caller_s_form]
+
 if __name__ == "__main__":
-    mesh.run(a_skeleton_has_the_size_of_its_capture, claude_code_is_answered, cline_is_answered, codex_is_answered,
-             continue_is_answered, opencode_is_answered, openai_js_is_answered, anthropic_js_is_answered,
-             ollama_js_is_answered, the_billing_block_is_no_part_of_the_prompt,
-             a_prompt_past_the_context_is_refused_in_the_words_that_make_clients_compact,
-             an_unknown_model_is_refused_in_each_form, an_unknown_path_is_refused_at_once_in_the_caller_s_form)
+    wanted = sys.argv[1:]  # names of cases; none means all
+    mesh.run(*(case for case in CASES if not wanted or case.__name__ in wanted))

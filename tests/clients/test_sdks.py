@@ -11,14 +11,14 @@ import subprocess
 import sys
 
 from everything import HERE, Everything, in_a_namespace
-from mesh import questions
+from mesh import FAST, chat, questions
 from sdk import MISSING, find_node
 
 
 def describe(mesh):
-    """What the cases are told (sdk/bed.mjs)."""
+    """What the cases are told (sdk/bed.mjs). The answer is the engine's own word, past the coordinator."""
     question = questions()[0]
-    answer = mesh.ask("ask", question, temperature=0).json()["choices"][0]["message"]["content"]
+    answer = mesh.nodes_with["talker"].engine(FAST).ask(chat("ask", question, temperature=0)).content
     return {"url": mesh.url(), "loopback": f"http://{mesh.http}", "key": mesh.api_key, "narrow_key": mesh.narrow_key,
             "slow_key": mesh.slow_key, "script_log": str(mesh.script.folder / "log.jsonl"),
             "script_folder": str(mesh.script.folder), "question": question, "answer": answer}

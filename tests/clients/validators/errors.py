@@ -3,7 +3,7 @@
 import re
 
 from . import anthropic_messages, llama_cpp, ollama, openai
-from .rules import equals, member, must, parse_object, text, the
+from .rules import equals, member, must, name, parse_object, the
 
 FAMILIES = ("openai", "anthropic", "ollama", "llama_cpp")
 ANTHROPIC_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
@@ -43,7 +43,8 @@ def check_openai(value, _status):
 def check_anthropic(value, status):
     error = anthropic_messages.check_error(value)
     equals(error, "type", ANTHROPIC_TYPES.get(status, error["type"]), f"an error with status {status}")
-    text(value, "request_id", "the error")
+    if "request_id" in value:  # a path that is not there has none
+        name(value, "request_id", "the error")
     return {"message": error["message"], "type": error["type"], "code": None}
 
 
