@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,15 @@ static int scan_fail(const struct scan *scan, size_t at, struct err *err)
     return fail_at(scan->lexer.text, at, -EINVAL, expect_text[scan->expect], err);
 }
 
+static int fail_deep(const struct scan *scan, size_t at, struct err *err)
+{
+    char problem[64];
+
+    (void)snprintf(problem, sizeof(problem), "the JSON is nested deeper than %u levels",
+            scan->limits->max_depth);
+    return fail_at(scan->lexer.text, at, -EMSGSIZE, problem, err);
+}
+
 static int scan_count(struct scan *scan, struct err *err)
 {
     if (scan->values++ < scan->limits->max_values)
@@ -90,8 +100,7 @@ static int scan_open(struct scan *scan, const struct json_token *token, struct e
     bool object = token->type == JSON_TOKEN_OBJECT_OPEN;
 
     if (scan->depth == scan->limits->max_depth)
-        return err_set(err, -EMSGSIZE, "the JSON is nested deeper than %u levels",
-                scan->limits->max_depth);
+        return fail_deep(scan, token->start, err);
     scan->closers[scan->depth++] = object ? JSON_TOKEN_OBJECT_CLOSE : JSON_TOKEN_ARRAY_CLOSE;
     scan->expect = object ? EXPECT_KEY_OR_CLOSE : EXPECT_VALUE_OR_CLOSE;
     return 0;
@@ -212,8 +221,9 @@ static const char *find_twin(const cJSON *object, const char **keys)
     return twin_among(keys, count);
 }
 
-/* Recurses no deeper than the scan has allowed. */
-static int check_value(const cJSON *value, const char **keys, struct err *err)
+/* `member`: the nearest key above the value; "" at the top. Recurses no deeper than the scan has
+ * allowed. */
+static int check_value(const cJSON *value, const char *member, const char **keys, struct err *err)
 {
     const cJSON *item;
     const char *twin = cJSON_IsObject(value) ? find_twin(value, keys) : NULL;
@@ -221,10 +231,11 @@ static int check_value(const cJSON *value, const char **keys, struct err *err)
     if (twin)
         return err_set(err, -EINVAL, "the key \"%.100s\" stands twice in one object", twin);
     if (cJSON_IsNumber(value) && !isfinite(value->valuedouble))
-        return err_set(err, -EINVAL, "a number is too large: at most 1.7e308 can be read");
+        return err_set(err, -EINVAL,
+                "a number in \"%.100s\" is too large: at most 1.7e308 can be read", member);
     cJSON_ArrayForEach(item, value)
     {
-        int r = check_value(item, keys, err);
+        int r = check_value(item, item->string ? item->string : member, keys, err);
 
         if (r < 0)
             return r;
@@ -235,7 +246,8 @@ static int check_value(const cJSON *value, const char **keys, struct err *err)
 static int check_unambiguous(const cJSON *json, size_t values, struct err *err)
 {
     const char **keys = malloc((values + 1) * sizeof(*keys));
-    int r = keys ? check_value(json, keys, err) : err_set(err, -ENOMEM, "no memory for the JSON");
+    int r = keys ? check_value(json, "", keys, err)
+                 : err_set(err, -ENOMEM, "no memory for the JSON");
 
     free(keys);
     return r;

@@ -19,13 +19,14 @@ static int read_common(
     return fields_model(fields, request);
 }
 
-/* The body without the name. */
-static int write_body(
-        const struct dialect_input *input, const struct fields *fields, struct request *request)
+/* The body without the name, and without `key` where it is null: engines do not know that as none.
+ */
+static int write_body(const struct dialect_input *input, const struct fields *fields,
+        struct request *request, const char *key)
 {
-    static const struct json_member set[] = {{"model", NULL}, {"stream", NULL}};
-    return fields_written(fields,
-            json_edit(&request->body, input->body, input->len, set, sizeof(set) / sizeof(set[0])));
+    const struct json_member set[] = {{"model", NULL}, {"stream", NULL}, {key, NULL}};
+    size_t count = sizeof(set) / sizeof(set[0]) - (fields_given(fields, key) ? 1 : 0);
+    return fields_written(fields, json_edit(&request->body, input->body, input->len, set, count));
 }
 
 static bool is_content(const cJSON *content)
@@ -51,7 +52,7 @@ static int read_tokenize(
     if (!is_content(fields_given(fields, "content")))
         return fields_refuse(fields, "content",
                 "\"content\" must be a string, or an array of strings and token ids");
-    return write_body(input, fields, request);
+    return write_body(input, fields, request, "content");
 }
 
 static int read_detokenize(
@@ -71,7 +72,7 @@ static int read_detokenize(
             return fields_refuse(
                     fields, "tokens", "each of \"tokens\" must be a whole number, a token's id");
     }
-    return write_body(input, fields, request);
+    return write_body(input, fields, request, "tokens");
 }
 
 static int parse_tokenize(const struct dialect_input *input, struct request *ret_request,

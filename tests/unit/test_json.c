@@ -135,7 +135,7 @@ static void test_limits(void **state)
 
     assert_int_equal(parse_small("[[[]]]", &err), 0);
     assert_int_equal(parse_small("[[[[]]]]", &err), -EMSGSIZE);
-    assert_string_equal(err.text, "the JSON is nested deeper than 3 levels");
+    assert_string_equal(err.text, "line 1, column 4: the JSON is nested deeper than 3 levels");
     assert_int_equal(parse_small("[[{\"a\":{}}]]", &err), -EMSGSIZE);
 
     assert_int_equal(parse_small("[1,2,3,4]", &err), 0);

@@ -381,8 +381,12 @@ static void texts_tokens_and_chats_go_to_the_engine(void **state)
                     "{\"content\":\"hi\",\"with_pieces\":true}"},
             {&dialect_llamacpp_tokenize, REQUEST_TOKENIZE,
                     "{\"model\":\"m\",\"content\":[\"hi\",3]}", "{\"content\":[\"hi\",3]}"},
+            {&dialect_llamacpp_tokenize, REQUEST_TOKENIZE,
+                    "{\"model\":\"m\",\"content\":null,\"x\":null}", "{\"x\":null}"},
             {&dialect_llamacpp_detokenize, REQUEST_DETOKENIZE, "{\"model\":\"m\",\"tokens\":[1,2]}",
                     "{\"tokens\":[1,2]}"},
+            {&dialect_llamacpp_detokenize, REQUEST_DETOKENIZE, "{\"model\":\"m\",\"tokens\":null}",
+                    "{}"},
             {&dialect_llamacpp_template, REQUEST_TEMPLATE,
                     "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"s\"},"
                     "{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[],\"stream\":true}",
