@@ -17,7 +17,7 @@
 #include "coordinator/api/api.h"
 #include "coordinator/api/operations.h"
 #include "coordinator/api/recordings.h"
-#include "coordinator/dialects/response_store.h"
+#include "coordinator/dialects/responses/response_store.h"
 #include "coordinator/http/listeners.h"
 #include "coordinator/http/tls.h"
 #include "coordinator/settings.h"

@@ -7,11 +7,11 @@
 #include "coordinator/api/inference.h"
 #include "coordinator/api/responses.h"
 #include "coordinator/api/serve_list.h"
-#include "coordinator/dialects/anthropic.h"
-#include "coordinator/dialects/llamacpp.h"
-#include "coordinator/dialects/ollama.h"
-#include "coordinator/dialects/openai.h"
-#include "coordinator/dialects/responses.h"
+#include "coordinator/dialects/anthropic/anthropic.h"
+#include "coordinator/dialects/llamacpp/llamacpp.h"
+#include "coordinator/dialects/ollama/ollama.h"
+#include "coordinator/dialects/openai/openai.h"
+#include "coordinator/dialects/responses/responses.h"
 
 #include <errno.h>
 #include <stdio.h>

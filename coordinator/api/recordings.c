@@ -2,7 +2,7 @@
 
 #include "common/json.h"
 #include "common/list.h"
-#include "coordinator/dialects/response_store.h"
+#include "coordinator/dialects/responses/response_store.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>

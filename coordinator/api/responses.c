@@ -4,9 +4,9 @@
 #include "common/json.h"
 #include "common/text.h"
 #include "coordinator/api/recordings.h"
-#include "coordinator/dialects/response_store.h"
-#include "coordinator/dialects/responses.h"
-#include "coordinator/dialects/responses_object.h"
+#include "coordinator/dialects/responses/response_store.h"
+#include "coordinator/dialects/responses/responses.h"
+#include "coordinator/dialects/responses/responses_object.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * type, blocks follow each other, all that the engine said is in them and every tool's input is an
  * object. The answer given whole says the same. */
 #include "common/json.h"
-#include "coordinator/dialects/anthropic.h"
+#include "coordinator/dialects/anthropic/anthropic.h"
 
 #include <assert.h>
 #include <errno.h>

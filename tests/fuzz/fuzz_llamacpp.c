@@ -1,7 +1,7 @@
 /* The body of one of llama.cpp's requests, which the first byte chooses. What is accepted has sound
  * facts and a neutral body of its kind; what is refused says why in one line. */
 #include "common/json.h"
-#include "coordinator/dialects/llamacpp.h"
+#include "coordinator/dialects/llamacpp/llamacpp.h"
 
 #include <assert.h>
 #include <errno.h>

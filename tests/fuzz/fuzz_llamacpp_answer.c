@@ -2,7 +2,7 @@
  * or without `response_fields`, which the first byte chooses. A stream is events of one JSON object
  * each; each choice stops once, at the end. */
 #include "common/json.h"
-#include "coordinator/dialects/llamacpp.h"
+#include "coordinator/dialects/llamacpp/llamacpp.h"
 #include "tests/lib/delta_maker.h"
 
 #include <assert.h>

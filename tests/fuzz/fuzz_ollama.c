@@ -2,7 +2,7 @@
  * facts and a neutral body of its kind, or needs no engine; what is refused says why in one line.
  */
 #include "common/json.h"
-#include "coordinator/dialects/ollama.h"
+#include "coordinator/dialects/ollama/ollama.h"
 
 #include <assert.h>
 #include <errno.h>

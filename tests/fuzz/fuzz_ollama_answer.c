@@ -2,7 +2,7 @@
  * chooses. What goes out is one JSON object a line and never an empty one; `done` is said once, at
  * the end; calls have a name and an object. */
 #include "common/json.h"
-#include "coordinator/dialects/ollama.h"
+#include "coordinator/dialects/ollama/ollama.h"
 #include "tests/lib/delta_maker.h"
 
 #include <assert.h>

@@ -3,8 +3,8 @@
  * engine says, the client reads whole events in their order: each choice begins once, finishes once
  * and is silent then, and a tool call says its id and name first. */
 #include "common/json.h"
-#include "coordinator/dialects/openai.h"
-#include "coordinator/dialects/openai_answer.h"
+#include "coordinator/dialects/openai/openai.h"
+#include "coordinator/dialects/openai/openai_answer.h"
 
 #include <assert.h>
 #include <errno.h>

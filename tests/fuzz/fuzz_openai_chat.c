@@ -2,7 +2,7 @@
  * object that it knows in all its parts, and would be accepted again as it is; what is refused says
  * why in one line, and names a field or none. */
 #include "common/json.h"
-#include "coordinator/dialects/openai.h"
+#include "coordinator/dialects/openai/openai.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
  * what an engine answers. What is accepted gives JSON of the shape that was asked for, or the
  * answer is refused as not of this protocol. */
 #include "common/json.h"
-#include "coordinator/dialects/openai.h"
+#include "coordinator/dialects/openai/openai.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
  * The input is a list of steps: a byte that says which, one with the response and its owner, one
  * with the response before it, one of length, and so many bytes of text. */
 #include "common/json.h"
-#include "coordinator/dialects/response_store.h"
+#include "coordinator/dialects/responses/response_store.h"
 #include "tests/lib/virtual_env.h"
 
 #include <assert.h>

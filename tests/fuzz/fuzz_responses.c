@@ -2,8 +2,8 @@
  * a chat with messages, and an answer can be made for it whose first events keep the API's rules;
  * what is refused says why in one line, and leaves nothing behind. */
 #include "common/json.h"
-#include "coordinator/dialects/response_store.h"
-#include "coordinator/dialects/responses.h"
+#include "coordinator/dialects/responses/response_store.h"
+#include "coordinator/dialects/responses/responses.h"
 #include "tests/lib/response_events.h"
 #include "tests/lib/virtual_env.h"
 

@@ -4,7 +4,7 @@
  *
  * The input is a list of steps: a byte that says which, a byte of length, and so many bytes. */
 #include "common/json.h"
-#include "coordinator/dialects/responses.h"
+#include "coordinator/dialects/responses/responses.h"
 #include "tests/lib/response_events.h"
 
 #include <assert.h>

@@ -2,9 +2,9 @@
  * than OpenAI's that want one; the first byte chooses. What comes out is JSON of the shape that the
  * API has, or the answer is refused as not of this protocol. */
 #include "common/json.h"
-#include "coordinator/dialects/anthropic.h"
-#include "coordinator/dialects/llamacpp.h"
-#include "coordinator/dialects/ollama.h"
+#include "coordinator/dialects/anthropic/anthropic.h"
+#include "coordinator/dialects/llamacpp/llamacpp.h"
+#include "coordinator/dialects/ollama/ollama.h"
 
 #include <assert.h>
 #include <errno.h>

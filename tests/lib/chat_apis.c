@@ -1,10 +1,10 @@
 #include "tests/lib/chat_apis.h"
 
 #include "common/json.h"
-#include "coordinator/dialects/anthropic.h"
-#include "coordinator/dialects/ollama.h"
-#include "coordinator/dialects/openai.h"
-#include "coordinator/dialects/responses.h"
+#include "coordinator/dialects/anthropic/anthropic.h"
+#include "coordinator/dialects/ollama/ollama.h"
+#include "coordinator/dialects/openai/openai.h"
+#include "coordinator/dialects/responses/responses.h"
 #include "tests/lib/response_events.h"
 
 #include <stdio.h>

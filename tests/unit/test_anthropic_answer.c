@@ -1,4 +1,4 @@
-#include "coordinator/dialects/anthropic.h"
+#include "coordinator/dialects/anthropic/anthropic.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

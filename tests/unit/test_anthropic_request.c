@@ -1,5 +1,5 @@
 #include "common/json.h"
-#include "coordinator/dialects/anthropic.h"
+#include "coordinator/dialects/anthropic/anthropic.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

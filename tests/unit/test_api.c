@@ -2,7 +2,7 @@
 
 #include "common/log.h"
 #include "coordinator/api/recordings.h"
-#include "coordinator/dialects/response_store.h"
+#include "coordinator/dialects/responses/response_store.h"
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
 

@@ -2,11 +2,11 @@
  * and some do not take a comment for one: a real event must come every 15 s. */
 #include "coordinator/job.h"
 
-#include "coordinator/dialects/anthropic.h"
-#include "coordinator/dialects/llamacpp.h"
-#include "coordinator/dialects/ollama.h"
-#include "coordinator/dialects/openai.h"
-#include "coordinator/dialects/responses.h"
+#include "coordinator/dialects/anthropic/anthropic.h"
+#include "coordinator/dialects/llamacpp/llamacpp.h"
+#include "coordinator/dialects/ollama/ollama.h"
+#include "coordinator/dialects/openai/openai.h"
+#include "coordinator/dialects/responses/responses.h"
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
 

@@ -1,12 +1,12 @@
 #include "coordinator/api/inference.h"
 
 #include "common/json.h"
-#include "coordinator/dialects/anthropic.h"
-#include "coordinator/dialects/llamacpp.h"
-#include "coordinator/dialects/ollama.h"
-#include "coordinator/dialects/openai.h"
-#include "coordinator/dialects/response_store.h"
-#include "coordinator/dialects/responses.h"
+#include "coordinator/dialects/anthropic/anthropic.h"
+#include "coordinator/dialects/llamacpp/llamacpp.h"
+#include "coordinator/dialects/ollama/ollama.h"
+#include "coordinator/dialects/openai/openai.h"
+#include "coordinator/dialects/responses/response_store.h"
+#include "coordinator/dialects/responses/responses.h"
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
 

@@ -1,6 +1,6 @@
 #include "coordinator/job.h"
 
-#include "coordinator/dialects/openai.h"
+#include "coordinator/dialects/openai/openai.h"
 
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"

@@ -1,4 +1,4 @@
-#include "coordinator/dialects/llamacpp.h"
+#include "coordinator/dialects/llamacpp/llamacpp.h"
 
 #include "tests/lib/dialect_case.h"
 

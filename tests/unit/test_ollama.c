@@ -1,4 +1,4 @@
-#include "coordinator/dialects/ollama.h"
+#include "coordinator/dialects/ollama/ollama.h"
 
 #include "tests/lib/dialect_case.h"
 

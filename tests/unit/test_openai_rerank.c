@@ -1,4 +1,4 @@
-#include "coordinator/dialects/openai.h"
+#include "coordinator/dialects/openai/openai.h"
 #include "tests/lib/dialect_case.h"
 
 #include <setjmp.h>

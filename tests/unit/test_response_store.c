@@ -1,4 +1,4 @@
-#include "coordinator/dialects/response_store.h"
+#include "coordinator/dialects/responses/response_store.h"
 
 #include "common/json.h"
 #include "tests/lib/virtual_env.h"

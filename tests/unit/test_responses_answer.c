@@ -1,7 +1,7 @@
 #include "common/json.h"
-#include "coordinator/dialects/response_store.h"
-#include "coordinator/dialects/responses.h"
-#include "coordinator/dialects/responses_object.h"
+#include "coordinator/dialects/responses/response_store.h"
+#include "coordinator/dialects/responses/responses.h"
+#include "coordinator/dialects/responses/responses_object.h"
 #include "tests/lib/response_events.h"
 #include "tests/lib/virtual_env.h"
 

@@ -1,7 +1,7 @@
 #include "common/json.h"
-#include "coordinator/dialects/response_store.h"
-#include "coordinator/dialects/responses.h"
-#include "coordinator/dialects/responses_tools.h"
+#include "coordinator/dialects/responses/response_store.h"
+#include "coordinator/dialects/responses/responses.h"
+#include "coordinator/dialects/responses/responses_tools.h"
 #include "tests/lib/virtual_env.h"
 
 #include <setjmp.h>

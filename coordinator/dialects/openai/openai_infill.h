@@ -1,0 +1,9 @@
+/* A prompt and its suffix as a request to fill in the middle, in the form of llama.cpp's /infill.
+ * Everything else in the body goes along. */
+#pragma once
+
+#include "coordinator/dialects/openai/openai_body.h"
+
+/* After openai_read_sampling(). Sets kind, lane and needs; `suffix` may be absent. -EINVAL where
+ * `prompt` or `suffix` is no string. */
+MUST_CHECK int openai_infill_make(struct openai_body *body);
