@@ -23,13 +23,19 @@ struct scene { /* what a failure tells of */
     unsigned long seed;
 };
 
-static unsigned long seed_now;
+static char seed_line[64]; /* ready for a signal handler */
+
+static void note_seed(unsigned long seed)
+{
+    snprintf(seed_line, sizeof(seed_line), "MODEMESH_SEED=%lu\n", seed);
+}
 
 /* A client that understands nothing ends the program. */
 static void on_abort(int signal)
 {
     (void)signal;
-    dprintf(STDERR_FILENO, "MODEMESH_SEED=%lu\n", seed_now);
+    if (write(STDERR_FILENO, seed_line, strlen(seed_line)) < 0)
+        _exit(EXIT_FAILURE);
 }
 
 /* --- comparing --- */
@@ -299,7 +305,7 @@ static void check_story(unsigned long seed, check_fn check)
 {
     struct dice dice;
     struct story story;
-    seed_now = seed;
+    note_seed(seed);
     dice_init(&dice, seed);
     story_make(&story, &dice);
     for (size_t i = 0; i < chat_apis_count; i++) {
