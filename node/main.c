@@ -21,6 +21,7 @@
 #include "node/uplink.h"
 #include "proto/rules.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -553,6 +554,18 @@ static const struct backend_ops *chosen_backend(const struct node *node)
                    : &backend_llama_server;
 }
 
+/* Who runs no engine leaves GPUs alone. */
+static enum pool_choice chosen_pool(const struct node *node)
+{
+    enum pool_choice choice = POOL_CHOOSE_HOST;
+    int r = node->edge_only ? 0
+                            : pool_choice_parse(config_str(node->config, "memory-pool"), &choice);
+
+    assert(r == 0); /* the config takes no other words */
+    (void)r;
+    return choice;
+}
+
 static int open_supervisor(struct node *node, struct err *err)
 {
     const struct config *config = node->config;
@@ -572,8 +585,10 @@ static int open_supervisor(struct node *node, struct err *err)
             .extra_args = node->extra_args,
             .resident = node->resident,
             .memory_limit_bytes = config_uint(config, "memory-limit"),
+            .reserve_bytes = config_is_set(config, "reserve") ? config_uint(config, "reserve")
+                                                              : SUPERVISOR_RESERVE_DEFAULT,
             .node_name = node->name,
-            .memory_root = "",
+            .hardware = {.root = "", .choice = chosen_pool(node)},
     };
 
     return supervisor_create(

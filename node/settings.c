@@ -83,8 +83,27 @@ const struct config_key node_keys[] = {
                 .metavar = "SIZE",
                 .env = "MODEMESH_NODE_MEMORY_LIMIT",
                 .unit = "bytes",
-                .help = "what all loaded models may take together (file and margin); default 75 % "
-                        "of the host's"},
+                .help = "what all loaded models may take together; default: the pool that they "
+                        "load into, less the reserve and 2 %, or 75 % of what is left where that "
+                        "is the host's main memory"},
+        {.path = "reserve",
+                .type = CONFIG_SIZE,
+                .flag = "reserve",
+                .metavar = "SIZE",
+                .env = "MODEMESH_NODE_RESERVE",
+                .unit = "bytes",
+                .help = "memory that stays free for the people who work on this host; default 16 "
+                        "GiB (at most a quarter) where a GPU shares the host's memory and the host "
+                        "has a graphical login, else 0; not looked at beside memory-limit"},
+        {.path = "memory-pool",
+                .type = CONFIG_ENUM,
+                .def = "auto",
+                .choices = "auto|host|gpu",
+                .flag = "memory-pool",
+                .metavar = "POOL",
+                .env = "MODEMESH_NODE_MEMORY_POOL",
+                .help = "what engines load into: a GPU's memory, or what it shares with the host, "
+                        "where there is one (auto), always (gpu), or never: main memory (host)"},
         {.path = "resident",
                 .type = CONFIG_LIST,
                 .flag = "resident",

@@ -4,7 +4,6 @@
 #include "common/sm.h"
 #include "common/text.h"
 #include "node/budget.h"
-#include "node/inventory.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -59,6 +58,10 @@ struct supervisor {
     void *ctx;
     struct loop_timer *timer;
     struct list instances;
+    struct hardware *hardware;
+    struct hardware_state memory; /* at the last look */
+    uint64_t looked_ms;
+    char trouble[NOTE_MAX]; /* with memory, told already */
     uint64_t memory_limit_bytes;
     bool draining, stopped_told;
     uint64_t grace_until_ms; /* while draining */
@@ -309,6 +312,40 @@ static void engine_start(struct instance *instance)
     }
 }
 
+/* --- memory --- */
+
+static void tell_trouble(struct supervisor *s, const char *trouble)
+{
+    if (strcmp(s->trouble, trouble) == 0)
+        return;
+    (void)snprintf(s->trouble, sizeof s->trouble, "%s", trouble);
+    if (s->trouble[0] == '\0')
+        log_info("all memory is known again", LOG_U("devices", s->memory.devices.count));
+    else
+        log_warn("memory is not known", LOG_S("reason", s->trouble));
+}
+
+/* It could be read at the start: should it fail now, nothing counts as free and nothing is loaded.
+ */
+static void look_at_memory(struct supervisor *s)
+{
+    struct err err;
+
+    s->looked_ms = now_ms(s);
+    if (hardware_read(s->hardware, &s->memory, &err) == 0) {
+        tell_trouble(s, s->memory.devices.trouble);
+    } else {
+        s->memory = (struct hardware_state){.pool = s->memory.pool};
+        tell_trouble(s, err.text);
+    }
+}
+
+static void refresh_memory(struct supervisor *s)
+{
+    if (now_ms(s) - s->looked_ms >= SUPERVISOR_POLL_MS)
+        look_at_memory(s);
+}
+
 /* --- what to load --- */
 
 static size_t budget_entries(
@@ -363,8 +400,9 @@ static void describe_shortage(const struct instance *instance, const struct budg
             text_format_size(used, in_use, sizeof in_use));
 
     if (ask->wanted_bytes > ask->available_bytes && (size_t)len < size)
-        (void)snprintf(ret_text + len, size - (size_t)len, ", %s is free in the host",
-                text_format_size(ask->available_bytes, free_now, sizeof free_now));
+        (void)snprintf(ret_text + len, size - (size_t)len, ", %s is free %s",
+                text_format_size(ask->available_bytes, free_now, sizeof free_now),
+                instance->owner->memory.pool == POOL_GPU ? "on its GPU" : "in the host");
 }
 
 static void refuse_for_memory(
@@ -405,13 +443,11 @@ static bool load_or_make_room(
 {
     struct supervisor *s = instance->owner;
     size_t count = budget_entries(s, entries, owners);
-    struct msg_state memory;
     struct budget_ask ask;
     char why[CATALOGUE_NAME_MAX + 32];
 
-    supervisor_memory(s, &memory);
     ask = (struct budget_ask){.limit_bytes = s->memory_limit_bytes,
-            .available_bytes = memory.memory_available_bytes,
+            .available_bytes = s->memory.pool_free_bytes,
             .wanted_bytes = budget_model_bytes(instance->file_bytes)};
     switch (budget_plan(&ask, entries, count)) {
     case BUDGET_LOAD:
@@ -422,7 +458,7 @@ static bool load_or_make_room(
         evict_marked(entries, owners, count, why);
         return true;
     case BUDGET_REFUSE:
-        refuse_for_memory(instance, &ask, memory.memory_used_bytes);
+        refuse_for_memory(instance, &ask, used_bytes(s));
         return false;
     case BUDGET_WAIT:
         /* What leaves makes room for this one and not for those behind it. */
@@ -499,6 +535,8 @@ static void load_next(struct supervisor *s)
     owners = calloc(count, sizeof *owners);
     if (entries != NULL && candidates != NULL && owners != NULL) {
         candidates_count = load_candidates(s, candidates);
+        if (candidates_count > 0)
+            look_at_memory(s);
         for (size_t i = 0; i < candidates_count; i++)
             if (load_or_make_room(candidates[i], entries, owners))
                 break;
@@ -595,7 +633,7 @@ static uint64_t next_due_ms(const struct instance *instance, uint64_t now)
                 instance->retry_at_ms > now ? instance->retry_at_ms : now + SUPERVISOR_POLL_MS);
     if (state == INSTANCE_RESIDENT && instance->failures > 0)
         earlier(&at_ms, instance->state_since_ms + SUPERVISOR_HEALTHY_MS);
-    if (urgency(instance) > 0)
+    if (has_engine(instance) || !list_empty(&instance->waits) || urgency(instance) > 0)
         earlier(&at_ms, now + SUPERVISOR_POLL_MS);
     if (state != INSTANCE_LOADING && !list_empty(&instance->waits))
         earlier(&at_ms, waiting_since(instance) + SUPERVISOR_WAIT_MAX_MS);
@@ -640,6 +678,7 @@ void supervisor_tick(struct supervisor *s)
         drain_step(s, now);
         return;
     }
+    refresh_memory(s);
     list_for_each_safe (it, &s->instances) {
         struct instance *instance = list_entry(it, struct instance, link);
         if (instance->gone) {
@@ -785,15 +824,11 @@ bool supervisor_describe(
     return true;
 }
 
-void supervisor_memory(const struct supervisor *s, struct msg_state *state)
+void supervisor_memory(struct supervisor *s, struct msg_state *state)
 {
-    struct inventory inventory = {0};
-
-    /* Read once at the start: should it fail now, nothing counts as free and nothing is loaded. */
-    if (inventory_read(s->config.memory_root, &inventory, NULL) < 0)
-        inventory = (struct inventory){0};
-    state->memory_total_bytes = inventory.memory_total_bytes;
-    state->memory_available_bytes = inventory.memory_available_bytes;
+    refresh_memory(s);
+    state->memory_total_bytes = s->memory.pool_total_bytes;
+    state->memory_available_bytes = s->memory.pool_free_bytes;
     state->memory_limit_bytes = s->memory_limit_bytes;
     state->memory_used_bytes = used_bytes(s);
 }
@@ -857,32 +892,65 @@ void instance_measured(struct instance *instance, const struct msg_usage *usage)
 
 /* --- life --- */
 
+static int set_limit(struct supervisor *s, struct err *err)
+{
+    const struct supervisor_config *config = &s->config;
+    uint64_t total = s->memory.pool_total_bytes, reserve = config->reserve_bytes;
+    uint64_t percent = s->memory.pool == POOL_HOST ? BUDGET_LIMIT_PERCENT : SUPERVISOR_POOL_PERCENT;
+    char kept[32], all[32];
+
+    if (reserve == SUPERVISOR_RESERVE_DEFAULT)
+        reserve = hardware_reserve_bytes(s->hardware);
+    if (config->memory_limit_bytes == 0 && reserve >= total)
+        return err_set(err, -EINVAL, "a reserve of %s leaves nothing of %s for models",
+                text_format_size(reserve, kept, sizeof kept),
+                text_format_size(total, all, sizeof all));
+    s->memory_limit_bytes = config->memory_limit_bytes > 0 ? config->memory_limit_bytes
+                                                           : (total - reserve) / 100 * percent;
+    return 0;
+}
+
+static int open_memory(struct supervisor *s, struct err *err)
+{
+    int rc = hardware_create(&s->config.hardware, &s->hardware, err);
+
+    if (rc < 0)
+        return rc;
+    look_at_memory(s);
+    rc = set_limit(s, err);
+    if (rc == 0)
+        log_info("memory", LOG_S("pool", pool_kind_name(s->memory.pool)),
+                LOG_U("devices", s->memory.devices.count),
+                LOG_U("total_bytes", s->memory.pool_total_bytes),
+                LOG_U("free_bytes", s->memory.pool_free_bytes),
+                LOG_U("limit_bytes", s->memory_limit_bytes));
+    return rc;
+}
+
 int supervisor_create(struct loop *loop, const struct supervisor_config *config,
         const struct supervisor_events *events, void *ctx, struct supervisor **ret_supervisor,
         struct err *err)
 {
-    struct inventory inventory;
-    struct supervisor *s;
-    int rc = inventory_read(config->memory_root, &inventory, err);
+    struct supervisor *s = calloc(1, sizeof *s);
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    s = calloc(1, sizeof *s);
     if (s == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    s->timer = loop_timer_create(loop, on_timer, s);
-    if (s->timer == NULL) {
-        free(s);
-        return err_set(err, -ENOMEM, "out of memory");
-    }
     s->loop = loop;
     s->config = *config;
     s->events = events;
     s->ctx = ctx;
-    s->memory_limit_bytes = config->memory_limit_bytes > 0
-                                    ? config->memory_limit_bytes
-                                    : inventory.memory_total_bytes / 100 * BUDGET_LIMIT_PERCENT;
     list_init(&s->instances);
+    rc = open_memory(s, err);
+    if (rc == 0) {
+        s->timer = loop_timer_create(loop, on_timer, s);
+        if (s->timer == NULL)
+            rc = err_set(err, -ENOMEM, "out of memory");
+    }
+    if (rc < 0) {
+        supervisor_destroy(s);
+        return rc;
+    }
     *ret_supervisor = s;
     return 0;
 }
@@ -897,6 +965,7 @@ void supervisor_destroy(struct supervisor *s)
         instance_free(instance);
     }
     loop_timer_destroy(s->timer);
+    hardware_destroy(s->hardware);
     free(s);
 }
 

@@ -20,6 +20,7 @@
 #include "common/loop.h"
 #include "node/backends/backend.h"
 #include "node/catalogue.h"
+#include "node/hardware/hardware.h"
 #include "proto/codec.h"
 
 #include <stdbool.h>
@@ -33,7 +34,11 @@ enum {
     SUPERVISOR_WAIT_MAX_MS = 600000,   /* a request waits at most so long for memory; a load that
                                           has begun ends by its own timeout */
     SUPERVISOR_GRACE_MS = 5000,        /* while draining: what runs may finish for so long */
-    SUPERVISOR_POLL_MS = 1000, /* how often free memory is looked at while a load waits for it */
+    SUPERVISOR_POLL_MS = 900,          /* how often memory is looked at while an engine runs or
+                                          somebody waits for one: what others take is to be seen,
+                                          and told, within a second */
+    SUPERVISOR_POOL_PERCENT = 98,      /* of a GPU's memory may be loaded where the config names no
+                                          limit; what else is on it is not ours */
 };
 
 struct supervisor_config {
@@ -42,10 +47,14 @@ struct supervisor_config {
     uint32_t context, slots;       /* of every instance */
     const char *const *extra_args; /* ends with NULL; may be NULL */
     const char *const *resident;   /* models to keep, ends with NULL; may be NULL */
-    uint64_t memory_limit_bytes;   /* 0: BUDGET_LIMIT_PERCENT of the host's */
-    const char *node_name;         /* for those who read a refusal */
-    const char *memory_root;       /* of inventory_read() */
+    uint64_t memory_limit_bytes; /* 0: the pool less the reserve, of which SUPERVISOR_POOL_PERCENT,
+                                    and BUDGET_LIMIT_PERCENT where it is the host's memory */
+    uint64_t reserve_bytes;      /* SUPERVISOR_RESERVE_DEFAULT: hardware_reserve_bytes() */
+    const char *node_name;       /* for those who read a refusal */
+    struct hardware_config hardware;
 };
+
+#define SUPERVISOR_RESERVE_DEFAULT UINT64_MAX
 
 struct supervisor_events {
     /* What supervisor_describe() says of `model` is new; false from it: the model is gone. Do no
@@ -58,8 +67,8 @@ struct supervisor_events {
 struct supervisor;
 struct instance; /* a model of this node, loaded or not */
 
-/* The config is copied, what it points to is borrowed. -ENODATA … where the host's memory cannot be
- * read. */
+/* The config is copied, what it points to is borrowed. Errors: those of
+ * hardware_create(), and -EINVAL where the reserve leaves nothing. */
 MUST_CHECK int supervisor_create(struct loop *loop, const struct supervisor_config *config,
         const struct supervisor_events *events, void *ctx, struct supervisor **ret_supervisor,
         struct err *err);
@@ -89,8 +98,8 @@ bool supervisor_describe(
         const struct supervisor *supervisor, const char *name, struct msg_instance *ret_instance);
 /* The name of the model at `index`; NULL past the last. */
 const char *supervisor_model_at(const struct supervisor *supervisor, size_t index);
-/* The four memory numbers of `state`, read now. */
-void supervisor_memory(const struct supervisor *supervisor, struct msg_state *state);
+/* The four memory numbers of `state`, from a look that is no older than SUPERVISOR_POLL_MS. */
+void supervisor_memory(struct supervisor *supervisor, struct msg_state *state);
 
 /* One who waits for a model; the caller owns the struct. */
 struct instance_wait {

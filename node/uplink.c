@@ -31,7 +31,7 @@ enum {
     STATE_BATCH_BYTES = 48 * 1024, /* of one STATE, counted from above */
     INSTANCE_WIRE_MAX = 256,       /* bytes of an instance beside its texts, at most */
     STANDSTILL_MS = 1000, /* our own loop stood still for so long: silence is not the peer's */
-    MEMORY_PARTS = 100,   /* free memory that moved by less than this part is no news */
+    MEMORY_PARTS = 100,   /* memory that moved by no more than this part of it is no news */
 };
 
 struct outgoing {
@@ -66,7 +66,7 @@ struct uplink {
     uint32_t heartbeat_ms, epoch;
     uint64_t doubted_ms; /* when the network changed and nothing was heard since; 0: no doubt */
     uint64_t heard_ms, sent_ms, ticked_ms, state_ms;
-    uint64_t told_available_bytes;
+    uint64_t told_total_bytes, told_available_bytes;
     bool state_due, state_full;
     struct list dirty;
 
@@ -273,6 +273,7 @@ static void batch_send(struct uplink *uplink)
     const struct msg msg = {.type = MSG_STATE, .state = uplink->batch.state};
 
     put(uplink, &msg);
+    uplink->told_total_bytes = uplink->batch.state.memory_total_bytes;
     uplink->told_available_bytes = uplink->batch.state.memory_available_bytes;
     batch_begin(uplink, false);
 }
@@ -326,15 +327,20 @@ static void send_state(struct uplink *uplink)
     uplink->state_ms = now_ms(uplink);
 }
 
+static bool moved(uint64_t told, uint64_t now, uint64_t total)
+{
+    return (told > now ? told - now : now - told) > total / MEMORY_PARTS;
+}
+
+/* What is there moves, too: a GPU may be lost. */
 static bool memory_has_moved(const struct uplink *uplink)
 {
-    struct msg_state state;
-    uint64_t told = uplink->told_available_bytes, moved;
+    struct msg_state now;
+    uint64_t total = uplink->told_total_bytes;
 
-    supervisor_memory(uplink->supervisor, &state);
-    moved = told > state.memory_available_bytes ? told - state.memory_available_bytes
-                                                : state.memory_available_bytes - told;
-    return moved > state.memory_total_bytes / MEMORY_PARTS;
+    supervisor_memory(uplink->supervisor, &now);
+    return moved(total, now.memory_total_bytes, total) ||
+           moved(uplink->told_available_bytes, now.memory_available_bytes, total);
 }
 
 static void send_state_if_due(struct uplink *uplink)

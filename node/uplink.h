@@ -20,7 +20,7 @@ enum {
     UPLINK_SILENCE_MS = 3000, /* nothing heard, or no WELCOME: the coordinator is gone */
     UPLINK_DOUBT_MS = 750,    /* … and after uplink_doubt() only for so long; three heartbeats */
     UPLINK_STATE_MS = 100,    /* least time between two STATEs */
-    UPLINK_MEMORY_MS = 5000,  /* how often memory alone is worth a STATE, where it has moved */
+    UPLINK_MEMORY_MS = 900,   /* how often memory alone is worth a STATE, where it has moved */
     UPLINK_TICK_MS = 50,      /* how often uplink_tick() is to be called */
     UPLINK_OUTBOX_MAX =
             64 * 1024 * 1024,       /* bytes that wait for a slow link; past it the session ends */

@@ -6,9 +6,11 @@
 #include <cmocka.h>
 
 #include "common/config.h"
+#include "node/hardware/hardware.h"
 #include "node/settings.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct config *config;
@@ -42,10 +44,12 @@ static void test_defaults(void **state)
     assert_string_equal(config_list_at(config, "engine.command", 0), "llama-server");
     assert_int_equal(config_uint(config, "engine.slots"), 4);
     assert_int_equal(config_uint(config, "memory-limit"), 0);
+    assert_false(config_is_set(config, "reserve"));
+    assert_string_equal(config_str(config, "memory-pool"), "auto");
     assert_int_equal(config_list_len(config, "resident"), 0);
 }
 
-/* Inside, 0 stands for the default of three quarters of the host, which nobody means by 0. */
+/* Inside, 0 stands for the default, which nobody means by 0. */
 static void test_a_memory_limit_of_nothing_is_refused(void **state)
 {
     struct err err;
@@ -55,6 +59,37 @@ static void test_a_memory_limit_of_nothing_is_refused(void **state)
     assert_non_null(strstr(err.text, "memory-limit"));
     assert_int_equal(load("memory-limit: 90G\n", &err), 0);
     assert_int_equal(config_uint(config, "memory-limit"), UINT64_C(90) << 30);
+}
+
+/* Unlike a limit, a reserve of nothing means something: the default may be more. */
+static void test_what_is_kept_for_people(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_int_equal(load("reserve: 0\n", &err), 0);
+    assert_true(config_is_set(config, "reserve"));
+    assert_int_equal(config_uint(config, "reserve"), 0);
+    assert_int_equal(load("reserve: 24G\n", &err), 0);
+    assert_int_equal(config_uint(config, "reserve"), UINT64_C(24) << 30);
+    assert_int_equal(load("reserve: some\n", &err), -EINVAL);
+}
+
+/* Each word of the setting is one that hardware.h knows. */
+static void test_the_pool_of_memory(void **state)
+{
+    static const char *const words[] = {"auto", "host", "gpu"};
+    enum pool_choice choice;
+    char text[64];
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        (void)snprintf(text, sizeof text, "memory-pool: %s\n", words[i]);
+        assert_int_equal(load(text, &err), 0);
+        assert_int_equal(pool_choice_parse(config_str(config, "memory-pool"), &choice), 0);
+    }
+    assert_int_equal(load("memory-pool: vram\n", &err), -EINVAL);
 }
 
 static void test_bounds_of_the_engine(void **state)
@@ -76,6 +111,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
             TEST(test_defaults),
             TEST(test_a_memory_limit_of_nothing_is_refused),
+            TEST(test_what_is_kept_for_people),
+            TEST(test_the_pool_of_memory),
             TEST(test_bounds_of_the_engine),
     };
 

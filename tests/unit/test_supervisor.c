@@ -8,9 +8,11 @@
 #include "common/log.h"
 #include "node/supervisor.h"
 #include "tests/lib/puppet.h"
+#include "tests/lib/recorded_host.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/virtual_env.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,23 +59,36 @@ static void set_memory(uint64_t available)
     scratch_write(&f.scratch, "proc/meminfo", text);
 }
 
-static void make_with_context(const char *const *resident, uint32_t context)
+static void make_from(const struct supervisor_config *config)
 {
     static const struct supervisor_events events = {
             .on_change = on_change, .on_stopped = on_stopped};
-    struct supervisor_config config = {
+    struct err err = {""};
+
+    if (supervisor_create(&f.loop, config, &events, NULL, &f.supervisor, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static struct supervisor_config config_of(const char *root, const char *nvml)
+{
+    return (struct supervisor_config){
             .ops = &puppet_ops,
             .host = {.loop = &f.loop, .env = &f.world.env},
-            .context = context,
             .slots = 2,
-            .resident = resident,
-            .memory_limit_bytes = 4 * gib,
             .node_name = "halo1",
-            .memory_root = f.scratch.path,
+            .reserve_bytes = SUPERVISOR_RESERVE_DEFAULT,
+            .hardware = {.root = root, .nvml = nvml},
     };
-    struct err err;
+}
 
-    assert_int_equal(supervisor_create(&f.loop, &config, &events, NULL, &f.supervisor, &err), 0);
+static void make_with_context(const char *const *resident, uint32_t context)
+{
+    struct supervisor_config config = config_of(f.scratch.path, "");
+
+    config.context = context;
+    config.resident = resident;
+    config.memory_limit_bytes = 4 * gib;
+    make_from(&config);
 }
 
 static void make(const char *const *resident)
@@ -487,6 +502,159 @@ static void test_free_memory_of_the_host_counts(void **state)
     instance_release(waiter.instance);
 }
 
+static struct msg_state memory(void)
+{
+    struct msg_state state = {.full = false};
+
+    supervisor_memory(f.supervisor, &state);
+    return state;
+}
+
+/* The limit of a host where the config names none. */
+static uint64_t limit_of(const char *name, const char *nvml, uint64_t reserve)
+{
+    struct supervisor_config config = config_of(recorded_host(name), nvml);
+    uint64_t limit;
+
+    config.reserve_bytes = reserve;
+    make_from(&config);
+    limit = memory().memory_limit_bytes;
+    supervisor_destroy(f.supervisor);
+    f.supervisor = NULL;
+    return limit;
+}
+
+static void test_the_limit_that_a_host_has(void **state)
+{
+    const uint64_t by_default = SUPERVISOR_RESERVE_DEFAULT;
+    const uint64_t halo = 512 * mib + 120 * gib, host = UINT64_C(32594220) * 1024;
+
+    (void)state;
+    assert_int_equal(limit_of("workstation-96g", recorded_nvml_of("workstation-96g"), by_default),
+            97249 * mib / 100 * 98);
+    assert_int_equal(limit_of("strix-halo", "", by_default), (halo - 16 * gib) / 100 * 98);
+    assert_int_equal(limit_of("strix-halo", "", 0), halo / 100 * 98);
+    assert_int_equal(limit_of("strix-halo", "", 20 * gib), (halo - 20 * gib) / 100 * 98);
+    assert_int_equal(limit_of("none", "", by_default), host / 100 * 75);
+    assert_int_equal(limit_of("none", "", 4 * gib), (host - 4 * gib) / 100 * 75);
+    make(NULL);
+}
+
+static void test_the_limit_that_the_config_names(void **state)
+{
+    struct supervisor_config config = config_of(recorded_host("strix-halo"), "");
+
+    (void)state;
+    config.memory_limit_bytes = 90 * gib;
+    config.reserve_bytes = 64 * gib;
+    make_from(&config);
+    assert_int_equal(memory().memory_limit_bytes, 90 * gib);
+    assert_int_equal(memory().memory_total_bytes, 512 * mib + 120 * gib);
+}
+
+static void test_a_reserve_that_leaves_nothing(void **state)
+{
+    struct supervisor_config config = config_of(f.scratch.path, "");
+    struct supervisor *supervisor = NULL;
+    struct err err;
+
+    (void)state;
+    config.reserve_bytes = 8 * gib;
+    assert_int_equal(supervisor_create(&f.loop, &config, NULL, NULL, &supervisor, &err), -EINVAL);
+    assert_string_equal(err.text, "a reserve of 8.0 GiB leaves nothing of 8.0 GiB for models");
+    assert_null(supervisor);
+    make(NULL);
+}
+
+static void test_no_gpu_where_one_is_asked_for(void **state)
+{
+    struct supervisor_config config = config_of(f.scratch.path, "");
+    struct supervisor *supervisor = NULL;
+    struct err err;
+
+    (void)state;
+    config.hardware.choice = POOL_CHOOSE_GPU;
+    assert_int_equal(supervisor_create(&f.loop, &config, NULL, NULL, &supervisor, &err), -ENODEV);
+    assert_null(supervisor);
+    make(NULL);
+}
+
+static void test_memory_is_looked_at_each_second(void **state)
+{
+    (void)state;
+    make(NULL);
+    set_memory(3 * gib);
+    assert_int_equal(memory().memory_available_bytes, 8 * gib);
+    virtual_env_advance_ms(&f.world, SUPERVISOR_POLL_MS - 1);
+    assert_int_equal(memory().memory_available_bytes, 8 * gib);
+    virtual_env_advance_ms(&f.world, 1);
+    assert_int_equal(memory().memory_available_bytes, 3 * gib);
+}
+
+/* Milliseconds until the loop has something to do; -1: nothing. */
+static int wakes_in_ms(void)
+{
+    tick();
+    uv_run(&f.loop.uv, UV_RUN_NOWAIT);
+    return uv_backend_timeout(&f.loop.uv);
+}
+
+static void test_an_idle_node_is_not_woken(void **state)
+{
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    assert_int_equal(wakes_in_ms(), -1);
+    load("a");
+    assert_in_range(wakes_in_ms(), 1, SUPERVISOR_POLL_MS);
+    set_memory(gib);
+    tick_after(SUPERVISOR_POLL_MS);
+    set_memory(8 * gib);
+    assert_int_equal(memory().memory_available_bytes, gib);
+}
+
+/* A load is decided on what is free now, however fresh the last look is. */
+static void test_memory_is_looked_at_before_a_load(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    tick();
+    set_memory(gib);
+    want(&waiter, "a");
+    tick();
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+}
+
+static void test_a_gpu_that_is_lost(void **state)
+{
+    static const char lost[] = "gpus 1\n0.memory 15\n";
+    static const char well[] = "gpus 1\n0.total 25769803776\n0.free 25000000000\n";
+    struct supervisor_config config;
+    struct waiter waiter;
+
+    (void)state;
+    scratch_write(&f.scratch, "nvml", well);
+    config = config_of(f.scratch.path, recorded_nvml(scratch_path(&f.scratch, "nvml")));
+    make_from(&config);
+    put("a", gib);
+    scratch_write(&f.scratch, "nvml", lost);
+    want(&waiter, "a");
+    tick();
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    assert_non_null(strstr(waiter.message, ", 0 B is free on its GPU"));
+    assert_int_equal(memory().memory_total_bytes, 0);
+    scratch_write(&f.scratch, "nvml", well);
+    want(&waiter, "a");
+    tick();
+    assert_state("a", INSTANCE_LOADING);
+    puppet_ready("a", 1, 0);
+    tick();
+    instance_release(waiter.instance);
+}
+
 static void test_death_in_service(void **state)
 {
     struct waiter waiter;
@@ -759,6 +927,14 @@ int main(void)
             TEST(test_engine_that_does_not_stop),
             TEST(test_never_past_the_limit),
             TEST(test_free_memory_of_the_host_counts),
+            TEST(test_the_limit_that_a_host_has),
+            TEST(test_the_limit_that_the_config_names),
+            TEST(test_a_reserve_that_leaves_nothing),
+            TEST(test_no_gpu_where_one_is_asked_for),
+            TEST(test_memory_is_looked_at_each_second),
+            TEST(test_an_idle_node_is_not_woken),
+            TEST(test_memory_is_looked_at_before_a_load),
+            TEST(test_a_gpu_that_is_lost),
             TEST(test_death_in_service),
             TEST(test_load_that_fails),
             TEST(test_backoff_doubles_and_is_bounded),

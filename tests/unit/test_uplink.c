@@ -11,6 +11,7 @@
 #include "tests/lib/node_bench.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -419,6 +420,51 @@ static void test_state_changes_are_throttled(void **state)
     assert_int_equal(c.count, 1);
 }
 
+static void set_memory(uint64_t total, uint64_t available)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof text, "MemTotal: %" PRIu64 " kB\nMemAvailable: %" PRIu64 " kB\n",
+            total / 1024, available / 1024);
+    scratch_write(&bench.scratch, "proc/meminfo", text);
+}
+
+/* Hears the coordinator all the while, so that heartbeats are all that goes else. */
+static size_t states_within(uint64_t ms)
+{
+    size_t states = 0;
+
+    for (c.count = 0; ms > 0; ms -= UPLINK_TICK_MS) {
+        const struct msg beat = {.type = MSG_HEARTBEAT};
+        give(&beat);
+        tick(UPLINK_TICK_MS);
+    }
+    for (size_t i = 0; i < c.count; i++)
+        states += c.frames[i].type == MSG_STATE;
+    return states;
+}
+
+/* What other programs take is seen within a second, and what moves by no more than a hundredth is
+ * no news. */
+static void test_memory_that_others_take(void **state)
+{
+    const uint64_t total = 8ull << 30, part = total / 100 / 1024 * 1024;
+
+    (void)state;
+    join();
+    assert_int_equal(states_within(3000), 0);
+    set_memory(total, total - part);
+    assert_int_equal(states_within(3000), 0);
+    set_memory(total, total - 2 * part);
+    assert_int_equal(states_within(1000), 1);
+    assert_int_equal(states_within(3000), 0);
+    set_memory(total, total);
+    assert_int_equal(states_within(1000), 1);
+    set_memory(total / 2, total / 2);
+    assert_int_equal(states_within(2 * SUPERVISOR_POLL_MS), 1);
+    assert_int_equal(states_within(3000), 0);
+}
+
 static void test_state_says_what_models_can_do(void **state)
 {
     const struct msg_instance *instance;
@@ -798,6 +844,7 @@ int main(void)
             TEST(test_send_only_while_up),
             TEST(test_room_for_tunnels),
             TEST(test_state_changes_are_throttled),
+            TEST(test_memory_that_others_take),
             TEST(test_state_says_what_models_can_do),
             TEST(test_a_removed_model),
             TEST(test_many_models_take_several_frames),
