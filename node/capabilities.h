@@ -2,7 +2,7 @@
  * say of itself. Pure. */
 #pragma once
 
-#include "node/gguf.h"
+#include "common/model/gguf.h"
 
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 #include "node/catalogue.h"
 
 #include "common/log.h"
+#include "common/model/gguf.h"
 #include "node/capabilities.h"
-#include "node/gguf.h"
 #include "proto/rules.h"
 
 #include <dirent.h>

@@ -3,10 +3,10 @@
 #include "common/json.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "common/model/chat_template.h"
 #include "common/sm.h"
 #include "node/backends/engine_run.h"
 #include "node/backends/engine_words.h"
-#include "node/chat_template.h"
 #include "node/process.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 /* A model's chat template, any bytes: what it knows of does not depend on where the text is cut,
  * and is known for a word in it only. The first byte is the length of the pieces. */
-#include "node/chat_template.h"
+#include "common/model/chat_template.h"
 #include "proto/codec.h"
 
 #include <assert.h>

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/chat_template.h"
+#include "common/model/chat_template.h"
 #include "proto/codec.h"
 
 #include <string.h>

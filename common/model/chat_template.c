@@ -1,4 +1,4 @@
-#include "node/chat_template.h"
+#include "common/model/chat_template.h"
 
 #include "proto/codec.h"
 
