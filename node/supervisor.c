@@ -1,315 +1,51 @@
 #include "node/supervisor.h"
 
 #include "common/log.h"
-#include "common/sm.h"
 #include "common/text.h"
 #include "node/budget.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOTE_MAX = 384, RATE_TOKENS_MIN = 8, FACT_MAX = 32, NS_PER_S = 1000000000 };
-static const float rate_weight = 0.25f; /* of a new sample in the decayed mean */
-
-/* What the catalogue says of the file to load next. */
-struct file_facts {
-    uint32_t context_trained, capabilities;
-    uint64_t parameters;
-    int64_t modified_s;
-    char architecture[FACT_MAX], quantisation[FACT_MAX];
-};
-
-struct instance {
-    struct list link;
-    struct supervisor *owner;
-    struct sm sm; /* enum instance_state */
-    uint64_t state_since_ms;
-    struct list waits;                /* struct instance_wait, oldest first */
-    struct instance_backend *backend; /* NULL while no engine runs */
-    struct backend_model model;       /* as the engine was started */
-    char *path;                       /* of the file to load next */
-    char *loaded_path;
-    uint64_t file_bytes, memory_bytes; /* memory: counted while an engine runs */
-    uint32_t context, slots, busy;
-    uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
-    struct file_facts file;
-    uint64_t used_at_ms;
-    bool pinned;
-    bool stale;           /* the engine has an older file */
-    bool gone;            /* the file is no longer there */
-    bool restart;         /* died in service: load it again */
-    bool short_of_memory; /* told already */
-    unsigned failures;    /* since it was last healthy */
-    uint64_t retry_at_ms; /* FAILED: when it may be tried again */
-    uint32_t restarts;
-    float prefill_tok_s, decode_tok_s;
-    char note[NOTE_MAX];
-    char name[];
-};
+enum { TEXT_MAX = 384 };
 
 struct supervisor {
-    struct loop *loop;
     struct supervisor_config config;
     const struct supervisor_events *events;
     void *ctx;
     struct loop_timer *timer;
-    struct list instances;
+    struct instance_common common;
+    struct instance **instances;
+    size_t count, capacity;
     struct hardware *hardware;
     struct hardware_state memory; /* at the last look */
     uint64_t looked_ms;
-    char trouble[NOTE_MAX]; /* with memory, told already */
+    char trouble[TEXT_MAX]; /* with memory, told already */
     uint64_t memory_limit_bytes;
     bool draining, stopped_told;
     uint64_t grace_until_ms; /* while draining */
 };
-
-static const char *const state_names[] = {"available", "loading", "resident", "stopping", "failed"};
-static const uint32_t state_next[INSTANCE_STATE_COUNT] = {
-        [INSTANCE_AVAILABLE] = SM_BIT(INSTANCE_LOADING),
-        [INSTANCE_LOADING] =
-                SM_BIT(INSTANCE_RESIDENT) | SM_BIT(INSTANCE_STOPPING) | SM_BIT(INSTANCE_FAILED),
-        [INSTANCE_RESIDENT] = SM_BIT(INSTANCE_STOPPING) | SM_BIT(INSTANCE_FAILED),
-        [INSTANCE_STOPPING] = SM_BIT(INSTANCE_AVAILABLE),
-        [INSTANCE_FAILED] = SM_BIT(INSTANCE_LOADING) | SM_BIT(INSTANCE_AVAILABLE),
-};
-static const struct sm_def instance_sm = {.name = "instance",
-        .state_names = state_names,
-        .state_count = INSTANCE_STATE_COUNT,
-        .next = state_next};
 
 static uint64_t now_ms(const struct supervisor *s)
 {
     return env_now_ms(s->config.host.env);
 }
 
-static void kick(struct supervisor *s)
+static void kick(void *ctx)
 {
+    struct supervisor *s = ctx;
+
     loop_timer_start(s->timer, 0, 0);
 }
 
-static void changed(struct instance *instance)
+static void on_change(void *ctx, const char *model)
 {
-    instance->owner->events->on_change(instance->owner->ctx, instance->name);
-}
+    struct supervisor *s = ctx;
 
-static enum instance_state state_of(const struct instance *instance)
-{
-    return (enum instance_state)instance->sm.state;
-}
-
-static bool has_engine(const struct instance *instance)
-{
-    return instance->backend != NULL;
-}
-
-/* The diagram is in the header. */
-static void instance_set_state(struct instance *instance, enum instance_state state)
-{
-    sm_set(&instance->sm, state);
-    instance->state_since_ms = now_ms(instance->owner);
-    changed(instance);
-    kick(instance->owner);
-}
-
-static void set_note(struct instance *instance, const char *text)
-{
-    size_t len = text_utf8_cut(text, strlen(text), sizeof instance->note - 1);
-
-    memcpy(instance->note, text, len);
-    instance->note[len] = '\0';
-}
-
-static void tell_first(struct list *waits, const struct msg_fail *fail)
-{
-    struct instance_wait *wait = list_entry(waits->next, struct instance_wait, link);
-
-    list_del(&wait->link);
-    wait->fn(wait->ctx, fail);
-}
-
-static void answer(struct instance *instance, const struct msg_fail *fail)
-{
-    /* A waiter that is answered may wait again: only those of now are told. */
-    struct list now;
-
-    if (list_empty(&instance->waits))
-        return;
-    now = instance->waits;
-    now.next->prev = now.prev->next = &now;
-    list_init(&instance->waits);
-    while (!list_empty(&now))
-        tell_first(&now, fail);
-}
-
-static void refuse(struct instance *instance, enum fail_code code, const char *message)
-{
-    const struct msg_fail fail = {.code = code, .message = message};
-
-    answer(instance, &fail);
-}
-
-/* --- engines --- */
-
-/* As the engine will be started. */
-static struct backend_model next_model(const struct instance *instance)
-{
-    const struct supervisor_config *config = &instance->owner->config;
-
-    return (struct backend_model){
-            .name = instance->name,
-            .context = config->context,
-            .slots = config->slots,
-            .extra_args = config->extra_args,
-            .context_trained = instance->file.context_trained,
-            .capabilities = instance->file.capabilities,
-    };
-}
-
-/* Of one sequence, once it is loaded: an engine takes no more than the trained length, and that
- * where the choice is its own. */
-static uint32_t expected_context(const struct instance *instance)
-{
-    uint32_t wanted = instance->owner->config.context;
-    uint32_t trained = instance->file.context_trained;
-
-    if (wanted == 0 || (trained > 0 && trained < wanted))
-        return trained;
-    return wanted;
-}
-
-static void expect_capabilities(struct instance *instance)
-{
-    const struct supervisor_config *config = &instance->owner->config;
-    struct backend_model model = next_model(instance);
-
-    instance->capabilities = config->ops->expect(&config->host, &model);
-}
-
-static void engine_forget(struct instance *instance)
-{
-    instance->owner->config.ops->destroy(instance->backend);
-    instance->backend = NULL;
-    instance->memory_bytes = 0;
-    instance->stale = false;
-    instance->context = instance->slots = 0;
-    expect_capabilities(instance);
-    free(instance->loaded_path);
-    instance->loaded_path = NULL;
-}
-
-static uint64_t backoff_ms(const struct instance *instance)
-{
-    uint64_t ms = SUPERVISOR_BACKOFF_MIN_MS;
-
-    for (unsigned i = 0; i < instance->failures && ms < SUPERVISOR_BACKOFF_MAX_MS; i++)
-        ms *= 2;
-    if (ms > SUPERVISOR_BACKOFF_MAX_MS)
-        ms = SUPERVISOR_BACKOFF_MAX_MS;
-    return ms - ms / 10 + env_random_u64(instance->owner->config.host.env) % (ms / 5);
-}
-
-/* The engine ended by itself, or did not start. Runs have been told already; those who wait for a
- * load that failed are told here, those who came after a death wait for the restart. */
-static void engine_failed(struct instance *instance, const char *reason)
-{
-    uint64_t delay_ms = backoff_ms(instance);
-    char text[NOTE_MAX + CATALOGUE_NAME_MAX + 64];
-
-    instance->restart = state_of(instance) == INSTANCE_RESIDENT;
-    instance->failures++;
-    instance->retry_at_ms = now_ms(instance->owner) + delay_ms;
-    set_note(instance, reason);
-    log_warn("engine died", LOG_S("model", instance->name), LOG_S("while", sm_name(&instance->sm)),
-            LOG_S("reason", reason), LOG_U("retry_ms", delay_ms));
-    instance_set_state(instance, INSTANCE_FAILED);
-    if (instance->restart)
-        return;
-    (void)snprintf(text, sizeof text, "the engine of %s did not start: %s", instance->name,
-            instance->note);
-    refuse(instance, FAIL_ENGINE_DIED, text);
-}
-
-static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_t capabilities)
-{
-    struct instance *instance = ctx;
-    char note[NOTE_MAX + 32] = "";
-
-    if (state_of(instance) != INSTANCE_LOADING)
-        return;
-    instance->slots = slots;
-    instance->context = context;
-    instance->capabilities = capabilities;
-    instance->restart = false;
-    instance->used_at_ms = now_ms(instance->owner);
-    if (instance->failures > 0)
-        (void)snprintf(note, sizeof note, "restarted after: %s", instance->note);
-    set_note(instance, note);
-    log_info("model resident", LOG_S("model", instance->name),
-            LOG_U("load_ms", now_ms(instance->owner) - instance->state_since_ms),
-            LOG_U("slots", slots), LOG_U("context", context));
-    instance_set_state(instance, INSTANCE_RESIDENT);
-}
-
-static void on_engine_exit(void *ctx, bool wanted, const char *reason)
-{
-    struct instance *instance = ctx;
-    char words[NOTE_MAX]; /* `reason` ends with the engine */
-
-    (void)wanted; /* our own state says it better */
-    (void)snprintf(words, sizeof words, "%s", reason);
-    engine_forget(instance);
-    if (state_of(instance) != INSTANCE_STOPPING) {
-        engine_failed(instance, words);
-        return;
-    }
-    log_info("engine stopped", LOG_S("model", instance->name), LOG_S("reason", words));
-    instance_set_state(instance, INSTANCE_AVAILABLE);
-}
-
-static void engine_stop(struct instance *instance, const char *why)
-{
-    if (state_of(instance) != INSTANCE_LOADING && state_of(instance) != INSTANCE_RESIDENT)
-        return;
-    log_info("model stopping", LOG_S("model", instance->name), LOG_S("reason", why));
-    instance_set_state(instance, INSTANCE_STOPPING);
-    instance->owner->config.ops->stop(instance->backend);
-}
-
-static int engine_create(struct instance *instance, struct err *err)
-{
-    static const struct backend_events events = {
-            .on_ready = on_engine_ready, .on_exit = on_engine_exit};
-    const struct supervisor_config *config = &instance->owner->config;
-
-    instance->loaded_path = strdup(instance->path);
-    if (instance->loaded_path == NULL)
-        return err_set(err, -ENOMEM, "out of memory");
-    instance->model = next_model(instance);
-    instance->model.path = instance->loaded_path;
-    instance->backend =
-            config->ops->create(&config->host, &instance->model, &events, instance, err);
-    return instance->backend == NULL ? -ENOMEM : config->ops->start(instance->backend, err);
-}
-
-static void engine_start(struct instance *instance)
-{
-    struct err err = {.text = ""};
-
-    if (instance->failures > 0)
-        instance->restarts++;
-    instance->short_of_memory = false;
-    instance_set_state(instance, INSTANCE_LOADING);
-    instance->memory_bytes = budget_model_bytes(instance->file_bytes);
-    log_info("model loading", LOG_S("model", instance->name), LOG_S("path", instance->path),
-            LOG_U("memory_bytes", instance->memory_bytes));
-    if (engine_create(instance, &err) < 0) {
-        engine_forget(instance);
-        engine_failed(instance, err.text);
-    }
+    s->events->on_change(s->ctx, model);
 }
 
 /* --- memory --- */
@@ -353,30 +89,22 @@ static size_t budget_entries(
 {
     size_t n = 0;
 
-    list_for_each (it, &s->instances) {
-        struct instance *instance = list_entry(it, struct instance, link);
-        bool used = instance->busy > 0 || !list_empty(&instance->waits);
-        enum instance_state state = state_of(instance);
-        if (!has_engine(instance))
+    for (size_t i = 0; i < s->count; i++) {
+        struct instance *instance = s->instances[i];
+        bool used = instance_is_busy(instance) || instance_has_waits(instance);
+        bool pinned = instance_is_pinned(instance);
+        enum instance_state state = instance_state(instance);
+        if (!instance_has_engine(instance))
             continue;
         owners[n] = instance;
         entries[n++] = (struct budget_entry){
-                .memory_bytes = instance->memory_bytes,
-                .used_at_ms = instance->used_at_ms,
+                .memory_bytes = instance_memory_bytes(instance),
+                .used_at_ms = instance_used_at_ms(instance),
                 .leaving = state == INSTANCE_STOPPING,
-                .evictable = state == INSTANCE_RESIDENT && !instance->pinned && !used,
-                .busy = !instance->pinned && (used || state == INSTANCE_LOADING),
+                .evictable = state == INSTANCE_RESIDENT && !pinned && !used,
+                .busy = !pinned && (used || state == INSTANCE_LOADING),
         };
     }
-    return n;
-}
-
-static size_t instance_count(const struct supervisor *s)
-{
-    size_t n = 0;
-
-    list_for_each (it, &s->instances)
-        n++;
     return n;
 }
 
@@ -384,41 +112,33 @@ static uint64_t used_bytes(const struct supervisor *s)
 {
     uint64_t sum = 0;
 
-    list_for_each (it, &s->instances)
-        sum += list_entry(it, struct instance, link)->memory_bytes;
+    for (size_t i = 0; i < s->count; i++)
+        sum += instance_memory_bytes(s->instances[i]);
     return sum;
 }
 
-static void describe_shortage(const struct instance *instance, const struct budget_ask *ask,
-        uint64_t used, char *ret_text, size_t size)
+static void describe_shortage(const struct supervisor *s, const char *name,
+        const struct budget_ask *ask, char *ret_text, size_t size)
 {
     char want[32], limit[32], in_use[32], free_now[32];
     int len = snprintf(ret_text, size, "%s needs %s; the limit of node %s is %s, %s of it in use",
-            instance->name, text_format_size(ask->wanted_bytes, want, sizeof want),
-            instance->owner->config.node_name,
+            name, text_format_size(ask->wanted_bytes, want, sizeof want), s->config.node_name,
             text_format_size(ask->limit_bytes, limit, sizeof limit),
-            text_format_size(used, in_use, sizeof in_use));
+            text_format_size(used_bytes(s), in_use, sizeof in_use));
 
     if (ask->wanted_bytes > ask->available_bytes && (size_t)len < size)
         (void)snprintf(ret_text + len, size - (size_t)len, ", %s is free %s",
                 text_format_size(ask->available_bytes, free_now, sizeof free_now),
-                instance->owner->memory.pool == POOL_GPU ? "on its GPU" : "in the host");
+                s->memory.pool == POOL_GPU ? "on its GPU" : "in the host");
 }
 
 static void refuse_for_memory(
-        struct instance *instance, const struct budget_ask *ask, uint64_t used)
+        struct supervisor *s, struct instance *instance, const struct budget_ask *ask)
 {
-    char text[NOTE_MAX];
+    char text[TEXT_MAX];
 
-    describe_shortage(instance, ask, used, text, sizeof text);
-    if (!instance->short_of_memory)
-        log_warn("model refused", LOG_S("model", instance->name), LOG_S("reason", text));
-    instance->short_of_memory = true;
-    if (strcmp(instance->note, text) != 0) {
-        set_note(instance, text);
-        changed(instance);
-    }
-    refuse(instance, FAIL_NO_MEMORY, text);
+    describe_shortage(s, instance_name(instance), ask, text, sizeof text);
+    instance_refuse_memory(instance, text);
 }
 
 static bool something_leaves(const struct budget_entry *entries, size_t count)
@@ -434,31 +154,29 @@ static void evict_marked(
 {
     for (size_t i = 0; i < count; i++)
         if (entries[i].evict)
-            engine_stop(owners[i], why);
+            instance_stop(owners[i], why);
 }
 
 /* True where it does something that the next candidate must wait for. */
-static bool load_or_make_room(
-        struct instance *instance, struct budget_entry *entries, struct instance **owners)
+static bool load_or_make_room(struct supervisor *s, struct instance *instance,
+        struct budget_entry *entries, struct instance **owners)
 {
-    struct supervisor *s = instance->owner;
     size_t count = budget_entries(s, entries, owners);
-    struct budget_ask ask;
+    const struct budget_ask ask = {.limit_bytes = s->memory_limit_bytes,
+            .available_bytes = s->memory.pool_free_bytes,
+            .wanted_bytes = instance_wanted_bytes(instance)};
     char why[CATALOGUE_NAME_MAX + 32];
 
-    ask = (struct budget_ask){.limit_bytes = s->memory_limit_bytes,
-            .available_bytes = s->memory.pool_free_bytes,
-            .wanted_bytes = budget_model_bytes(instance->file_bytes)};
     switch (budget_plan(&ask, entries, count)) {
     case BUDGET_LOAD:
-        engine_start(instance);
+        instance_load(instance);
         return true;
     case BUDGET_EVICT:
-        (void)snprintf(why, sizeof why, "makes room for %s", instance->name);
+        (void)snprintf(why, sizeof why, "makes room for %s", instance_name(instance));
         evict_marked(entries, owners, count, why);
         return true;
     case BUDGET_REFUSE:
-        refuse_for_memory(instance, &ask, used_bytes(s));
+        refuse_for_memory(s, instance, &ask);
         return false;
     case BUDGET_WAIT:
         /* What leaves makes room for this one and not for those behind it. */
@@ -467,55 +185,42 @@ static bool load_or_make_room(
     return false;
 }
 
-/* 0: nobody wants it loaded; else the higher the sooner. */
-static unsigned urgency(const struct instance *instance)
-{
-    enum instance_state state = state_of(instance);
-
-    if (instance->gone || (state != INSTANCE_AVAILABLE && state != INSTANCE_FAILED))
-        return 0;
-    if (state == INSTANCE_FAILED && now_ms(instance->owner) < instance->retry_at_ms)
-        return 0;
-    return instance->pinned ? 3 : instance->restart ? 2 : !list_empty(&instance->waits) ? 1 : 0;
-}
-
-static uint64_t waiting_since(const struct instance *instance)
-{
-    return list_empty(&instance->waits)
-                   ? UINT64_MAX
-                   : list_entry(instance->waits.next, struct instance_wait, link)->since_ms;
-}
+/* One that may be loaded. */
+struct candidate {
+    struct instance *instance;
+    enum instance_urgency urgency;
+};
 
 static int compare_urgency(const void *a, const void *b)
 {
-    const struct instance *x = *(struct instance *const *)a, *y = *(struct instance *const *)b;
-    unsigned ux = urgency(x), uy = urgency(y);
-    uint64_t wx = waiting_since(x), wy = waiting_since(y);
+    const struct candidate *x = a, *y = b;
+    uint64_t wx = instance_waiting_since_ms(x->instance);
+    uint64_t wy = instance_waiting_since_ms(y->instance);
 
-    if (ux != uy)
-        return ux > uy ? -1 : 1;
+    if (x->urgency != y->urgency)
+        return x->urgency > y->urgency ? -1 : 1;
     if (wx != wy)
         return wx < wy ? -1 : 1;
-    return strcmp(x->name, y->name);
+    return strcmp(instance_name(x->instance), instance_name(y->instance));
 }
 
 static bool something_loads(const struct supervisor *s)
 {
-    list_for_each (it, &s->instances) {
-        if (state_of(list_entry(it, struct instance, link)) == INSTANCE_LOADING)
+    for (size_t i = 0; i < s->count; i++)
+        if (instance_state(s->instances[i]) == INSTANCE_LOADING)
             return true;
-    }
     return false;
 }
 
-static size_t load_candidates(const struct supervisor *s, struct instance **ret_candidates)
+static size_t load_candidates(const struct supervisor *s, struct candidate *ret_candidates)
 {
+    uint64_t now = now_ms(s);
     size_t n = 0;
 
-    list_for_each (it, &s->instances) {
-        struct instance *instance = list_entry(it, struct instance, link);
-        if (urgency(instance) > 0)
-            ret_candidates[n++] = instance;
+    for (size_t i = 0; i < s->count; i++) {
+        enum instance_urgency urgency = instance_urgency(s->instances[i], now);
+        if (urgency != INSTANCE_UNWANTED)
+            ret_candidates[n++] = (struct candidate){s->instances[i], urgency};
     }
     if (n > 1)
         qsort(ret_candidates, n, sizeof *ret_candidates, compare_urgency);
@@ -524,21 +229,22 @@ static size_t load_candidates(const struct supervisor *s, struct instance **ret_
 
 static void load_next(struct supervisor *s)
 {
-    size_t count = instance_count(s), candidates_count;
     struct budget_entry *entries;
-    struct instance **candidates, **owners;
+    struct candidate *candidates;
+    struct instance **owners;
+    size_t count;
 
-    if (count == 0 || something_loads(s))
+    if (s->count == 0 || something_loads(s))
         return;
-    entries = calloc(count, sizeof *entries);
-    candidates = calloc(count, sizeof *candidates);
-    owners = calloc(count, sizeof *owners);
+    entries = calloc(s->count, sizeof *entries);
+    candidates = calloc(s->count, sizeof *candidates);
+    owners = calloc(s->count, sizeof *owners);
     if (entries != NULL && candidates != NULL && owners != NULL) {
-        candidates_count = load_candidates(s, candidates);
-        if (candidates_count > 0)
+        count = load_candidates(s, candidates);
+        if (count > 0)
             look_at_memory(s);
-        for (size_t i = 0; i < candidates_count; i++)
-            if (load_or_make_room(candidates[i], entries, owners))
+        for (size_t i = 0; i < count; i++)
+            if (load_or_make_room(s, candidates[i].instance, entries, owners))
                 break;
     }
     free(entries);
@@ -548,73 +254,35 @@ static void load_next(struct supervisor *s)
 
 /* --- what is due --- */
 
-static void instance_free(struct instance *instance)
+static void forget(struct supervisor *s, size_t index)
 {
-    list_del(&instance->link);
-    free(instance->path);
-    free(instance);
-}
+    struct instance *instance = s->instances[index];
 
-static void forget_gone(struct instance *instance)
-{
-    struct supervisor *s = instance->owner;
-
-    refuse(instance, FAIL_NO_MODEL, "the model's file is gone");
-    if (has_engine(instance)) {
-        if (instance->busy == 0)
-            engine_stop(instance, "its file is gone");
-        return;
-    }
+    s->count--;
+    memmove(s->instances + index, s->instances + index + 1,
+            (s->count - index) * sizeof *s->instances);
     /* The name is still ours to lend; describe must not find it any more. */
-    list_del(&instance->link);
-    s->events->on_change(s->ctx, instance->name);
-    instance_free(instance);
+    s->events->on_change(s->ctx, instance_name(instance));
+    instance_destroy(instance);
 }
 
-/* The oldest come first. Who is told and waits again stands at the end, with a new time. */
-static void refuse_overdue(struct instance *instance, uint64_t now)
+/* False where it is no longer there. */
+static bool look_at(struct supervisor *s, size_t index, uint64_t now)
 {
-    static const struct msg_fail fail = {.code = FAIL_NO_MEMORY,
-            .message = "waited ten minutes for this model: others use the memory, or its last "
-                       "engine has not ended"};
+    struct instance *instance = s->instances[index];
 
-    while (!list_empty(&instance->waits) && now - waiting_since(instance) >= SUPERVISOR_WAIT_MAX_MS)
-        tell_first(&instance->waits, &fail);
-}
-
-static void check_waiters(struct instance *instance, uint64_t now)
-{
-    char text[NOTE_MAX + CATALOGUE_NAME_MAX + 64];
-
-    if (list_empty(&instance->waits))
-        return;
-    if (instance_ready(instance)) {
-        answer(instance, NULL);
-    } else if (state_of(instance) == INSTANCE_FAILED &&
-               instance->retry_at_ms > now + SUPERVISOR_PATIENCE_MS) {
-        (void)snprintf(text, sizeof text, "the engine of %s failed, next try in %llu s: %s",
-                instance->name, (unsigned long long)(instance->retry_at_ms - now + 999) / 1000,
-                instance->note);
-        refuse(instance, FAIL_ENGINE_DIED, text);
-    } else if (state_of(instance) != INSTANCE_LOADING) {
-        refuse_overdue(instance, now);
+    if (!instance_is_gone(instance)) {
+        instance_look(instance, now);
+        return true;
     }
-}
-
-static void check_health(struct instance *instance, uint64_t now)
-{
-    enum instance_state state = state_of(instance);
-
-    if (state == INSTANCE_RESIDENT && instance->failures > 0 &&
-            now - instance->state_since_ms >= SUPERVISOR_HEALTHY_MS) {
-        instance->failures = 0;
-        set_note(instance, "");
-        changed(instance);
+    instance_refuse(instance, FAIL_NO_MODEL, "the model's file is gone");
+    if (!instance_has_engine(instance)) {
+        forget(s, index);
+        return false;
     }
-    if (state == INSTANCE_FAILED && now >= instance->retry_at_ms && urgency(instance) == 0)
-        instance_set_state(instance, INSTANCE_AVAILABLE);
-    if (state == INSTANCE_RESIDENT && instance->stale && instance->busy == 0)
-        engine_stop(instance, "its file has changed");
+    if (!instance_is_busy(instance))
+        instance_stop(instance, "its file is gone");
+    return true;
 }
 
 static void earlier(uint64_t *at_ms, uint64_t other_ms)
@@ -623,29 +291,22 @@ static void earlier(uint64_t *at_ms, uint64_t other_ms)
         *at_ms = other_ms;
 }
 
-static uint64_t next_due_ms(const struct instance *instance, uint64_t now)
+/* Memory counts for it now. */
+static bool needs_memory(const struct instance *instance, uint64_t now)
 {
-    enum instance_state state = state_of(instance);
-    uint64_t at_ms = UINT64_MAX;
-
-    if (state == INSTANCE_FAILED)
-        earlier(&at_ms,
-                instance->retry_at_ms > now ? instance->retry_at_ms : now + SUPERVISOR_POLL_MS);
-    if (state == INSTANCE_RESIDENT && instance->failures > 0)
-        earlier(&at_ms, instance->state_since_ms + SUPERVISOR_HEALTHY_MS);
-    if (has_engine(instance) || !list_empty(&instance->waits) || urgency(instance) > 0)
-        earlier(&at_ms, now + SUPERVISOR_POLL_MS);
-    if (state != INSTANCE_LOADING && !list_empty(&instance->waits))
-        earlier(&at_ms, waiting_since(instance) + SUPERVISOR_WAIT_MAX_MS);
-    return at_ms;
+    return instance_has_engine(instance) || instance_has_waits(instance) ||
+           instance_urgency(instance, now) != INSTANCE_UNWANTED;
 }
 
 static void arm_timer(struct supervisor *s)
 {
     uint64_t now = now_ms(s), at_ms = UINT64_MAX;
 
-    list_for_each (it, &s->instances)
-        earlier(&at_ms, next_due_ms(list_entry(it, struct instance, link), now));
+    for (size_t i = 0; i < s->count; i++) {
+        earlier(&at_ms, instance_due_ms(s->instances[i], now));
+        if (needs_memory(s->instances[i], now))
+            earlier(&at_ms, now + SUPERVISOR_POLL_MS);
+    }
     if (at_ms != UINT64_MAX)
         loop_timer_start(s->timer, at_ms > now ? at_ms - now : 0, 0);
 }
@@ -654,12 +315,12 @@ static void drain_step(struct supervisor *s, uint64_t now)
 {
     bool running = false, grace = now < s->grace_until_ms;
 
-    list_for_each (it, &s->instances) {
-        struct instance *instance = list_entry(it, struct instance, link);
-        refuse(instance, FAIL_DRAINING, "the node is shutting down");
-        if (instance->busy == 0 || !grace)
-            engine_stop(instance, "the node is shutting down");
-        running |= has_engine(instance);
+    for (size_t i = 0; i < s->count; i++) {
+        struct instance *instance = s->instances[i];
+        instance_refuse(instance, FAIL_DRAINING, "the node is shutting down");
+        if (!instance_is_busy(instance) || !grace)
+            instance_stop(instance, "the node is shutting down");
+        running |= instance_has_engine(instance);
     }
     if (running && grace && !loop_timer_active(s->timer))
         loop_timer_start(s->timer, s->grace_until_ms - now, 0);
@@ -679,15 +340,9 @@ void supervisor_tick(struct supervisor *s)
         return;
     }
     refresh_memory(s);
-    list_for_each_safe (it, &s->instances) {
-        struct instance *instance = list_entry(it, struct instance, link);
-        if (instance->gone) {
-            forget_gone(instance);
-            continue;
-        }
-        check_waiters(instance, now);
-        check_health(instance, now);
-    }
+    for (size_t i = 0; i < s->count;)
+        if (look_at(s, i, now))
+            i++;
     load_next(s);
     if (!loop_timer_active(s->timer))
         arm_timer(s);
@@ -702,11 +357,9 @@ static void on_timer(void *ctx)
 
 struct instance *supervisor_find(const struct supervisor *s, const char *name)
 {
-    list_for_each (it, &s->instances) {
-        struct instance *instance = list_entry(it, struct instance, link);
-        if (strcmp(instance->name, name) == 0)
-            return instance;
-    }
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(instance_name(s->instances[i]), name) == 0)
+            return s->instances[i];
     return NULL;
 }
 
@@ -718,78 +371,56 @@ static bool is_pinned(const struct supervisor *s, const char *name)
     return false;
 }
 
-static struct instance *instance_create(struct supervisor *s, const char *name)
+static int make_place(struct supervisor *s)
 {
-    size_t len = strlen(name);
-    struct instance *instance = calloc(1, sizeof *instance + len + 1);
+    size_t capacity = s->capacity == 0 ? 8 : s->capacity * 2;
+    struct instance **instances;
 
-    if (instance == NULL)
-        return NULL;
-    memcpy(instance->name, name, len);
-    instance->owner = s;
-    instance->pinned = is_pinned(s, name);
-    instance->state_since_ms = now_ms(s);
-    sm_init(&instance->sm, &instance_sm, INSTANCE_AVAILABLE);
-    list_init(&instance->waits);
-    list_push_back(&s->instances, &instance->link);
-    return instance;
+    if (s->count < s->capacity)
+        return 0;
+    instances = reallocarray(s->instances, capacity, sizeof *instances);
+    if (instances == NULL)
+        return -ENOMEM;
+    s->instances = instances;
+    s->capacity = capacity;
+    return 0;
 }
 
-static void take_facts(struct instance *instance, const struct catalogue_model *model)
+static struct instance *add(struct supervisor *s, const char *name)
 {
-    struct file_facts *file = &instance->file;
+    struct instance *instance;
 
-    *file = (struct file_facts){
-            .context_trained = model->context,
-            .capabilities = model->capabilities,
-            .parameters = model->parameters,
-            .modified_s = model->modified_ns / NS_PER_S,
-    };
-    (void)snprintf(file->architecture, sizeof file->architecture, "%s", model->architecture);
-    (void)snprintf(file->quantisation, sizeof file->quantisation, "%s", model->quantisation);
-    if (!has_engine(instance))
-        expect_capabilities(instance);
+    if (make_place(s) < 0)
+        return NULL;
+    instance = instance_create(&s->common, name, is_pinned(s, name));
+    if (instance != NULL)
+        s->instances[s->count++] = instance;
+    return instance;
 }
 
 void supervisor_model_put(struct supervisor *s, const struct catalogue_model *model)
 {
-    struct instance *instance = supervisor_find(s, model->name);
-    char *path = strdup(model->path);
+    struct instance *known = supervisor_find(s, model->name);
+    struct instance *instance = known != NULL ? known : add(s, model->name);
 
-    if (instance == NULL && path != NULL)
-        instance = instance_create(s, model->name);
-    if (instance == NULL || path == NULL) {
-        free(path);
-        log_error("model not taken", LOG_S("model", model->name), LOG_S("reason", "out of memory"));
+    if (instance != NULL && instance_put_file(instance, model) == 0)
         return;
-    }
-    free(instance->path);
-    instance->path = path;
-    instance->file_bytes = model->file_bytes;
-    take_facts(instance, model);
-    instance->gone = false;
-    instance->stale = has_engine(instance);
-    changed(instance);
-    kick(s);
+    log_error("model not taken", LOG_S("model", model->name), LOG_S("reason", "out of memory"));
+    if (instance != NULL && known == NULL)
+        instance_lose_file(instance);
 }
 
 void supervisor_model_gone(struct supervisor *s, const char *name)
 {
     struct instance *instance = supervisor_find(s, name);
 
-    if (instance == NULL)
-        return;
-    instance->gone = true;
-    kick(s);
+    if (instance != NULL)
+        instance_lose_file(instance);
 }
 
 const char *supervisor_model_at(const struct supervisor *s, size_t index)
 {
-    list_for_each (it, &s->instances) {
-        if (index-- == 0)
-            return list_entry(it, struct instance, link)->name;
-    }
-    return NULL;
+    return index < s->count ? instance_name(s->instances[index]) : NULL;
 }
 
 bool supervisor_describe(
@@ -799,28 +430,7 @@ bool supervisor_describe(
 
     if (instance == NULL)
         return false;
-    *ret_instance = (struct msg_instance){
-            .model = instance->name,
-            .state = state_of(instance),
-            .pinned = instance->pinned,
-            .file_bytes = instance->file_bytes,
-            .memory_bytes = has_engine(instance) ? instance->memory_bytes
-                                                 : budget_model_bytes(instance->file_bytes),
-            .context = instance->context > 0 ? instance->context : expected_context(instance),
-            .slots = instance->slots,
-            .busy = instance->busy,
-            .prefill_tok_s = instance->prefill_tok_s,
-            .decode_tok_s = instance->decode_tok_s,
-            .restarts = instance->restarts,
-            .engine = s->config.ops->name,
-            .note = instance->note,
-            .capabilities = instance->capabilities,
-            .context_trained = instance->file.context_trained,
-            .parameters = instance->file.parameters,
-            .modified_s = instance->file.modified_s,
-            .architecture = instance->file.architecture,
-            .quantisation = instance->file.quantisation,
-    };
+    instance_describe(instance, ret_instance);
     return true;
 }
 
@@ -831,63 +441,6 @@ void supervisor_memory(struct supervisor *s, struct msg_state *state)
     state->memory_available_bytes = s->memory.pool_free_bytes;
     state->memory_limit_bytes = s->memory_limit_bytes;
     state->memory_used_bytes = used_bytes(s);
-}
-
-/* --- for the worker --- */
-
-void instance_wait(struct instance *instance, struct instance_wait *wait)
-{
-    wait->since_ms = now_ms(instance->owner);
-    list_push_back(&instance->waits, &wait->link);
-    kick(instance->owner);
-}
-
-void instance_unwait(struct instance *instance, struct instance_wait *wait)
-{
-    list_del(&wait->link);
-    kick(instance->owner);
-}
-
-bool instance_ready(const struct instance *instance)
-{
-    return state_of(instance) == INSTANCE_RESIDENT && !instance->stale && !instance->gone;
-}
-
-struct instance_backend *instance_acquire(struct instance *instance)
-{
-    assert(instance_ready(instance));
-    instance->busy++;
-    instance->used_at_ms = now_ms(instance->owner);
-    changed(instance);
-    return instance->backend;
-}
-
-void instance_release(struct instance *instance)
-{
-    assert(instance->busy > 0);
-    instance->busy--;
-    instance->used_at_ms = now_ms(instance->owner);
-    changed(instance);
-    kick(instance->owner);
-}
-
-static void measure(float *rate, uint32_t tokens, float ms)
-{
-    float sample;
-
-    if (tokens < RATE_TOKENS_MIN || !isfinite(ms) || ms <= 0)
-        return;
-    sample = (float)tokens * 1000 / ms;
-    *rate = *rate > 0 ? *rate + rate_weight * (sample - *rate) : sample;
-}
-
-void instance_measured(struct instance *instance, const struct msg_usage *usage)
-{
-    uint32_t cached = usage->cached_tokens;
-
-    measure(&instance->prefill_tok_s,
-            usage->prompt_tokens > cached ? usage->prompt_tokens - cached : 0, usage->prefill_ms);
-    measure(&instance->decode_tok_s, usage->completion_tokens, usage->decode_ms);
 }
 
 /* --- life --- */
@@ -936,11 +489,17 @@ int supervisor_create(struct loop *loop, const struct supervisor_config *config,
 
     if (s == NULL)
         return err_set(err, -ENOMEM, "out of memory");
-    s->loop = loop;
     s->config = *config;
     s->events = events;
     s->ctx = ctx;
-    list_init(&s->instances);
+    s->common = (struct instance_common){.ops = config->ops,
+            .host = config->host,
+            .context = config->context,
+            .slots = config->slots,
+            .extra_args = config->extra_args,
+            .on_change = on_change,
+            .on_due = kick,
+            .ctx = s};
     rc = open_memory(s, err);
     if (rc == 0) {
         s->timer = loop_timer_create(loop, on_timer, s);
@@ -959,11 +518,9 @@ void supervisor_destroy(struct supervisor *s)
 {
     if (s == NULL)
         return;
-    list_for_each_safe (it, &s->instances) {
-        struct instance *instance = list_entry(it, struct instance, link);
-        assert(!has_engine(instance));
-        instance_free(instance);
-    }
+    for (size_t i = 0; i < s->count; i++)
+        instance_destroy(s->instances[i]);
+    free(s->instances);
     loop_timer_destroy(s->timer);
     hardware_destroy(s->hardware);
     free(s);

@@ -1,44 +1,30 @@
 /* The engines of this node: one process per model, never more than memory allows, started when the
  * config or a request wants them and started again when they die. What may be loaded together is
- * decided in budget.h; how an engine is run, in backends/. Loop thread. Callbacks never come from
- * inside the call that caused them, on_change excepted.
- *
- * Life of an instance (enum instance_state of the link):
- *
- *   AVAILABLE ──load──▶ LOADING ──ready──▶ RESIDENT
- *   LOADING, RESIDENT ──stop──▶ STOPPING ──exit──▶ AVAILABLE
- *   LOADING, RESIDENT ──exit──▶ FAILED ──back-off over──▶ LOADING where wanted, else AVAILABLE
- *
- * A stop is for want of memory, for a file that has changed or gone, or because the node drains.
+ * decided in budget.h, how one model lives in instance.h, how an engine is run in backends/. Loop
+ * thread. Callbacks never come from inside the call that caused them, on_change excepted.
  *
  * Loads come one at a time: first the models that the config keeps resident, then engines that
  * died, then what requests have waited for longest. */
 #pragma once
 
 #include "common/err.h"
-#include "common/list.h"
 #include "common/loop.h"
 #include "node/backends/backend.h"
 #include "node/catalogue.h"
 #include "node/hardware/hardware.h"
+#include "node/instance.h"
 #include "proto/codec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum {
-    SUPERVISOR_BACKOFF_MIN_MS = 1000,  /* after the first failure; doubles … */
-    SUPERVISOR_BACKOFF_MAX_MS = 60000, /* … up to this; a tenth of jitter either way */
-    SUPERVISOR_HEALTHY_MS = 60000,     /* resident for so long: earlier failures are forgotten */
-    SUPERVISOR_PATIENCE_MS = 5000,     /* a request waits for a shorter back-off, else is refused */
-    SUPERVISOR_WAIT_MAX_MS = 600000,   /* a request waits at most so long for memory; a load that
-                                          has begun ends by its own timeout */
-    SUPERVISOR_GRACE_MS = 5000,        /* while draining: what runs may finish for so long */
-    SUPERVISOR_POLL_MS = 900,          /* how often memory is looked at while an engine runs or
-                                          somebody waits for one: what others take is to be seen,
-                                          and told, within a second */
-    SUPERVISOR_POOL_PERCENT = 98,      /* of a GPU's memory may be loaded where the config names no
-                                          limit; what else is on it is not ours */
+    SUPERVISOR_GRACE_MS = 5000,   /* while draining: what runs may finish for so long */
+    SUPERVISOR_POLL_MS = 900,     /* how often memory is looked at while an engine runs or
+                                     somebody waits for one: what others take is to be seen,
+                                     and told, within a second */
+    SUPERVISOR_POOL_PERCENT = 98, /* of a GPU's memory may be loaded where the config names no
+                                     limit; what else is on it is not ours */
 };
 
 struct supervisor_config {
@@ -65,7 +51,6 @@ struct supervisor_events {
 };
 
 struct supervisor;
-struct instance; /* a model of this node, loaded or not */
 
 /* The config is copied, what it points to is borrowed. Errors: those of
  * hardware_create(), and -EINVAL where the reserve leaves nothing. */
@@ -100,25 +85,3 @@ bool supervisor_describe(
 const char *supervisor_model_at(const struct supervisor *supervisor, size_t index);
 /* The four memory numbers of `state`, from a look that is no older than SUPERVISOR_POLL_MS. */
 void supervisor_memory(struct supervisor *supervisor, struct msg_state *state);
-
-/* One who waits for a model; the caller owns the struct. */
-struct instance_wait {
-    struct list link;
-    uint64_t since_ms;
-    /* Once. Ready where `fail` is NULL: acquire it now, or it may be stopped again. `fail->stream`
-     * is 0. */
-    void (*fn)(void *ctx, const struct msg_fail *fail);
-    void *ctx;
-};
-void instance_wait(struct instance *instance, struct instance_wait *wait);
-/* Before `fn` has come. */
-void instance_unwait(struct instance *instance, struct instance_wait *wait);
-
-/* True where a run may start on it now. */
-bool instance_ready(const struct instance *instance);
-/* Counts a run; the engine is not stopped for want of memory before the release. Only where ready.
- */
-struct instance_backend *instance_acquire(struct instance *instance);
-void instance_release(struct instance *instance);
-/* Takes a run's own timings into the instance's rates. */
-void instance_measured(struct instance *instance, const struct msg_usage *usage);

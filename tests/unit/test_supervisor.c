@@ -396,7 +396,7 @@ static void test_waits_so_long_and_no_longer(void **state)
     puppet_ready("b", 1, 0);
     want(&early, "c");
     tick();
-    virtual_env_advance_ms(&f.world, SUPERVISOR_WAIT_MAX_MS - 1000);
+    virtual_env_advance_ms(&f.world, INSTANCE_WAIT_MAX_MS - 1000);
     want(&late, "c");
     tick();
     assert_int_equal(early.calls, 0);
@@ -404,7 +404,7 @@ static void test_waits_so_long_and_no_longer(void **state)
     assert_int_equal(early.code, FAIL_NO_MEMORY);
     assert_non_null(strstr(early.message, "ten minutes"));
     assert_int_equal(late.calls, 0);
-    tick_after(SUPERVISOR_WAIT_MAX_MS - 1000);
+    tick_after(INSTANCE_WAIT_MAX_MS - 1000);
     assert_int_equal(late.code, FAIL_NO_MEMORY);
     instance_release(a.instance);
     instance_release(b.instance);
@@ -420,7 +420,7 @@ static void test_waits_for_a_long_load(void **state)
     put("a", gib);
     want(&waiter, "a");
     tick();
-    tick_after(2 * SUPERVISOR_WAIT_MAX_MS);
+    tick_after(2 * INSTANCE_WAIT_MAX_MS);
     assert_int_equal(waiter.calls, 0);
     puppet_ready("a", 1, 0);
     tick();
@@ -443,7 +443,7 @@ static void test_engine_that_does_not_stop(void **state)
     tick();
     assert_true(puppet_stopping("a"));
     want(&a, "a");
-    tick_after(SUPERVISOR_WAIT_MAX_MS);
+    tick_after(INSTANCE_WAIT_MAX_MS);
     assert_int_equal(a.code, FAIL_NO_MEMORY);
     assert_int_equal(b.code, FAIL_NO_MEMORY);
     assert_int_equal(puppet_starts("b"), 0);
@@ -680,7 +680,7 @@ static void test_death_in_service(void **state)
     assert_int_equal(describe("a").restarts, 1);
     assert_string_equal(describe("a").note, "restarted after: killed by signal 9");
     instance_release(waiter.instance);
-    tick_after(SUPERVISOR_HEALTHY_MS);
+    tick_after(INSTANCE_HEALTHY_MS);
     assert_string_equal(describe("a").note, "");
 }
 
@@ -717,7 +717,7 @@ static void test_backoff_doubles_and_is_bounded(void **state)
         puppet_exit("a", "exited with status 1");
         tick_after(expected * 85 / 100);
         assert_state("a", INSTANCE_FAILED);
-        if (expected > SUPERVISOR_PATIENCE_MS * 10) {
+        if (expected > INSTANCE_PATIENCE_MS * 10) {
             want(&waiter, "a");
             tick();
             assert_int_equal(waiter.code, FAIL_ENGINE_DIED);

@@ -1,0 +1,605 @@
+#include "node/instance.h"
+
+#include "common/log.h"
+#include "common/sm.h"
+#include "common/text.h"
+#include "node/budget.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RATE_TOKENS_MIN = 8, FACT_MAX = 32, NS_PER_S = 1000000000 };
+static const float rate_weight = 0.25f; /* of a new sample in the decayed mean */
+
+/* What the catalogue says of the file to load next. */
+struct file_facts {
+    uint32_t context_trained, capabilities;
+    uint64_t parameters;
+    int64_t modified_s;
+    char architecture[FACT_MAX], quantisation[FACT_MAX];
+};
+
+struct instance {
+    const struct instance_common *common;
+    struct sm sm; /* enum instance_state */
+    uint64_t state_since_ms;
+    struct list waits;                /* struct instance_wait, oldest first */
+    struct instance_backend *backend; /* NULL while no engine runs */
+    struct backend_model model;       /* as the engine was started */
+    char *path;                       /* of the file to load next */
+    char *loaded_path;
+    uint64_t file_bytes, memory_bytes; /* memory: counted while an engine runs */
+    uint32_t context, slots, busy;
+    uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
+    struct file_facts file;
+    uint64_t used_at_ms;
+    bool pinned;
+    bool stale;           /* the engine has an older file */
+    bool gone;            /* the file is no longer there */
+    bool restart;         /* died in service: load it again */
+    bool short_of_memory; /* told already */
+    unsigned failures;    /* since it was last healthy */
+    uint64_t retry_at_ms; /* FAILED: when it may be tried again */
+    uint32_t restarts;
+    float prefill_tok_s, decode_tok_s;
+    char note[INSTANCE_NOTE_MAX];
+    char name[];
+};
+
+static const char *const state_names[] = {"available", "loading", "resident", "stopping", "failed"};
+static const uint32_t state_next[INSTANCE_STATE_COUNT] = {
+        [INSTANCE_AVAILABLE] = SM_BIT(INSTANCE_LOADING),
+        [INSTANCE_LOADING] =
+                SM_BIT(INSTANCE_RESIDENT) | SM_BIT(INSTANCE_STOPPING) | SM_BIT(INSTANCE_FAILED),
+        [INSTANCE_RESIDENT] = SM_BIT(INSTANCE_STOPPING) | SM_BIT(INSTANCE_FAILED),
+        [INSTANCE_STOPPING] = SM_BIT(INSTANCE_AVAILABLE),
+        [INSTANCE_FAILED] = SM_BIT(INSTANCE_LOADING) | SM_BIT(INSTANCE_AVAILABLE),
+};
+static const struct sm_def instance_sm = {.name = "instance",
+        .state_names = state_names,
+        .state_count = INSTANCE_STATE_COUNT,
+        .next = state_next};
+
+static uint64_t now_ms(const struct instance *instance)
+{
+    return env_now_ms(instance->common->host.env);
+}
+
+static void due(struct instance *instance)
+{
+    instance->common->on_due(instance->common->ctx);
+}
+
+static void changed(struct instance *instance)
+{
+    instance->common->on_change(instance->common->ctx, instance->name);
+}
+
+static enum instance_state state_of(const struct instance *instance)
+{
+    return (enum instance_state)instance->sm.state;
+}
+
+/* The diagram is in the header. */
+static void instance_set_state(struct instance *instance, enum instance_state state)
+{
+    sm_set(&instance->sm, state);
+    instance->state_since_ms = now_ms(instance);
+    changed(instance);
+    due(instance);
+}
+
+static void set_note(struct instance *instance, const char *text)
+{
+    size_t len = text_utf8_cut(text, strlen(text), sizeof instance->note - 1);
+
+    memcpy(instance->note, text, len);
+    instance->note[len] = '\0';
+}
+
+static void tell_first(struct list *waits, const struct msg_fail *fail)
+{
+    struct instance_wait *wait = list_entry(waits->next, struct instance_wait, link);
+
+    list_del(&wait->link);
+    wait->fn(wait->ctx, fail);
+}
+
+static void answer(struct instance *instance, const struct msg_fail *fail)
+{
+    /* A waiter that is answered may wait again: only those of now are told. */
+    struct list now;
+
+    if (list_empty(&instance->waits))
+        return;
+    now = instance->waits;
+    now.next->prev = now.prev->next = &now;
+    list_init(&instance->waits);
+    while (!list_empty(&now))
+        tell_first(&now, fail);
+}
+
+void instance_refuse(struct instance *instance, enum fail_code code, const char *message)
+{
+    const struct msg_fail fail = {.code = code, .message = message};
+
+    answer(instance, &fail);
+}
+
+/* --- its engine --- */
+
+/* As the engine will be started. */
+static struct backend_model next_model(const struct instance *instance)
+{
+    const struct instance_common *common = instance->common;
+
+    return (struct backend_model){
+            .name = instance->name,
+            .context = common->context,
+            .slots = common->slots,
+            .extra_args = common->extra_args,
+            .context_trained = instance->file.context_trained,
+            .capabilities = instance->file.capabilities,
+    };
+}
+
+/* Of one sequence, once it is loaded: an engine takes no more than the trained length, and that
+ * where the choice is its own. */
+static uint32_t expected_context(const struct instance *instance)
+{
+    uint32_t wanted = instance->common->context;
+    uint32_t trained = instance->file.context_trained;
+
+    if (wanted == 0 || (trained > 0 && trained < wanted))
+        return trained;
+    return wanted;
+}
+
+static void expect_capabilities(struct instance *instance)
+{
+    const struct instance_common *common = instance->common;
+    struct backend_model model = next_model(instance);
+
+    instance->capabilities = common->ops->expect(&common->host, &model);
+}
+
+static void engine_forget(struct instance *instance)
+{
+    instance->common->ops->destroy(instance->backend);
+    instance->backend = NULL;
+    instance->memory_bytes = 0;
+    instance->stale = false;
+    instance->context = instance->slots = 0;
+    expect_capabilities(instance);
+    free(instance->loaded_path);
+    instance->loaded_path = NULL;
+}
+
+static uint64_t backoff_ms(const struct instance *instance)
+{
+    uint64_t ms = INSTANCE_BACKOFF_MIN_MS;
+
+    for (unsigned i = 0; i < instance->failures && ms < INSTANCE_BACKOFF_MAX_MS; i++)
+        ms *= 2;
+    if (ms > INSTANCE_BACKOFF_MAX_MS)
+        ms = INSTANCE_BACKOFF_MAX_MS;
+    return ms - ms / 10 + env_random_u64(instance->common->host.env) % (ms / 5);
+}
+
+/* The engine ended by itself, or did not start. Runs have been told already; those who wait for a
+ * load that failed are told here, those who came after a death wait for the restart. */
+static void engine_failed(struct instance *instance, const char *reason)
+{
+    uint64_t delay_ms = backoff_ms(instance);
+    char text[INSTANCE_NOTE_MAX + CATALOGUE_NAME_MAX + 64];
+
+    instance->restart = state_of(instance) == INSTANCE_RESIDENT;
+    instance->failures++;
+    instance->retry_at_ms = now_ms(instance) + delay_ms;
+    set_note(instance, reason);
+    log_warn("engine died", LOG_S("model", instance->name), LOG_S("while", sm_name(&instance->sm)),
+            LOG_S("reason", reason), LOG_U("retry_ms", delay_ms));
+    instance_set_state(instance, INSTANCE_FAILED);
+    if (instance->restart)
+        return;
+    (void)snprintf(text, sizeof text, "the engine of %s did not start: %s", instance->name,
+            instance->note);
+    instance_refuse(instance, FAIL_ENGINE_DIED, text);
+}
+
+static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_t capabilities)
+{
+    struct instance *instance = ctx;
+    char note[INSTANCE_NOTE_MAX + 32] = "";
+
+    if (state_of(instance) != INSTANCE_LOADING)
+        return;
+    instance->slots = slots;
+    instance->context = context;
+    instance->capabilities = capabilities;
+    instance->restart = false;
+    instance->used_at_ms = now_ms(instance);
+    if (instance->failures > 0)
+        (void)snprintf(note, sizeof note, "restarted after: %s", instance->note);
+    set_note(instance, note);
+    log_info("model resident", LOG_S("model", instance->name),
+            LOG_U("load_ms", now_ms(instance) - instance->state_since_ms), LOG_U("slots", slots),
+            LOG_U("context", context));
+    instance_set_state(instance, INSTANCE_RESIDENT);
+}
+
+static void on_engine_exit(void *ctx, bool wanted, const char *reason)
+{
+    struct instance *instance = ctx;
+    char words[INSTANCE_NOTE_MAX]; /* `reason` ends with the engine */
+
+    (void)wanted; /* our own state says it better */
+    (void)snprintf(words, sizeof words, "%s", reason);
+    engine_forget(instance);
+    if (state_of(instance) != INSTANCE_STOPPING) {
+        engine_failed(instance, words);
+        return;
+    }
+    log_info("engine stopped", LOG_S("model", instance->name), LOG_S("reason", words));
+    instance_set_state(instance, INSTANCE_AVAILABLE);
+}
+
+void instance_stop(struct instance *instance, const char *why)
+{
+    if (state_of(instance) != INSTANCE_LOADING && state_of(instance) != INSTANCE_RESIDENT)
+        return;
+    log_info("model stopping", LOG_S("model", instance->name), LOG_S("reason", why));
+    instance_set_state(instance, INSTANCE_STOPPING);
+    instance->common->ops->stop(instance->backend);
+}
+
+static int engine_create(struct instance *instance, struct err *err)
+{
+    static const struct backend_events events = {
+            .on_ready = on_engine_ready, .on_exit = on_engine_exit};
+    const struct instance_common *common = instance->common;
+
+    instance->loaded_path = strdup(instance->path);
+    if (instance->loaded_path == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    instance->model = next_model(instance);
+    instance->model.path = instance->loaded_path;
+    instance->backend =
+            common->ops->create(&common->host, &instance->model, &events, instance, err);
+    return instance->backend == NULL ? -ENOMEM : common->ops->start(instance->backend, err);
+}
+
+void instance_load(struct instance *instance)
+{
+    struct err err = {.text = ""};
+
+    if (instance->failures > 0)
+        instance->restarts++;
+    instance->short_of_memory = false;
+    instance_set_state(instance, INSTANCE_LOADING);
+    instance->memory_bytes = instance_wanted_bytes(instance);
+    log_info("model loading", LOG_S("model", instance->name), LOG_S("path", instance->path),
+            LOG_U("memory_bytes", instance->memory_bytes));
+    if (engine_create(instance, &err) < 0) {
+        engine_forget(instance);
+        engine_failed(instance, err.text);
+    }
+}
+
+/* --- its file --- */
+
+static void take_facts(struct instance *instance, const struct catalogue_model *model)
+{
+    struct file_facts *file = &instance->file;
+
+    *file = (struct file_facts){
+            .context_trained = model->context,
+            .capabilities = model->capabilities,
+            .parameters = model->parameters,
+            .modified_s = model->modified_ns / NS_PER_S,
+    };
+    (void)snprintf(file->architecture, sizeof file->architecture, "%s", model->architecture);
+    (void)snprintf(file->quantisation, sizeof file->quantisation, "%s", model->quantisation);
+    if (instance->backend == NULL)
+        expect_capabilities(instance);
+}
+
+int instance_put_file(struct instance *instance, const struct catalogue_model *model)
+{
+    char *path = strdup(model->path);
+
+    if (path == NULL)
+        return -ENOMEM;
+    free(instance->path);
+    instance->path = path;
+    instance->file_bytes = model->file_bytes;
+    take_facts(instance, model);
+    instance->gone = false;
+    instance->stale = instance->backend != NULL;
+    changed(instance);
+    due(instance);
+    return 0;
+}
+
+void instance_lose_file(struct instance *instance)
+{
+    instance->gone = true;
+    due(instance);
+}
+
+/* --- what is due --- */
+
+/* The oldest come first. Who is told and waits again stands at the end, with a new time. */
+static void refuse_overdue(struct instance *instance, uint64_t now)
+{
+    static const struct msg_fail fail = {.code = FAIL_NO_MEMORY,
+            .message = "waited ten minutes for this model: others use the memory, or its last "
+                       "engine has not ended"};
+
+    while (!list_empty(&instance->waits) &&
+            now - instance_waiting_since_ms(instance) >= INSTANCE_WAIT_MAX_MS)
+        tell_first(&instance->waits, &fail);
+}
+
+static void check_waiters(struct instance *instance, uint64_t now)
+{
+    char text[INSTANCE_NOTE_MAX + CATALOGUE_NAME_MAX + 64];
+
+    if (list_empty(&instance->waits))
+        return;
+    if (instance_ready(instance)) {
+        answer(instance, NULL);
+    } else if (state_of(instance) == INSTANCE_FAILED &&
+               instance->retry_at_ms > now + INSTANCE_PATIENCE_MS) {
+        (void)snprintf(text, sizeof text, "the engine of %s failed, next try in %llu s: %s",
+                instance->name, (unsigned long long)(instance->retry_at_ms - now + 999) / 1000,
+                instance->note);
+        instance_refuse(instance, FAIL_ENGINE_DIED, text);
+    } else if (state_of(instance) != INSTANCE_LOADING) {
+        refuse_overdue(instance, now);
+    }
+}
+
+static void check_health(struct instance *instance, uint64_t now)
+{
+    enum instance_state state = state_of(instance);
+
+    if (state == INSTANCE_RESIDENT && instance->failures > 0 &&
+            now - instance->state_since_ms >= INSTANCE_HEALTHY_MS) {
+        instance->failures = 0;
+        set_note(instance, "");
+        changed(instance);
+    }
+    if (state == INSTANCE_FAILED && now >= instance->retry_at_ms &&
+            instance_urgency(instance, now) == INSTANCE_UNWANTED)
+        instance_set_state(instance, INSTANCE_AVAILABLE);
+    if (state == INSTANCE_RESIDENT && instance->stale && instance->busy == 0)
+        instance_stop(instance, "its file has changed");
+}
+
+void instance_look(struct instance *instance, uint64_t now)
+{
+    check_waiters(instance, now);
+    check_health(instance, now);
+}
+
+static void earlier(uint64_t *at_ms, uint64_t other_ms)
+{
+    if (other_ms < *at_ms)
+        *at_ms = other_ms;
+}
+
+uint64_t instance_due_ms(const struct instance *instance, uint64_t now)
+{
+    enum instance_state state = state_of(instance);
+    uint64_t at_ms = UINT64_MAX;
+
+    if (state == INSTANCE_FAILED && instance->retry_at_ms > now)
+        earlier(&at_ms, instance->retry_at_ms);
+    if (state == INSTANCE_RESIDENT && instance->failures > 0)
+        earlier(&at_ms, instance->state_since_ms + INSTANCE_HEALTHY_MS);
+    if (state != INSTANCE_LOADING && !list_empty(&instance->waits))
+        earlier(&at_ms, instance_waiting_since_ms(instance) + INSTANCE_WAIT_MAX_MS);
+    return at_ms;
+}
+
+void instance_refuse_memory(struct instance *instance, const char *message)
+{
+    if (!instance->short_of_memory)
+        log_warn("model refused", LOG_S("model", instance->name), LOG_S("reason", message));
+    instance->short_of_memory = true;
+    if (strcmp(instance->note, message) != 0) {
+        set_note(instance, message);
+        changed(instance);
+    }
+    instance_refuse(instance, FAIL_NO_MEMORY, message);
+}
+
+/* --- what there is to know of it --- */
+
+enum instance_urgency instance_urgency(const struct instance *instance, uint64_t now)
+{
+    enum instance_state state = state_of(instance);
+
+    if (instance->gone || (state != INSTANCE_AVAILABLE && state != INSTANCE_FAILED))
+        return INSTANCE_UNWANTED;
+    if (state == INSTANCE_FAILED && now < instance->retry_at_ms)
+        return INSTANCE_UNWANTED;
+    if (instance->pinned)
+        return INSTANCE_KEPT;
+    if (instance->restart)
+        return INSTANCE_DIED;
+    return list_empty(&instance->waits) ? INSTANCE_UNWANTED : INSTANCE_AWAITED;
+}
+
+const char *instance_name(const struct instance *instance)
+{
+    return instance->name;
+}
+
+enum instance_state instance_state(const struct instance *instance)
+{
+    return state_of(instance);
+}
+
+bool instance_is_pinned(const struct instance *instance)
+{
+    return instance->pinned;
+}
+
+bool instance_is_gone(const struct instance *instance)
+{
+    return instance->gone;
+}
+
+bool instance_is_busy(const struct instance *instance)
+{
+    return instance->busy > 0;
+}
+
+bool instance_has_engine(const struct instance *instance)
+{
+    return instance->backend != NULL;
+}
+
+bool instance_has_waits(const struct instance *instance)
+{
+    return !list_empty(&instance->waits);
+}
+
+uint64_t instance_waiting_since_ms(const struct instance *instance)
+{
+    return list_empty(&instance->waits)
+                   ? UINT64_MAX
+                   : list_entry(instance->waits.next, struct instance_wait, link)->since_ms;
+}
+
+uint64_t instance_used_at_ms(const struct instance *instance)
+{
+    return instance->used_at_ms;
+}
+
+uint64_t instance_memory_bytes(const struct instance *instance)
+{
+    return instance->memory_bytes;
+}
+
+uint64_t instance_wanted_bytes(const struct instance *instance)
+{
+    return budget_model_bytes(instance->file_bytes);
+}
+
+void instance_describe(const struct instance *instance, struct msg_instance *ret_instance)
+{
+    *ret_instance = (struct msg_instance){
+            .model = instance->name,
+            .state = state_of(instance),
+            .pinned = instance->pinned,
+            .file_bytes = instance->file_bytes,
+            .memory_bytes = instance->backend != NULL ? instance->memory_bytes
+                                                      : instance_wanted_bytes(instance),
+            .context = instance->context > 0 ? instance->context : expected_context(instance),
+            .slots = instance->slots,
+            .busy = instance->busy,
+            .prefill_tok_s = instance->prefill_tok_s,
+            .decode_tok_s = instance->decode_tok_s,
+            .restarts = instance->restarts,
+            .engine = instance->common->ops->name,
+            .note = instance->note,
+            .capabilities = instance->capabilities,
+            .context_trained = instance->file.context_trained,
+            .parameters = instance->file.parameters,
+            .modified_s = instance->file.modified_s,
+            .architecture = instance->file.architecture,
+            .quantisation = instance->file.quantisation,
+    };
+}
+
+/* --- for the worker --- */
+
+void instance_wait(struct instance *instance, struct instance_wait *wait)
+{
+    wait->since_ms = now_ms(instance);
+    list_push_back(&instance->waits, &wait->link);
+    due(instance);
+}
+
+void instance_unwait(struct instance *instance, struct instance_wait *wait)
+{
+    list_del(&wait->link);
+    due(instance);
+}
+
+bool instance_ready(const struct instance *instance)
+{
+    return state_of(instance) == INSTANCE_RESIDENT && !instance->stale && !instance->gone;
+}
+
+struct instance_backend *instance_acquire(struct instance *instance)
+{
+    assert(instance_ready(instance));
+    instance->busy++;
+    instance->used_at_ms = now_ms(instance);
+    changed(instance);
+    return instance->backend;
+}
+
+void instance_release(struct instance *instance)
+{
+    assert(instance->busy > 0);
+    instance->busy--;
+    instance->used_at_ms = now_ms(instance);
+    changed(instance);
+    due(instance);
+}
+
+static void measure(float *rate, uint32_t tokens, float ms)
+{
+    float sample;
+
+    if (tokens < RATE_TOKENS_MIN || !isfinite(ms) || ms <= 0)
+        return;
+    sample = (float)tokens * 1000 / ms;
+    *rate = *rate > 0 ? *rate + rate_weight * (sample - *rate) : sample;
+}
+
+void instance_measured(struct instance *instance, const struct msg_usage *usage)
+{
+    uint32_t cached = usage->cached_tokens;
+
+    measure(&instance->prefill_tok_s,
+            usage->prompt_tokens > cached ? usage->prompt_tokens - cached : 0, usage->prefill_ms);
+    measure(&instance->decode_tok_s, usage->completion_tokens, usage->decode_ms);
+}
+
+/* --- life --- */
+
+struct instance *instance_create(
+        const struct instance_common *common, const char *name, bool pinned)
+{
+    size_t len = strlen(name);
+    struct instance *instance = calloc(1, sizeof *instance + len + 1);
+
+    if (instance == NULL)
+        return NULL;
+    memcpy(instance->name, name, len);
+    instance->common = common;
+    instance->pinned = pinned;
+    instance->state_since_ms = now_ms(instance);
+    sm_init(&instance->sm, &instance_sm, INSTANCE_AVAILABLE);
+    list_init(&instance->waits);
+    return instance;
+}
+
+void instance_destroy(struct instance *instance)
+{
+    if (instance == NULL)
+        return;
+    assert(instance->backend == NULL && list_empty(&instance->waits));
+    free(instance->path);
+    free(instance);
+}

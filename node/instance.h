@@ -1,0 +1,123 @@
+/* A model of this node, loaded or not: its file, the engine that runs it, and who waits for it. The
+ * supervisor owns instances and decides when an engine lives; the worker waits for one and runs
+ * requests on it. Loop thread. Callbacks never come from inside the call that caused them,
+ * on_change excepted.
+ *
+ * Its life (enum instance_state of the link):
+ *
+ *   AVAILABLE ──load──▶ LOADING ──ready──▶ RESIDENT
+ *   LOADING, RESIDENT ──stop──▶ STOPPING ──exit──▶ AVAILABLE
+ *   LOADING, RESIDENT ──exit──▶ FAILED ──back-off over──▶ LOADING where wanted, else AVAILABLE
+ *
+ * A stop is for want of memory, for a file that has changed or gone, or because the node drains. */
+#pragma once
+
+#include "common/err.h"
+#include "common/list.h"
+#include "node/backends/backend.h"
+#include "node/catalogue.h"
+#include "proto/codec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    INSTANCE_BACKOFF_MIN_MS = 1000,  /* after the first failure; doubles … */
+    INSTANCE_BACKOFF_MAX_MS = 60000, /* … up to this; a tenth of jitter either way */
+    INSTANCE_HEALTHY_MS = 60000,     /* resident for so long: earlier failures are forgotten */
+    INSTANCE_PATIENCE_MS = 5000,     /* a request waits for a shorter back-off, else is refused */
+    INSTANCE_WAIT_MAX_MS = 600000,   /* a request waits at most so long for memory; a load that has
+                                        begun ends by its own timeout */
+    INSTANCE_NOTE_MAX = 384,         /* bytes of its note */
+};
+
+/* What the instances of a node have in common. */
+struct instance_common {
+    const struct backend_ops *ops;
+    struct backend_host host;      /* its env gives time and jitter */
+    uint32_t context, slots;       /* of every engine */
+    const char *const *extra_args; /* ends with NULL; may be NULL */
+    /* What instance_describe() says of it is new. */
+    void (*on_change)(void *ctx, const char *model);
+    /* There is something to decide or to look at. */
+    void (*on_due)(void *ctx);
+    void *ctx;
+};
+
+struct instance;
+
+/* `common` is borrowed for life, `name` copied. NULL where malloc refuses. */
+struct instance *instance_create(
+        const struct instance_common *common, const char *name, bool pinned);
+/* Nobody waits, and no engine runs. Takes NULL. */
+void instance_destroy(struct instance *instance);
+
+/* --- for the supervisor --- */
+
+/* A new file, or another one than before, which is taken up when the engine is idle. -ENOMEM. */
+MUST_CHECK int instance_put_file(struct instance *instance, const struct catalogue_model *model);
+/* The engine ends when it is idle. */
+void instance_lose_file(struct instance *instance);
+
+/* Starts its engine. AVAILABLE or FAILED; LOADING or FAILED afterwards. */
+void instance_load(struct instance *instance);
+/* Stops its engine, where one is LOADING or RESIDENT; `why` is logged. */
+void instance_stop(struct instance *instance, const char *why);
+/* Answers those who wait. */
+void instance_refuse(struct instance *instance, enum fail_code code, const char *message);
+/* … and notes why there is no memory for it. */
+void instance_refuse_memory(struct instance *instance, const char *message);
+/* Answers who can be answered now, and notices what time brings. */
+void instance_look(struct instance *instance, uint64_t now_ms);
+/* When it wants to be looked at again; UINT64_MAX: not by itself. */
+uint64_t instance_due_ms(const struct instance *instance, uint64_t now_ms);
+
+enum instance_urgency { /* of a load */
+    INSTANCE_UNWANTED,  /* nobody wants it, it is there, or its back-off is not over */
+    INSTANCE_AWAITED,   /* somebody waits */
+    INSTANCE_DIED,      /* in service */
+    INSTANCE_KEPT,      /* the config keeps it resident */
+};
+enum instance_urgency instance_urgency(const struct instance *instance, uint64_t now_ms);
+
+const char *instance_name(const struct instance *instance);
+enum instance_state instance_state(const struct instance *instance);
+bool instance_is_pinned(const struct instance *instance);
+bool instance_is_gone(const struct instance *instance); /* its file is */
+bool instance_is_busy(const struct instance *instance); /* serves requests */
+bool instance_has_engine(const struct instance *instance);
+bool instance_has_waits(const struct instance *instance);
+/* The longest wait began; UINT64_MAX: nobody waits. */
+uint64_t instance_waiting_since_ms(const struct instance *instance);
+/* A request last needed it. */
+uint64_t instance_used_at_ms(const struct instance *instance);
+/* What its engine counts; 0 where none runs. */
+uint64_t instance_memory_bytes(const struct instance *instance);
+/* What an engine of the file would count. */
+uint64_t instance_wanted_bytes(const struct instance *instance);
+/* Strings are borrowed until the loop's next turn. */
+void instance_describe(const struct instance *instance, struct msg_instance *ret_instance);
+
+/* --- for the worker --- */
+
+/* One who waits for a model; the caller owns the struct. */
+struct instance_wait {
+    struct list link;
+    uint64_t since_ms;
+    /* Once. Ready where `fail` is NULL: acquire it now, or it may be stopped again. `fail->stream`
+     * is 0. */
+    void (*fn)(void *ctx, const struct msg_fail *fail);
+    void *ctx;
+};
+void instance_wait(struct instance *instance, struct instance_wait *wait);
+/* Before `fn` has come. */
+void instance_unwait(struct instance *instance, struct instance_wait *wait);
+
+/* True where a run may start on it now. */
+bool instance_ready(const struct instance *instance);
+/* Counts a run; the engine is not stopped for want of memory before the release. Only where ready.
+ */
+struct instance_backend *instance_acquire(struct instance *instance);
+void instance_release(struct instance *instance);
+/* Takes a run's own timings into the instance's rates. */
+void instance_measured(struct instance *instance, const struct msg_usage *usage);
