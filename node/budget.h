@@ -10,7 +10,6 @@
 enum {
     BUDGET_MARGIN_MIN_BYTES = 512 * 1024 * 1024, /* beside the file: at least this … */
     BUDGET_MARGIN_DIVISOR = 8,                   /* … or an eighth of it */
-    BUDGET_LIMIT_PERCENT = 75, /* of the host's memory where the config names no limit */
 };
 
 /* One engine that holds memory or is about to. */

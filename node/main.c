@@ -584,11 +584,12 @@ static int open_supervisor(struct node *node, struct err *err)
             .slots = (uint32_t)config_uint(config, "engine.slots"),
             .extra_args = node->extra_args,
             .resident = node->resident,
-            .memory_limit_bytes = config_uint(config, "memory-limit"),
-            .reserve_bytes = config_is_set(config, "reserve") ? config_uint(config, "reserve")
-                                                              : SUPERVISOR_RESERVE_DEFAULT,
             .node_name = node->name,
-            .hardware = {.root = "", .choice = chosen_pool(node)},
+            .memory = {.hardware = {.root = "", .choice = chosen_pool(node)},
+                    .limit_bytes = config_uint(config, "memory-limit"),
+                    .reserve_bytes = config_is_set(config, "reserve")
+                                             ? config_uint(config, "reserve")
+                                             : MEMORY_RESERVE_DEFAULT},
     };
 
     return supervisor_create(

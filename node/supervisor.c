@@ -20,11 +20,7 @@ struct supervisor {
     struct instance_common common;
     struct instance **instances;
     size_t count, capacity;
-    struct hardware *hardware;
-    struct hardware_state memory; /* at the last look */
-    uint64_t looked_ms;
-    char trouble[TEXT_MAX]; /* with memory, told already */
-    uint64_t memory_limit_bytes;
+    struct memory *memory;
     bool draining, stopped_told;
     uint64_t grace_until_ms; /* while draining */
 };
@@ -46,40 +42,6 @@ static void on_change(void *ctx, const char *model)
     struct supervisor *s = ctx;
 
     s->events->on_change(s->ctx, model);
-}
-
-/* --- memory --- */
-
-static void tell_trouble(struct supervisor *s, const char *trouble)
-{
-    if (strcmp(s->trouble, trouble) == 0)
-        return;
-    (void)snprintf(s->trouble, sizeof s->trouble, "%s", trouble);
-    if (s->trouble[0] == '\0')
-        log_info("all memory is known again", LOG_U("devices", s->memory.devices.count));
-    else
-        log_warn("memory is not known", LOG_S("reason", s->trouble));
-}
-
-/* It could be read at the start: should it fail now, nothing counts as free and nothing is loaded.
- */
-static void look_at_memory(struct supervisor *s)
-{
-    struct err err;
-
-    s->looked_ms = now_ms(s);
-    if (hardware_read(s->hardware, &s->memory, &err) == 0) {
-        tell_trouble(s, s->memory.devices.trouble);
-    } else {
-        s->memory = (struct hardware_state){.pool = s->memory.pool};
-        tell_trouble(s, err.text);
-    }
-}
-
-static void refresh_memory(struct supervisor *s)
-{
-    if (now_ms(s) - s->looked_ms >= SUPERVISOR_POLL_MS)
-        look_at_memory(s);
 }
 
 /* --- what to load --- */
@@ -129,7 +91,7 @@ static void describe_shortage(const struct supervisor *s, const char *name,
     if (ask->wanted_bytes > ask->available_bytes && (size_t)len < size)
         (void)snprintf(ret_text + len, size - (size_t)len, ", %s is free %s",
                 text_format_size(ask->available_bytes, free_now, sizeof free_now),
-                s->memory.pool == POOL_GPU ? "on its GPU" : "in the host");
+                memory_state(s->memory)->pool == POOL_GPU ? "on its GPU" : "in the host");
 }
 
 static void refuse_for_memory(
@@ -162,8 +124,8 @@ static bool load_or_make_room(struct supervisor *s, struct instance *instance,
         struct budget_entry *entries, struct instance **owners)
 {
     size_t count = budget_entries(s, entries, owners);
-    const struct budget_ask ask = {.limit_bytes = s->memory_limit_bytes,
-            .available_bytes = s->memory.pool_free_bytes,
+    const struct budget_ask ask = {.limit_bytes = memory_limit_bytes(s->memory),
+            .available_bytes = memory_state(s->memory)->pool_free_bytes,
             .wanted_bytes = instance_wanted_bytes(instance)};
     char why[CATALOGUE_NAME_MAX + 32];
 
@@ -242,7 +204,7 @@ static void load_next(struct supervisor *s)
     if (entries != NULL && candidates != NULL && owners != NULL) {
         count = load_candidates(s, candidates);
         if (count > 0)
-            look_at_memory(s);
+            memory_look(s->memory);
         for (size_t i = 0; i < count; i++)
             if (load_or_make_room(s, candidates[i].instance, entries, owners))
                 break;
@@ -305,7 +267,7 @@ static void arm_timer(struct supervisor *s)
     for (size_t i = 0; i < s->count; i++) {
         earlier(&at_ms, instance_due_ms(s->instances[i], now));
         if (needs_memory(s->instances[i], now))
-            earlier(&at_ms, now + SUPERVISOR_POLL_MS);
+            earlier(&at_ms, now + MEMORY_LOOK_MS);
     }
     if (at_ms != UINT64_MAX)
         loop_timer_start(s->timer, at_ms > now ? at_ms - now : 0, 0);
@@ -339,7 +301,7 @@ void supervisor_tick(struct supervisor *s)
         drain_step(s, now);
         return;
     }
-    refresh_memory(s);
+    memory_refresh(s->memory);
     for (size_t i = 0; i < s->count;)
         if (look_at(s, i, now))
             i++;
@@ -436,49 +398,14 @@ bool supervisor_describe(
 
 void supervisor_memory(struct supervisor *s, struct msg_state *state)
 {
-    refresh_memory(s);
-    state->memory_total_bytes = s->memory.pool_total_bytes;
-    state->memory_available_bytes = s->memory.pool_free_bytes;
-    state->memory_limit_bytes = s->memory_limit_bytes;
+    memory_refresh(s->memory);
+    state->memory_total_bytes = memory_state(s->memory)->pool_total_bytes;
+    state->memory_available_bytes = memory_state(s->memory)->pool_free_bytes;
+    state->memory_limit_bytes = memory_limit_bytes(s->memory);
     state->memory_used_bytes = used_bytes(s);
 }
 
 /* --- life --- */
-
-static int set_limit(struct supervisor *s, struct err *err)
-{
-    const struct supervisor_config *config = &s->config;
-    uint64_t total = s->memory.pool_total_bytes, reserve = config->reserve_bytes;
-    uint64_t percent = s->memory.pool == POOL_HOST ? BUDGET_LIMIT_PERCENT : SUPERVISOR_POOL_PERCENT;
-    char kept[32], all[32];
-
-    if (reserve == SUPERVISOR_RESERVE_DEFAULT)
-        reserve = hardware_reserve_bytes(s->hardware);
-    if (config->memory_limit_bytes == 0 && reserve >= total)
-        return err_set(err, -EINVAL, "a reserve of %s leaves nothing of %s for models",
-                text_format_size(reserve, kept, sizeof kept),
-                text_format_size(total, all, sizeof all));
-    s->memory_limit_bytes = config->memory_limit_bytes > 0 ? config->memory_limit_bytes
-                                                           : (total - reserve) / 100 * percent;
-    return 0;
-}
-
-static int open_memory(struct supervisor *s, struct err *err)
-{
-    int rc = hardware_create(&s->config.hardware, &s->hardware, err);
-
-    if (rc < 0)
-        return rc;
-    look_at_memory(s);
-    rc = set_limit(s, err);
-    if (rc == 0)
-        log_info("memory", LOG_S("pool", pool_kind_name(s->memory.pool)),
-                LOG_U("devices", s->memory.devices.count),
-                LOG_U("total_bytes", s->memory.pool_total_bytes),
-                LOG_U("free_bytes", s->memory.pool_free_bytes),
-                LOG_U("limit_bytes", s->memory_limit_bytes));
-    return rc;
-}
 
 int supervisor_create(struct loop *loop, const struct supervisor_config *config,
         const struct supervisor_events *events, void *ctx, struct supervisor **ret_supervisor,
@@ -500,7 +427,7 @@ int supervisor_create(struct loop *loop, const struct supervisor_config *config,
             .on_change = on_change,
             .on_due = kick,
             .ctx = s};
-    rc = open_memory(s, err);
+    rc = memory_create(&config->memory, config->host.env, &s->memory, err);
     if (rc == 0) {
         s->timer = loop_timer_create(loop, on_timer, s);
         if (s->timer == NULL)
@@ -522,7 +449,7 @@ void supervisor_destroy(struct supervisor *s)
         instance_destroy(s->instances[i]);
     free(s->instances);
     loop_timer_destroy(s->timer);
-    hardware_destroy(s->hardware);
+    memory_destroy(s->memory);
     free(s);
 }
 

@@ -11,20 +11,15 @@
 #include "common/loop.h"
 #include "node/backends/backend.h"
 #include "node/catalogue.h"
-#include "node/hardware/hardware.h"
 #include "node/instance.h"
+#include "node/memory.h"
 #include "proto/codec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum {
-    SUPERVISOR_GRACE_MS = 5000,   /* while draining: what runs may finish for so long */
-    SUPERVISOR_POLL_MS = 900,     /* how often memory is looked at while an engine runs or
-                                     somebody waits for one: what others take is to be seen,
-                                     and told, within a second */
-    SUPERVISOR_POOL_PERCENT = 98, /* of a GPU's memory may be loaded where the config names no
-                                     limit; what else is on it is not ours */
+    SUPERVISOR_GRACE_MS = 5000, /* while draining: what runs may finish for so long */
 };
 
 struct supervisor_config {
@@ -33,14 +28,9 @@ struct supervisor_config {
     uint32_t context, slots;       /* of every instance */
     const char *const *extra_args; /* ends with NULL; may be NULL */
     const char *const *resident;   /* models to keep, ends with NULL; may be NULL */
-    uint64_t memory_limit_bytes; /* 0: the pool less the reserve, of which SUPERVISOR_POOL_PERCENT,
-                                    and BUDGET_LIMIT_PERCENT where it is the host's memory */
-    uint64_t reserve_bytes;      /* SUPERVISOR_RESERVE_DEFAULT: hardware_reserve_bytes() */
-    const char *node_name;       /* for those who read a refusal */
-    struct hardware_config hardware;
+    const char *node_name;         /* for those who read a refusal */
+    struct memory_config memory;
 };
-
-#define SUPERVISOR_RESERVE_DEFAULT UINT64_MAX
 
 struct supervisor_events {
     /* What supervisor_describe() says of `model` is new; false from it: the model is gone. Do no
@@ -52,8 +42,7 @@ struct supervisor_events {
 
 struct supervisor;
 
-/* The config is copied, what it points to is borrowed. Errors: those of
- * hardware_create(), and -EINVAL where the reserve leaves nothing. */
+/* The config is copied, what it points to is borrowed. Errors: those of memory_create(). */
 MUST_CHECK int supervisor_create(struct loop *loop, const struct supervisor_config *config,
         const struct supervisor_events *events, void *ctx, struct supervisor **ret_supervisor,
         struct err *err);
@@ -83,5 +72,5 @@ bool supervisor_describe(
         const struct supervisor *supervisor, const char *name, struct msg_instance *ret_instance);
 /* The name of the model at `index`; NULL past the last. */
 const char *supervisor_model_at(const struct supervisor *supervisor, size_t index);
-/* The four memory numbers of `state`, from a look that is no older than SUPERVISOR_POLL_MS. */
+/* The four memory numbers of `state`, from a look that is no older than MEMORY_LOOK_MS. */
 void supervisor_memory(struct supervisor *supervisor, struct msg_state *state);

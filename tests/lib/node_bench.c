@@ -51,7 +51,7 @@ void node_bench_init(struct node_bench *bench)
             .host = {.loop = &bench->loop, .env = &bench->world.env},
             .slots = 2,
             .node_name = "halo1",
-            .hardware = {.root = bench->scratch.path, .nvml = ""}};
+            .memory = {.hardware = {.root = bench->scratch.path, .nvml = ""}}};
     if (supervisor_create(&bench->loop, &config, &events, bench, &bench->supervisor, &err) < 0)
         abort();
     put_model(bench, "m");

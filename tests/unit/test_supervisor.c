@@ -76,8 +76,8 @@ static struct supervisor_config config_of(const char *root, const char *nvml)
             .host = {.loop = &f.loop, .env = &f.world.env},
             .slots = 2,
             .node_name = "halo1",
-            .reserve_bytes = SUPERVISOR_RESERVE_DEFAULT,
-            .hardware = {.root = root, .nvml = nvml},
+            .memory = {.hardware = {.root = root, .nvml = nvml},
+                    .reserve_bytes = MEMORY_RESERVE_DEFAULT},
     };
 }
 
@@ -87,7 +87,7 @@ static void make_with_context(const char *const *resident, uint32_t context)
 
     config.context = context;
     config.resident = resident;
-    config.memory_limit_bytes = 4 * gib;
+    config.memory.limit_bytes = 4 * gib;
     make_from(&config);
 }
 
@@ -510,87 +510,6 @@ static struct msg_state memory(void)
     return state;
 }
 
-/* The limit of a host where the config names none. */
-static uint64_t limit_of(const char *name, const char *nvml, uint64_t reserve)
-{
-    struct supervisor_config config = config_of(recorded_host(name), nvml);
-    uint64_t limit;
-
-    config.reserve_bytes = reserve;
-    make_from(&config);
-    limit = memory().memory_limit_bytes;
-    supervisor_destroy(f.supervisor);
-    f.supervisor = NULL;
-    return limit;
-}
-
-static void test_the_limit_that_a_host_has(void **state)
-{
-    const uint64_t by_default = SUPERVISOR_RESERVE_DEFAULT;
-    const uint64_t halo = 512 * mib + 120 * gib, host = UINT64_C(32594220) * 1024;
-
-    (void)state;
-    assert_int_equal(limit_of("workstation-96g", recorded_nvml_of("workstation-96g"), by_default),
-            97249 * mib / 100 * 98);
-    assert_int_equal(limit_of("strix-halo", "", by_default), (halo - 16 * gib) / 100 * 98);
-    assert_int_equal(limit_of("strix-halo", "", 0), halo / 100 * 98);
-    assert_int_equal(limit_of("strix-halo", "", 20 * gib), (halo - 20 * gib) / 100 * 98);
-    assert_int_equal(limit_of("none", "", by_default), host / 100 * 75);
-    assert_int_equal(limit_of("none", "", 4 * gib), (host - 4 * gib) / 100 * 75);
-    make(NULL);
-}
-
-static void test_the_limit_that_the_config_names(void **state)
-{
-    struct supervisor_config config = config_of(recorded_host("strix-halo"), "");
-
-    (void)state;
-    config.memory_limit_bytes = 90 * gib;
-    config.reserve_bytes = 64 * gib;
-    make_from(&config);
-    assert_int_equal(memory().memory_limit_bytes, 90 * gib);
-    assert_int_equal(memory().memory_total_bytes, 512 * mib + 120 * gib);
-}
-
-static void test_a_reserve_that_leaves_nothing(void **state)
-{
-    struct supervisor_config config = config_of(f.scratch.path, "");
-    struct supervisor *supervisor = NULL;
-    struct err err;
-
-    (void)state;
-    config.reserve_bytes = 8 * gib;
-    assert_int_equal(supervisor_create(&f.loop, &config, NULL, NULL, &supervisor, &err), -EINVAL);
-    assert_string_equal(err.text, "a reserve of 8.0 GiB leaves nothing of 8.0 GiB for models");
-    assert_null(supervisor);
-    make(NULL);
-}
-
-static void test_no_gpu_where_one_is_asked_for(void **state)
-{
-    struct supervisor_config config = config_of(f.scratch.path, "");
-    struct supervisor *supervisor = NULL;
-    struct err err;
-
-    (void)state;
-    config.hardware.choice = POOL_CHOOSE_GPU;
-    assert_int_equal(supervisor_create(&f.loop, &config, NULL, NULL, &supervisor, &err), -ENODEV);
-    assert_null(supervisor);
-    make(NULL);
-}
-
-static void test_memory_is_looked_at_each_second(void **state)
-{
-    (void)state;
-    make(NULL);
-    set_memory(3 * gib);
-    assert_int_equal(memory().memory_available_bytes, 8 * gib);
-    virtual_env_advance_ms(&f.world, SUPERVISOR_POLL_MS - 1);
-    assert_int_equal(memory().memory_available_bytes, 8 * gib);
-    virtual_env_advance_ms(&f.world, 1);
-    assert_int_equal(memory().memory_available_bytes, 3 * gib);
-}
-
 /* Milliseconds until the loop has something to do; -1: nothing. */
 static int wakes_in_ms(void)
 {
@@ -606,9 +525,9 @@ static void test_an_idle_node_is_not_woken(void **state)
     put("a", gib);
     assert_int_equal(wakes_in_ms(), -1);
     load("a");
-    assert_in_range(wakes_in_ms(), 1, SUPERVISOR_POLL_MS);
+    assert_in_range(wakes_in_ms(), 1, MEMORY_LOOK_MS);
     set_memory(gib);
-    tick_after(SUPERVISOR_POLL_MS);
+    tick_after(MEMORY_LOOK_MS);
     set_memory(8 * gib);
     assert_int_equal(memory().memory_available_bytes, gib);
 }
@@ -927,11 +846,6 @@ int main(void)
             TEST(test_engine_that_does_not_stop),
             TEST(test_never_past_the_limit),
             TEST(test_free_memory_of_the_host_counts),
-            TEST(test_the_limit_that_a_host_has),
-            TEST(test_the_limit_that_the_config_names),
-            TEST(test_a_reserve_that_leaves_nothing),
-            TEST(test_no_gpu_where_one_is_asked_for),
-            TEST(test_memory_is_looked_at_each_second),
             TEST(test_an_idle_node_is_not_woken),
             TEST(test_memory_is_looked_at_before_a_load),
             TEST(test_a_gpu_that_is_lost),

@@ -461,7 +461,7 @@ static void test_memory_that_others_take(void **state)
     set_memory(total, total);
     assert_int_equal(states_within(1000), 1);
     set_memory(total / 2, total / 2);
-    assert_int_equal(states_within(2 * SUPERVISOR_POLL_MS), 1);
+    assert_int_equal(states_within(2 * MEMORY_LOOK_MS), 1);
     assert_int_equal(states_within(3000), 0);
 }
 
