@@ -32,6 +32,7 @@ int cmd_status(const struct cli *cli, const struct command_line *line, struct er
 int cmd_ask(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_modes(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_models(const struct cli *cli, const struct command_line *line, struct err *err);
+int cmd_fit(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_setup(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_nodes_list(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_nodes_approve(const struct cli *cli, const struct command_line *line, struct err *err);

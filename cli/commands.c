@@ -28,6 +28,34 @@ static const struct command_flag report_flags[] = {
         {.name = NULL},
 };
 
+static const struct command_flag fit_flags[] = {
+        {.name = "context",
+                .metavar = "A,B",
+                .help = "Tokens of each slot, up to eight (8k,32k,128k)"},
+        {.name = "slots",
+                .metavar = "N",
+                .help = "Requests at once (1; a node's engine.slots is 4 unless set)"},
+        {.name = "memory", .metavar = "SIZE", .help = "What there is, as 96G (this host's)"},
+        {.name = "kv",
+                .metavar = "TYPE",
+                .help = "How the cache is stored: q8_0, q4_0, others (f16)"},
+        {.name = "together",
+                .metavar = "CONTEXT",
+                .help = "For models beside each other (the middle one of --context)"},
+        {.name = "params",
+                .metavar = "SIZE",
+                .help = "A model that is not there yet: 32b, 235b-a22b; may be given again"},
+        {.name = "quant",
+                .metavar = "TYPE",
+                .help = "Its quantisation (Q4_K_M); one for each --params, or one for all"},
+        {.name = "projector",
+                .metavar = "FILE",
+                .help = "Count this mmproj*.gguf with the models beside it; may be given again"},
+        {.name = "json", .help = "Print JSON: all numbers, in bytes"},
+        {.name = "raw", .help = "Print one model a line, for scripts"},
+        {.name = NULL},
+};
+
 static const struct command_flag ask_flags[] = {
         {.name = "mode",
                 .letter = 'm',
@@ -125,6 +153,11 @@ static const char setup_detail[] =
         "it: comments and all else stay, FILE.modemesh-backup-N keeps the file as it was, and\n"
         "a second time changes nothing. docs/CLIENTS.md has a section for each editor.";
 
+static const char fit_detail[] =
+        "MODEL is a GGUF file (of a split the first part), or a folder with models at any\n"
+        "depth; without one, the current folder. A model that is named twice counts twice.\n"
+        "Reads the files' headers only and asks nobody.";
+
 static const struct command commands[] = {
         {.name = "status",
                 .operands = "",
@@ -156,6 +189,17 @@ static const struct command commands[] = {
                 .summary = "Show the models of all nodes (also --json, --raw)",
                 .flags = report_flags,
                 .run = cmd_models},
+        {.name = "fit",
+                .operands = "[MODEL...]",
+                .operands_max = 1000,
+                .summary = "Show what models take in memory, and which fit together (offline)",
+                .detail = fit_detail,
+                .examples = "  modemesh fit ~/models --memory 96G\n"
+                            "  modemesh fit coder.gguf thinker.gguf --context 64k --kv q8_0\n"
+                            "  modemesh fit --params 32b --quant Q4_K_M --params 8b",
+                .flags = fit_flags,
+                .local = true,
+                .run = cmd_fit},
         {.name = "setup",
                 .operands = "[EDITOR]",
                 .operands_max = 1,

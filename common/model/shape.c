@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 enum {
+    FEED_FORWARD_USUAL = 4, /* times the embedding */
     F32_BYTES = 4,
     TOKEN_SHIFTS_DEFAULT = 2, /* of RWKV */
     KDA_CONVOLUTIONS = 3,     /* of queries, keys and values each (Kimi Linear) */
@@ -348,8 +349,9 @@ static bool lacks_facts(const struct gguf_facts *facts)
     return false;
 }
 
-/* The widest that is computed at once: of a mixture, the experts of one token together. */
-static uint32_t feed_forward(const struct gguf_facts *facts)
+/* The widest that is computed at once: of a mixture, the experts of one token together. Where that
+ * is not known for sure, at least as wide as most are. */
+static uint32_t feed_forward(const struct gguf_facts *facts, bool bound)
 {
     const struct gguf_numbers *numbers = &facts->numbers;
     uint64_t experts = saturating_product(
@@ -357,6 +359,8 @@ static uint32_t feed_forward(const struct gguf_facts *facts)
     uint64_t mixture = saturating_sum(experts, said(numbers->expert_shared_feed_forward_length, 0));
     uint64_t width = greater(mixture, greatest(&facts->feed_forward_length));
 
+    if (bound)
+        width = greater(width, (uint64_t)FEED_FORWARD_USUAL * said(numbers->embedding_length, 0));
     return width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
 }
 
@@ -370,7 +374,7 @@ static void read_widths(const struct gguf_facts *facts, struct model_shape *shap
     shape->layers = said(numbers->block_count, 0);
     shape->embedding = said(numbers->embedding_length, 0);
     shape->vocabulary = facts->tokens > 0 ? facts->tokens : said(numbers->vocab_size, 0);
-    shape->feed_forward = feed_forward(facts);
+    shape->feed_forward = feed_forward(facts, shape->bound);
     shape->heads = heads(facts);
     shape->context_trained = said(numbers->context_length, 0);
 }

@@ -171,25 +171,47 @@ def write_data(out, tensors, patterns):
         out.write(bytes(padded(length) - length))
 
 
-def make(path, name="made", **given):
-    """Writes the model and returns its tensors' size in bytes. The keywords are those of DEFAULTS."""
-    shape = DEFAULTS | given
-    if unknown := given.keys() - DEFAULTS.keys():
-        raise TypeError(f"a model has no {', '.join(unknown)}")
+def header(shape, name):
+    """The bytes before the tensors' data, and the size of that data with its padding."""
     tensors, keys = list(tensors_of(shape)), keys_of(shape, name)
-    infos, offset, total = b"", 0, 0
+    infos, offset = b"", 0
     for tensor_name, dimensions, kind in tensors:
         infos += tensor_info(tensor_name, dimensions, kind, offset)
         offset += padded(bytes_of(dimensions, kind))
-        total += bytes_of(dimensions, kind)
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys))
     for key, value in keys.items():
         head += gguf_patch.raw_text(key) + (value if isinstance(value, bytes) else gguf_patch.raw_value(value))
     head += infos
+    return head + gguf_patch.padding(len(head)), offset
+
+
+def shape_of(given):
+    if unknown := given.keys() - DEFAULTS.keys():
+        raise TypeError(f"a model has no {', '.join(unknown)}")
+    return DEFAULTS | given
+
+
+def tensor_bytes(shape):
+    return sum(bytes_of(dimensions, kind) for _, dimensions, kind in tensors_of(shape))
+
+
+def make(path, name="made", **given):
+    """Writes the model and returns its tensors' size in bytes. The keywords are those of DEFAULTS."""
+    shape = shape_of(given)
     with open(path, "wb") as out:
-        out.write(head + gguf_patch.padding(len(head)))
-        write_data(out, tensors, {kind: Pattern(kind, shape["seed"]) for kind in ("F32", shape["type"])})
-    return total
+        out.write(header(shape, name)[0])
+        write_data(out, tensors_of(shape), {kind: Pattern(kind, shape["seed"]) for kind in ("F32", shape["type"])})
+    return tensor_bytes(shape)
+
+
+def make_sparse(path, name="made", **given):
+    """As make(), but the tensors' data is a hole in the file, which costs no disk. Returns the header's size too."""
+    shape = shape_of(given)
+    head, data_bytes = header(shape, name)
+    with open(path, "wb") as out:
+        out.write(head)
+        out.truncate(len(head) + data_bytes)
+    return tensor_bytes(shape), len(head)
 
 
 def layers_for(size, **given):

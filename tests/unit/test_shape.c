@@ -488,6 +488,7 @@ static void test_unknown_architectures_are_bounded(void **state)
 
     (void)state;
     assert_true(shape.bound);
+    assert_int_equal(shape.feed_forward, 4 * shape.embedding);
     assert_int_equal(shape.full.layers, 8);
     assert_int_equal(shape.full.k_elements, 8 * (640 + 64));
     assert_int_equal(shape.full.v_elements, 8 * 512);
