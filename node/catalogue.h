@@ -1,82 +1,51 @@
-/* The models below the node's model folder, found by their GGUF files.
+/* The models of this node, kept up to date: looks at the model folders (node/catalogue_scan.h) at
+ * once, whenever the kernel tells of a change there (node/folder_watch.h), when a file that is
+ * being written may be whole, and every CATALOGUE_RESCAN_MS besides: a network folder tells of
+ * nothing that other hosts do. Where not all folders can be watched that is all there is, which is
+ * told once. The looks themselves run in the work queue, as a folder may block; all else is of the
+ * loop thread.
  *
- * A model's name is what a person would call it: NAME/model.gguf and NAME/ggml-model-Q4_K_M.gguf
- * are NAME, any other X.gguf is X, at any depth; the "-00001-of-00003" of a split file is left out.
- * Where two files have the same name, the first by path keeps it and the other is FOLDER/X after
- * the folder that it lies in; where that is taken too, the file is reported and not offered. Parts
- * of a split after the first, projectors (mmproj*.gguf), adapters and vocabularies are no models
- * and no problem.
- *
- * Symbolic links to files are followed, links to folders are not, so there are no cycles; names
- * that begin with a dot are passed over. A file that cannot be read, lacks parts or is still being
- * copied is a problem, told once and not once a scan. */
+ * A problem is told once and not once a look. */
 #pragma once
 
 #include "common/buf.h"
+#include "common/env.h"
 #include "common/err.h"
 #include "common/loop.h"
+#include "node/catalogue_scan.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    CATALOGUE_DEPTH_MAX = 16,      /* folders in folders */
-    CATALOGUE_FILES_MAX = 4096,    /* GGUF files */
-    CATALOGUE_ENTRIES_MAX = 65536, /* directory entries of any kind */
-    CATALOGUE_NAME_MAX = 127,      /* bytes of a model's name */
-    CATALOGUE_RESCAN_MS = 10000,
+enum { CATALOGUE_RESCAN_MS = 10000 };
+
+struct catalogue_config {
+    const char *const *roots; /* the model folders, best first; copied */
+    size_t root_count;
+    const struct env *env; /* borrowed */
+    size_t watched_max;    /* folders; 0: FOLDER_WATCH_MAX */
+    uint32_t rescan_ms;    /* 0: CATALOGUE_RESCAN_MS */
 };
-
-struct catalogue_model {
-    const char *name;
-    const char *path;         /* the file to give to an engine; of a split its first part */
-    uint64_t file_bytes;      /* all parts of a split */
-    uint32_t context;         /* tokens that it was trained for; 0: not said */
-    const char *architecture; /* "llama" */
-    const char *quantisation; /* "Q4_K_M" or "" */
-    int64_t modified_ns;      /* of the first part */
-    uint64_t parameters;      /* 0: not known, as of a split */
-    uint32_t capabilities;    /* as far as the file tells: node/capabilities.h */
-};
-
-struct catalogue_problem {
-    const char *path;
-    const char *text; /* a sentence for people */
-};
-
-struct catalogue_file; /* what is remembered of a file, so that it is not read again */
-
-/* What one scan found. Constant once made. */
-struct catalogue_scan {
-    struct catalogue_model *models; /* by name */
-    size_t model_count;
-    struct catalogue_problem *problems; /* by path */
-    size_t problem_count;
-    struct catalogue_file *files; /* by path */
-    size_t file_count;
-};
-
-/* Scans `root`. Blocking, any thread. `previous` (may be NULL) saves reading files that did not
- * change; it is not changed. -ENOENT, -EACCES … where `root` itself cannot be read, -ENOMEM. */
-MUST_CHECK int catalogue_scan_create(const char *root, const struct catalogue_scan *previous,
-        struct catalogue_scan **ret_scan, struct err *err);
-void catalogue_scan_destroy(struct catalogue_scan *scan);
 
 struct catalogue_events {
-    /* New, or its file is another than before. */
+    /* New, or its file or its projector is another than before. */
     void (*on_model)(void *ctx, const struct catalogue_model *model);
     void (*on_gone)(void *ctx, const char *name);
-    /* A scan is over, and everything it changed was told. */
+    /* A look is over, and everything it changed was told. */
     void (*on_scanned)(void *ctx, size_t model_count);
 };
 
-/* Scans in the work queue (a network folder may block), first at once and then every
- * CATALOGUE_RESCAN_MS. */
 struct catalogue;
-struct catalogue *catalogue_create(
-        struct loop *loop, const char *root, const struct catalogue_events *events, void *ctx);
-/* No event comes after it; a scan that is running ends by itself (loop_fini() waits for it). Takes
- * NULL. */
+
+/* -E2BIG: more than CATALOGUE_ROOTS_MAX folders, -ENOMEM. */
+MUST_CHECK int catalogue_create(struct loop *loop, const struct catalogue_config *config,
+        const struct catalogue_events *events, void *ctx, struct catalogue **ret_catalogue,
+        struct err *err);
+/* No event comes after it; a look that is under way ends by itself (loop_fini() waits for it).
+ * Takes NULL. */
 void catalogue_destroy(struct catalogue *catalogue);
-/* Now, or as soon as the running scan is over. */
+/* Now, or as soon as the look that is under way is over. */
 void catalogue_rescan(struct catalogue *catalogue);
+/* The last look, inside an event the one that it comes from; NULL before the first. Borrowed until
+ * the next event. */
+const struct catalogue_scan *catalogue_last(const struct catalogue *catalogue);

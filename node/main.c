@@ -655,16 +655,18 @@ static int open_network(struct node *node, struct err *err)
 
 static int open_models(struct node *node, struct err *err)
 {
-    const char *folder = config_str(node->config, "models");
+    const char *folders[WORDS_MAX + 1];
+    struct catalogue_config config = {.roots = folders, .env = &env_system};
+    int r = take_words(node, "models", folders, err);
 
-    if (node->edge_only)
-        return 0;
-    if (folder == NULL) {
+    if (r < 0 || node->edge_only)
+        return r;
+    config.root_count = config_list_len(node->config, "models");
+    if (config.root_count == 0) {
         log_warn("no model folder; this node offers no models", LOG_S("setting", "models"));
         return 0;
     }
-    node->catalogue = catalogue_create(&node->loop, folder, &catalogue_events, node);
-    return node->catalogue == NULL ? err_set(err, -ENOMEM, "no memory for the models") : 0;
+    return catalogue_create(&node->loop, &config, &catalogue_events, node, &node->catalogue, err);
 }
 
 static int start(struct node *node, struct err *err)

@@ -15,11 +15,12 @@ const struct config_key node_keys[] = {
                 .help = "keys; default $STATE_DIRECTORY, /var/lib/modemesh-node for root, else "
                         "~/.local/state/modemesh-node"},
         {.path = "models",
-                .type = CONFIG_STR,
+                .type = CONFIG_LIST,
                 .flag = "models",
                 .metavar = "DIR",
                 .env = "MODEMESH_NODE_MODELS",
-                .help = "folder of GGUF files, at any depth; without it the node offers no models"},
+                .help = "folders of GGUF files, at any depth, may be repeated; where a name is in "
+                        "two of them, the earlier has it; without any the node offers no models"},
         {.path = "coordinator",
                 .type = CONFIG_LIST,
                 .flag = "coordinator",

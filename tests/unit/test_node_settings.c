@@ -92,6 +92,18 @@ static void test_the_pool_of_memory(void **state)
     assert_int_equal(load("memory-pool: vram\n", &err), -EINVAL);
 }
 
+static void test_folders_of_models(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_int_equal(config_list_len(config, "models"), 0);
+    assert_int_equal(load("models: /srv/models\n", &err), 0);
+    assert_int_equal(config_list_len(config, "models"), 1);
+    assert_int_equal(load("models: [/srv/models, /mnt/more models]\n", &err), 0);
+    assert_string_equal(config_list_at(config, "models", 1), "/mnt/more models");
+}
+
 static void test_bounds_of_the_engine(void **state)
 {
     struct err err;
@@ -113,6 +125,7 @@ int main(void)
             TEST(test_a_memory_limit_of_nothing_is_refused),
             TEST(test_what_is_kept_for_people),
             TEST(test_the_pool_of_memory),
+            TEST(test_folders_of_models),
             TEST(test_bounds_of_the_engine),
     };
 
