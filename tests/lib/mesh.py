@@ -169,10 +169,12 @@ class Stream:
 
     @staticmethod
     def read_line(response):
+        """One whole line; b"" where the connection ended, also in the middle of one, as a killed server leaves it."""
         try:
-            return response.readline()
+            line = response.readline()
         except (http.client.IncompleteRead, ConnectionError):
             return b""
+        return line if line.endswith(b"\n") else b""
 
     def take(self, event):
         self.error = event.get("error", self.error)
