@@ -3,7 +3,7 @@
 #include "common/log.h"
 #include "common/sm.h"
 #include "common/text.h"
-#include "node/budget.h"
+#include "node/footprint.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,7 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RATE_TOKENS_MIN = 8, FACT_MAX = 32, NS_PER_S = 1000000000 };
+enum {
+    RATE_TOKENS_MIN = 8,
+    FACT_MAX = 32,
+    NS_PER_S = 1000000000,
+    MS_PER_S = 1000,
+    DEMAND_DECAY_S = 600,           /* requests count for so long in the rate of a model */
+    LOAD_BYTES_PER_MS = 512 * 1024, /* of a load that was not measured yet */
+};
 static const float rate_weight = 0.25f; /* of a new sample in the decayed mean */
 
 /* What the catalogue says of the file to load next. */
@@ -21,6 +28,7 @@ struct file_facts {
     uint64_t parameters;
     int64_t modified_s;
     char architecture[FACT_MAX], quantisation[FACT_MAX];
+    struct footprint footprint; /* of an engine that is started for it */
 };
 
 struct instance {
@@ -37,7 +45,12 @@ struct instance {
     uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
     struct file_facts file;
     uint64_t used_at_ms;
+    uint64_t failed_at_ms; /* last */
+    uint64_t demand_at_ms; /* when `demand` was brought up to date */
+    double demand_per_s;   /* requests, decayed mean */
+    uint32_t load_ms;      /* of the last load; 0: none was measured yet */
     bool pinned;
+    bool closed;          /* takes no new run, as another one claims its memory */
     bool stale;           /* the engine has an older file */
     bool gone;            /* the file is no longer there */
     bool restart;         /* died in service: load it again */
@@ -130,6 +143,14 @@ void instance_refuse(struct instance *instance, enum fail_code code, const char 
     answer(instance, &fail);
 }
 
+/* UINT64_MAX: nobody waits. */
+static uint64_t waiting_since_ms(const struct instance *instance)
+{
+    return list_empty(&instance->waits)
+                   ? UINT64_MAX
+                   : list_entry(instance->waits.next, struct instance_wait, link)->since_ms;
+}
+
 /* --- its engine --- */
 
 /* As the engine will be started. */
@@ -139,24 +160,12 @@ static struct backend_model next_model(const struct instance *instance)
 
     return (struct backend_model){
             .name = instance->name,
-            .context = common->context,
+            .context = instance->file.footprint.context,
             .slots = common->slots,
             .extra_args = common->extra_args,
             .context_trained = instance->file.context_trained,
             .capabilities = instance->file.capabilities,
     };
-}
-
-/* Of one sequence, once it is loaded: an engine takes no more than the trained length, and that
- * where the choice is its own. */
-static uint32_t expected_context(const struct instance *instance)
-{
-    uint32_t wanted = instance->common->context;
-    uint32_t trained = instance->file.context_trained;
-
-    if (wanted == 0 || (trained > 0 && trained < wanted))
-        return trained;
-    return wanted;
 }
 
 static void expect_capabilities(struct instance *instance)
@@ -171,7 +180,9 @@ static void engine_forget(struct instance *instance)
 {
     instance->common->ops->destroy(instance->backend);
     instance->backend = NULL;
+    instance->common->on_released(instance->common->ctx, instance->memory_bytes);
     instance->memory_bytes = 0;
+    instance->closed = false;
     instance->stale = false;
     instance->context = instance->slots = 0;
     expect_capabilities(instance);
@@ -199,7 +210,8 @@ static void engine_failed(struct instance *instance, const char *reason)
 
     instance->restart = state_of(instance) == INSTANCE_RESIDENT;
     instance->failures++;
-    instance->retry_at_ms = now_ms(instance) + delay_ms;
+    instance->failed_at_ms = now_ms(instance);
+    instance->retry_at_ms = instance->failed_at_ms + delay_ms;
     set_note(instance, reason);
     log_warn("engine died", LOG_S("model", instance->name), LOG_S("while", sm_name(&instance->sm)),
             LOG_S("reason", reason), LOG_U("retry_ms", delay_ms));
@@ -223,6 +235,7 @@ static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_
     instance->capabilities = capabilities;
     instance->restart = false;
     instance->used_at_ms = now_ms(instance);
+    instance->load_ms = (uint32_t)(instance->used_at_ms - instance->state_since_ms);
     if (instance->failures > 0)
         (void)snprintf(note, sizeof note, "restarted after: %s", instance->note);
     set_note(instance, note);
@@ -281,7 +294,7 @@ void instance_load(struct instance *instance)
         instance->restarts++;
     instance->short_of_memory = false;
     instance_set_state(instance, INSTANCE_LOADING);
-    instance->memory_bytes = instance_wanted_bytes(instance);
+    instance->memory_bytes = instance->file.footprint.memory.total_bytes;
     log_info("model loading", LOG_S("model", instance->name), LOG_S("path", instance->path),
             LOG_U("memory_bytes", instance->memory_bytes));
     if (engine_create(instance, &err) < 0) {
@@ -302,6 +315,7 @@ static void take_facts(struct instance *instance, const struct catalogue_model *
             .parameters = model->parameters,
             .modified_s = model->modified_ns / NS_PER_S,
     };
+    footprint_of(model, instance->common->context, instance->common->slots, &file->footprint);
     (void)snprintf(file->architecture, sizeof file->architecture, "%s", model->architecture);
     (void)snprintf(file->quantisation, sizeof file->quantisation, "%s", model->quantisation);
     if (instance->backend == NULL)
@@ -341,7 +355,7 @@ static void refuse_overdue(struct instance *instance, uint64_t now)
                        "engine has not ended"};
 
     while (!list_empty(&instance->waits) &&
-            now - instance_waiting_since_ms(instance) >= INSTANCE_WAIT_MAX_MS)
+            now - waiting_since_ms(instance) >= INSTANCE_WAIT_MAX_MS)
         tell_first(&instance->waits, &fail);
 }
 
@@ -374,8 +388,7 @@ static void check_health(struct instance *instance, uint64_t now)
         set_note(instance, "");
         changed(instance);
     }
-    if (state == INSTANCE_FAILED && now >= instance->retry_at_ms &&
-            instance_urgency(instance, now) == INSTANCE_UNWANTED)
+    if (state == INSTANCE_FAILED && now >= instance->retry_at_ms && !instance_is_wanted(instance))
         instance_set_state(instance, INSTANCE_AVAILABLE);
     if (state == INSTANCE_RESIDENT && instance->stale && instance->busy == 0)
         instance_stop(instance, "its file has changed");
@@ -403,7 +416,7 @@ uint64_t instance_due_ms(const struct instance *instance, uint64_t now)
     if (state == INSTANCE_RESIDENT && instance->failures > 0)
         earlier(&at_ms, instance->state_since_ms + INSTANCE_HEALTHY_MS);
     if (state != INSTANCE_LOADING && !list_empty(&instance->waits))
-        earlier(&at_ms, instance_waiting_since_ms(instance) + INSTANCE_WAIT_MAX_MS);
+        earlier(&at_ms, waiting_since_ms(instance) + INSTANCE_WAIT_MAX_MS);
     return at_ms;
 }
 
@@ -419,21 +432,93 @@ void instance_refuse_memory(struct instance *instance, const char *message)
     instance_refuse(instance, FAIL_NO_MEMORY, message);
 }
 
+void instance_close(struct instance *instance, bool closed)
+{
+    if (instance->closed && !closed)
+        due(instance);
+    instance->closed = closed;
+}
+
 /* --- what there is to know of it --- */
 
-enum instance_urgency instance_urgency(const struct instance *instance, uint64_t now)
+static enum residency_state residency_of(enum instance_state state)
 {
-    enum instance_state state = state_of(instance);
+    switch (state) {
+    case INSTANCE_LOADING:
+        return RESIDENCY_LOADING;
+    case INSTANCE_RESIDENT:
+        return RESIDENCY_RESIDENT;
+    case INSTANCE_STOPPING:
+        return RESIDENCY_STOPPING;
+    default:
+        return RESIDENCY_ABSENT;
+    }
+}
 
-    if (instance->gone || (state != INSTANCE_AVAILABLE && state != INSTANCE_FAILED))
-        return INSTANCE_UNWANTED;
-    if (state == INSTANCE_FAILED && now < instance->retry_at_ms)
-        return INSTANCE_UNWANTED;
-    if (instance->pinned)
-        return INSTANCE_KEPT;
-    if (instance->restart)
-        return INSTANCE_DIED;
-    return list_empty(&instance->waits) ? INSTANCE_UNWANTED : INSTANCE_AWAITED;
+static double demand_at(const struct instance *instance, uint64_t now)
+{
+    double age_s = (double)(now - instance->demand_at_ms) / MS_PER_S;
+
+    return instance->demand_per_s * exp(-age_s / DEMAND_DECAY_S);
+}
+
+static void count_demand(struct instance *instance)
+{
+    uint64_t now = now_ms(instance);
+
+    instance->demand_per_s = demand_at(instance, now) + 1.0 / DEMAND_DECAY_S;
+    instance->demand_at_ms = now;
+}
+
+static unsigned wait_count(const struct instance *instance)
+{
+    unsigned n = 0;
+
+    list_for_each (it, &instance->waits)
+        n++;
+    return n;
+}
+
+static uint32_t expected_load_ms(const struct instance *instance)
+{
+    uint64_t ms = instance->file_bytes / LOAD_BYTES_PER_MS;
+
+    if (instance->load_ms > 0)
+        return instance->load_ms;
+    return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+void instance_snapshot(const struct instance *instance, struct residency_model *ret_model)
+{
+    bool here = !instance->gone;
+    unsigned waiting = here ? wait_count(instance) : 0;
+    uint64_t bytes = instance->backend != NULL ? instance->memory_bytes
+                                               : instance->file.footprint.memory.total_bytes;
+
+    *ret_model = (struct residency_model){.name = instance->name,
+            .memory_bytes = bytes,
+            .taken_bytes = bytes,
+            .state = residency_of(state_of(instance)),
+            .pinned = here && instance->pinned,
+            .busy = instance->busy > 0,
+            .closed = instance->closed,
+            .restart = here && instance->restart,
+            .waiting = waiting,
+            .interactive = waiting,
+            .waiting_since_ms = waiting > 0 ? waiting_since_ms(instance) : 0,
+            .loaded_at_ms = instance->state_since_ms,
+            .used_at_ms = instance->used_at_ms,
+            .load_ms = expected_load_ms(instance),
+            .rate_per_s = (float)demand_at(instance, now_ms(instance)),
+            .failures = instance->failures,
+            .failed_at_ms = instance->failed_at_ms,
+            .retry_at_ms = state_of(instance) == INSTANCE_FAILED ? instance->retry_at_ms : 0};
+}
+
+bool instance_is_wanted(const struct instance *instance)
+{
+    return !instance->gone &&
+           (instance->pinned || instance->restart || !list_empty(&instance->waits));
 }
 
 const char *instance_name(const struct instance *instance)
@@ -444,11 +529,6 @@ const char *instance_name(const struct instance *instance)
 enum instance_state instance_state(const struct instance *instance)
 {
     return state_of(instance);
-}
-
-bool instance_is_pinned(const struct instance *instance)
-{
-    return instance->pinned;
 }
 
 bool instance_is_gone(const struct instance *instance)
@@ -466,31 +546,14 @@ bool instance_has_engine(const struct instance *instance)
     return instance->backend != NULL;
 }
 
-bool instance_has_waits(const struct instance *instance)
+int64_t instance_pid(const struct instance *instance)
 {
-    return !list_empty(&instance->waits);
-}
-
-uint64_t instance_waiting_since_ms(const struct instance *instance)
-{
-    return list_empty(&instance->waits)
-                   ? UINT64_MAX
-                   : list_entry(instance->waits.next, struct instance_wait, link)->since_ms;
-}
-
-uint64_t instance_used_at_ms(const struct instance *instance)
-{
-    return instance->used_at_ms;
+    return instance->backend == NULL ? 0 : instance->common->ops->pid(instance->backend);
 }
 
 uint64_t instance_memory_bytes(const struct instance *instance)
 {
     return instance->memory_bytes;
-}
-
-uint64_t instance_wanted_bytes(const struct instance *instance)
-{
-    return budget_model_bytes(instance->file_bytes);
 }
 
 void instance_describe(const struct instance *instance, struct msg_instance *ret_instance)
@@ -501,8 +564,8 @@ void instance_describe(const struct instance *instance, struct msg_instance *ret
             .pinned = instance->pinned,
             .file_bytes = instance->file_bytes,
             .memory_bytes = instance->backend != NULL ? instance->memory_bytes
-                                                      : instance_wanted_bytes(instance),
-            .context = instance->context > 0 ? instance->context : expected_context(instance),
+                                                      : instance->file.footprint.memory.total_bytes,
+            .context = instance->context > 0 ? instance->context : instance->file.footprint.context,
             .slots = instance->slots,
             .busy = instance->busy,
             .prefill_tok_s = instance->prefill_tok_s,
@@ -536,7 +599,8 @@ void instance_unwait(struct instance *instance, struct instance_wait *wait)
 
 bool instance_ready(const struct instance *instance)
 {
-    return state_of(instance) == INSTANCE_RESIDENT && !instance->stale && !instance->gone;
+    return state_of(instance) == INSTANCE_RESIDENT && !instance->stale && !instance->gone &&
+           !instance->closed;
 }
 
 struct instance_backend *instance_acquire(struct instance *instance)
@@ -544,6 +608,7 @@ struct instance_backend *instance_acquire(struct instance *instance)
     assert(instance_ready(instance));
     instance->busy++;
     instance->used_at_ms = now_ms(instance);
+    count_demand(instance);
     changed(instance);
     return instance->backend;
 }

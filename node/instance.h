@@ -16,6 +16,7 @@
 #include "common/list.h"
 #include "node/backends/backend.h"
 #include "node/catalogue.h"
+#include "node/residency.h"
 #include "proto/codec.h"
 
 #include <stdbool.h>
@@ -35,12 +36,14 @@ enum {
 struct instance_common {
     const struct backend_ops *ops;
     struct backend_host host;      /* its env gives time and jitter */
-    uint32_t context, slots;       /* of every engine */
+    uint32_t context, slots;       /* of every engine; context 0: footprint.h chooses */
     const char *const *extra_args; /* ends with NULL; may be NULL */
     /* What instance_describe() says of it is new. */
     void (*on_change)(void *ctx, const char *model);
     /* There is something to decide or to look at. */
     void (*on_due)(void *ctx);
+    /* An engine that counted so much has ended. */
+    void (*on_released)(void *ctx, uint64_t bytes);
     void *ctx;
 };
 
@@ -72,29 +75,23 @@ void instance_look(struct instance *instance, uint64_t now_ms);
 /* When it wants to be looked at again; UINT64_MAX: not by itself. */
 uint64_t instance_due_ms(const struct instance *instance, uint64_t now_ms);
 
-enum instance_urgency { /* of a load */
-    INSTANCE_UNWANTED,  /* nobody wants it, it is there, or its back-off is not over */
-    INSTANCE_AWAITED,   /* somebody waits */
-    INSTANCE_DIED,      /* in service */
-    INSTANCE_KEPT,      /* the config keeps it resident */
-};
-enum instance_urgency instance_urgency(const struct instance *instance, uint64_t now_ms);
+/* True where somebody waits, it died in service, or the config keeps it resident. */
+bool instance_is_wanted(const struct instance *instance);
+/* For the decision; its strings are borrowed until the loop's next turn. */
+void instance_snapshot(const struct instance *instance, struct residency_model *ret_model);
+/* … and what became of it: a closed model takes no new run, until it is opened or its engine has
+ * ended. */
+void instance_close(struct instance *instance, bool closed);
 
 const char *instance_name(const struct instance *instance);
 enum instance_state instance_state(const struct instance *instance);
-bool instance_is_pinned(const struct instance *instance);
 bool instance_is_gone(const struct instance *instance); /* its file is */
 bool instance_is_busy(const struct instance *instance); /* serves requests */
 bool instance_has_engine(const struct instance *instance);
-bool instance_has_waits(const struct instance *instance);
-/* The longest wait began; UINT64_MAX: nobody waits. */
-uint64_t instance_waiting_since_ms(const struct instance *instance);
-/* A request last needed it. */
-uint64_t instance_used_at_ms(const struct instance *instance);
+/* Of its engine, or of the engine's guard; 0: it has none. */
+int64_t instance_pid(const struct instance *instance);
 /* What its engine counts; 0 where none runs. */
 uint64_t instance_memory_bytes(const struct instance *instance);
-/* What an engine of the file would count. */
-uint64_t instance_wanted_bytes(const struct instance *instance);
 /* Strings are borrowed until the loop's next turn. */
 void instance_describe(const struct instance *instance, struct msg_instance *ret_instance);
 

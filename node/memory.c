@@ -1,6 +1,7 @@
 #include "node/memory.h"
 
 #include "common/log.h"
+#include "common/model/estimate.h"
 #include "common/text.h"
 
 #include <errno.h>
@@ -54,6 +55,14 @@ const struct hardware_state *memory_state(const struct memory *memory)
 uint64_t memory_limit_bytes(const struct memory *memory)
 {
     return memory->limit_bytes;
+}
+
+uint64_t memory_keep_free_bytes(const struct memory *memory)
+{
+    uint64_t margin = estimate_margin(memory->limit_bytes);
+    uint64_t most = memory->state.pool_total_bytes / MEMORY_KEEP_DIVISOR;
+
+    return margin < most ? margin : most;
 }
 
 static int set_limit(struct memory *memory, const struct memory_config *config, struct err *err)

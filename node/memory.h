@@ -14,6 +14,7 @@ enum {
     MEMORY_GPU_PERCENT = 98,  /* of a GPU's memory may be loaded where the config names no limit;
                                  what else is on it is not ours */
     MEMORY_HOST_PERCENT = 75, /* … of main memory */
+    MEMORY_KEEP_DIVISOR = 16, /* so large a part of the pool is kept free at most */
 };
 #define MEMORY_RESERVE_DEFAULT UINT64_MAX
 
@@ -42,3 +43,6 @@ void memory_refresh(struct memory *memory);
 const struct hardware_state *memory_state(const struct memory *memory);
 /* What all engines together may take; constant. */
 uint64_t memory_limit_bytes(const struct memory *memory);
+/* What is to stay free of the pool beside them, as estimates are not exact: estimate_margin() of
+ * the limit, at most a part of the pool. */
+uint64_t memory_keep_free_bytes(const struct memory *memory);

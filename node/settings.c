@@ -175,7 +175,8 @@ const struct config_key node_keys[] = {
                 .max = 16777216,
                 .unit = "tokens",
                 .env = "MODEMESH_NODE_ENGINE_CONTEXT",
-                .help = "tokens of one request and its answer; 0: the engine's choice"},
+                .help = "tokens of one request and its answer; 0: what the model was trained for, "
+                        "halved until its cache is no larger than its weights (or 1 GiB)"},
         {.path = "engine.start-timeout",
                 .type = CONFIG_DURATION,
                 .def = "10m",

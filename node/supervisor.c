@@ -1,8 +1,9 @@
 #include "node/supervisor.h"
 
 #include "common/log.h"
-#include "common/text.h"
-#include "node/budget.h"
+#include "common/saturating.h"
+#include "node/hardware/process_memory.h"
+#include "node/residency.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -21,6 +22,7 @@ struct supervisor {
     struct instance **instances;
     size_t count, capacity;
     struct memory *memory;
+    uint64_t short_at_ms, released_at_ms, released_bytes; /* as struct residency_host has them */
     bool draining, stopped_told;
     uint64_t grace_until_ms; /* while draining */
 };
@@ -44,174 +46,109 @@ static void on_change(void *ctx, const char *model)
     s->events->on_change(s->ctx, model);
 }
 
-/* --- what to load --- */
+/* --- what is loaded, and what leaves --- */
 
-static size_t budget_entries(
-        const struct supervisor *s, struct budget_entry *entries, struct instance **owners)
+/* Mapped weights still count as available in main memory; of what is on a GPU, or where an engine
+ * tells no process, all is taken. */
+static void measure(
+        const struct supervisor *s, const struct instance *instance, struct residency_model *model)
 {
-    size_t n = 0;
+    int64_t pid = instance_pid(instance);
+    uint64_t bytes;
 
+    if (memory_state(s->memory)->pool != POOL_HOST || pid == 0)
+        return;
+    if (process_memory_read(s->config.memory.hardware.root, pid, &bytes) == 0 &&
+            bytes < model->taken_bytes)
+        model->taken_bytes = bytes;
+}
+
+static void take_snapshot(const struct supervisor *s, struct residency_model *models)
+{
     for (size_t i = 0; i < s->count; i++) {
-        struct instance *instance = s->instances[i];
-        bool used = instance_is_busy(instance) || instance_has_waits(instance);
-        bool pinned = instance_is_pinned(instance);
-        enum instance_state state = instance_state(instance);
-        if (!instance_has_engine(instance))
-            continue;
-        owners[n] = instance;
-        entries[n++] = (struct budget_entry){
-                .memory_bytes = instance_memory_bytes(instance),
-                .used_at_ms = instance_used_at_ms(instance),
-                .leaving = state == INSTANCE_STOPPING,
-                .evictable = state == INSTANCE_RESIDENT && !pinned && !used,
-                .busy = !pinned && (used || state == INSTANCE_LOADING),
-        };
+        instance_snapshot(s->instances[i], &models[i]);
+        measure(s, s->instances[i], &models[i]);
     }
-    return n;
 }
 
-static uint64_t used_bytes(const struct supervisor *s)
+static struct residency_host host_now(const struct supervisor *s)
 {
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < s->count; i++)
-        sum += instance_memory_bytes(s->instances[i]);
-    return sum;
+    return (struct residency_host){.now_ms = now_ms(s),
+            .limit_bytes = memory_limit_bytes(s->memory),
+            .pool_free_bytes = memory_state(s->memory)->pool_free_bytes,
+            .keep_free_bytes = memory_keep_free_bytes(s->memory),
+            .short_at_ms = s->short_at_ms,
+            .released_at_ms = s->released_at_ms,
+            .released_bytes = s->released_bytes};
 }
 
-static void describe_shortage(const struct supervisor *s, const char *name,
-        const struct budget_ask *ask, char *ret_text, size_t size)
+static void on_released(void *ctx, uint64_t bytes)
 {
-    char want[32], limit[32], in_use[32], free_now[32];
-    int len = snprintf(ret_text, size, "%s needs %s; the limit of node %s is %s, %s of it in use",
-            name, text_format_size(ask->wanted_bytes, want, sizeof want), s->config.node_name,
-            text_format_size(ask->limit_bytes, limit, sizeof limit),
-            text_format_size(used_bytes(s), in_use, sizeof in_use));
+    struct supervisor *s = ctx;
+    uint64_t now = now_ms(s);
 
-    if (ask->wanted_bytes > ask->available_bytes && (size_t)len < size)
-        (void)snprintf(ret_text + len, size - (size_t)len, ", %s is free %s",
-                text_format_size(ask->available_bytes, free_now, sizeof free_now),
-                memory_state(s->memory)->pool == POOL_GPU ? "on its GPU" : "in the host");
+    if (now - s->released_at_ms >= RESIDENCY_RELEASE_MS)
+        s->released_bytes = 0;
+    s->released_bytes = saturating_sum(s->released_bytes, bytes);
+    s->released_at_ms = now;
 }
 
-static void refuse_for_memory(
-        struct supervisor *s, struct instance *instance, const struct budget_ask *ask)
+static void refuse(const struct supervisor *s, struct instance *instance, const char *explanation)
 {
     char text[TEXT_MAX];
 
-    describe_shortage(s, instance_name(instance), ask, text, sizeof text);
+    (void)snprintf(text, sizeof text, "on node %s %s", s->config.node_name, explanation);
     instance_refuse_memory(instance, text);
 }
 
-static bool something_leaves(const struct budget_entry *entries, size_t count)
+/* What was decided of one model, but for a load. */
+static void carry_out(const struct supervisor *s, struct instance *instance,
+        const struct residency_model *model, const char *explanation)
 {
-    for (size_t i = 0; i < count; i++)
-        if (entries[i].leaving)
-            return true;
-    return false;
+    if (model->verdict == RESIDENCY_REFUSE)
+        refuse(s, instance, explanation);
+    if (model->evict)
+        instance_stop(instance, explanation);
+    instance_close(instance, model->close);
 }
 
-static void evict_marked(
-        const struct budget_entry *entries, struct instance **owners, size_t count, const char *why)
+static void decide_on(struct supervisor *s, struct residency_model *models)
 {
-    for (size_t i = 0; i < count; i++)
-        if (entries[i].evict)
-            instance_stop(owners[i], why);
-}
+    struct residency_host host;
+    struct residency_decision decision;
+    char explanation[TEXT_MAX];
+    size_t count = s->count;
 
-/* True where it does something that the next candidate must wait for. */
-static bool load_or_make_room(struct supervisor *s, struct instance *instance,
-        struct budget_entry *entries, struct instance **owners)
-{
-    size_t count = budget_entries(s, entries, owners);
-    const struct budget_ask ask = {.limit_bytes = memory_limit_bytes(s->memory),
-            .available_bytes = memory_state(s->memory)->pool_free_bytes,
-            .wanted_bytes = instance_wanted_bytes(instance)};
-    char why[CATALOGUE_NAME_MAX + 32];
-
-    switch (budget_plan(&ask, entries, count)) {
-    case BUDGET_LOAD:
-        instance_load(instance);
-        return true;
-    case BUDGET_EVICT:
-        (void)snprintf(why, sizeof why, "makes room for %s", instance_name(instance));
-        evict_marked(entries, owners, count, why);
-        return true;
-    case BUDGET_REFUSE:
-        refuse_for_memory(s, instance, &ask);
-        return false;
-    case BUDGET_WAIT:
-        /* What leaves makes room for this one and not for those behind it. */
-        return something_leaves(entries, count);
+    take_snapshot(s, models);
+    host = host_now(s);
+    residency_decide(&host, models, count, &decision);
+    if (decision.short_bytes > 0)
+        s->short_at_ms = host.now_ms;
+    for (size_t i = 0; i < count; i++) {
+        residency_explain(&host, models, count, &models[i], explanation, sizeof explanation);
+        carry_out(s, s->instances[i], &models[i], explanation);
     }
-    return false;
+    if (decision.load != NULL)
+        instance_load(s->instances[decision.load - models]);
 }
 
-/* One that may be loaded. */
-struct candidate {
-    struct instance *instance;
-    enum instance_urgency urgency;
-};
-
-static int compare_urgency(const void *a, const void *b)
+/* A load is decided on what is free at this moment. */
+static void decide(struct supervisor *s)
 {
-    const struct candidate *x = a, *y = b;
-    uint64_t wx = instance_waiting_since_ms(x->instance);
-    uint64_t wy = instance_waiting_since_ms(y->instance);
+    struct residency_model *models;
 
-    if (x->urgency != y->urgency)
-        return x->urgency > y->urgency ? -1 : 1;
-    if (wx != wy)
-        return wx < wy ? -1 : 1;
-    return strcmp(instance_name(x->instance), instance_name(y->instance));
-}
-
-static bool something_loads(const struct supervisor *s)
-{
-    for (size_t i = 0; i < s->count; i++)
-        if (instance_state(s->instances[i]) == INSTANCE_LOADING)
-            return true;
-    return false;
-}
-
-static size_t load_candidates(const struct supervisor *s, struct candidate *ret_candidates)
-{
-    uint64_t now = now_ms(s);
-    size_t n = 0;
-
-    for (size_t i = 0; i < s->count; i++) {
-        enum instance_urgency urgency = instance_urgency(s->instances[i], now);
-        if (urgency != INSTANCE_UNWANTED)
-            ret_candidates[n++] = (struct candidate){s->instances[i], urgency};
-    }
-    if (n > 1)
-        qsort(ret_candidates, n, sizeof *ret_candidates, compare_urgency);
-    return n;
-}
-
-static void load_next(struct supervisor *s)
-{
-    struct budget_entry *entries;
-    struct candidate *candidates;
-    struct instance **owners;
-    size_t count;
-
-    if (s->count == 0 || something_loads(s))
+    if (s->count == 0)
         return;
-    entries = calloc(s->count, sizeof *entries);
-    candidates = calloc(s->count, sizeof *candidates);
-    owners = calloc(s->count, sizeof *owners);
-    if (entries != NULL && candidates != NULL && owners != NULL) {
-        count = load_candidates(s, candidates);
-        if (count > 0)
+    models = calloc(s->count, sizeof *models);
+    if (models == NULL)
+        return; /* the next look is not far */
+    for (size_t i = 0; i < s->count; i++)
+        if (!instance_has_engine(s->instances[i]) && instance_is_wanted(s->instances[i])) {
             memory_look(s->memory);
-        for (size_t i = 0; i < count; i++)
-            if (load_or_make_room(s, candidates[i].instance, entries, owners))
-                break;
-    }
-    free(entries);
-    free(candidates);
-    free(owners);
+            break;
+        }
+    decide_on(s, models);
+    free(models);
 }
 
 /* --- what is due --- */
@@ -254,10 +191,9 @@ static void earlier(uint64_t *at_ms, uint64_t other_ms)
 }
 
 /* Memory counts for it now. */
-static bool needs_memory(const struct instance *instance, uint64_t now)
+static bool needs_memory(const struct instance *instance)
 {
-    return instance_has_engine(instance) || instance_has_waits(instance) ||
-           instance_urgency(instance, now) != INSTANCE_UNWANTED;
+    return instance_has_engine(instance) || instance_is_wanted(instance);
 }
 
 static void arm_timer(struct supervisor *s)
@@ -266,7 +202,7 @@ static void arm_timer(struct supervisor *s)
 
     for (size_t i = 0; i < s->count; i++) {
         earlier(&at_ms, instance_due_ms(s->instances[i], now));
-        if (needs_memory(s->instances[i], now))
+        if (needs_memory(s->instances[i]))
             earlier(&at_ms, now + MEMORY_LOOK_MS);
     }
     if (at_ms != UINT64_MAX)
@@ -305,7 +241,7 @@ void supervisor_tick(struct supervisor *s)
     for (size_t i = 0; i < s->count;)
         if (look_at(s, i, now))
             i++;
-    load_next(s);
+    decide(s);
     if (!loop_timer_active(s->timer))
         arm_timer(s);
 }
@@ -396,6 +332,15 @@ bool supervisor_describe(
     return true;
 }
 
+static uint64_t used_bytes(const struct supervisor *s)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        sum += instance_memory_bytes(s->instances[i]);
+    return sum;
+}
+
 void supervisor_memory(struct supervisor *s, struct msg_state *state)
 {
     memory_refresh(s->memory);
@@ -426,6 +371,7 @@ int supervisor_create(struct loop *loop, const struct supervisor_config *config,
             .extra_args = config->extra_args,
             .on_change = on_change,
             .on_due = kick,
+            .on_released = on_released,
             .ctx = s};
     rc = memory_create(&config->memory, config->host.env, &s->memory, err);
     if (rc == 0) {

@@ -1,10 +1,7 @@
 /* The engines of this node: one process per model, never more than memory allows, started when the
- * config or a request wants them and started again when they die. What may be loaded together is
- * decided in budget.h, how one model lives in instance.h, how an engine is run in backends/. Loop
- * thread. Callbacks never come from inside the call that caused them, on_change excepted.
- *
- * Loads come one at a time: first the models that the config keeps resident, then engines that
- * died, then what requests have waited for longest. */
+ * config or a request wants them and started again when they die. Which are loaded together is
+ * decided in residency.h, how one model lives in instance.h, how an engine is run in backends/.
+ * Loop thread. Callbacks never come from inside the call that caused them, on_change excepted. */
 #pragma once
 
 #include "common/err.h"

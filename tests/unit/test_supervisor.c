@@ -17,6 +17,10 @@
 #include <string.h>
 
 static const uint64_t mib = 1024 * 1024, gib = 1024 * 1024 * 1024;
+enum {
+    LOAD_MS = 100,
+    DUE_MS = 1000, /* of waiting, until others leave that are used no more than these */
+};
 
 /* A node of 8 GiB that may load 4 GiB: models of 1 GiB count 1.5 GiB, so two fit. */
 struct fixture {
@@ -191,6 +195,13 @@ static void want(struct waiter *waiter, const char *name)
     assert_int_equal(waiter->calls, 0);
 }
 
+/* A load takes a while, as it does with real engines. */
+static void ready(const char *name, uint32_t slots, uint32_t context)
+{
+    virtual_env_advance_ms(&f.world, LOAD_MS);
+    puppet_ready(name, slots, context);
+}
+
 /* Loads `name` for a request that is over at once. */
 static void load(const char *name)
 {
@@ -198,7 +209,7 @@ static void load(const char *name)
 
     want(&waiter, name);
     tick();
-    puppet_ready(name, 2, 4096);
+    ready(name, 2, 4096);
     tick();
     assert_int_equal(waiter.code, -1);
     instance_release(waiter.instance);
@@ -216,11 +227,11 @@ static void test_resident_models_are_loaded_one_at_a_time(void **state)
     tick();
     assert_state("a", INSTANCE_LOADING);
     assert_state("b", INSTANCE_AVAILABLE);
-    puppet_ready("a", 2, 2048);
+    ready("a", 2, 2048);
     tick();
     assert_state("a", INSTANCE_RESIDENT);
     assert_state("b", INSTANCE_LOADING);
-    puppet_ready("b", 2, 2048);
+    ready("b", 2, 2048);
     tick();
     assert_state("c", INSTANCE_AVAILABLE);
     assert_true(describe("a").pinned);
@@ -256,7 +267,7 @@ static void test_the_engine_says_which_context_it_has(void **state)
     tick();
     assert_state("a", INSTANCE_LOADING);
     assert_int_equal(describe("a").context, 1024);
-    puppet_ready("a", 2, 768);
+    ready("a", 2, 768);
     tick();
     assert_int_equal(describe("a").context, 768);
     instance_release(waiter.instance);
@@ -278,7 +289,7 @@ static void test_a_request_loads(void **state)
     tick();
     assert_state("a", INSTANCE_LOADING);
     assert_int_equal(first.calls, 0);
-    puppet_ready("a", 2, 0);
+    ready("a", 2, 0);
     tick();
     assert_int_equal(first.code, -1);
     assert_int_equal(second.code, -1);
@@ -306,7 +317,7 @@ static void test_what_a_model_can_do(void **state)
     assert_string_equal(describe("a").quantisation, "Q8_0");
     tick();
     assert_int_equal(describe("a").capabilities, of_file);
-    puppet_ready("a", 1, 2048);
+    ready("a", 1, 2048);
     tick();
     assert_int_equal(describe("a").capabilities, of_file | CAPABILITY_EXACT);
     assert_int_equal(describe("a").context, 2048);
@@ -331,7 +342,7 @@ static void test_evicts_the_idle_and_oldest(void **state)
     virtual_env_advance_ms(&f.world, 1000);
     load("b");
     want(&waiter, "c");
-    tick();
+    tick_after(DUE_MS);
     assert_true(puppet_stopping("a"));
     assert_false(puppet_stopping("b"));
     assert_state("a", INSTANCE_STOPPING);
@@ -341,7 +352,7 @@ static void test_evicts_the_idle_and_oldest(void **state)
     puppet_exit("a", "stopped");
     tick();
     assert_state("a", INSTANCE_AVAILABLE);
-    puppet_ready("c", 1, 0);
+    ready("c", 1, 0);
     tick();
     assert_int_equal(waiter.code, -1);
     instance_release(waiter.instance);
@@ -358,13 +369,13 @@ static void test_waits_for_the_busy(void **state)
     put("c", gib);
     want(&a, "a");
     tick();
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     want(&b, "b");
     tick();
-    puppet_ready("b", 1, 0);
+    ready("b", 1, 0);
     tick();
     want(&c, "c");
-    tick();
+    tick_after(DUE_MS);
     assert_int_equal(c.calls, 0);
     assert_false(puppet_stopping("a") || puppet_stopping("b"));
     instance_release(b.instance);
@@ -372,7 +383,7 @@ static void test_waits_for_the_busy(void **state)
     assert_true(puppet_stopping("b"));
     puppet_exit("b", "stopped");
     tick();
-    puppet_ready("c", 1, 0);
+    ready("c", 1, 0);
     tick();
     assert_int_equal(c.code, -1);
     instance_release(a.instance);
@@ -390,10 +401,10 @@ static void test_waits_so_long_and_no_longer(void **state)
     put("c", gib);
     want(&a, "a");
     tick();
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     want(&b, "b");
     tick();
-    puppet_ready("b", 1, 0);
+    ready("b", 1, 0);
     want(&early, "c");
     tick();
     virtual_env_advance_ms(&f.world, INSTANCE_WAIT_MAX_MS - 1000);
@@ -422,7 +433,7 @@ static void test_waits_for_a_long_load(void **state)
     tick();
     tick_after(2 * INSTANCE_WAIT_MAX_MS);
     assert_int_equal(waiter.calls, 0);
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
     assert_int_equal(waiter.code, -1);
     instance_release(waiter.instance);
@@ -440,7 +451,7 @@ static void test_engine_that_does_not_stop(void **state)
     put("b", 2 * gib);
     load("a");
     want(&b, "b");
-    tick();
+    tick_after(DUE_MS);
     assert_true(puppet_stopping("a"));
     want(&a, "a");
     tick_after(INSTANCE_WAIT_MAX_MS);
@@ -462,15 +473,16 @@ static void test_never_past_the_limit(void **state)
     put("c", gib);
     put("giant", 5 * gib);
     tick();
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
-    puppet_ready("b", 1, 0);
+    ready("b", 1, 0);
     want(&waiter, "c");
     want(&giant, "giant");
     tick();
     assert_int_equal(waiter.code, FAIL_NO_MEMORY);
     assert_string_equal(waiter.message,
-            "c needs 1.5 GiB; the limit of node halo1 is 4.0 GiB, 3.0 GiB of it in use");
+            "on node halo1 c needs 1.5 GiB; beside the pinned models a (1.5 GiB) and b (1.5 GiB) "
+            "there are 1.0 GiB of the limit of 4.0 GiB: unpin one, or use a shorter context");
     assert_int_equal(giant.code, FAIL_NO_MEMORY);
     assert_string_equal(describe("giant").note, giant.message);
     assert_int_equal(describe("giant").memory_bytes, 5 * gib + 640 * mib);
@@ -489,15 +501,15 @@ static void test_free_memory_of_the_host_counts(void **state)
     want(&waiter, "a");
     tick();
     assert_int_equal(waiter.code, FAIL_NO_MEMORY);
-    assert_string_equal(waiter.message,
-            "a needs 1.5 GiB; the limit of node halo1 is 4.0 GiB, 0 B of it in use, 1.0 GiB is "
-            "free in the host");
+    assert_string_equal(waiter.message, "on node halo1 a needs 1.5 GiB; other programs leave 512.0 "
+                                        "MiB: end some of them, or ask "
+                                        "again when their memory is back");
     set_memory(2 * gib);
     want(&waiter, "a");
     tick();
     assert_int_equal(waiter.calls, 0);
     assert_state("a", INSTANCE_LOADING);
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
     instance_release(waiter.instance);
 }
@@ -532,6 +544,94 @@ static void test_an_idle_node_is_not_woken(void **state)
     assert_int_equal(memory().memory_available_bytes, gib);
 }
 
+/* Idle models make room for other programs, the least used first and no more than needed; nothing
+ * is loaded until the memory is back. */
+static void test_others_take_memory(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    put("b", gib);
+    put("c", gib);
+    load("a");
+    virtual_env_advance_ms(&f.world, DUE_MS);
+    load("b");
+    set_memory(100 * mib);
+    tick_after(MEMORY_LOOK_MS);
+    assert_true(puppet_stopping("a"));
+    assert_false(puppet_stopping("b"));
+    want(&waiter, "c");
+    tick();
+    assert_int_equal(waiter.calls, 0);
+    /* They take what it leaves, too. */
+    puppet_exit("a", "stopped");
+    tick_after(RESIDENCY_SETTLE_MS);
+    assert_true(puppet_stopping("b"));
+    puppet_exit("b", "stopped");
+    tick_after(RESIDENCY_SETTLE_MS);
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    assert_non_null(strstr(waiter.message, "other programs"));
+    set_memory(3 * gib);
+    tick_after(RESIDENCY_CALM_MS);
+    want(&waiter, "c");
+    tick();
+    ready("c", 1, 0);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    instance_release(waiter.instance);
+}
+
+/* A model in use stays, whatever others take. */
+static void test_the_busy_stay(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    ready("a", 1, 0);
+    tick();
+    set_memory(0);
+    tick_after(MEMORY_LOOK_MS);
+    assert_false(puppet_stopping("a"));
+    instance_release(waiter.instance);
+    tick();
+    assert_true(puppet_stopping("a"));
+}
+
+/* One that waits long enough gets the memory of one that is never idle: that one takes no new run,
+ * and is open again once nobody needs its memory. */
+static void test_the_busy_are_closed_for_one_who_waits(void **state)
+{
+    struct waiter a, late, c;
+
+    (void)state;
+    make(NULL);
+    put("a", 3 * gib);
+    put("c", gib);
+    want(&a, "a");
+    tick();
+    ready("a", 1, 0);
+    tick();
+    want(&c, "c");
+    tick_after(INSTANCE_WAIT_MAX_MS / 2);
+    assert_false(instance_ready(a.instance));
+    want(&late, "a");
+    tick();
+    assert_int_equal(late.calls, 0);
+    instance_unwait(c.instance, &c.wait);
+    tick();
+    assert_true(instance_ready(a.instance));
+    tick();
+    assert_int_equal(late.code, -1);
+    instance_release(a.instance);
+    instance_release(late.instance);
+}
+
 /* A load is decided on what is free now, however fresh the last look is. */
 static void test_memory_is_looked_at_before_a_load(void **state)
 {
@@ -563,13 +663,13 @@ static void test_a_gpu_that_is_lost(void **state)
     want(&waiter, "a");
     tick();
     assert_int_equal(waiter.code, FAIL_NO_MEMORY);
-    assert_non_null(strstr(waiter.message, ", 0 B is free on its GPU"));
+    assert_non_null(strstr(waiter.message, "other programs leave 0 B"));
     assert_int_equal(memory().memory_total_bytes, 0);
     scratch_write(&f.scratch, "nvml", well);
     want(&waiter, "a");
     tick();
     assert_state("a", INSTANCE_LOADING);
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
     instance_release(waiter.instance);
 }
@@ -593,7 +693,7 @@ static void test_death_in_service(void **state)
     tick_after(1200);
     assert_state("a", INSTANCE_LOADING);
     assert_int_equal(waiter.calls, 0);
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
     assert_int_equal(waiter.code, -1);
     assert_int_equal(describe("a").restarts, 1);
@@ -676,7 +776,7 @@ static void test_file_gone(void **state)
     put("b", gib);
     want(&running, "a");
     tick();
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
     supervisor_model_gone(f.supervisor, "a");
     assert_false(instance_ready(running.instance));
@@ -703,7 +803,7 @@ static void test_file_changed(void **state)
     make(resident);
     put("a", gib);
     tick();
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
     put("a", gib / 2);
     tick();
@@ -712,7 +812,7 @@ static void test_file_changed(void **state)
     tick();
     assert_int_equal(puppet_starts("a"), 2);
     assert_int_equal(describe("a").memory_bytes, gib);
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
     assert_state("a", INSTANCE_RESIDENT);
     assert_int_equal(describe("a").restarts, 0);
@@ -758,9 +858,9 @@ static void test_drain_lets_requests_finish(void **state)
     want(&a, "a");
     want(&b, "b");
     tick();
-    puppet_ready("a", 1, 0);
+    ready("a", 1, 0);
     tick();
-    puppet_ready("b", 1, 0);
+    ready("b", 1, 0);
     tick();
     supervisor_drain(f.supervisor);
     tick_after(1000);
@@ -847,6 +947,9 @@ int main(void)
             TEST(test_never_past_the_limit),
             TEST(test_free_memory_of_the_host_counts),
             TEST(test_an_idle_node_is_not_woken),
+            TEST(test_others_take_memory),
+            TEST(test_the_busy_stay),
+            TEST(test_the_busy_are_closed_for_one_who_waits),
             TEST(test_memory_is_looked_at_before_a_load),
             TEST(test_a_gpu_that_is_lost),
             TEST(test_death_in_service),

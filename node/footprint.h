@@ -1,0 +1,29 @@
+/* What a model will take in this node's memory, and with which context, before its engine is
+ * started. The arithmetic is common/model/estimate.h's; this chooses what goes into it. Pure. */
+#pragma once
+
+#include "common/model/estimate.h"
+#include "node/catalogue_scan.h"
+
+#include <stdint.h>
+
+enum {
+    FOOTPRINT_CONTEXT_MIN = 16384,    /* a context that is chosen here is not cut below this */
+    FOOTPRINT_EMBEDDING_BATCH = 2048, /* tokens at once, of a model that makes vectors */
+    /* A model whose shape is not known counts its file and an eighth of it, or so much: */
+    FOOTPRINT_UNKNOWN_MIN_BYTES = 512 * 1024 * 1024,
+    FOOTPRINT_UNKNOWN_DIVISOR = 8,
+};
+#define FOOTPRINT_CACHE_FREE_BYTES (UINT64_C(1) << 30)
+
+struct footprint {
+    uint32_t context; /* tokens of one sequence; 0: not known, the engine's choice */
+    struct model_memory memory;
+};
+
+/* `context` is what the config wants for one sequence: an engine takes no more than the trained
+ * length. 0 leaves it to us: the trained length, halved until the cache of all `slots` takes no
+ * more than the weights do (or FOOTPRINT_CACHE_FREE_BYTES, for small models), so that one model of
+ * a very long context does not have the host to itself; never below FOOTPRINT_CONTEXT_MIN. */
+void footprint_of(const struct catalogue_model *model, uint32_t context, uint32_t slots,
+        struct footprint *ret_footprint);

@@ -1,0 +1,146 @@
+#include "node/residency_room.h"
+
+static uint64_t add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static uint64_t subtract(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+bool residency_swaps(const struct residency_host *host, uint64_t memory_bytes)
+{
+    return memory_bytes > host->limit_bytes && memory_bytes - host->limit_bytes <= host->swap_bytes;
+}
+
+bool room_holds(const struct residency_model *model)
+{
+    return model->state != RESIDENCY_ABSENT;
+}
+
+/* What a model has of the pool; of one that swaps, the rest is elsewhere. */
+static uint64_t pool_bytes(const struct residency_host *host, const struct residency_model *model)
+{
+    return residency_swaps(host, model->memory_bytes) ? host->limit_bytes : model->memory_bytes;
+}
+
+static uint64_t taken_bytes(const struct residency_host *host, const struct residency_model *model)
+{
+    return least(model->taken_bytes, pool_bytes(host, model));
+}
+
+/* What its engine will still take: one that stops takes no more. */
+static uint64_t promised_bytes(
+        const struct residency_host *host, const struct residency_model *model)
+{
+    return model->state == RESIDENCY_STOPPING ? 0
+                                              : pool_bytes(host, model) - taken_bytes(host, model);
+}
+
+uint64_t residency_used_bytes(const struct residency_model *models, size_t count)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (room_holds(&models[i]))
+            sum = add(sum, models[i].memory_bytes);
+    return sum;
+}
+
+struct room room_now(
+        const struct residency_host *host, const struct residency_model *models, size_t count)
+{
+    struct room room = {.free_bytes = host->pool_free_bytes, .owed_bytes = host->keep_free_bytes};
+
+    for (size_t i = 0; i < count; i++) {
+        if (!room_holds(&models[i]))
+            continue;
+        room.used_bytes = add(room.used_bytes, pool_bytes(host, &models[i]));
+        room.owed_bytes = add(room.owed_bytes, promised_bytes(host, &models[i]));
+    }
+    return room;
+}
+
+struct room room_without(
+        struct room room, const struct residency_host *host, const struct residency_model *engine)
+{
+    return (struct room){
+            .used_bytes = subtract(room.used_bytes, pool_bytes(host, engine)),
+            .free_bytes = add(room.free_bytes, taken_bytes(host, engine)),
+            .owed_bytes = subtract(room.owed_bytes, promised_bytes(host, engine)),
+    };
+}
+
+struct room room_with(
+        struct room room, const struct residency_host *host, const struct residency_model *engine)
+{
+    return (struct room){
+            .used_bytes = add(room.used_bytes, pool_bytes(host, engine)),
+            .free_bytes = subtract(room.free_bytes, taken_bytes(host, engine)),
+            .owed_bytes = add(room.owed_bytes, promised_bytes(host, engine)),
+    };
+}
+
+struct room room_with_load(
+        struct room room, const struct residency_host *host, const struct residency_model *model)
+{
+    room.used_bytes = add(room.used_bytes, pool_bytes(host, model));
+    room.owed_bytes = add(room.owed_bytes, pool_bytes(host, model));
+    return room;
+}
+
+bool room_within_limit(
+        struct room room, const struct residency_host *host, const struct residency_model *model)
+{
+    return add(room.used_bytes, pool_bytes(host, model)) <= host->limit_bytes;
+}
+
+bool room_fits(
+        struct room room, const struct residency_host *host, const struct residency_model *model)
+{
+    return room_within_limit(room, host, model) &&
+           add(room.owed_bytes, pool_bytes(host, model)) <= room.free_bytes;
+}
+
+uint64_t room_over_limit(struct room room, const struct residency_host *host)
+{
+    return subtract(room.used_bytes, host->limit_bytes);
+}
+
+uint64_t room_over_free(struct room room)
+{
+    return subtract(room.owed_bytes, room.free_bytes);
+}
+
+uint64_t room_left(struct room room, const struct residency_host *host)
+{
+    return least(subtract(host->limit_bytes, room.used_bytes),
+            subtract(room.free_bytes, room.owed_bytes));
+}
+
+struct residency_room residency_room(const struct residency_host *host,
+        const struct residency_model *models, size_t count, const struct residency_model *model)
+{
+    struct room alone = room_now(host, models, count), beside_pins = alone, now = alone;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct residency_model *other = &models[i];
+        if (!room_holds(other))
+            continue;
+        alone = room_without(alone, host, other);
+        if (!other->pinned || other == model)
+            beside_pins = room_without(beside_pins, host, other);
+        if (other->state == RESIDENCY_STOPPING || other == model)
+            now = room_without(now, host, other);
+    }
+    return (struct residency_room){.alone_bytes = room_left(alone, host),
+            .beside_pins_bytes = room_left(beside_pins, host),
+            .now_bytes = room_left(now, host)};
+}

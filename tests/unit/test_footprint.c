@@ -1,0 +1,122 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "node/footprint.h"
+#include "proto/codec.h"
+
+static const uint64_t mib = 1024 * 1024, gib = 1024 * 1024 * 1024;
+
+/* As Qwen3-30B-A3B at 4 bits: 48 layers with 4 heads of 128, so that 1,024 tokens take 96 MiB. */
+static const struct catalogue_model thirty_billion = {.name = "coder",
+        .file_bytes = UINT64_C(18632984064),
+        .context = 262144,
+        .capabilities = CAPABILITY_CHAT,
+        .shape = {.tensor_bytes = UINT64_C(18632984064),
+                .full = {.layers = 48, .k_elements = 48 * 512, .v_elements = 48 * 512},
+                .layers = 48,
+                .embedding = 2048,
+                .vocabulary = 151936,
+                .feed_forward = 6144,
+                .heads = 32,
+                .context_trained = 262144}};
+
+static void test_the_context_that_is_asked_for(void **state)
+{
+    struct footprint footprint;
+
+    (void)state;
+    footprint_of(&thirty_billion, 65536, 2, &footprint);
+    assert_int_equal(footprint.context, 65536);
+    assert_int_equal(footprint.memory.full_bytes, 2 * 64 * 96 * mib);
+    assert_true(footprint.memory.total_bytes >
+                thirty_billion.shape.tensor_bytes + footprint.memory.full_bytes);
+}
+
+static void test_never_more_than_the_trained_context(void **state)
+{
+    struct footprint footprint;
+
+    (void)state;
+    footprint_of(&thirty_billion, 1u << 20, 1, &footprint);
+    assert_int_equal(footprint.context, 262144);
+}
+
+/* Four times 262,144 tokens would take 96 GiB, beside 17.4 GiB of weights. */
+static void test_a_context_of_our_choice_leaves_room_for_others(void **state)
+{
+    struct footprint footprint;
+
+    (void)state;
+    footprint_of(&thirty_billion, 0, 4, &footprint);
+    assert_int_equal(footprint.context, 32768);
+    assert_int_equal(footprint.memory.full_bytes, 12 * gib);
+    footprint_of(&thirty_billion, 0, 1, &footprint);
+    assert_int_equal(footprint.context, 131072);
+    footprint_of(&thirty_billion, 0, 64, &footprint);
+    assert_int_equal(footprint.context, FOOTPRINT_CONTEXT_MIN);
+}
+
+static void test_a_small_model_keeps_its_whole_context(void **state)
+{
+    struct catalogue_model small = thirty_billion;
+    struct footprint footprint;
+
+    (void)state;
+    small.context = 32768;
+    small.shape.tensor_bytes = 100 * mib;
+    small.shape.full = (struct model_cell){.layers = 4, .k_elements = 4 * 64, .v_elements = 4 * 64};
+    footprint_of(&small, 0, 4, &footprint);
+    assert_int_equal(footprint.context, 32768);
+    assert_int_equal(footprint.memory.full_bytes, 128 * mib);
+}
+
+static void test_what_makes_vectors_has_large_batches(void **state)
+{
+    struct catalogue_model vectors = thirty_billion;
+    struct footprint chat, embeddings;
+
+    (void)state;
+    vectors.capabilities = CAPABILITY_EMBEDDINGS;
+    footprint_of(&thirty_billion, 8192, 1, &chat);
+    footprint_of(&vectors, 8192, 1, &embeddings);
+    assert_true(embeddings.memory.compute_bytes > chat.memory.compute_bytes);
+}
+
+static void test_a_file_that_tells_nothing(void **state)
+{
+    struct catalogue_model model = {.name = "m", .file_bytes = gib, .context = 4096};
+    struct footprint footprint;
+
+    (void)state;
+    footprint_of(&model, 0, 4, &footprint);
+    assert_int_equal(footprint.context, 4096);
+    assert_int_equal(footprint.memory.total_bytes, gib + 512 * mib);
+    model.file_bytes = 16 * gib;
+    model.context = 0;
+    footprint_of(&model, 0, 4, &footprint);
+    assert_int_equal(footprint.context, 0);
+    assert_int_equal(footprint.memory.total_bytes, 18 * gib);
+    model.file_bytes = UINT64_MAX;
+    footprint_of(&model, 1024, 4, &footprint);
+    assert_int_equal(footprint.context, 1024);
+    assert_true(footprint.memory.total_bytes == UINT64_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(test_the_context_that_is_asked_for),
+            cmocka_unit_test(test_never_more_than_the_trained_context),
+            cmocka_unit_test(test_a_context_of_our_choice_leaves_room_for_others),
+            cmocka_unit_test(test_a_small_model_keeps_its_whole_context),
+            cmocka_unit_test(test_what_makes_vectors_has_large_batches),
+            cmocka_unit_test(test_a_file_that_tells_nothing),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("footprint", tests, NULL, NULL);
+}
