@@ -156,7 +156,8 @@ static const char setup_detail[] =
 static const char fit_detail[] =
         "MODEL is a GGUF file (of a split the first part), or a folder with models at any\n"
         "depth; without one, the current folder. A model that is named twice counts twice.\n"
-        "Reads the files' headers only and asks nobody.";
+        "Reads the files' headers only and asks nobody; only a model whose architecture is not\n"
+        "known here is shown to llama-fit-params, where that is on PATH.";
 
 static const struct command commands[] = {
         {.name = "status",

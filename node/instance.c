@@ -201,17 +201,25 @@ static uint64_t backoff_ms(const struct instance *instance)
     return ms - ms / 10 + env_random_u64(instance->common->host.env) % (ms / 5);
 }
 
+/* Returns how long it is not tried again. */
+static uint64_t count_failure(struct instance *instance)
+{
+    uint64_t delay_ms = backoff_ms(instance);
+
+    instance->failures++;
+    instance->failed_at_ms = now_ms(instance);
+    instance->retry_at_ms = instance->failed_at_ms + delay_ms;
+    return delay_ms;
+}
+
 /* The engine ended by itself, or did not start. Runs have been told already; those who wait for a
  * load that failed are told here, those who came after a death wait for the restart. */
 static void engine_failed(struct instance *instance, const char *reason)
 {
-    uint64_t delay_ms = backoff_ms(instance);
+    uint64_t delay_ms = count_failure(instance);
     char text[INSTANCE_NOTE_MAX + CATALOGUE_NAME_MAX + 64];
 
     instance->restart = state_of(instance) == INSTANCE_RESIDENT;
-    instance->failures++;
-    instance->failed_at_ms = now_ms(instance);
-    instance->retry_at_ms = instance->failed_at_ms + delay_ms;
     set_note(instance, reason);
     log_warn("engine died", LOG_S("model", instance->name), LOG_S("while", sm_name(&instance->sm)),
             LOG_S("reason", reason), LOG_U("retry_ms", delay_ms));
@@ -266,6 +274,9 @@ void instance_stop(struct instance *instance, const char *why)
     if (state_of(instance) != INSTANCE_LOADING && state_of(instance) != INSTANCE_RESIDENT)
         return;
     log_info("model stopping", LOG_S("model", instance->name), LOG_S("reason", why));
+    /* A load that is broken off may have taken more than was known: the next is not at once. */
+    if (state_of(instance) == INSTANCE_LOADING)
+        (void)count_failure(instance);
     instance_set_state(instance, INSTANCE_STOPPING);
     instance->common->ops->stop(instance->backend);
 }
@@ -298,6 +309,7 @@ void instance_load(struct instance *instance)
     log_info("model loading", LOG_S("model", instance->name), LOG_S("path", instance->path),
             LOG_U("memory_bytes", instance->memory_bytes));
     if (engine_create(instance, &err) < 0) {
+        instance->memory_bytes = 0; /* nothing was taken */
         engine_forget(instance);
         engine_failed(instance, err.text);
     }
@@ -331,6 +343,8 @@ int instance_put_file(struct instance *instance, const struct catalogue_model *m
     free(instance->path);
     instance->path = path;
     instance->file_bytes = model->file_bytes;
+    instance->failures = 0; /* whatever was wrong, it is another file */
+    instance->retry_at_ms = 0;
     take_facts(instance, model);
     instance->gone = false;
     instance->stale = instance->backend != NULL;
@@ -413,7 +427,7 @@ uint64_t instance_due_ms(const struct instance *instance, uint64_t now)
 
     if (state == INSTANCE_FAILED && instance->retry_at_ms > now)
         earlier(&at_ms, instance->retry_at_ms);
-    if (state == INSTANCE_RESIDENT && instance->failures > 0)
+    if (state == INSTANCE_RESIDENT && instance->failures > 0 && !instance->gone)
         earlier(&at_ms, instance->state_since_ms + INSTANCE_HEALTHY_MS);
     if (state != INSTANCE_LOADING && !list_empty(&instance->waits))
         earlier(&at_ms, waiting_since_ms(instance) + INSTANCE_WAIT_MAX_MS);
@@ -512,7 +526,7 @@ void instance_snapshot(const struct instance *instance, struct residency_model *
             .rate_per_s = (float)demand_at(instance, now_ms(instance)),
             .failures = instance->failures,
             .failed_at_ms = instance->failed_at_ms,
-            .retry_at_ms = state_of(instance) == INSTANCE_FAILED ? instance->retry_at_ms : 0};
+            .retry_at_ms = instance->failures > 0 ? instance->retry_at_ms : 0};
 }
 
 bool instance_is_wanted(const struct instance *instance)

@@ -13,7 +13,7 @@ struct memory {
     const struct env *env;
     struct hardware *hardware;
     struct hardware_state state;
-    uint64_t looked_ms, limit_bytes;
+    uint64_t looked_ms, limit_bytes, keep_free_bytes;
     char trouble[ERR_TEXT_MAX]; /* told already */
 };
 
@@ -59,26 +59,32 @@ uint64_t memory_limit_bytes(const struct memory *memory)
 
 uint64_t memory_keep_free_bytes(const struct memory *memory)
 {
-    uint64_t margin = estimate_margin(memory->limit_bytes);
-    uint64_t most = memory->state.pool_total_bytes / MEMORY_KEEP_DIVISOR;
+    return memory->keep_free_bytes;
+}
 
-    return margin < most ? margin : most;
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static int set_limit(struct memory *memory, const struct memory_config *config, struct err *err)
 {
     uint64_t total = memory->state.pool_total_bytes, reserve = config->reserve_bytes;
-    uint64_t percent = memory->state.pool == POOL_HOST ? MEMORY_HOST_PERCENT : MEMORY_GPU_PERCENT;
+    uint64_t limit = config->limit_bytes;
     char kept[32], all[32];
 
     if (reserve == MEMORY_RESERVE_DEFAULT)
         reserve = hardware_reserve_bytes(memory->hardware);
-    if (config->limit_bytes == 0 && reserve >= total)
+    if (limit == 0 && reserve >= total)
         return err_set(err, -EINVAL, "a reserve of %s leaves nothing of %s for models",
                 text_format_size(reserve, kept, sizeof kept),
                 text_format_size(total, all, sizeof all));
-    memory->limit_bytes =
-            config->limit_bytes > 0 ? config->limit_bytes : (total - reserve) / 100 * percent;
+    if (limit == 0 && memory->state.pool == POOL_HOST)
+        limit = (total - reserve) / 100 * MEMORY_HOST_PERCENT;
+    else if (limit == 0)
+        limit = total - reserve;
+    memory->keep_free_bytes = least(estimate_margin(total), total / MEMORY_KEEP_DIVISOR);
+    memory->limit_bytes = least(limit, total - memory->keep_free_bytes);
     return 0;
 }
 

@@ -11,16 +11,15 @@
 
 enum {
     MEMORY_LOOK_MS = 900,     /* what others take is to be seen, and told, within a second */
-    MEMORY_GPU_PERCENT = 98,  /* of a GPU's memory may be loaded where the config names no limit;
-                                 what else is on it is not ours */
-    MEMORY_HOST_PERCENT = 75, /* … of main memory */
+    MEMORY_HOST_PERCENT = 75, /* of main memory may be loaded where the config names no limit */
     MEMORY_KEEP_DIVISOR = 16, /* so large a part of the pool is kept free at most */
 };
 #define MEMORY_RESERVE_DEFAULT UINT64_MAX
 
 struct memory_config {
     struct hardware_config hardware;
-    uint64_t limit_bytes;   /* 0: the pool less the reserve, of which a percentage above */
+    uint64_t limit_bytes; /* 0: the pool less the reserve, or a percentage of that, as above. Never
+                             more than the pool less what is kept free */
     uint64_t reserve_bytes; /* MEMORY_RESERVE_DEFAULT: hardware_reserve_bytes() */
 };
 
@@ -44,5 +43,5 @@ const struct hardware_state *memory_state(const struct memory *memory);
 /* What all engines together may take; constant. */
 uint64_t memory_limit_bytes(const struct memory *memory);
 /* What is to stay free of the pool beside them, as estimates are not exact: estimate_margin() of
- * the limit, at most a part of the pool. */
+ * the pool as it was at the start, at most a part of it. Constant. */
 uint64_t memory_keep_free_bytes(const struct memory *memory);

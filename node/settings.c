@@ -85,8 +85,8 @@ const struct config_key node_keys[] = {
                 .env = "MODEMESH_NODE_MEMORY_LIMIT",
                 .unit = "bytes",
                 .help = "what all loaded models may take together; default: the pool that they "
-                        "load into, less the reserve and 2 %, or 75 % of what is left where that "
-                        "is the host's main memory"},
+                        "load into less the reserve, at least 5 %, or 75 % of it where that is the "
+                        "host's main memory"},
         {.path = "reserve",
                 .type = CONFIG_SIZE,
                 .flag = "reserve",

@@ -48,15 +48,16 @@ static void on_change(void *ctx, const char *model)
 
 /* --- what is loaded, and what leaves --- */
 
-/* Mapped weights still count as available in main memory; of what is on a GPU, or where an engine
- * tells no process, all is taken. */
+/* Mapped weights still count as available in main memory. Of what is on a GPU, in a container that
+ * is no child of ours, or in no process that we know, all is taken. */
 static void measure(
         const struct supervisor *s, const struct instance *instance, struct residency_model *model)
 {
     int64_t pid = instance_pid(instance);
     uint64_t bytes;
 
-    if (memory_state(s->memory)->pool != POOL_HOST || pid == 0)
+    if (memory_state(s->memory)->pool != POOL_HOST || pid == 0 ||
+            s->config.host.stop_command != NULL)
         return;
     if (process_memory_read(s->config.memory.hardware.root, pid, &bytes) == 0 &&
             bytes < model->taken_bytes)

@@ -67,7 +67,7 @@ static int walk_entry(struct walk *walk, const char *path, const char *name, uns
     struct stat st;
 
     if (lstat(path, &st) < 0)
-        return 0; /* gone since it was listed */
+        return errno == ENOENT || errno == ENOTDIR ? 0 /* gone since it was listed */ : -errno;
     if (S_ISDIR(st.st_mode))
         return depth < MODEL_FOLDER_DEPTH_MAX
                        ? walk_folder(walk, path, depth + 1)
@@ -85,7 +85,11 @@ static int walk_entries(struct walk *walk, const char *folder, DIR *dir, unsigne
     struct dirent *entry;
     int rc = 0;
 
-    while (rc == 0 && !is_full(walk) && (entry = readdir(dir)) != NULL) {
+    while (rc == 0 && !is_full(walk)) {
+        errno = 0;
+        entry = readdir(dir);
+        if (entry == NULL)
+            return -errno;
         walk->entries++;
         if (entry->d_name[0] == '.')
             continue;
@@ -97,6 +101,12 @@ static int walk_entries(struct walk *walk, const char *folder, DIR *dir, unsigne
     return rc;
 }
 
+/* A network folder that does not answer now: what is in it is not known, and not gone. */
+static bool is_away(int error)
+{
+    return error == EIO || error == ESTALE || error == ETIMEDOUT || error == EHOSTDOWN;
+}
+
 static int walk_folder(struct walk *walk, const char *folder, unsigned depth)
 {
     int rc = walk->events->on_folder == NULL ? 0 : walk->events->on_folder(walk->ctx, folder);
@@ -106,7 +116,7 @@ static int walk_folder(struct walk *walk, const char *folder, unsigned depth)
         return rc < 0 ? rc : 0;
     dir = opendir(folder);
     if (dir == NULL)
-        return depth == 0 ? -errno : tell_problem(walk, folder, strerror(errno));
+        return depth == 0 || is_away(errno) ? -errno : tell_problem(walk, folder, strerror(errno));
     rc = walk_entries(walk, folder, dir, depth);
     closedir(dir);
     return rc;

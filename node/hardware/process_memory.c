@@ -3,8 +3,11 @@
 #include "common/saturating.h"
 #include "node/hardware/kernel_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +32,17 @@ static int status_bytes(const char *status, const char *name, uint64_t *ret_byte
     return 0;
 }
 
+/* Of what it has mapped, pages that are locked are not available either. */
+static uint64_t locked_bytes(const char *status)
+{
+    uint64_t locked = 0, mapped = 0;
+
+    if (status_bytes(status, "\nVmLck", &locked) < 0 ||
+            status_bytes(status, "\nRssFile", &mapped) < 0)
+        return 0;
+    return locked < mapped ? locked : mapped;
+}
+
 static int own_bytes(const char *root, int64_t pid, uint64_t *ret_bytes)
 {
     char status[STATUS_MAX];
@@ -40,25 +54,44 @@ static int own_bytes(const char *root, int64_t pid, uint64_t *ret_bytes)
     if (rc == 0)
         rc = status_bytes(status, "\nRssShmem", &shared);
     if (rc == 0)
-        *ret_bytes = saturating_sum(anonymous, shared);
+        *ret_bytes = saturating_sum(saturating_sum(anonymous, shared), locked_bytes(status));
     return rc;
 }
 
-/* Of its first thread, which is all that engines start processes from. */
-static void add_children(const char *root, int64_t pid, struct family *family)
+static void add_pids(char *text, struct family *family)
 {
-    char text[CHILDREN_MAX];
     char *at = text, *end;
 
-    if (kernel_file_read(text, sizeof text, "%s/proc/%" PRId64 "/task/%" PRId64 "/children", root,
-                pid, pid) < 0)
-        return;
     for (; family->count < PROCESS_MEMORY_MAX; at = end) {
         long long child = strtoll(at, &end, 10);
         if (end == at || child <= 0)
             return;
         family->pids[family->count++] = child;
     }
+}
+
+/* Of all its threads. -ENODATA: the kernel does not say whose children are whose. */
+static int add_children(const char *root, int64_t pid, struct family *family)
+{
+    char path[PATH_MAX], text[CHILDREN_MAX];
+    struct dirent *thread;
+    bool told = false;
+    DIR *threads;
+
+    if ((size_t)snprintf(path, sizeof path, "%s/proc/%" PRId64 "/task", root, pid) >= sizeof path)
+        return -ENODATA;
+    threads = opendir(path);
+    if (threads == NULL)
+        return -ENODATA;
+    while ((thread = readdir(threads)) != NULL) {
+        if (thread->d_name[0] == '.' ||
+                kernel_file_read(text, sizeof text, "%s/%s/children", path, thread->d_name) < 0)
+            continue;
+        told = true;
+        add_pids(text, family);
+    }
+    closedir(threads);
+    return told ? 0 : -ENODATA;
 }
 
 int process_memory_read(const char *root, int64_t pid, uint64_t *ret_bytes)
@@ -69,13 +102,15 @@ int process_memory_read(const char *root, int64_t pid, uint64_t *ret_bytes)
 
     if (rc < 0)
         return rc;
-    add_children(root, pid, &family);
+    rc = add_children(root, pid, &family);
+    if (rc < 0)
+        return rc;
     while (++family.done < family.count) {
         int64_t child = family.pids[family.done];
         /* One that has ended meanwhile holds nothing. */
         if (own_bytes(root, child, &bytes) == 0)
             sum = saturating_sum(sum, bytes);
-        add_children(root, child, &family);
+        (void)add_children(root, child, &family);
     }
     *ret_bytes = sum;
     return 0;

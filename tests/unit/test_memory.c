@@ -85,10 +85,10 @@ static void test_the_limit_that_a_host_has(void **state)
 
     (void)state;
     assert_int_equal(limit_of("workstation-96g", recorded_nvml_of("workstation-96g"), by_default),
-            97249 * mib / 100 * 98);
-    assert_int_equal(limit_of("strix-halo", "", by_default), (halo - 16 * gib) / 100 * 98);
-    assert_int_equal(limit_of("strix-halo", "", 0), halo / 100 * 98);
-    assert_int_equal(limit_of("strix-halo", "", 20 * gib), (halo - 20 * gib) / 100 * 98);
+            97249 * mib - 97249 * mib / 100 * 5);
+    assert_int_equal(limit_of("strix-halo", "", by_default), halo - 16 * gib);
+    assert_int_equal(limit_of("strix-halo", "", 0), halo - halo / 100 * 5);
+    assert_int_equal(limit_of("strix-halo", "", 20 * gib), halo - 20 * gib);
     assert_int_equal(limit_of("none", "", by_default), host / 100 * 75);
     assert_int_equal(limit_of("none", "", 4 * gib), (host - 4 * gib) / 100 * 75);
 }
@@ -103,6 +103,10 @@ static void test_the_limit_that_the_config_names(void **state)
     make(&config);
     assert_int_equal(memory_limit_bytes(f.memory), 90 * gib);
     assert_int_equal(memory_state(f.memory)->pool_total_bytes, 512 * mib + 120 * gib);
+    config.limit_bytes = 200 * gib;
+    make(&config);
+    assert_int_equal(
+            memory_limit_bytes(f.memory) + memory_keep_free_bytes(f.memory), 512 * mib + 120 * gib);
 }
 
 static void test_a_reserve_that_leaves_nothing(void **state)

@@ -84,6 +84,20 @@ static void test_a_circle_ends(void **state)
     assert_int_equal(bytes, PROCESS_MEMORY_MAX * 2 * 1024);
 }
 
+/* Locked pages of files do not come back either. */
+static void test_locked_weights_count(void **state)
+{
+    uint64_t bytes = 0;
+
+    (void)state;
+    put_process(10, 100, "");
+    scratch_write(&scratch, "proc/10/status",
+            "Name:\tengine\nVmLck:\t 4000 kB\nRssAnon:\t 100 kB\nRssFile:\t 5000 kB\nRssShmem:\t 0 "
+            "kB\n");
+    assert_int_equal(process_memory_read(scratch.path, 10, &bytes), 0);
+    assert_int_equal(bytes, 4100 * 1024);
+}
+
 static void test_what_cannot_be_read(void **state)
 {
     uint64_t bytes = 7;
@@ -92,6 +106,8 @@ static void test_what_cannot_be_read(void **state)
     assert_int_equal(process_memory_read(scratch.path, 10, &bytes), -ENOENT);
     scratch_write(&scratch, "proc/11/status", "Name:\tkernel thread\n");
     assert_int_equal(process_memory_read(scratch.path, 11, &bytes), -ENODATA);
+    scratch_write(&scratch, "proc/12/status", "RssAnon\nRssAnon:\t 1 kB\nRssShmem:\t 1 kB\n");
+    assert_int_equal(process_memory_read(scratch.path, 12, &bytes), -ENODATA);
     assert_int_equal(bytes, 7);
 }
 
@@ -133,6 +149,7 @@ int main(void)
             TEST(test_descendants_are_added),
             TEST(test_a_child_that_has_ended),
             TEST(test_a_circle_ends),
+            TEST(test_locked_weights_count),
             TEST(test_what_cannot_be_read),
             TEST(test_this_host),
     };

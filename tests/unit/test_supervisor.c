@@ -667,7 +667,7 @@ static void test_a_gpu_that_is_lost(void **state)
     assert_int_equal(memory().memory_total_bytes, 0);
     scratch_write(&f.scratch, "nvml", well);
     want(&waiter, "a");
-    tick();
+    tick_after(RESIDENCY_CALM_MS);
     assert_state("a", INSTANCE_LOADING);
     ready("a", 1, 0);
     tick();
@@ -818,6 +818,79 @@ static void test_file_changed(void **state)
     assert_int_equal(describe("a").restarts, 0);
 }
 
+/* One that died once and runs again loses its file while it serves: nothing is due meanwhile. */
+static void test_a_busy_model_without_file_wakes_nobody(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    load("a");
+    puppet_exit("a", "killed by signal 9");
+    want(&waiter, "a");
+    tick_after(1200);
+    ready("a", 1, 0);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    supervisor_model_gone(f.supervisor, "a");
+    virtual_env_advance_ms(&f.world, 2 * INSTANCE_HEALTHY_MS);
+    assert_in_range(wakes_in_ms(), 1, MEMORY_LOOK_MS);
+    instance_release(waiter.instance);
+    tick();
+    assert_true(puppet_stopping("a"));
+}
+
+static void test_a_mended_file_is_tried_at_once(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    for (int i = 0; i < 5; i++) {
+        want(&waiter, "a");
+        tick();
+        puppet_exit("a", "exited with status 1: broken file");
+        assert_int_equal(waiter.code, FAIL_ENGINE_DIED);
+        tick_after(INSTANCE_BACKOFF_MAX_MS * 2);
+    }
+    want(&waiter, "a");
+    tick();
+    puppet_exit("a", "exited with status 1: broken file");
+    put("a", gib / 2);
+    want(&waiter, "a");
+    tick();
+    assert_state("a", INSTANCE_LOADING);
+    ready("a", 1, 0);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    instance_release(waiter.instance);
+}
+
+/* A load that takes the memory of others is broken off, and not begun again at once. */
+static void test_a_load_that_is_broken_off_backs_off(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    set_memory(100 * mib);
+    tick_after(MEMORY_LOOK_MS);
+    assert_true(puppet_stopping("a"));
+    puppet_exit("a", "stopped");
+    set_memory(8 * gib);
+    tick_after(RESIDENCY_CALM_MS);
+    ready("a", 1, 0);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    assert_int_equal(describe("a").restarts, 1);
+    instance_release(waiter.instance);
+}
+
 static void test_drain(void **state)
 {
     struct waiter waiter;
@@ -958,6 +1031,9 @@ int main(void)
             TEST(test_start_that_fails_at_once),
             TEST(test_file_gone),
             TEST(test_file_changed),
+            TEST(test_a_busy_model_without_file_wakes_nobody),
+            TEST(test_a_mended_file_is_tried_at_once),
+            TEST(test_a_load_that_is_broken_off_backs_off),
             TEST(test_drain),
             TEST(test_drain_lets_requests_finish),
             TEST(test_unwait),
