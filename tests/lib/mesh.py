@@ -256,6 +256,7 @@ class Node:
         self.config.write_text(json.dumps(config))
         self.key, self.daemon = None, None
         self.join = mesh.state / "local.token"  # None: it is a stranger, who knows the coordinator's key
+        self.memory_limit = "4G"
 
     def start(self, link=None, words=()):
         """A stranger knocks and waits; `link`: dialled beside what the node remembers."""
@@ -267,7 +268,7 @@ class Node:
         if link:
             words = ("--coordinator", link, *words)
         self.daemon = self.mesh.spawn(self.name, "modemesh-node", "--config", self.config, "--state", self.state,
-                                      "--name", self.name, "--models", self.models, "--memory-limit", "4G",
+                                      "--name", self.name, "--models", self.models, "--memory-limit", self.memory_limit,
                                       "--no-mdns", *words)
 
     def status(self):
