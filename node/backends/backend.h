@@ -31,6 +31,8 @@ struct backend_host {
     uint32_t health_interval_ms; /* between two looks at a ready engine; 0: the backend's own */
 };
 
+struct adopted_model;
+
 struct backend_model {
     const char *name;
     const char *path;              /* of the GGUF file */
@@ -39,6 +41,10 @@ struct backend_model {
     uint32_t context_trained;      /* tokens; 0: not known */
     uint32_t capabilities;         /* what its file promises: node/capabilities.h */
     const char *const *extra_args; /* more words for the engine, ends with NULL; may be NULL */
+    const struct adopted_model *adopted; /* of an engine that runs already (adopted.h): then there
+                                            is no path, no words, and slots and context 0 mean
+                                            what the engine tells. NULL: an engine is started.
+                                            Needed by create() only */
 };
 
 struct backend_events {
@@ -46,6 +52,7 @@ struct backend_events {
      * (CAPABILITY_…): from now on runs may start. */
     void (*on_ready)(void *ctx, uint32_t slots, uint32_t context, uint32_t capabilities);
     /* The engine is gone and nothing of it is left; exactly once for each start, also after stop.
+     * Of an adopted one: it is left, and the model is not loaded there any more as far as is known.
      * `reason` is for people ("exited with status 1: …last words…", "killed by signal 9", "not
      * ready after 60 s", "stopped"). All runs have ended before. The instance may be destroyed or
      * started again inside this call. */
@@ -99,6 +106,9 @@ struct backend_ops {
 };
 
 extern const struct backend_ops backend_llama_server;
+/* Engines that run already and are never ended: Ollama, which loads and unloads when it is asked
+ * to, and servers with OpenAI's endpoints, which have a model or do not (adopted.h). */
+extern const struct backend_ops backend_ollama, backend_openai;
 /* A scripted engine for tests and benchmarks, never chosen unless the config says `engine.backend:
  * fake`. Its script is in node/backends/fake.h. */
 extern const struct backend_ops backend_fake;

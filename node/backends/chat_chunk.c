@@ -2,8 +2,8 @@
 
 static int read_delta(struct engine_answer *answer, uint32_t choice, const cJSON *delta)
 {
-    int r = engine_answer_text(
-            answer, choice, DELTA_REASONING, json_str(delta, "reasoning_content", NULL));
+    const char *thought = json_str(delta, "reasoning_content", json_str(delta, "reasoning", NULL));
+    int r = engine_answer_text(answer, choice, DELTA_REASONING, thought);
 
     if (r == 0)
         r = engine_answer_text(answer, choice, DELTA_TEXT, json_str(delta, "content", NULL));

@@ -1,6 +1,7 @@
 /* Events of an OpenAI chat completion stream (`data: {"choices":[{"delta":…}]}`), as llama-server
- * and its kin send them. Deltas of each choice in the order reasoning, text, tool calls, log-probs,
- * finish reason. */
+ * and its kin send them. What the model thinks is `reasoning_content` there, and `reasoning` as
+ * Ollama and vLLM have it. Deltas of each choice in the order reasoning, text, tool calls,
+ * log-probs, finish reason. */
 #pragma once
 
 #include "node/backends/engine_answer.h"

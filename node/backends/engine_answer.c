@@ -152,13 +152,29 @@ struct past_context { /* 0: not said */
     uint32_t prompt, limit;
 };
 
+/* vLLM: "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens
+ * (…)", or "… and your request has 5000 input tokens". */
+static bool is_past_vllms(const char *message, struct past_context *ret_past)
+{
+    const char *limit = strstr(message, "maximum context length is ");
+    const char *asked = strstr(message, "you requested ");
+    const char *has = strstr(message, "your request has ");
+
+    if (!limit || sscanf(limit, "maximum context length is %9" SCNu32, &ret_past->limit) != 1)
+        return false;
+    if (!(asked && sscanf(asked, "you requested %9" SCNu32, &ret_past->prompt) == 1) && has)
+        (void)sscanf(has, "your request has %9" SCNu32, &ret_past->prompt);
+    return true;
+}
+
 /* True where the prompt is longer than the context, or than what an embedding model reads at once.
  */
 static bool is_past_context(const cJSON *error, const char *message, struct past_context *ret_past)
 {
     *ret_past = (struct past_context){
             engine_tokens(error, "n_prompt_tokens"), engine_tokens(error, "n_ctx")};
-    if (strcmp(json_str(error, "type", ""), past_context_type) == 0)
+    if (strcmp(json_str(error, "type", ""), past_context_type) == 0 ||
+            is_past_vllms(message, ret_past))
         return true;
     return sscanf(message,
                    "input (%9" SCNu32 " tokens) is too large to process. increase the physical "
@@ -178,12 +194,18 @@ static void describe_context(const struct past_context *past, const char *messag
                 past->prompt, past->limit, past->limit);
 }
 
+/* Older vLLMs say {"object":"error","message":…}. */
+static const cJSON *error_object(const cJSON *json)
+{
+    return strcmp(json_str(json, "object", ""), "error") == 0 ? json : json_obj(json, "error");
+}
+
 /* True where `json` reports an error; its words go to `err`. `http_status` 0: none, the report's
  * own counts. */
 static bool find_error(
         const cJSON *json, uint32_t http_status, struct engine_error *ret_error, struct err *err)
 {
-    const cJSON *error = json_obj(json, "error");
+    const cJSON *error = error_object(json);
     const char *message = error ? json_str(error, "message", NULL) : json_str(json, "error", NULL);
     const char *words;
     struct past_context past;

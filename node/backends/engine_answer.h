@@ -57,8 +57,9 @@ typedef int (*engine_chunk_fn)(struct engine_answer *answer, const cJSON *chunk,
 MUST_CHECK int engine_answer_event(struct engine_answer *answer, engine_chunk_fn read_chunk,
         const char *data, size_t len, struct err *err);
 
-/* What the body of an error answer with this HTTP status reports, {"error":{"message":…}} or
- * {"error":"…"}. The engine's own words go to `err`; where there are none, that. A prompt past the
- * context gets words of ours, which clients know from other servers. Never fails. */
+/* What the body of an error answer with this HTTP status reports, {"error":{"message":…}},
+ * {"error":"…"} or {"object":"error","message":…}. The engine's own words go to `err`; where there
+ * are none, that. A prompt past the context gets words of ours, which clients know from other
+ * servers. Never fails. */
 void engine_error_read(const char *body, size_t len, uint32_t http_status,
         struct engine_error *ret_error, struct err *err);

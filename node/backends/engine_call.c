@@ -11,7 +11,7 @@ enum {
     STATUS_OK = 200,
     STATUS_NOT_READY = 503,     /* llama-server while it loads */
     ERROR_BODY_MAX = 64 * 1024, /* bytes kept of an error's body; JSON cut there has no words */
-    URL_MAX = 256,
+    PATH_ROOM = 40,             /* for the longest path of a post, and a NUL */
 };
 
 /* What a good answer is. */
@@ -131,8 +131,8 @@ static struct engine_call *call_create(
 static int send_post(struct engine_call *call, const struct engine_target *target,
         const struct engine_post *post, struct err *err)
 {
-    char url[URL_MAX], type[MULTIPART_TYPE_MAX + 16], accept[64];
-    const char *const headers[] = {type, accept, NULL};
+    char url[ENGINE_BASE_MAX + PATH_ROOM], type[MULTIPART_TYPE_MAX + 16], accept[64];
+    const char *const headers[] = {type, accept, target->authorization, NULL};
     struct http_request request = {.method = "POST",
             .url = url,
             .unix_socket = target->unix_socket,

@@ -6,13 +6,18 @@
 
 #include "node/backends/engine_post.h"
 
+enum { ENGINE_BASE_MAX = 215 }; /* bytes before the path of a URL */
+
 struct engine_call;
 
 struct engine_target { /* borrowed for the life of a call */
     struct http_client *http;
-    const char *base;         /* "http://engine" */
-    const char *unix_socket;  /* NULL: TCP */
-    const char *media_marker; /* what the engine writes into a prompt for a picture; "" none */
+    const char *base;          /* "http://engine"; at most ENGINE_BASE_MAX bytes */
+    const char *unix_socket;   /* NULL: TCP */
+    const char *model;         /* what the engine calls the model; NULL: it has but one */
+    const char *authorization; /* a whole header, "Authorization: Bearer …"; NULL: none */
+    uint32_t unknown_kinds;    /* bits 1 << enum request_kind that it has no endpoint for */
+    const char *media_marker;  /* what the engine writes into a prompt for a picture; "" none */
     const struct env *env;
 };
 

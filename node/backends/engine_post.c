@@ -14,6 +14,7 @@
 enum {
     BODY_ROOM = 1024,      /* bytes that the edited members may add to a body */
     FORM_ROOM = 16 * 1024, /* … and that a form's fields and headers may */
+    MEMBERS_MAX = 8,       /* that one kind edits */
 };
 
 #define MEMBERS(name) name, sizeof(name) / sizeof((name)[0])
@@ -56,11 +57,39 @@ static const struct kind kinds[REQUEST_KIND_COUNT] = {
         [REQUEST_TRANSCRIPTION] = {"/v1/audio/transcriptions", ENGINE_FORM_RESULT, NULL, NULL, 0},
 };
 
-static int edit_body(struct engine_post *post, const struct run_spec *spec, const struct kind *kind,
-        struct err *err)
+static void set_member(struct json_member *members, size_t n, const char *key, const char *value)
 {
-    int r = json_edit(&post->body, spec->body, spec->body_len, kind->members, kind->member_count);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(members[i].key, key) == 0)
+            members[i].value = value;
+}
 
+/* `model`: a JSON string, or NULL. */
+static int edit_members(struct engine_post *post, const struct run_spec *spec,
+        const struct kind *kind, const char *model)
+{
+    struct json_member members[MEMBERS_MAX];
+
+    memcpy(members, kind->members, kind->member_count * sizeof(members[0]));
+    set_member(members, kind->member_count, "model", model);
+    return json_edit(&post->body, spec->body, spec->body_len, members, kind->member_count);
+}
+
+static int edit_body(struct engine_post *post, const struct run_spec *spec, const struct kind *kind,
+        const char *model, struct err *err)
+{
+    struct buf name;
+    int r = 0;
+
+    buf_init(&name, BODY_ROOM);
+    if (model) {
+        r = json_append_str(&name, model, strlen(model));
+        if (r == 0)
+            r = buf_terminate(&name);
+    }
+    if (r == 0)
+        r = edit_members(post, spec, kind, model ? buf_at(&name) : NULL);
+    buf_fini(&name);
     if (r < 0)
         return err_set(err, r, "the request's body cannot be used as a JSON object");
     (void)snprintf(post->content_type, sizeof(post->content_type), "application/json");
@@ -112,24 +141,23 @@ static int append_fields(struct multipart *form, const cJSON *json)
     return r;
 }
 
-static int write_form(struct engine_post *post, const cJSON *json, const struct sound *sound,
-        const struct env *env)
+static int write_form(
+        struct multipart *form, const cJSON *json, const struct sound *sound, const char *model)
 {
-    struct multipart form;
-    int r;
+    int r = append_fields(form, json);
 
-    multipart_init(&form, env, &post->body);
-    multipart_type(&form, post->content_type);
-    r = append_fields(&form, json);
+    if (r == 0 && model)
+        r = multipart_field(form, "model", model);
     if (r == 0)
-        r = multipart_file(&form, "file", json_str(json_obj(json, "file"), "name", "sound"),
+        r = multipart_file(form, "file", json_str(json_obj(json, "file"), "name", "sound"),
                 sound->data, sound->len);
-    return r < 0 ? r : multipart_end(&form);
+    return r < 0 ? r : multipart_end(form);
 }
 
-static int make_form(struct engine_post *post, const struct run_spec *spec, const struct env *env,
-        struct err *err)
+static int make_form(struct engine_post *post, const struct run_spec *spec, const char *model,
+        const struct env *env, struct err *err)
 {
+    struct multipart form;
     struct sound sound = {0};
     cJSON *json = NULL;
     int r = json_parse(spec->body, spec->body_len, &json_limits_request, &json, err);
@@ -138,7 +166,9 @@ static int make_form(struct engine_post *post, const struct run_spec *spec, cons
         return err_prefix(err, r == -ENOMEM ? r : -EINVAL, "the request's body cannot be used");
     r = decode_file(json_obj(json, "file"), &sound, err);
     if (r == 0) {
-        r = write_form(post, json, &sound, env);
+        multipart_init(&form, env, &post->body);
+        multipart_type(&form, post->content_type);
+        r = write_form(&form, json, &sound, model);
         if (r < 0)
             err_set(err, -ENOMEM, "no memory for the form with the sound");
     }
@@ -147,8 +177,8 @@ static int make_form(struct engine_post *post, const struct run_spec *spec, cons
     return r;
 }
 
-int engine_post_init(struct engine_post *post, const struct run_spec *spec, const struct env *env,
-        struct err *err)
+int engine_post_init(struct engine_post *post, const struct run_spec *spec, const char *model,
+        const struct env *env, struct err *err)
 {
     const struct kind *kind = spec->kind < REQUEST_KIND_COUNT ? &kinds[spec->kind] : NULL;
     int r;
@@ -158,7 +188,8 @@ int engine_post_init(struct engine_post *post, const struct run_spec *spec, cons
     *post = (struct engine_post){
             .path = kind->path, .form = kind->form, .read_chunk = kind->read_chunk};
     buf_init(&post->body, json_limits_request.max_bytes + FORM_ROOM);
-    r = kind->members ? edit_body(post, spec, kind, err) : make_form(post, spec, env, err);
+    r = kind->members ? edit_body(post, spec, kind, model, err)
+                      : make_form(post, spec, model, env, err);
     if (r < 0)
         engine_post_fini(post);
     return r;

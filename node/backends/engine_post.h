@@ -1,7 +1,7 @@
 /* What a request becomes on an engine that speaks llama-server's HTTP: one table of all kinds, with
  * the path, the form of the answer, and what a client has no say in: the model's name, the slot,
  * the context's size, adapters, which fields of the answer come. Those members are left out of the
- * body, others are set; all else goes on byte for byte. */
+ * body or set; all else goes on byte for byte. */
 #pragma once
 
 #include "node/backends/backend.h"
@@ -24,10 +24,11 @@ struct engine_post {
     struct buf body;
 };
 
-/* Makes the post of a request. -EINVAL: the body is no JSON object, or no file is in it; -ENOTSUP:
- * a kind that is not known; -ENOMEM. On success the caller finishes it. */
+/* Makes the post of a request. `model`: what the engine calls its model, NULL where it has but one.
+ * -EINVAL: the body is no JSON object, or no file is in it; -ENOTSUP: a kind that is not known;
+ * -ENOMEM. On success the caller finishes it. */
 MUST_CHECK int engine_post_init(struct engine_post *post, const struct run_spec *spec,
-        const struct env *env, struct err *err);
+        const char *model, const struct env *env, struct err *err);
 /* The second of the two posts that count a chat's tokens: `prompt` is the raw JSON string that the
  * engine made of it. */
 MUST_CHECK int engine_post_init_tokenize(

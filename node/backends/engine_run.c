@@ -324,8 +324,12 @@ int engine_run_start(const struct engine_target *target, const struct run_spec *
 {
     struct engine_post post;
     struct engine_run *run;
-    int r = engine_post_init(&post, spec, target->env, err);
+    int r;
 
+    if (spec->kind < REQUEST_KIND_COUNT && (target->unknown_kinds >> spec->kind & 1))
+        return err_set(err, -ENOTSUP, "this engine does not serve requests of the kind %s",
+                request_kind_name(spec->kind));
+    r = engine_post_init(&post, spec, target->model, target->env, err);
     if (r < 0)
         return r;
     run = run_create(target, &post, events, ctx);

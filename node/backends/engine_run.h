@@ -11,7 +11,7 @@
 struct engine_run;
 
 /* `target` and `events` are borrowed for the life of the run. -EINVAL where the body cannot be
- * used; -ENOTSUP for a kind that is not known; -ENOMEM. */
+ * used; -ENOTSUP for a kind that the engine does not know; -ENOMEM. */
 MUST_CHECK int engine_run_start(const struct engine_target *target, const struct run_spec *spec,
         const struct run_events *events, void *ctx, struct engine_run **ret_run, struct err *err);
 /* Closes the connection, which aborts the request on the engine too; frees. May be called from

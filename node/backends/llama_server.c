@@ -1,11 +1,10 @@
 #include "node/backends/backend.h"
 
 #include "common/json.h"
-#include "common/list.h"
 #include "common/log.h"
 #include "common/model/chat_template.h"
 #include "common/sm.h"
-#include "node/backends/engine_run.h"
+#include "node/backends/engine_runs.h"
 #include "node/backends/engine_words.h"
 #include "node/process.h"
 
@@ -62,7 +61,7 @@ struct instance_backend {
     struct sm sm;
     struct process *process; /* NULL: none */
     char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-    struct list runs;
+    struct engine_runs runs;
 
     struct loop_timer *check_timer;    /* when to look next */
     struct loop_timer *deadline_timer; /* of the start */
@@ -79,44 +78,18 @@ struct instance_backend {
     char reason[ERR_TEXT_MAX];
 };
 
-struct run {
-    struct instance_backend *instance;
-    struct list link; /* in instance->runs */
-    struct engine_run *call;
-    const struct run_events *events;
-    void *ctx;
-};
-
-static void run_free(struct run *run)
-{
-    list_del(&run->link);
-    free(run);
-}
-
-static struct msg_fail failure_of(const struct instance_backend *instance)
-{
-    return (struct msg_fail){.code = FAIL_ENGINE_DIED, .message = instance->reason};
-}
-
 static void end_runs(void *ctx)
 {
     struct instance_backend *instance = ctx;
-    struct msg_fail fail = failure_of(instance);
 
-    while (!list_empty(&instance->runs)) {
-        struct run *run = list_entry(instance->runs.next, struct run, link);
-
-        list_del(&run->link);
-        engine_run_cancel(run->call);
-        run->events->on_end(run->ctx, &fail);
-        run_free(run);
-    }
+    engine_runs_end(&instance->runs);
 }
 
 static void set_ending(struct instance_backend *instance, const char *reason)
 {
     sm_set(&instance->sm, STATE_ENDING);
     snprintf(instance->reason, sizeof(instance->reason), "%s", reason);
+    instance->runs.ending = instance->reason;
     loop_timer_stop(instance->check_timer);
     loop_timer_stop(instance->deadline_timer);
     http_call_cancel(instance->check);
@@ -150,6 +123,7 @@ static void on_engine_exit(void *ctx, const char *reason)
     loop_timer_stop(instance->end_timer);
     unlink(instance->socket_path);
     sm_set(&instance->sm, STATE_IDLE);
+    instance->runs.ending = NULL;
     instance->events->on_exit(instance->ctx, instance->wanted, instance->reason);
 }
 
@@ -318,10 +292,11 @@ static void on_load_check_done(struct instance_backend *instance, int result)
         look_later(instance);
 }
 
-/* Any answer is a sign of life, so is any token (run_delta): a busy engine is not a dead one. */
+/* Any answer is a sign of life, so is any token: a busy engine is not a dead one. */
 static void on_watch_check_done(struct instance_backend *instance, int result)
 {
-    instance->misses = result < 0 ? instance->misses + 1 : 0;
+    instance->misses = result < 0 && !instance->runs.stirred ? instance->misses + 1 : 0;
+    instance->runs.stirred = false;
     if (instance->misses >= HEALTH_MISSES_MAX)
         give_up(instance, "gave no sign of life for too long");
     else
@@ -555,7 +530,7 @@ static struct instance_backend *llama_create(const struct backend_host *host,
             .base = "http://engine",
             .unix_socket = instance->socket_path,
             .media_marker = instance->media_marker};
-    list_init(&instance->runs);
+    engine_runs_init(&instance->runs, &instance->target);
     buf_init(&instance->check_body, PROPS_MAX);
     sm_init(&instance->sm, &state_def, STATE_IDLE);
     instance->check_timer = loop_timer_create(host->loop, look_at_health, instance);
@@ -574,66 +549,13 @@ static int64_t llama_pid(const struct instance_backend *instance)
     return instance->process ? process_pid(instance->process) : 0;
 }
 
-static void run_delta(void *ctx, const struct msg_delta *delta)
-{
-    struct run *run = ctx;
-
-    run->instance->misses = 0;
-    run->events->on_delta(run->ctx, delta);
-}
-
-static void run_ended(void *ctx, const struct msg_fail *fail)
-{
-    struct run *run = ctx;
-    struct msg_fail ending = failure_of(run->instance);
-
-    /* An engine that is being ended may close its connections before our own timer comes round. */
-    if (fail && run->instance->sm.state == STATE_ENDING)
-        fail = &ending;
-    list_del(&run->link);
-    run->events->on_end(run->ctx, fail);
-    run_free(run);
-}
-
-static const struct run_events call_events = {run_delta, run_ended};
-
 static int llama_run(struct instance_backend *instance, const struct run_spec *spec,
         const struct run_events *events, void *ctx, struct run **ret_run, struct err *err)
 {
-    struct run *run;
-    int r;
-
     if (instance->sm.state != STATE_READY)
         return err_set(err, -EAGAIN, "the engine of %s is %s", instance->model.name,
                 sm_name(&instance->sm));
-    run = calloc(1, sizeof(*run));
-    if (!run)
-        return err_set(err, -ENOMEM, "no memory for a request to %s", instance->model.name);
-    *run = (struct run){.instance = instance, .events = events, .ctx = ctx};
-    r = engine_run_start(&instance->target, spec, &call_events, run, &run->call, err);
-    if (r < 0) {
-        free(run);
-        return r;
-    }
-    list_push_back(&instance->runs, &run->link);
-    *ret_run = run;
-    return 0;
-}
-
-static void llama_run_cancel(struct run *run)
-{
-    engine_run_cancel(run->call);
-    run_free(run);
-}
-
-static void llama_run_pause(struct run *run)
-{
-    engine_run_pause(run->call);
-}
-
-static void llama_run_resume(struct run *run)
-{
-    engine_run_resume(run->call);
+    return engine_runs_start(&instance->runs, spec, events, ctx, ret_run, err);
 }
 
 const struct backend_ops backend_llama_server = {
@@ -645,7 +567,7 @@ const struct backend_ops backend_llama_server = {
         .stop = llama_stop,
         .pid = llama_pid,
         .run = llama_run,
-        .run_cancel = llama_run_cancel,
-        .run_pause = llama_run_pause,
-        .run_resume = llama_run_resume,
+        .run_cancel = engine_runs_cancel,
+        .run_pause = engine_runs_pause,
+        .run_resume = engine_runs_resume,
 };

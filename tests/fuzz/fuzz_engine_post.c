@@ -1,5 +1,6 @@
-/* The body of a run, any bytes, as a post to the engine; the first byte is its kind. What a client
- * has no say in is not in it, what must be set is, and a form holds the file as it came. */
+/* The body of a run, any bytes, as a post to the engine; the first byte is its kind, and its
+ * highest bit whether the engine wants a model's name. What a client has no say in is not in it,
+ * what must be set is, and a form holds the file as it came. */
 #include "common/json.h"
 #include "coordinator/dialects/form_data.h"
 #include "node/backends/engine_post.h"
@@ -13,6 +14,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const char *model; /* what the engine calls it */
+
 static bool is_streamed(enum request_kind kind)
 {
     return kind == REQUEST_CHAT || kind == REQUEST_COMPLETION || kind == REQUEST_INFILL;
@@ -20,7 +23,8 @@ static bool is_streamed(enum request_kind kind)
 
 static void check_members(const struct run_spec *spec, const cJSON *body)
 {
-    static const char *const never[] = {"model", "id_slot", "num_ctx", "lora"};
+    static const char *const never[] = {"id_slot", "num_ctx", "lora"};
+    assert(strcmp(json_str(body, "model", ""), model ? model : "") == 0);
     for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
         assert(!cJSON_GetObjectItemCaseSensitive(body, never[i]));
     assert(json_bool(body, "stream", false) == is_streamed(spec->kind));
@@ -73,6 +77,8 @@ static int check_part(void *ctx, const struct form_part *part)
     const char *text = json_str(form->json, part->name, NULL);
     if (strcmp(part->name, "response_format") == 0)
         text = "json";
+    if (strcmp(part->name, "model") == 0)
+        text = model;
     assert(!text || (strlen(text) == part->len && memcmp(text, part->data, part->len) == 0));
     return 0;
 }
@@ -120,8 +126,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             .kind = (enum request_kind)(data[0] % (REQUEST_KIND_COUNT + 1)),
             .body = (const char *)data + 1,
             .body_len = size - 1};
+    model = data[0] & 0x80 ? "a \"model\"" : NULL;
     virtual_env_init(&world);
-    int r = engine_post_init(&post, &spec, &world.env, &err);
+    int r = engine_post_init(&post, &spec, model, &world.env, &err);
     assert(r == 0 || (r == -EINVAL || r == -ENOTSUP || r == -ENOBUFS));
     assert((r == 0) == (err.text[0] == '\0'));
     if (r == 0) {

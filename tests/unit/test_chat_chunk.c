@@ -70,6 +70,18 @@ static void test_reasoning_comes_before_text(void **state)
             "reasoning:0:a;text:0:b;");
 }
 
+/* As Ollama and newer vLLMs say it; some say both. */
+static void test_reasoning_by_its_other_name(void **state)
+{
+    (void)state;
+    assert_reads("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\",\"reasoning\":\"a\"}}]}",
+            "reasoning:0:a;");
+    assert_reads("{\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"a\",\"reasoning\":"
+                 "\"a\"}}]}",
+            "reasoning:0:a;");
+    assert_reads("{\"choices\":[{\"index\":0,\"delta\":{\"reasoning\":{\"effort\":1}}}]}", "");
+}
+
 static void test_tool_calls_go_through_raw(void **state)
 {
     (void)state;
@@ -235,6 +247,7 @@ int main(void)
             cmocka_unit_test(test_content),
             cmocka_unit_test(test_role_and_empty_pieces_say_nothing),
             cmocka_unit_test(test_reasoning_comes_before_text),
+            cmocka_unit_test(test_reasoning_by_its_other_name),
             cmocka_unit_test(test_tool_calls_go_through_raw),
             cmocka_unit_test(test_logprobs_follow_their_text),
             cmocka_unit_test(test_finish),

@@ -116,6 +116,27 @@ static void test_prompt_past_the_context(void **state)
     assert_string_equal(err.text, words);
 }
 
+static void test_prompt_past_the_context_of_a_vllm(void **state)
+{
+    static const char words[] =
+            "request (5017 tokens) exceeds the available context size (4096 tokens): prompt is too "
+            "long, maximum context length is 4096 tokens";
+    static const char vague[] = "This model's maximum context length is 4096 tokens. Shorten it.";
+
+    (void)state;
+    assert_error("{\"object\":\"error\",\"message\":\"This model's maximum context length is 4096 "
+                 "tokens. However, you requested 5017 tokens (5001 in the messages, 16 in the "
+                 "completion).\",\"type\":\"BadRequestError\",\"param\":null,\"code\":400}",
+            400, FAIL_CONTEXT_EXCEEDED, 400, words);
+    assert_error("{\"error\":{\"message\":\"'max_tokens' is too large: 16. This model's maximum "
+                 "context length is 4096 tokens and your request has 5017 input tokens\"}}",
+            400, FAIL_CONTEXT_EXCEEDED, 400, words);
+    assert_error("{\"error\":\"This model's maximum context length is 4096 tokens. Shorten it.\"}",
+            400, FAIL_CONTEXT_EXCEEDED, 400, vague);
+    assert_error_body("{\"error\":\"the maximum context length is unknown\"}",
+            "the maximum context length is unknown");
+}
+
 static void test_input_that_the_model_cannot_take(void **state)
 {
     (void)state;
@@ -179,6 +200,7 @@ int main(void)
             cmocka_unit_test(test_errors_of_the_engine),
             cmocka_unit_test(test_error_bodies),
             cmocka_unit_test(test_prompt_past_the_context),
+            cmocka_unit_test(test_prompt_past_the_context_of_a_vllm),
             cmocka_unit_test(test_input_that_the_model_cannot_take),
             cmocka_unit_test(test_what_the_engine_was_not_started_for),
             cmocka_unit_test(test_text_past_the_batch),
