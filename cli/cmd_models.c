@@ -1,13 +1,14 @@
 #include "cli/report.h"
 #include "common/json.h"
 
-enum { MODEL_CELLS = 14 };
+enum { MODEL_CELLS = 15 };
 
 /* Programs get the members of `status --json`, and the node's name. */
 static const struct table_column columns[] = {
         {.key = "name", .title = "MODEL"},
         {.key = "node", .title = "NODE"},
         {.key = "state", .title = "STATE"},
+        {.key = "engine", .title = "ENGINE", .detail = true},
         {.key = "pinned", .title = "PINNED", .type = TABLE_BOOL, .detail = true},
         {.key = "busy", .title = "BUSY", .type = TABLE_NUMBER, .right = true},
         {.key = "slots", .title = "SLOTS", .type = TABLE_NUMBER, .right = true},
@@ -67,16 +68,17 @@ static int add_model(
             json_str(model, "name", ""),
             node,
             json_str(model, "state", ""),
+            json_str(model, "engine", ""),
             pinned(format, model),
-            busy(format, model, cell[4], sizeof(cell[4])),
-            count(model, "slots", cell[5], sizeof(cell[5])),
-            count(model, "running", cell[6], sizeof(cell[6])),
-            count(model, "context", cell[7], sizeof(cell[7])),
-            report_bytes(format, report_u64(model, "file_bytes"), cell[8], sizeof(cell[8])),
-            count(model, "memory_bytes", cell[9], sizeof(cell[9])),
-            report_rate(format, json_num(model, "prefill_tok_s", 0), cell[10], sizeof(cell[10])),
-            report_rate(format, json_num(model, "decode_tok_s", 0), cell[11], sizeof(cell[11])),
-            count(model, "restarts", cell[12], sizeof(cell[12])),
+            busy(format, model, cell[5], sizeof(cell[5])),
+            count(model, "slots", cell[6], sizeof(cell[6])),
+            count(model, "running", cell[7], sizeof(cell[7])),
+            count(model, "context", cell[8], sizeof(cell[8])),
+            report_bytes(format, report_u64(model, "file_bytes"), cell[9], sizeof(cell[9])),
+            count(model, "memory_bytes", cell[10], sizeof(cell[10])),
+            report_rate(format, json_num(model, "prefill_tok_s", 0), cell[11], sizeof(cell[11])),
+            report_rate(format, json_num(model, "decode_tok_s", 0), cell[12], sizeof(cell[12])),
+            count(model, "restarts", cell[13], sizeof(cell[13])),
             note(format, model, text, sizeof(text)),
     };
 

@@ -3,7 +3,6 @@
 #include "common/log.h"
 #include "common/sm.h"
 #include "common/text.h"
-#include "node/footprint.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,45 +13,34 @@
 
 enum {
     RATE_TOKENS_MIN = 8,
-    FACT_MAX = 32,
-    NS_PER_S = 1000000000,
     MS_PER_S = 1000,
     DEMAND_DECAY_S = 600,           /* requests count for so long in the rate of a model */
     LOAD_BYTES_PER_MS = 512 * 1024, /* of a load that was not measured yet */
 };
 static const float rate_weight = 0.25f; /* of a new sample in the decayed mean */
 
-/* What the catalogue says of the file to load next. */
-struct file_facts {
-    uint32_t context_trained, capabilities;
-    uint64_t parameters;
-    int64_t modified_s;
-    char architecture[FACT_MAX], quantisation[FACT_MAX];
-    struct footprint footprint; /* of an engine that is started for it */
-};
-
 struct instance {
     const struct instance_common *common;
     struct sm sm; /* enum instance_state */
     uint64_t state_since_ms;
-    struct list waits;                /* struct instance_wait, oldest first */
+    struct list waits; /* struct instance_wait, oldest first */
+    struct sources sources;
     struct instance_backend *backend; /* NULL while no engine runs */
     struct backend_model model;       /* as the engine was started */
-    char *path;                       /* of the file to load next */
-    char *loaded_path;
-    uint64_t file_bytes, memory_bytes; /* memory: counted while an engine runs */
+    uint64_t memory_bytes;            /* counted while an engine runs */
+    uint64_t seen_bytes;              /* the most that an engine of ours was seen to take for it */
     uint32_t context, slots, busy;
     uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
-    struct file_facts file;
     uint64_t used_at_ms;
-    uint64_t failed_at_ms; /* last */
-    uint64_t demand_at_ms; /* when `demand` was brought up to date */
-    double demand_per_s;   /* requests, decayed mean */
-    uint32_t load_ms;      /* of the last load; 0: none was measured yet */
+    uint64_t failed_at_ms;   /* last */
+    uint64_t doubt_until_ms; /* an engine that is not ours has let it go */
+    uint64_t demand_at_ms;   /* when `demand_per_s` was brought up to date */
+    double demand_per_s;     /* requests, decayed mean */
+    uint32_t load_ms;        /* of the last load; 0: none was measured yet */
     bool pinned;
+    bool lent;            /* its engine had loaded it already, for somebody else */
     bool closed;          /* takes no new run, as another one claims its memory */
-    bool stale;           /* the engine has an older file */
-    bool gone;            /* the file is no longer there */
+    bool stale;           /* what runs is not what there is now */
     bool restart;         /* died in service: load it again */
     bool short_of_memory; /* told already */
     unsigned failures;    /* since it was last healthy */
@@ -66,9 +54,10 @@ struct instance {
 static const char *const state_names[] = {"available", "loading", "resident", "stopping", "failed"};
 static const uint32_t state_next[INSTANCE_STATE_COUNT] = {
         [INSTANCE_AVAILABLE] = SM_BIT(INSTANCE_LOADING),
-        [INSTANCE_LOADING] =
-                SM_BIT(INSTANCE_RESIDENT) | SM_BIT(INSTANCE_STOPPING) | SM_BIT(INSTANCE_FAILED),
-        [INSTANCE_RESIDENT] = SM_BIT(INSTANCE_STOPPING) | SM_BIT(INSTANCE_FAILED),
+        [INSTANCE_LOADING] = SM_BIT(INSTANCE_RESIDENT) | SM_BIT(INSTANCE_STOPPING) |
+                             SM_BIT(INSTANCE_FAILED) | SM_BIT(INSTANCE_AVAILABLE),
+        [INSTANCE_RESIDENT] =
+                SM_BIT(INSTANCE_STOPPING) | SM_BIT(INSTANCE_FAILED) | SM_BIT(INSTANCE_AVAILABLE),
         [INSTANCE_STOPPING] = SM_BIT(INSTANCE_AVAILABLE),
         [INSTANCE_FAILED] = SM_BIT(INSTANCE_LOADING) | SM_BIT(INSTANCE_AVAILABLE),
 };
@@ -151,43 +140,127 @@ static uint64_t waiting_since_ms(const struct instance *instance)
                    : list_entry(instance->waits.next, struct instance_wait, link)->since_ms;
 }
 
-/* --- its engine --- */
+/* --- where it comes from --- */
 
-/* As the engine will be started. */
-static struct backend_model next_model(const struct instance *instance)
+static const struct source *current(const struct instance *instance)
 {
-    const struct instance_common *common = instance->common;
+    return sources_current(&instance->sources);
+}
 
+static bool in_doubt(const struct instance *instance, uint64_t now)
+{
+    return source_is_adopted(current(instance)) && now < instance->doubt_until_ms;
+}
+
+/* To load it is to take up what its engine has loaded for somebody else. An engine that does not
+ * load when asked to has it, or will say that it has not. */
+static bool is_there(const struct instance *instance, uint64_t now)
+{
+    const struct source *source = current(instance);
+
+    return source_is_adopted(source) &&
+           (!source->loads || (source->resident && !in_doubt(instance, now)));
+}
+
+bool instance_is_foreign(const struct instance *instance)
+{
+    const struct source *loaded = instance->sources.loaded;
+
+    if (loaded != NULL)
+        return instance->lent || !loaded->here;
+    return !current(instance)->here || is_there(instance, now_ms(instance));
+}
+
+/* What a load counts. */
+static uint64_t load_bytes(const struct instance *instance)
+{
+    uint64_t bytes = current(instance)->load_bytes;
+
+    if (instance_is_foreign(instance))
+        return 0;
+    return bytes > instance->seen_bytes ? bytes : instance->seen_bytes;
+}
+
+static uint64_t memory_bytes(const struct instance *instance)
+{
+    return instance->backend != NULL ? instance->memory_bytes : load_bytes(instance);
+}
+
+static struct backend_model model_of(const struct instance *instance, const struct source *source)
+{
     return (struct backend_model){
             .name = instance->name,
-            .context = instance->file.footprint.context,
-            .slots = common->slots,
-            .extra_args = common->extra_args,
-            .context_trained = instance->file.context_trained,
-            .capabilities = instance->file.capabilities,
+            .path = source->path,
+            .context = source->context,
+            .slots = source->slots,
+            .extra_args = source_is_adopted(source) ? NULL : instance->common->extra_args,
+            .context_trained = source->context_trained,
+            .capabilities = source->capabilities,
     };
 }
 
 static void expect_capabilities(struct instance *instance)
 {
-    const struct instance_common *common = instance->common;
-    struct backend_model model = next_model(instance);
+    struct backend_model model = model_of(instance, current(instance));
 
-    instance->capabilities = common->ops->expect(&common->host, &model);
+    instance->capabilities = current(instance)->ops->expect(&instance->common->host, &model);
 }
+
+/* The engine tells more of what runs on it. */
+static void take_news(struct instance *instance, const struct source *source)
+{
+    if (source->here && source->memory_bytes > 0)
+        instance->memory_bytes = source->memory_bytes;
+    if (!instance->lent && instance->memory_bytes > instance->seen_bytes)
+        instance->seen_bytes = instance->memory_bytes;
+    if (state_of(instance) == INSTANCE_RESIDENT && source->context > 0)
+        instance->context = source->context;
+}
+
+static void take_up(struct instance *instance)
+{
+    const struct source *source = current(instance), *loaded = instance->sources.loaded;
+
+    instance->stale = loaded != NULL && !source_is_same(loaded, source);
+    if (loaded == NULL)
+        expect_capabilities(instance);
+    else if (!instance->stale && source->resident)
+        take_news(instance, source);
+    changed(instance);
+    due(instance);
+}
+
+void instance_put(struct instance *instance, struct source *source)
+{
+    if (current(instance) != NULL && !source_is_same(current(instance), source)) {
+        instance->seen_bytes = 0;
+        instance->failures = 0; /* whatever was wrong, it is another one now */
+        instance->retry_at_ms = 0;
+    }
+    sources_put(&instance->sources, source);
+    take_up(instance);
+}
+
+void instance_lose(struct instance *instance, bool adopted)
+{
+    sources_lose(&instance->sources, adopted);
+    take_up(instance);
+}
+
+/* --- its engine --- */
 
 static void engine_forget(struct instance *instance)
 {
-    instance->common->ops->destroy(instance->backend);
+    instance->sources.loaded->ops->destroy(instance->backend);
+    if (!instance_is_foreign(instance))
+        instance->common->on_released(instance->common->ctx, instance->memory_bytes);
+    sources_unload(&instance->sources);
     instance->backend = NULL;
-    instance->common->on_released(instance->common->ctx, instance->memory_bytes);
     instance->memory_bytes = 0;
     instance->closed = false;
     instance->stale = false;
     instance->context = instance->slots = 0;
     expect_capabilities(instance);
-    free(instance->loaded_path);
-    instance->loaded_path = NULL;
 }
 
 static uint64_t backoff_ms(const struct instance *instance)
@@ -212,8 +285,8 @@ static uint64_t count_failure(struct instance *instance)
     return delay_ms;
 }
 
-/* The engine ended by itself, or did not start. Runs have been told already; those who wait for a
- * load that failed are told here, those who came after a death wait for the restart. */
+/* The engine ended by itself, or did not start or load. Runs have been told already; those who wait
+ * for a load that failed are told here, those who came after a death wait for the restart. */
 static void engine_failed(struct instance *instance, const char *reason)
 {
     uint64_t delay_ms = count_failure(instance);
@@ -226,8 +299,8 @@ static void engine_failed(struct instance *instance, const char *reason)
     instance_set_state(instance, INSTANCE_FAILED);
     if (instance->restart)
         return;
-    (void)snprintf(text, sizeof text, "the engine of %s did not start: %s", instance->name,
-            instance->note);
+    (void)snprintf(text, sizeof text, "the engine of %s did not %s: %s", instance->name,
+            source_is_adopted(current(instance)) ? "load it" : "start", instance->note);
     instance_refuse(instance, FAIL_ENGINE_DIED, text);
 }
 
@@ -242,8 +315,10 @@ static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_
     instance->context = context;
     instance->capabilities = capabilities;
     instance->restart = false;
+    instance->doubt_until_ms = 0;
     instance->used_at_ms = now_ms(instance);
-    instance->load_ms = (uint32_t)(instance->used_at_ms - instance->state_since_ms);
+    if (!instance->lent)
+        instance->load_ms = (uint32_t)(instance->used_at_ms - instance->state_since_ms);
     if (instance->failures > 0)
         (void)snprintf(note, sizeof note, "restarted after: %s", instance->note);
     set_note(instance, note);
@@ -253,15 +328,28 @@ static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_
     instance_set_state(instance, INSTANCE_RESIDENT);
 }
 
+/* An engine that is not ours decides what it keeps, and what it had loaded for somebody else may be
+ * gone before we have looked. */
+static bool is_let_go(const struct instance *instance)
+{
+    const struct source *loaded = instance->sources.loaded;
+
+    return source_is_adopted(loaded) &&
+           (state_of(instance) == INSTANCE_RESIDENT || (instance->lent && loaded->loads));
+}
+
 static void on_engine_exit(void *ctx, bool wanted, const char *reason)
 {
     struct instance *instance = ctx;
     char words[INSTANCE_NOTE_MAX]; /* `reason` ends with the engine */
+    bool over = state_of(instance) == INSTANCE_STOPPING || is_let_go(instance);
 
     (void)wanted; /* our own state says it better */
     (void)snprintf(words, sizeof words, "%s", reason);
+    if (over && source_is_adopted(instance->sources.loaded))
+        instance->doubt_until_ms = now_ms(instance) + INSTANCE_DOUBT_MS;
     engine_forget(instance);
-    if (state_of(instance) != INSTANCE_STOPPING) {
+    if (!over) {
         engine_failed(instance, words);
         return;
     }
@@ -278,85 +366,45 @@ void instance_stop(struct instance *instance, const char *why)
     if (state_of(instance) == INSTANCE_LOADING)
         (void)count_failure(instance);
     instance_set_state(instance, INSTANCE_STOPPING);
-    instance->common->ops->stop(instance->backend);
+    instance->sources.loaded->ops->stop(instance->backend);
 }
 
 static int engine_create(struct instance *instance, struct err *err)
 {
     static const struct backend_events events = {
             .on_ready = on_engine_ready, .on_exit = on_engine_exit};
-    const struct instance_common *common = instance->common;
+    const struct backend_host *host = &instance->common->host;
+    const struct source *source = instance->sources.loaded;
+    struct adopted_model place = source->place;
 
-    instance->loaded_path = strdup(instance->path);
-    if (instance->loaded_path == NULL)
-        return err_set(err, -ENOMEM, "out of memory");
-    instance->model = next_model(instance);
-    instance->model.path = instance->loaded_path;
-    instance->backend =
-            common->ops->create(&common->host, &instance->model, &events, instance, err);
-    return instance->backend == NULL ? -ENOMEM : common->ops->start(instance->backend, err);
+    place.lent = instance->lent;
+    instance->model = model_of(instance, source);
+    instance->model.adopted = source_is_adopted(source) ? &place : NULL;
+    instance->backend = source->ops->create(host, &instance->model, &events, instance, err);
+    instance->model.adopted = NULL;
+    return instance->backend == NULL ? -ENOMEM : source->ops->start(instance->backend, err);
 }
 
 void instance_load(struct instance *instance)
 {
+    const struct source *source = current(instance);
     struct err err = {.text = ""};
 
     if (instance->failures > 0)
         instance->restarts++;
     instance->short_of_memory = false;
+    instance->lent = is_there(instance, now_ms(instance));
+    instance->memory_bytes = instance->lent ? source_taken_bytes(source) : load_bytes(instance);
+    sources_load(&instance->sources);
     instance_set_state(instance, INSTANCE_LOADING);
-    instance->memory_bytes = instance->file.footprint.memory.total_bytes;
-    log_info("model loading", LOG_S("model", instance->name), LOG_S("path", instance->path),
-            LOG_U("memory_bytes", instance->memory_bytes));
+    log_info(instance->lent ? "model taken up" : "model loading", LOG_S("model", instance->name),
+            LOG_S("engine", source->ops->name), LOG_S("path", source->path),
+            LOG_S("url", source->place.url), LOG_U("memory_bytes", instance->memory_bytes));
     if (engine_create(instance, &err) < 0) {
         instance->memory_bytes = 0; /* nothing was taken */
         engine_forget(instance);
         engine_failed(instance, err.text);
     }
-}
-
-/* --- its file --- */
-
-static void take_facts(struct instance *instance, const struct catalogue_model *model)
-{
-    struct file_facts *file = &instance->file;
-
-    *file = (struct file_facts){
-            .context_trained = model->context,
-            .capabilities = model->capabilities,
-            .parameters = model->parameters,
-            .modified_s = model->modified_ns / NS_PER_S,
-    };
-    footprint_of(model, instance->common->context, instance->common->slots, &file->footprint);
-    (void)snprintf(file->architecture, sizeof file->architecture, "%s", model->architecture);
-    (void)snprintf(file->quantisation, sizeof file->quantisation, "%s", model->quantisation);
-    if (instance->backend == NULL)
-        expect_capabilities(instance);
-}
-
-int instance_put_file(struct instance *instance, const struct catalogue_model *model)
-{
-    char *path = strdup(model->path);
-
-    if (path == NULL)
-        return -ENOMEM;
-    free(instance->path);
-    instance->path = path;
-    instance->file_bytes = model->file_bytes;
-    instance->failures = 0; /* whatever was wrong, it is another file */
-    instance->retry_at_ms = 0;
-    take_facts(instance, model);
-    instance->gone = false;
-    instance->stale = instance->backend != NULL;
-    changed(instance);
-    due(instance);
-    return 0;
-}
-
-void instance_lose_file(struct instance *instance)
-{
-    instance->gone = true;
-    due(instance);
 }
 
 /* --- what is due --- */
@@ -405,13 +453,24 @@ static void check_health(struct instance *instance, uint64_t now)
     if (state == INSTANCE_FAILED && now >= instance->retry_at_ms && !instance_is_wanted(instance))
         instance_set_state(instance, INSTANCE_AVAILABLE);
     if (state == INSTANCE_RESIDENT && instance->stale && instance->busy == 0)
-        instance_stop(instance, "its file has changed");
+        instance_stop(instance, "it has changed");
+}
+
+static void load_foreign(struct instance *instance, uint64_t now)
+{
+    enum instance_state state = state_of(instance);
+    bool may = state == INSTANCE_AVAILABLE ||
+               (state == INSTANCE_FAILED && now >= instance->retry_at_ms);
+
+    if (may && instance_is_foreign(instance) && instance_is_wanted(instance))
+        instance_load(instance);
 }
 
 void instance_look(struct instance *instance, uint64_t now)
 {
     check_waiters(instance, now);
     check_health(instance, now);
+    load_foreign(instance, now);
 }
 
 static void earlier(uint64_t *at_ms, uint64_t other_ms)
@@ -427,7 +486,9 @@ uint64_t instance_due_ms(const struct instance *instance, uint64_t now)
 
     if (state == INSTANCE_FAILED && instance->retry_at_ms > now)
         earlier(&at_ms, instance->retry_at_ms);
-    if (state == INSTANCE_RESIDENT && instance->failures > 0 && !instance->gone)
+    if (state == INSTANCE_AVAILABLE && in_doubt(instance, now))
+        earlier(&at_ms, instance->doubt_until_ms);
+    if (state == INSTANCE_RESIDENT && instance->failures > 0 && !instance->sources.gone)
         earlier(&at_ms, instance->state_since_ms + INSTANCE_HEALTHY_MS);
     if (state != INSTANCE_LOADING && !list_empty(&instance->waits))
         earlier(&at_ms, waiting_since_ms(instance) + INSTANCE_WAIT_MAX_MS);
@@ -495,7 +556,7 @@ static unsigned wait_count(const struct instance *instance)
 
 static uint32_t expected_load_ms(const struct instance *instance)
 {
-    uint64_t ms = instance->file_bytes / LOAD_BYTES_PER_MS;
+    uint64_t ms = current(instance)->file_bytes / LOAD_BYTES_PER_MS;
 
     if (instance->load_ms > 0)
         return instance->load_ms;
@@ -504,26 +565,27 @@ static uint32_t expected_load_ms(const struct instance *instance)
 
 void instance_snapshot(const struct instance *instance, struct residency_model *ret_model)
 {
-    bool here = !instance->gone;
+    uint64_t now = now_ms(instance);
+    bool here = !instance->sources.gone;
+    bool kept = here && !in_doubt(instance, now);
     unsigned waiting = here ? wait_count(instance) : 0;
-    uint64_t bytes = instance->backend != NULL ? instance->memory_bytes
-                                               : instance->file.footprint.memory.total_bytes;
 
     *ret_model = (struct residency_model){.name = instance->name,
-            .memory_bytes = bytes,
-            .taken_bytes = bytes,
+            .memory_bytes = memory_bytes(instance),
+            .taken_bytes = memory_bytes(instance),
             .state = residency_of(state_of(instance)),
-            .pinned = here && instance->pinned,
+            .foreign = instance_is_foreign(instance),
+            .pinned = kept && instance->pinned,
             .busy = instance->busy > 0,
             .closed = instance->closed,
-            .restart = here && instance->restart,
+            .restart = kept && instance->restart,
             .waiting = waiting,
             .interactive = waiting,
             .waiting_since_ms = waiting > 0 ? waiting_since_ms(instance) : 0,
             .loaded_at_ms = instance->state_since_ms,
             .used_at_ms = instance->used_at_ms,
             .load_ms = expected_load_ms(instance),
-            .rate_per_s = (float)demand_at(instance, now_ms(instance)),
+            .rate_per_s = (float)demand_at(instance, now),
             .failures = instance->failures,
             .failed_at_ms = instance->failed_at_ms,
             .retry_at_ms = instance->failures > 0 ? instance->retry_at_ms : 0};
@@ -531,8 +593,14 @@ void instance_snapshot(const struct instance *instance, struct residency_model *
 
 bool instance_is_wanted(const struct instance *instance)
 {
-    return !instance->gone &&
-           (instance->pinned || instance->restart || !list_empty(&instance->waits));
+    uint64_t now = now_ms(instance);
+
+    if (instance->sources.gone)
+        return false;
+    if (!list_empty(&instance->waits))
+        return true;
+    return !in_doubt(instance, now) &&
+           (instance->pinned || instance->restart || is_there(instance, now));
 }
 
 const char *instance_name(const struct instance *instance)
@@ -547,7 +615,7 @@ enum instance_state instance_state(const struct instance *instance)
 
 bool instance_is_gone(const struct instance *instance)
 {
-    return instance->gone;
+    return instance->sources.gone;
 }
 
 bool instance_is_busy(const struct instance *instance)
@@ -562,7 +630,7 @@ bool instance_has_engine(const struct instance *instance)
 
 int64_t instance_pid(const struct instance *instance)
 {
-    return instance->backend == NULL ? 0 : instance->common->ops->pid(instance->backend);
+    return instance->backend == NULL ? 0 : instance->sources.loaded->ops->pid(instance->backend);
 }
 
 uint64_t instance_memory_bytes(const struct instance *instance)
@@ -572,27 +640,30 @@ uint64_t instance_memory_bytes(const struct instance *instance)
 
 void instance_describe(const struct instance *instance, struct msg_instance *ret_instance)
 {
+    const struct source *source = current(instance);
+    const struct source *running =
+            instance->sources.loaded != NULL ? instance->sources.loaded : source;
+
     *ret_instance = (struct msg_instance){
             .model = instance->name,
             .state = state_of(instance),
             .pinned = instance->pinned,
-            .file_bytes = instance->file_bytes,
-            .memory_bytes = instance->backend != NULL ? instance->memory_bytes
-                                                      : instance->file.footprint.memory.total_bytes,
-            .context = instance->context > 0 ? instance->context : instance->file.footprint.context,
+            .file_bytes = source->file_bytes,
+            .memory_bytes = memory_bytes(instance),
+            .context = instance->context > 0 ? instance->context : source->context,
             .slots = instance->slots,
             .busy = instance->busy,
             .prefill_tok_s = instance->prefill_tok_s,
             .decode_tok_s = instance->decode_tok_s,
             .restarts = instance->restarts,
-            .engine = instance->common->ops->name,
+            .engine = running->ops->name,
             .note = instance->note,
             .capabilities = instance->capabilities,
-            .context_trained = instance->file.context_trained,
-            .parameters = instance->file.parameters,
-            .modified_s = instance->file.modified_s,
-            .architecture = instance->file.architecture,
-            .quantisation = instance->file.quantisation,
+            .context_trained = source->context_trained,
+            .parameters = source->parameters,
+            .modified_s = source->modified_s,
+            .architecture = source->architecture,
+            .quantisation = source->quantisation,
     };
 }
 
@@ -613,7 +684,7 @@ void instance_unwait(struct instance *instance, struct instance_wait *wait)
 
 bool instance_ready(const struct instance *instance)
 {
-    return state_of(instance) == INSTANCE_RESIDENT && !instance->stale && !instance->gone &&
+    return state_of(instance) == INSTANCE_RESIDENT && !instance->stale && !instance->sources.gone &&
            !instance->closed;
 }
 
@@ -625,6 +696,11 @@ struct instance_backend *instance_acquire(struct instance *instance)
     count_demand(instance);
     changed(instance);
     return instance->backend;
+}
+
+const struct backend_ops *instance_ops(const struct instance *instance)
+{
+    return instance->sources.loaded->ops;
 }
 
 void instance_release(struct instance *instance)
@@ -679,6 +755,6 @@ void instance_destroy(struct instance *instance)
     if (instance == NULL)
         return;
     assert(instance->backend == NULL && list_empty(&instance->waits));
-    free(instance->path);
+    sources_fini(&instance->sources);
     free(instance);
 }

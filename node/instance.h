@@ -1,7 +1,8 @@
-/* A model of this node, loaded or not: its file, the engine that runs it, and who waits for it. The
- * supervisor owns instances and decides when an engine lives; the worker waits for one and runs
- * requests on it. Loop thread. Callbacks never come from inside the call that caused them,
- * on_change excepted.
+/* A model of this node, loaded or not: where it comes from (source.h), the engine that runs it, and
+ * who waits for it. Where there are a file and an engine that runs already with a model of the same
+ * name, the file counts, and the engine's model while there is none. The supervisor owns instances
+ * and decides when an engine lives; the worker waits for one and runs requests on it. Loop thread.
+ * Callbacks never come from inside the call that caused them, on_change excepted.
  *
  * Its life (enum instance_state of the link):
  *
@@ -9,14 +10,23 @@
  *   LOADING, RESIDENT ──stop──▶ STOPPING ──exit──▶ AVAILABLE
  *   LOADING, RESIDENT ──exit──▶ FAILED ──back-off over──▶ LOADING where wanted, else AVAILABLE
  *
- * A stop is for want of memory, for a file that has changed or gone, or because the node drains. */
+ *   LOADING, RESIDENT ──let go by an engine that is not ours──▶ AVAILABLE
+ *
+ * A stop is for want of memory, for a model that has changed or gone, or because the node drains.
+ *
+ * An instance is foreign where it takes no memory that is this node's to give: an engine on another
+ * host has it or is to load it, or one on this host has loaded it for somebody else. Such a load
+ * needs nobody's leave and begins as soon as it is wanted; what is loaded for somebody else is
+ * wanted as soon as it is seen, as to take it up costs nothing. It is never stopped for want of
+ * memory. What an engine that is not ours lets go stays so until a request wants it, or for
+ * INSTANCE_DOUBT_MS: others decide there too. */
 #pragma once
 
 #include "common/err.h"
 #include "common/list.h"
 #include "node/backends/backend.h"
-#include "node/catalogue.h"
 #include "node/residency.h"
+#include "node/source.h"
 #include "proto/codec.h"
 
 #include <stdbool.h>
@@ -29,27 +39,29 @@ enum {
     INSTANCE_PATIENCE_MS = 5000,     /* a request waits for a shorter back-off, else is refused */
     INSTANCE_WAIT_MAX_MS = 600000,   /* a request waits at most so long for memory; a load that has
                                         begun ends by its own timeout */
+    INSTANCE_DOUBT_MS = 60000,       /* an engine that is not ours has let it go: it is not loaded
+                                        or taken up by itself for so long */
     INSTANCE_NOTE_MAX = 384,         /* bytes of its note */
 };
 
 /* What the instances of a node have in common. */
 struct instance_common {
-    const struct backend_ops *ops;
     struct backend_host host;      /* its env gives time and jitter */
-    uint32_t context, slots;       /* of every engine; context 0: footprint.h chooses */
-    const char *const *extra_args; /* ends with NULL; may be NULL */
+    const char *const *extra_args; /* of every engine that is started for a file; ends with NULL;
+                                      may be NULL */
     /* What instance_describe() says of it is new. */
     void (*on_change)(void *ctx, const char *model);
     /* There is something to decide or to look at. */
     void (*on_due)(void *ctx);
-    /* An engine that counted so much has ended. */
+    /* An engine that counted so much has ended; not where it was foreign. */
     void (*on_released)(void *ctx, uint64_t bytes);
     void *ctx;
 };
 
 struct instance;
 
-/* `common` is borrowed for life, `name` copied. NULL where malloc refuses. */
+/* `common` is borrowed for life, `name` copied; instance_put() must follow. NULL where malloc
+ * refuses. */
 struct instance *instance_create(
         const struct instance_common *common, const char *name, bool pinned);
 /* Nobody waits, and no engine runs. Takes NULL. */
@@ -57,10 +69,12 @@ void instance_destroy(struct instance *instance);
 
 /* --- for the supervisor --- */
 
-/* A new file, or another one than before, which is taken up when the engine is idle. -ENOMEM. */
-MUST_CHECK int instance_put_file(struct instance *instance, const struct catalogue_model *model);
-/* The engine ends when it is idle. */
-void instance_lose_file(struct instance *instance);
+/* Takes `source`: a file or an engine's model that is new, or other than before. Another one than
+ * runs is taken up when that is idle. */
+void instance_put(struct instance *instance, struct source *source);
+/* The file, or the engine's model, is gone. Where there is not the other of the two, the instance
+ * is, once it is idle. */
+void instance_lose(struct instance *instance, bool adopted);
 
 /* Starts its engine. AVAILABLE or FAILED; LOADING or FAILED afterwards. */
 void instance_load(struct instance *instance);
@@ -70,13 +84,16 @@ void instance_stop(struct instance *instance, const char *why);
 void instance_refuse(struct instance *instance, enum fail_code code, const char *message);
 /* … and notes why there is no memory for it. */
 void instance_refuse_memory(struct instance *instance, const char *message);
-/* Answers who can be answered now, and notices what time brings. */
+/* Answers who can be answered now, notices what time brings, and loads what is foreign and wanted.
+ */
 void instance_look(struct instance *instance, uint64_t now_ms);
 /* When it wants to be looked at again; UINT64_MAX: not by itself. */
 uint64_t instance_due_ms(const struct instance *instance, uint64_t now_ms);
 
-/* True where somebody waits, it died in service, or the config keeps it resident. */
+/* True where somebody waits, it died in service, the config keeps it resident, or its engine has it
+ * loaded for somebody else. */
 bool instance_is_wanted(const struct instance *instance);
+bool instance_is_foreign(const struct instance *instance);
 /* For the decision; its strings are borrowed until the loop's next turn. */
 void instance_snapshot(const struct instance *instance, struct residency_model *ret_model);
 /* … and what became of it: a closed model takes no new run, until it is opened or its engine has
@@ -85,7 +102,7 @@ void instance_close(struct instance *instance, bool closed);
 
 const char *instance_name(const struct instance *instance);
 enum instance_state instance_state(const struct instance *instance);
-bool instance_is_gone(const struct instance *instance); /* its file is */
+bool instance_is_gone(const struct instance *instance); /* from wherever it came */
 bool instance_is_busy(const struct instance *instance); /* serves requests */
 bool instance_has_engine(const struct instance *instance);
 /* Of its engine, or of the engine's guard; 0: it has none. */
@@ -115,6 +132,8 @@ bool instance_ready(const struct instance *instance);
 /* Counts a run; the engine is not stopped for want of memory before the release. Only where ready.
  */
 struct instance_backend *instance_acquire(struct instance *instance);
+/* Of the acquired one. */
+const struct backend_ops *instance_ops(const struct instance *instance);
 void instance_release(struct instance *instance);
 /* Takes a run's own timings into the instance's rates. */
 void instance_measured(struct instance *instance, const struct msg_usage *usage);

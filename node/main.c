@@ -14,6 +14,7 @@
 #include "node/advertise.h"
 #include "node/catalogue.h"
 #include "node/editors.h"
+#include "node/engines.h"
 #include "node/guard.h"
 #include "node/joining.h"
 #include "node/settings.h"
@@ -63,6 +64,7 @@ struct node {
     struct http_client *http;
     struct supervisor *supervisor;
     struct catalogue *catalogue;
+    struct engines *engines;
     struct joining *joining;
     struct uplink *uplink;
     struct editors *editors; /* NULL: --no-edge */
@@ -73,6 +75,7 @@ struct node {
     bool edge_only; /* no models, no engine */
     const char *command[WORDS_MAX + 1], *stop_command[WORDS_MAX + 1];
     const char *extra_args[WORDS_MAX + 1], *resident[WORDS_MAX + 1];
+    const char *engine_entries[WORDS_MAX + 1]; /* of the setting `engines` */
 };
 
 /* --- stop --- */
@@ -145,6 +148,15 @@ static void on_gone(void *ctx, const char *name)
     supervisor_model_gone(node->supervisor, name);
 }
 
+/* … to look for, beside those of our own. */
+static bool has_engines(const struct node *node)
+{
+    for (size_t i = 0; node->engine_entries[i] != NULL; i++)
+        if (strcmp(node->engine_entries[i], "none") != 0)
+            return true;
+    return false;
+}
+
 static void on_scanned(void *ctx, size_t model_count)
 {
     struct node *node = ctx;
@@ -153,7 +165,7 @@ static void on_scanned(void *ctx, size_t model_count)
         return;
     node->scanned = true;
     log_info("models", LOG_U("count", model_count));
-    for (size_t i = 0; node->resident[i] != NULL; i++)
+    for (size_t i = 0; !has_engines(node) && node->resident[i] != NULL; i++)
         if (supervisor_find(node->supervisor, node->resident[i]) == NULL)
             log_warn(
                     "resident model is not in the model folder", LOG_S("model", node->resident[i]));
@@ -161,6 +173,43 @@ static void on_scanned(void *ctx, size_t model_count)
 
 static const struct catalogue_events catalogue_events = {
         .on_model = on_model, .on_gone = on_gone, .on_scanned = on_scanned};
+
+/* --- engines that run already --- */
+
+static void on_engine_model(void *ctx, const struct engines_model *model)
+{
+    struct node *node = ctx;
+    const char *name = model->facts->name;
+
+    if (supervisor_find(node->supervisor, name) == NULL)
+        log_info("model found", LOG_S("model", name), LOG_S("url", model->place.url),
+                LOG_U("file_bytes", model->facts->file_bytes));
+    supervisor_engine_model_put(node->supervisor, engines_backend(model->place.kind), model);
+}
+
+static void on_engine_model_gone(void *ctx, const char *name)
+{
+    struct node *node = ctx;
+
+    log_info("model gone", LOG_S("model", name));
+    supervisor_engine_model_gone(node->supervisor, name);
+}
+
+static void on_engine(void *ctx, const struct engines_report *report)
+{
+    (void)ctx;
+    if (report->presence == ENGINE_PRESENT)
+        log_info("engine found", LOG_S("url", report->url), LOG_S("engine", report->label),
+                LOG_U("models", report->model_count), LOG_U("left_out", report->left_out),
+                LOG_S("cannot_tell", report->untold));
+    else
+        log_warn("no engine to use", LOG_S("url", report->url),
+                LOG_S("answers", engine_presence_name(report->presence)),
+                LOG_S("reason", report->why));
+}
+
+static const struct engines_events engines_events = {
+        .on_model = on_engine_model, .on_gone = on_engine_model_gone, .on_engine = on_engine};
 
 /* --- link --- */
 
@@ -336,6 +385,8 @@ static int take_lists(struct node *node, struct err *err)
         r = take_words(node, "engine.extra-args", node->extra_args, err);
     if (r == 0)
         r = take_words(node, "resident", node->resident, err);
+    if (r == 0)
+        r = take_words(node, "engines", node->engine_entries, err);
     if (r == 0 && node->command[0] == NULL)
         r = err_set(err, -EINVAL,
                 "engine.command is empty; name the engine's program, like llama-server");
@@ -625,8 +676,8 @@ static int open_link(struct node *node, struct err *err)
     if (r < 0)
         return r;
     transport = joining_transport(node->joining);
-    node->uplink = uplink_create(&env_system, &transport, node->supervisor, chosen_backend(node),
-            &config, &uplink_events, node);
+    node->uplink =
+            uplink_create(&env_system, &transport, node->supervisor, &config, &uplink_events, node);
     return node->uplink == NULL ? err_set(err, -ENOMEM, "no memory for the link") : 0;
 }
 
@@ -653,20 +704,39 @@ static int open_network(struct node *node, struct err *err)
             &node->loop, ANNOUNCEMENT_COORDINATOR, &discovery_events, node, &node->discovery, err);
 }
 
-static int open_models(struct node *node, struct err *err)
+static int open_catalogue(struct node *node, struct err *err)
 {
     const char *folders[WORDS_MAX + 1];
     struct catalogue_config config = {.roots = folders, .env = &env_system};
     int r = take_words(node, "models", folders, err);
 
-    if (r < 0 || node->edge_only)
+    if (r < 0)
         return r;
     config.root_count = config_list_len(node->config, "models");
-    if (config.root_count == 0) {
+    if (config.root_count > 0)
+        return catalogue_create(
+                &node->loop, &config, &catalogue_events, node, &node->catalogue, err);
+    if (!has_engines(node))
         log_warn("no model folder; this node offers no models", LOG_S("setting", "models"));
+    return 0;
+}
+
+static int open_engines(struct node *node, struct err *err)
+{
+    const struct engines_config config = {
+            .loop = &node->loop, .http = node->http, .entries = node->engine_entries};
+
+    return engines_create(&config, &engines_events, node, &node->engines, err);
+}
+
+static int open_models(struct node *node, struct err *err)
+{
+    int r;
+
+    if (node->edge_only)
         return 0;
-    }
-    return catalogue_create(&node->loop, &config, &catalogue_events, node, &node->catalogue, err);
+    r = open_catalogue(node, err);
+    return r == 0 ? open_engines(node, err) : r;
 }
 
 static int start(struct node *node, struct err *err)
@@ -709,6 +779,7 @@ static void stop(struct node *node)
     discovery_destroy(node->discovery);
     netwatch_destroy(node->netwatch);
     catalogue_destroy(node->catalogue);
+    engines_destroy(node->engines);
     joining_destroy(node->joining);
     editors_destroy(node->editors);
     uplink_destroy(node->uplink);

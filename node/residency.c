@@ -53,7 +53,7 @@ static bool is_idle(const struct residency_model *model)
 
 static bool may_leave(const struct residency_model *model)
 {
-    return model->state == RESIDENCY_RESIDENT && !model->pinned && !model->evict;
+    return model->state == RESIDENCY_RESIDENT && !model->foreign && !model->pinned && !model->evict;
 }
 
 static bool within_reach(
@@ -254,7 +254,7 @@ static void stop_loads(struct scene *scene)
 {
     for (size_t i = 0; i < scene->count; i++) {
         struct residency_model *model = &scene->models[i];
-        if (model->state != RESIDENCY_LOADING || model->pinned)
+        if (model->state != RESIDENCY_LOADING || model->foreign || model->pinned)
             continue;
         model->evict = true;
         scene->claimed = room_without(scene->claimed, scene->host, model);
@@ -283,7 +283,7 @@ static void relieve(struct scene *scene)
 
 static bool is_wanted(const struct residency_model *model)
 {
-    return model->state == RESIDENCY_ABSENT &&
+    return model->state == RESIDENCY_ABSENT && !model->foreign &&
            (model->pinned || model->restart || model->waiting > 0);
 }
 

@@ -27,7 +27,9 @@
  *   the host shall keep, idle models go now, the least valuable first, whatever their tenure; then
  *   a load under way; where nothing at all is free, every idle model. Loads are refused while that
  *   lasts, and none begins for RESIDENCY_CALM_MS after it. Idle models go as well where the sum is
- *   above the limit (an engine took more than it was estimated at).
+ *   above the limit (an engine took more than it was estimated at). What somebody else has loaded
+ *   into an engine that this node uses too is others' memory like any: no part of the sum, but gone
+ *   from what is free.
  * - A model that failed to load is tried again in free memory when its back-off is over, but others
  *   leave for it again only after RESIDENCY_PARDON_MS, doubling with each failure.
  * - A model above the limit by no more than `swap_bytes` may be loaded for batch work, alone. While
@@ -103,6 +105,9 @@ struct residency_model {
      * them as available); the rest is promised to it. Where that is not known: all. */
     uint64_t taken_bytes;
     enum residency_state state;
+    /* Others' memory, or another host's: nothing is decided about it, it is only told as one that
+     * has memory. */
+    bool foreign;
     bool pinned;
     bool busy;                 /* runs */
     bool closed;               /* as the last decision left `close` */

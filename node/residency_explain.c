@@ -98,9 +98,16 @@ static bool is_pinned(const struct words *words, const struct residency_model *o
     return is_engine(words, other) && other->pinned;
 }
 
+static bool is_foreign(const struct words *words, const struct residency_model *other)
+{
+    (void)words;
+    return other->foreign && other->state == RESIDENCY_RESIDENT && other->memory_bytes > 0;
+}
+
 static bool is_in_the_way(const struct words *words, const struct residency_model *other)
 {
-    return other->displaced_by == words->model || other->state == RESIDENCY_STOPPING;
+    return other->displaced_by == words->model ||
+           (other->state == RESIDENCY_STOPPING && room_holds(other));
 }
 
 static bool is_displaced(const struct words *words, const struct residency_model *other)
@@ -111,7 +118,8 @@ static bool is_displaced(const struct words *words, const struct residency_model
 static bool is_first(const struct words *words, const struct residency_model *other)
 {
     (void)words;
-    return other->state == RESIDENCY_LOADING || other->verdict == RESIDENCY_LOAD ||
+    return (other->state == RESIDENCY_LOADING && room_holds(other)) ||
+           other->verdict == RESIDENCY_LOAD ||
            (other->verdict == RESIDENCY_WAIT && other->reason == RESIDENCY_LEAVING);
 }
 
@@ -215,7 +223,13 @@ static void say_others(struct words *words)
             residency_room(words->host, words->models, words->count, words->model);
 
     say_need(words);
-    say(words, "; other programs leave %s", size_text(room.beside_pins_bytes).text);
+    say(words, "; other programs");
+    if (count_of(words, is_foreign) > 0) {
+        say(words, ", among them engines with ");
+        say_models(words, is_foreign);
+        say(words, ",");
+    }
+    say(words, " leave %s", size_text(room.beside_pins_bytes).text);
     if (count_of(words, is_pinned) > 0) {
         say(words, " beside the pinned ");
         say_models(words, is_pinned);

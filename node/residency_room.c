@@ -22,7 +22,7 @@ bool residency_swaps(const struct residency_host *host, uint64_t memory_bytes)
 
 bool room_holds(const struct residency_model *model)
 {
-    return model->state != RESIDENCY_ABSENT;
+    return model->state != RESIDENCY_ABSENT && !model->foreign;
 }
 
 /* What a model has of the pool; of one that swaps, the rest is elsewhere. */

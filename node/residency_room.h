@@ -10,7 +10,7 @@ struct room {
     uint64_t owed_bytes; /* … and how much of that is spoken for */
 };
 
-/* True where the model's memory is taken or promised. */
+/* True where memory of this node is taken by the model or promised to it. */
 bool room_holds(const struct residency_model *model);
 
 /* With every engine, those that stop too. */

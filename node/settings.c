@@ -20,7 +20,17 @@ const struct config_key node_keys[] = {
                 .metavar = "DIR",
                 .env = "MODEMESH_NODE_MODELS",
                 .help = "folders of GGUF files, at any depth, may be repeated; where a name is in "
-                        "two of them, the earlier has it; without any the node offers no models"},
+                        "two of them, the earlier has it; without any the node starts no engine"},
+        {.path = "engines",
+                .type = CONFIG_LIST,
+                .def = "none",
+                .flag = "engines",
+                .metavar = "auto|none|URL",
+                .env = "MODEMESH_NODE_ENGINES",
+                .help = "engines that run already (Ollama, LM Studio, Lemonade, vLLM, a "
+                        "llama-server), to be used and never ended: those on the usual ports of "
+                        "this host (auto), at a URL, after which a blank and the path of a file "
+                        "with an API key may stand, or none; may be repeated"},
         {.path = "coordinator",
                 .type = CONFIG_LIST,
                 .flag = "coordinator",

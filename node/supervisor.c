@@ -133,6 +133,13 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
         instance_load(s->instances[decision.load - models]);
 }
 
+/* … of this node, for what it has or waits for. */
+static bool needs_memory(const struct instance *instance)
+{
+    return !instance_is_foreign(instance) &&
+           (instance_has_engine(instance) || instance_is_wanted(instance));
+}
+
 /* A load is decided on what is free at this moment. */
 static void decide(struct supervisor *s)
 {
@@ -144,7 +151,7 @@ static void decide(struct supervisor *s)
     if (models == NULL)
         return; /* the next look is not far */
     for (size_t i = 0; i < s->count; i++)
-        if (!instance_has_engine(s->instances[i]) && instance_is_wanted(s->instances[i])) {
+        if (!instance_has_engine(s->instances[i]) && needs_memory(s->instances[i])) {
             memory_look(s->memory);
             break;
         }
@@ -175,13 +182,13 @@ static bool look_at(struct supervisor *s, size_t index, uint64_t now)
         instance_look(instance, now);
         return true;
     }
-    instance_refuse(instance, FAIL_NO_MODEL, "the model's file is gone");
+    instance_refuse(instance, FAIL_NO_MODEL, "the model is gone");
     if (!instance_has_engine(instance)) {
         forget(s, index);
         return false;
     }
     if (!instance_is_busy(instance))
-        instance_stop(instance, "its file is gone");
+        instance_stop(instance, "it is gone");
     return true;
 }
 
@@ -189,12 +196,6 @@ static void earlier(uint64_t *at_ms, uint64_t other_ms)
 {
     if (other_ms < *at_ms)
         *at_ms = other_ms;
-}
-
-/* Memory counts for it now. */
-static bool needs_memory(const struct instance *instance)
-{
-    return instance_has_engine(instance) || instance_is_wanted(instance);
 }
 
 static void arm_timer(struct supervisor *s)
@@ -297,24 +298,48 @@ static struct instance *add(struct supervisor *s, const char *name)
     return instance;
 }
 
-void supervisor_model_put(struct supervisor *s, const struct catalogue_model *model)
+/* Takes `source`, which is NULL where there was no memory for it. */
+static void put(struct supervisor *s, const char *name, struct source *source)
 {
-    struct instance *known = supervisor_find(s, model->name);
-    struct instance *instance = known != NULL ? known : add(s, model->name);
+    struct instance *instance = source == NULL ? NULL : supervisor_find(s, name);
 
-    if (instance != NULL && instance_put_file(instance, model) == 0)
+    if (source != NULL && instance == NULL)
+        instance = add(s, name);
+    if (instance != NULL) {
+        instance_put(instance, source);
         return;
-    log_error("model not taken", LOG_S("model", model->name), LOG_S("reason", "out of memory"));
-    if (instance != NULL && known == NULL)
-        instance_lose_file(instance);
+    }
+    log_error("model not taken", LOG_S("model", name), LOG_S("reason", "out of memory"));
+    source_destroy(source);
 }
 
-void supervisor_model_gone(struct supervisor *s, const char *name)
+static void lose(struct supervisor *s, const char *name, bool adopted)
 {
     struct instance *instance = supervisor_find(s, name);
 
     if (instance != NULL)
-        instance_lose_file(instance);
+        instance_lose(instance, adopted);
+}
+
+void supervisor_model_put(struct supervisor *s, const struct catalogue_model *model)
+{
+    put(s, model->name, source_of_file(s->config.ops, model, s->config.context, s->config.slots));
+}
+
+void supervisor_model_gone(struct supervisor *s, const char *name)
+{
+    lose(s, name, false);
+}
+
+void supervisor_engine_model_put(
+        struct supervisor *s, const struct backend_ops *ops, const struct engines_model *model)
+{
+    put(s, model->facts->name, source_of_engine(ops, model));
+}
+
+void supervisor_engine_model_gone(struct supervisor *s, const char *name)
+{
+    lose(s, name, true);
 }
 
 const char *supervisor_model_at(const struct supervisor *s, size_t index)
@@ -338,7 +363,8 @@ static uint64_t used_bytes(const struct supervisor *s)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < s->count; i++)
-        sum += instance_memory_bytes(s->instances[i]);
+        if (!instance_is_foreign(s->instances[i]))
+            sum += instance_memory_bytes(s->instances[i]);
     return sum;
 }
 
@@ -365,10 +391,7 @@ int supervisor_create(struct loop *loop, const struct supervisor_config *config,
     s->config = *config;
     s->events = events;
     s->ctx = ctx;
-    s->common = (struct instance_common){.ops = config->ops,
-            .host = config->host,
-            .context = config->context,
-            .slots = config->slots,
+    s->common = (struct instance_common){.host = config->host,
             .extra_args = config->extra_args,
             .on_change = on_change,
             .on_due = kick,

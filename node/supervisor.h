@@ -1,13 +1,15 @@
 /* The engines of this node: one process per model, never more than memory allows, started when the
- * config or a request wants them and started again when they die. Which are loaded together is
- * decided in residency.h, how one model lives in instance.h, how an engine is run in backends/.
- * Loop thread. Callbacks never come from inside the call that caused them, on_change excepted. */
+ * config or a request wants them and started again when they die; and the models of engines that
+ * run already, loaded there by the same rules. Which are loaded together is decided in residency.h,
+ * how one model lives in instance.h, how an engine is run in backends/. Loop thread. Callbacks
+ * never come from inside the call that caused them, on_change excepted. */
 #pragma once
 
 #include "common/err.h"
 #include "common/loop.h"
 #include "node/backends/backend.h"
 #include "node/catalogue.h"
+#include "node/engines.h"
 #include "node/instance.h"
 #include "node/memory.h"
 #include "proto/codec.h"
@@ -20,9 +22,9 @@ enum {
 };
 
 struct supervisor_config {
-    const struct backend_ops *ops;
+    const struct backend_ops *ops; /* of the engines that are started for files */
     struct backend_host host;      /* its env gives time and jitter */
-    uint32_t context, slots;       /* of every instance */
+    uint32_t context, slots;       /* of every one of them; context 0: footprint.h chooses */
     const char *const *extra_args; /* ends with NULL; may be NULL */
     const char *const *resident;   /* models to keep, ends with NULL; may be NULL */
     const char *node_name;         /* for those who read a refusal */
@@ -50,6 +52,11 @@ void supervisor_destroy(struct supervisor *supervisor);
  */
 void supervisor_model_put(struct supervisor *supervisor, const struct catalogue_model *model);
 void supervisor_model_gone(struct supervisor *supervisor, const char *name);
+/* From an engine that runs already, and which `ops` runs requests on. Where a file has the same
+ * name, the file counts. */
+void supervisor_engine_model_put(struct supervisor *supervisor, const struct backend_ops *ops,
+        const struct engines_model *model);
+void supervisor_engine_model_gone(struct supervisor *supervisor, const char *name);
 
 /* Refuses what waits, lets what runs finish for SUPERVISOR_GRACE_MS, stops every engine for sure,
  * then on_stopped. A second call ends the grace. */

@@ -601,15 +601,15 @@ size_t uplink_stream_count(const struct uplink *uplink)
 }
 
 struct uplink *uplink_create(const struct env *env, const struct transport *transport,
-        struct supervisor *supervisor, const struct backend_ops *ops,
-        const struct uplink_config *config, const struct uplink_events *events, void *ctx)
+        struct supervisor *supervisor, const struct uplink_config *config,
+        const struct uplink_events *events, void *ctx)
 {
     struct uplink *uplink = calloc(1, sizeof *uplink);
     struct worker_sink sink = {.send = on_worker_msg, .ctx = uplink};
 
     if (uplink == NULL)
         return NULL;
-    uplink->worker = worker_create(env, supervisor, ops, &sink);
+    uplink->worker = worker_create(env, supervisor, &sink);
     if (uplink->worker == NULL) {
         free(uplink);
         return NULL;

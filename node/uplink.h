@@ -52,8 +52,8 @@ struct uplink;
 
 /* NULL where malloc refuses. Makes its own worker. All is borrowed but the structs themselves. */
 struct uplink *uplink_create(const struct env *env, const struct transport *transport,
-        struct supervisor *supervisor, const struct backend_ops *ops,
-        const struct uplink_config *config, const struct uplink_events *events, void *ctx);
+        struct supervisor *supervisor, const struct uplink_config *config,
+        const struct uplink_events *events, void *ctx);
 void uplink_destroy(struct uplink *uplink);
 
 /* A fresh connection; nothing was said on it. `certificate` goes into HELLO; empty: none. */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { STATUS_NOT_IMPLEMENTED = 501 };
+
 enum job_state { JOB_BODY, JOB_WAITING, JOB_RUNNING, JOB_FLUSHING, JOB_STATE_COUNT };
 
 static const char *const state_names[] = {"body", "waiting", "running", "flushing"};
@@ -45,6 +47,7 @@ struct job {
     struct instance *instance; /* waited for or acquired */
     struct instance_wait wait;
     struct run *run; /* RUNNING */
+    const struct backend_ops *ops;
     bool paused, failed;
     struct msg_fail fail; /* FLUSHING and `failed` */
     char fail_message[MSG_TEXT_MAX + 1];
@@ -55,7 +58,6 @@ struct job {
 struct worker {
     const struct env *env;
     struct supervisor *supervisor;
-    const struct backend_ops *ops;
     struct worker_sink sink;
     struct stream_table *streams; /* NULL: no session */
     uint64_t reserved_bytes;      /* of bodies */
@@ -117,7 +119,7 @@ static void job_free(struct job *job, const char *result)
     log_info("request over", LOG_S("request", job->request_id), LOG_S("model", job->model),
             LOG_S("result", result), LOG_U("ms", env_now_ms(job->worker->env) - job->begin_ms));
     if (job->run != NULL)
-        job->worker->ops->run_cancel(job->run);
+        job->ops->run_cancel(job->run);
     release_instance(job);
     release_body(job);
     drop_pending(job);
@@ -134,12 +136,17 @@ static void send_fail(struct worker *worker, uint64_t id, const struct msg_fail 
 }
 
 /* Ends the stream now; what waits for credit is dropped. Frees the job. */
+static void job_end(struct job *job, const struct msg_fail *fail)
+{
+    send_fail(job->worker, job->id, fail);
+    job_free(job, fail_code_name(fail->code));
+}
+
 static void job_fail(struct job *job, enum fail_code code, const char *message)
 {
     const struct msg_fail fail = {.code = code, .message = message};
 
-    send_fail(job->worker, job->id, &fail);
-    job_free(job, fail_code_name(code));
+    job_end(job, &fail);
 }
 
 /* All deltas are out. Frees the job. */
@@ -183,7 +190,7 @@ static int keep_delta(struct job *job, const struct msg_delta *delta)
     job->pending_bytes += delta->len;
     if (job->run != NULL && !job->paused) {
         job->paused = true;
-        job->worker->ops->run_pause(job->run);
+        job->ops->run_pause(job->run);
     }
     return 0;
 }
@@ -265,11 +272,25 @@ static void send_pending(struct job *job)
         job_complete(job);
     } else if (job->paused) {
         job->paused = false;
-        job->worker->ops->run_resume(job->run);
+        job->ops->run_resume(job->run);
     }
 }
 
 /* --- from body to run --- */
+
+/* Of a run that did not begin. */
+static void job_refused(struct job *job, int rc, const char *message)
+{
+    struct msg_fail fail = {.code = FAIL_ENGINE_DIED, .message = message};
+
+    if (rc == -EINVAL) {
+        fail.code = FAIL_BAD_REQUEST;
+    } else if (rc == -ENOTSUP) {
+        fail.code = FAIL_ENGINE_ERROR;
+        fail.http_status = STATUS_NOT_IMPLEMENTED;
+    }
+    job_end(job, &fail);
+}
 
 static void job_run(struct job *job)
 {
@@ -281,17 +302,18 @@ static void job_run(struct job *job)
             .body_len = job->body.len};
     int rc;
 
+    job->ops = instance_ops(job->instance);
     job_set_state(job, JOB_RUNNING);
-    rc = job->worker->ops->run(backend, &spec, &run_events, job, &job->run, &err);
+    rc = job->ops->run(backend, &spec, &run_events, job, &job->run, &err);
     if (rc < 0) {
         job->run = NULL;
-        job_fail(job, rc == -EINVAL ? FAIL_BAD_REQUEST : FAIL_ENGINE_DIED, err.text);
+        job_refused(job, rc, err.text);
         return;
     }
     release_body(job);
     if (!list_empty(&job->pending)) {
         job->paused = true;
-        job->worker->ops->run_pause(job->run);
+        job->ops->run_pause(job->run);
     }
 }
 
@@ -530,8 +552,8 @@ size_t worker_stream_count(const struct worker *worker)
     return worker->streams == NULL ? 0 : stream_table_count(worker->streams);
 }
 
-struct worker *worker_create(const struct env *env, struct supervisor *supervisor,
-        const struct backend_ops *ops, const struct worker_sink *sink)
+struct worker *worker_create(
+        const struct env *env, struct supervisor *supervisor, const struct worker_sink *sink)
 {
     struct worker *worker = calloc(1, sizeof *worker);
 
@@ -539,7 +561,6 @@ struct worker *worker_create(const struct env *env, struct supervisor *superviso
         return NULL;
     worker->env = env;
     worker->supervisor = supervisor;
-    worker->ops = ops;
     worker->sink = *sink;
     return worker;
 }

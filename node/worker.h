@@ -40,8 +40,8 @@ struct worker_sink {
 struct worker;
 
 /* NULL where malloc refuses. All is borrowed but the sink. */
-struct worker *worker_create(const struct env *env, struct supervisor *supervisor,
-        const struct backend_ops *ops, const struct worker_sink *sink);
+struct worker *worker_create(
+        const struct env *env, struct supervisor *supervisor, const struct worker_sink *sink);
 /* Ends the session. Takes NULL. */
 void worker_destroy(struct worker *worker);
 

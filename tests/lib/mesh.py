@@ -393,9 +393,9 @@ class Mesh:
         assert self.coordinator.alive(), "the coordinator ended"
         return all(path.exists() and path.read_text().endswith("\n") for path in addresses)
 
-    def add_node(self, name, resident, available=(), slots=2, words=(), trusted=True, start=True):
+    def add_node(self, name, resident, available=(), slots=2, words=(), engines=("none",), trusted=True, start=True):
         """A node with these models; its engines can generate without end (see ENDLESS). `words` go to the engine."""
-        node = Node(self, name, {"resident": list(resident), "engine": {
+        node = Node(self, name, {"resident": list(resident), "engines": list(engines), "engine": {
             "backend": "llama-server", "command": [os.environ["MODEMESH_LLAMA_SERVER"]],
             "extra-args": [*ENGINE_WORDS, *words], "slots": slots, "context": 1024}})
         node.models.mkdir()

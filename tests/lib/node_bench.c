@@ -2,7 +2,11 @@
 
 #include "common/log.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#define TOTAL_BYTES (UINT64_C(8) << 30)
 
 static void on_change(void *ctx, const char *model)
 {
@@ -32,6 +36,15 @@ static void put_model(struct node_bench *bench, const char *name)
     supervisor_model_put(bench->supervisor, &model);
 }
 
+void node_bench_set_free(struct node_bench *bench, uint64_t bytes)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof text, "MemTotal: %" PRIu64 " kB\nMemAvailable: %" PRIu64 " kB\n",
+            TOTAL_BYTES / 1024, bytes / 1024);
+    scratch_write(&bench->scratch, "proc/meminfo", text);
+}
+
 void node_bench_init(struct node_bench *bench)
 {
     static const struct supervisor_events events = {
@@ -43,8 +56,7 @@ void node_bench_init(struct node_bench *bench)
     *bench = (struct node_bench){0};
     virtual_env_init(&bench->world);
     scratch_init(&bench->scratch);
-    scratch_write(
-            &bench->scratch, "proc/meminfo", "MemTotal: 8388608 kB\nMemAvailable: 8388608 kB\n");
+    node_bench_set_free(bench, TOTAL_BYTES);
     if (loop_init(&bench->loop) < 0)
         abort();
     config = (struct supervisor_config){.ops = &puppet_ops,

@@ -21,6 +21,8 @@ void node_bench_init(struct node_bench *bench);
 /* Every stream is over; engines that still run are stopped. */
 void node_bench_fini(struct node_bench *bench);
 
+/* So much of the host's memory is free from now on; at first all is. */
+void node_bench_set_free(struct node_bench *bench, uint64_t bytes);
 /* Moves the clock and lets the supervisor do what is due. */
 void node_bench_tick(struct node_bench *bench, uint64_t ms);
 /* Loads "m", with 2 slots, for a moment's request. */

@@ -1,5 +1,7 @@
 #include "tests/lib/puppet.h"
 
+#include "node/backends/adopted.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@ struct instance_backend {
     const struct backend_events *events;
     void *ctx;
     char *last_words; /* lives as long as the engine, no longer */
-    bool used, running, stopping;
+    bool used, running, stopping, lent;
 };
 
 struct run {
@@ -36,6 +38,7 @@ static struct starts starts[PUPPETS_MAX];
 static struct run runs[PUPPET_RUNS_MAX];
 static size_t run_count;
 static bool fail_next_start;
+static int refuse_next_run;
 
 static struct instance_backend *find(const char *model)
 {
@@ -72,6 +75,7 @@ static struct instance_backend *create(const struct backend_host *host,
             continue;
         engines[i] = (struct instance_backend){
                 .capabilities = model->capabilities, .events = events, .ctx = ctx, .used = true};
+        engines[i].lent = model->adopted != NULL && model->adopted->lent;
         (void)snprintf(engines[i].model, sizeof engines[i].model, "%s", model->name);
         return &engines[i];
     }
@@ -113,6 +117,14 @@ static int64_t pid(const struct instance_backend *engine)
     return 0;
 }
 
+static int refuse(struct err *err)
+{
+    int error = refuse_next_run;
+
+    refuse_next_run = 0;
+    return err_set(err, error, "not here");
+}
+
 static int run(struct instance_backend *engine, const struct run_spec *spec,
         const struct run_events *events, void *ctx, struct run **ret_run, struct err *err)
 {
@@ -121,6 +133,8 @@ static int run(struct instance_backend *engine, const struct run_spec *spec,
     assert(engine->running && run_count < PUPPET_RUNS_MAX);
     if (spec->body_len == 0)
         return err_set(err, -EINVAL, "an empty body");
+    if (refuse_next_run != 0)
+        return refuse(err);
     *r = (struct run){.engine = engine, .events = events, .ctx = ctx, .open = true};
     r->kind = spec->kind;
     r->body = strndup(spec->body, spec->body_len);
@@ -173,6 +187,7 @@ void puppet_reset(void)
     memset(starts, 0, sizeof starts);
     run_count = 0;
     fail_next_start = false;
+    refuse_next_run = 0;
 }
 
 bool puppet_running(const char *model)
@@ -185,9 +200,19 @@ bool puppet_stopping(const char *model)
     return find(model) != NULL && find(model)->stopping;
 }
 
+bool puppet_lent(const char *model)
+{
+    return find(model) != NULL && find(model)->lent;
+}
+
 unsigned puppet_starts(const char *model)
 {
     return starts_of(model)->count;
+}
+
+void puppet_refuse_next_run(int error)
+{
+    refuse_next_run = error;
 }
 
 void puppet_fail_next_start(void)

@@ -18,7 +18,10 @@ void puppet_reset(void);
 /* The engine of `model` as it is now. */
 bool puppet_running(const char *model);  /* started and not yet exited */
 bool puppet_stopping(const char *model); /* asked to stop */
+bool puppet_lent(const char *model);     /* made for what somebody else has loaded */
 unsigned puppet_starts(const char *model);
+/* The next run() fails so; 0: it does not. */
+void puppet_refuse_next_run(int error);
 /* The next start() fails. */
 void puppet_fail_next_start(void);
 

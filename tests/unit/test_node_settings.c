@@ -47,6 +47,21 @@ static void test_defaults(void **state)
     assert_false(config_is_set(config, "reserve"));
     assert_string_equal(config_str(config, "memory-pool"), "auto");
     assert_int_equal(config_list_len(config, "resident"), 0);
+    assert_int_equal(config_list_len(config, "engines"), 1);
+    assert_string_equal(config_list_at(config, "engines", 0), "none");
+}
+
+/* An address and its key are one entry. */
+static void test_engines_that_run_already(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_int_equal(load("engines: [auto, \"http://box:8000 /etc/box.key\"]\n", &err), 0);
+    assert_int_equal(config_list_len(config, "engines"), 2);
+    assert_string_equal(config_list_at(config, "engines", 1), "http://box:8000 /etc/box.key");
+    assert_int_equal(load("engines: none\n", &err), 0);
+    assert_int_equal(config_list_len(config, "engines"), 1);
 }
 
 /* Inside, 0 stands for the default, which nobody means by 0. */
@@ -122,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             TEST(test_defaults),
+            TEST(test_engines_that_run_already),
             TEST(test_a_memory_limit_of_nothing_is_refused),
             TEST(test_what_is_kept_for_people),
             TEST(test_the_pool_of_memory),

@@ -81,6 +81,15 @@ static struct residency_model *add_pinned(const char *name, uint64_t size_gib)
     return model;
 }
 
+/* Somebody else's, in an engine that this node uses too. */
+static struct residency_model *add_foreign(const char *name, uint64_t size_gib)
+{
+    struct residency_model *model = add_resident(name, size_gib);
+
+    model->foreign = true;
+    return model;
+}
+
 static struct residency_model *add_stopping(const char *name, uint64_t size_gib)
 {
     struct residency_model *model = add_resident(name, size_gib);
@@ -694,6 +703,105 @@ static void test_refuses_what_others_have(void **state)
     assert_true(idle->evict);
 }
 
+static void test_names_what_others_have_loaded(void **state)
+{
+    struct residency_model *wanted;
+
+    (void)state;
+    add_foreign("theirs", 40);
+    add_foreign("elsewhere", 0);
+    add_foreign("coming", 10)->state = RESIDENCY_LOADING;
+    add_pinned("pinned", 16);
+    wanted = add_wanted("wanted", 60, 0);
+    decide();
+    expect_refuse(wanted, RESIDENCY_OTHERS);
+    expect_words(wanted,
+            "wanted needs 60.0 GiB; other programs, among them engines with theirs (40.0 GiB), "
+            "leave 30.0 GiB beside the pinned pinned (16.0 GiB): end some of them, or ask again "
+            "when their memory is back");
+}
+
+static void test_others_models_are_not_in_the_limit(void **state)
+{
+    struct residency_model *wanted, *idle = add_resident("idle", 30);
+
+    (void)state;
+    add_foreign("theirs", 64);
+    scene->host.limit_bytes = 60 * gib;
+    scene->host.pool_free_bytes = 30 * gib;
+    wanted = add_wanted("wanted", 30, 0);
+    decide();
+    assert_false(idle->evict);
+    expect_load(wanted);
+    assert_int_equal(residency_used_bytes(scene->models, scene->count), 30 * gib);
+}
+
+static void test_others_models_never_leave(void **state)
+{
+    struct residency_model *theirs = add_foreign("theirs", 60), *idle = add_resident("idle", 20);
+    struct residency_model *wanted = add_wanted("wanted", 30, 3600000);
+
+    (void)state;
+    scene->host.pool_free_bytes = 16 * gib;
+    decide();
+    assert_true(idle->evict);
+    assert_false(theirs->evict || theirs->close);
+    expect_wait(wanted, RESIDENCY_LEAVING);
+    expect_words(wanted, "wanted waits: idle (20.0 GiB) is stopping");
+}
+
+/* More is promised than there is, and only they could go: they do not. */
+static void test_others_loads_are_not_stopped(void **state)
+{
+    struct residency_model *theirs = add_foreign("theirs", 60), *ours = add_model("ours", 20);
+
+    (void)state;
+    theirs->state = ours->state = RESIDENCY_LOADING;
+    scene->host.pool_free_bytes = 10 * gib;
+    decide();
+    assert_true(ours->evict);
+    assert_false(theirs->evict);
+}
+
+static void test_others_loads_are_not_waited_for(void **state)
+{
+    struct residency_model *theirs = add_foreign("theirs", 20), *ours = add_model("ours", 10);
+    struct residency_model *wanted = add_wanted("wanted", 10, 0);
+
+    (void)state;
+    theirs->state = ours->state = RESIDENCY_LOADING;
+    decide();
+    expect_wait(wanted, RESIDENCY_TURN);
+    expect_words(wanted, "wanted waits: loads come one at a time: first ours (10.0 GiB)");
+    ours->state = RESIDENCY_ABSENT;
+    decide();
+    expect_load(wanted);
+}
+
+/* Whatever they do, also while they come and go. */
+static void test_others_models_change_no_decision(void **state)
+{
+    static const enum residency_state states[] = {
+            RESIDENCY_ABSENT, RESIDENCY_LOADING, RESIDENCY_RESIDENT, RESIDENCY_STOPPING};
+    struct residency_model *idle = add_resident("idle", 40), *next = add_wanted("next", 60, 1000),
+                           *busy = add_busy("busy", 20), *theirs = add_foreign("theirs", 0);
+
+    (void)state;
+    theirs->memory_bytes = theirs->taken_bytes = 500 * gib;
+    theirs->pinned = theirs->restart = true;
+    theirs->waiting = theirs->interactive = 1;
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        theirs->state = states[i];
+        decide();
+        expect_load(NULL);
+        assert_int_equal(theirs->verdict, RESIDENCY_NONE);
+        assert_false(theirs->evict || theirs->close || busy->close);
+        assert_true(idle->evict);
+        expect_wait(next, RESIDENCY_LEAVING);
+        expect_words(next, "next waits: idle (40.0 GiB) is stopping");
+    }
+}
+
 static void test_room_for_a_context(void **state)
 {
     struct residency_model *wanted;
@@ -1077,6 +1185,13 @@ int main(void)
             cmocka_unit_test_setup_teardown(
                     test_refuses_what_does_not_fit_beside_pins, setup, teardown),
             cmocka_unit_test_setup_teardown(test_refuses_what_others_have, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_names_what_others_have_loaded, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    test_others_models_are_not_in_the_limit, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_others_models_never_leave, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_others_loads_are_not_stopped, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_others_loads_are_not_waited_for, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_others_models_change_no_decision, setup, teardown),
             cmocka_unit_test_setup_teardown(test_room_for_a_context, setup, teardown),
             cmocka_unit_test_setup_teardown(test_back_off, setup, teardown),
             cmocka_unit_test_setup_teardown(test_failed_one_displaces_nobody, setup, teardown),

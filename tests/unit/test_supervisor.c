@@ -988,6 +988,75 @@ static void test_rates(void **state)
     assert_float_equal(describe("a").decode_tok_s, 62.5, 0.1);
 }
 
+static void put_of_engine(const char *name, uint64_t taken_bytes)
+{
+    struct found_model facts = {
+            .file_bytes = 1, .resident = taken_bytes > 0, .memory_bytes = taken_bytes};
+    const struct engines_model model = {
+            .facts = &facts, .here = true, .place = {.kind = ENGINE_OLLAMA, .id = facts.id}};
+
+    (void)snprintf(facts.id, sizeof facts.id, "%s", name);
+    (void)snprintf(facts.name, sizeof facts.name, "%s", name);
+    supervisor_engine_model_put(f.supervisor, &puppet_ops, &model);
+}
+
+/* It is kept by loading it, but not against an engine that lets it go. */
+static void test_a_kept_model_of_an_engine_that_is_not_ours(void **state)
+{
+    static const char *const resident[] = {"a", NULL};
+
+    (void)state;
+    make(resident);
+    put_of_engine("a", 0);
+    tick();
+    assert_true(puppet_running("a"));
+    assert_false(puppet_lent("a"));
+    puppet_ready("a", 1, 0);
+    tick();
+    puppet_exit("a", "Ollama has unloaded the model");
+    tick_after(INSTANCE_DOUBT_MS - 1);
+    assert_state("a", INSTANCE_AVAILABLE);
+    tick_after(1);
+    assert_state("a", INSTANCE_LOADING);
+}
+
+/* … and once a request has had it loaded again it is kept as before. */
+static void test_a_kept_model_that_was_let_go_is_kept_again(void **state)
+{
+    static const char *const resident[] = {"a", NULL};
+    struct waiter waiter;
+
+    (void)state;
+    make(resident);
+    put_of_engine("a", 0);
+    put("b", 3 * gib + 512 * mib);
+    tick();
+    puppet_ready("a", 1, 0);
+    tick();
+    puppet_exit("a", "Ollama has unloaded the model");
+    load("a");
+    want(&waiter, "b");
+    tick_after(DUE_MS);
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    assert_non_null(strstr(waiter.message, "beside the pinned model a (512.0 MiB)"));
+    assert_false(puppet_stopping("a"));
+}
+
+/* What is not our memory is not looked at for its sake. */
+static void test_a_model_of_others_wakes_nobody(void **state)
+{
+    (void)state;
+    make(NULL);
+    put_of_engine("a", gib);
+    tick();
+    assert_true(puppet_lent("a"));
+    assert_int_equal(wakes_in_ms(), -1);
+    ready("a", 1, 0);
+    tick();
+    assert_state("a", INSTANCE_RESIDENT);
+    assert_int_equal(wakes_in_ms(), -1);
+}
+
 static void test_its_own_timer_does_the_work(void **state)
 {
     static const char *const resident[] = {"a", NULL};
@@ -1038,6 +1107,9 @@ int main(void)
             TEST(test_drain_lets_requests_finish),
             TEST(test_unwait),
             TEST(test_rates),
+            TEST(test_a_kept_model_of_an_engine_that_is_not_ours),
+            TEST(test_a_kept_model_that_was_let_go_is_kept_again),
+            TEST(test_a_model_of_others_wakes_nobody),
             TEST(test_its_own_timer_does_the_work),
     };
 

@@ -110,8 +110,7 @@ static int setup(void **state)
     welcomes = breaks = tunnels = rooms = 0;
     memset(memberships, 0, sizeof memberships);
     disbelieve = false;
-    uplink = uplink_create(
-            &bench.world.env, &transport, bench.supervisor, &puppet_ops, &config, &events, NULL);
+    uplink = uplink_create(&bench.world.env, &transport, bench.supervisor, &config, &events, NULL);
     return uplink == NULL ? -1 : 0;
 }
 

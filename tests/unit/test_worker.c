@@ -84,7 +84,7 @@ static int setup(void **state)
     memset(&c, 0, sizeof c);
     buf_init(&c.text, 64 * 1024 * 1024);
     buf_init(&c.json, 64 * 1024 * 1024);
-    worker = worker_create(&bench.world.env, bench.supervisor, &puppet_ops, &sink);
+    worker = worker_create(&bench.world.env, bench.supervisor, &sink);
     return worker == NULL ? -1 : worker_session_begin(worker, EPOCH);
 }
 
@@ -513,6 +513,23 @@ static void test_engine_dies(void **state)
     assert_int_equal(busy("m"), 0);
 }
 
+static void test_what_an_engine_has_no_endpoint_for(void **state)
+{
+    (void)state;
+    node_bench_load(&bench);
+    puppet_refuse_next_run(-ENOTSUP);
+    request(s1, "m", "{}");
+    assert_failed(FAIL_ENGINE_ERROR);
+    assert_int_equal(c.fail.http_status, 501);
+    assert_string_equal(c.message, "not here");
+    assert_int_equal(busy("m"), 0);
+    c.fails = 0;
+    puppet_refuse_next_run(-EAGAIN);
+    request(s2, "m", "{}");
+    assert_failed(FAIL_ENGINE_DIED);
+    assert_int_equal(c.fail.http_status, 0);
+}
+
 static void test_engine_error_keeps_its_words(void **state)
 {
     const struct msg_fail fail = {
@@ -594,6 +611,7 @@ int main(void)
             TEST(test_unknown_model_and_empty_body),
             TEST(test_cancel_everywhere),
             TEST(test_engine_dies),
+            TEST(test_what_an_engine_has_no_endpoint_for),
             TEST(test_engine_error_keeps_its_words),
             TEST(test_lost_link_cancels_all),
             TEST(test_protocol_of_the_session),

@@ -1,0 +1,175 @@
+#include "node/source.h"
+
+#include "node/footprint.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NS_PER_S = 1000000000 };
+
+static struct source *create(const struct backend_ops *ops, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    struct source *source = calloc(1, sizeof *source + size);
+
+    if (source == NULL)
+        return NULL;
+    source->ops = ops;
+    memcpy(source->text, text, size);
+    return source;
+}
+
+static void set_kind(struct source *source, const char *architecture, const char *quantisation)
+{
+    (void)snprintf(source->architecture, sizeof source->architecture, "%s", architecture);
+    (void)snprintf(source->quantisation, sizeof source->quantisation, "%s", quantisation);
+}
+
+struct source *source_of_file(const struct backend_ops *ops, const struct catalogue_model *model,
+        uint32_t context, uint32_t slots)
+{
+    struct source *source = create(ops, model->path);
+    struct footprint footprint;
+
+    if (source == NULL)
+        return NULL;
+    footprint_of(model, context, slots, &footprint);
+    source->path = source->text;
+    source->here = true;
+    source->file_bytes = model->file_bytes;
+    source->load_bytes = footprint.memory.total_bytes;
+    source->context = footprint.context;
+    source->slots = slots;
+    source->context_trained = model->context;
+    source->capabilities = model->capabilities;
+    source->parameters = model->parameters;
+    source->modified_s = model->modified_ns / NS_PER_S;
+    set_kind(source, model->architecture, model->quantisation);
+    return source;
+}
+
+/* Of an engine's model no more is known than its size. */
+static uint64_t load_bytes_of(uint64_t file_bytes)
+{
+    const struct catalogue_model model = {.file_bytes = file_bytes};
+    struct footprint footprint;
+
+    footprint_of(&model, 0, 1, &footprint);
+    return footprint.memory.total_bytes;
+}
+
+static void take_facts(struct source *source, const struct found_model *facts)
+{
+    source->resident = facts->resident;
+    source->file_bytes = facts->file_bytes;
+    source->memory_bytes = facts->memory_bytes;
+    source->context = facts->context;
+    source->slots = facts->slots;
+    source->context_trained = facts->context_trained;
+    source->capabilities = facts->capabilities;
+    source->parameters = facts->parameters;
+    set_kind(source, facts->architecture, facts->quantisation);
+    (void)snprintf(source->version, sizeof source->version, "%s", facts->version);
+}
+
+struct source *source_of_engine(const struct backend_ops *ops, const struct engines_model *model)
+{
+    struct source *source = create(ops, model->place.id);
+
+    if (source == NULL)
+        return NULL;
+    source->place = model->place;
+    source->place.id = source->text;
+    source->loads = engine_manner(model->place.kind)->loads;
+    source->here = model->here;
+    source->load_bytes = model->here ? load_bytes_of(model->facts->file_bytes) : 0;
+    take_facts(source, model->facts);
+    return source;
+}
+
+void source_destroy(struct source *source)
+{
+    free(source);
+}
+
+bool source_is_adopted(const struct source *source)
+{
+    return source->path == NULL;
+}
+
+/* A file is told only where it is another one. */
+bool source_is_same(const struct source *one, const struct source *other)
+{
+    if (one == other)
+        return true;
+    return source_is_adopted(one) && source_is_adopted(other) &&
+           one->place.kind == other->place.kind && strcmp(one->place.url, other->place.url) == 0 &&
+           strcmp(one->text, other->text) == 0 && strcmp(one->version, other->version) == 0;
+}
+
+uint64_t source_taken_bytes(const struct source *source)
+{
+    if (!source->here)
+        return 0;
+    return source->memory_bytes > 0 ? source->memory_bytes : source->file_bytes;
+}
+
+/* --- of one model --- */
+
+const struct source *sources_current(const struct sources *sources)
+{
+    return sources->file != NULL ? sources->file : sources->engine;
+}
+
+static void drop(const struct sources *sources, struct source **source)
+{
+    if (*source != sources->loaded)
+        source_destroy(*source);
+    *source = NULL;
+}
+
+void sources_put(struct sources *sources, struct source *source)
+{
+    struct source **place = source_is_adopted(source) ? &sources->engine : &sources->file;
+
+    if (sources->gone)
+        drop(sources, sources->file != NULL ? &sources->file : &sources->engine);
+    drop(sources, place);
+    *place = source;
+    sources->gone = false;
+}
+
+void sources_lose(struct sources *sources, bool adopted)
+{
+    struct source **lost = adopted ? &sources->engine : &sources->file;
+    const struct source *left = adopted ? sources->file : sources->engine;
+
+    if (*lost != NULL && left != NULL)
+        drop(sources, lost);
+    else if (*lost != NULL)
+        sources->gone = true;
+}
+
+void sources_load(struct sources *sources)
+{
+    assert(sources->loaded == NULL);
+    sources->loaded = sources->file != NULL ? sources->file : sources->engine;
+}
+
+void sources_unload(struct sources *sources)
+{
+    struct source *loaded = sources->loaded;
+
+    sources->loaded = NULL;
+    if (loaded != sources->file && loaded != sources->engine)
+        source_destroy(loaded);
+}
+
+void sources_fini(struct sources *sources)
+{
+    assert(sources->loaded == NULL);
+    drop(sources, &sources->file);
+    drop(sources, &sources->engine);
+}
