@@ -469,7 +469,7 @@ ERRORS = [
          captures("a_prompt_past_the_context_is_refused_in_the_words_that_make_clients_compact"),
          change(ENGINE_ANSWER, "exceeds the available context size", "is longer than the context"),
          change(ENGINE_ANSWER, "prompt is too long, maximum", "prompt is long, maximum"),
-         change(ENGINE_ANSWER, "maximum context length is %", "maximum context is %"),
+         change(ENGINE_ANSWER, "too long, maximum context length is %", "too long, maximum context is %"),
          change(ENGINE_ANSWER, "past->prompt, past->limit, past->limit);", "past->limit, past->limit, past->limit);")),
     rule("… in every API that generates", MUST, "1c context overflow",
          sdk(STREAMS, "responses: context overflow has its code"),

@@ -28,6 +28,7 @@ PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin"
 SWITCH, PORT, FAR_PORT = "br0", "eth0", "wan0"  # the bridge; the interface of a host; and behind the router
 ROUTER, FAR_ROUTER = ("10.77.0.254", "fd77::fe"), ("10.77.1.254", "fd77:0:0:1::fe")
 HOSTS_MAX = 200
+BUFFER_KIB = "65536"  # of a capture, so that a busy machine loses no packet
 DELAY_LINE = pathlib.Path(__file__).with_name("delay_line.py")
 # What the bed needs of the kernel, tried in namespaces of its own.
 TRIAL = """set -e
@@ -276,7 +277,7 @@ class Capture:
 
     def __init__(self, bed, file):
         self.file = pathlib.Path(file)
-        argv = ["tcpdump", "-i", SWITCH, "-n", "-U", "--immediate-mode", "-Z", "root", "-w", self.file]
+        argv = ["tcpdump", "-i", SWITCH, "-n", "-U", "--immediate-mode", "-B", BUFFER_KIB, "-Z", "root", "-w", self.file]
         self.daemon = Daemon("tcpdump", bed.switch.enter(argv), bed.new_log("switch", "tcpdump"), environment())
         wait_until(lambda: f"tcpdump listens: {self.daemon.text()}", lambda: "listening on" in self.daemon.text())
 
