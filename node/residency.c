@@ -336,11 +336,9 @@ static bool judge_size(const struct scene *scene, struct residency_model *model)
         refuse(model, RESIDENCY_BATCH_ONLY);
     else if (!room_within_limit(room, host, model))
         refuse(model, RESIDENCY_PINS);
-    else if (scene->short_bytes > 0)
-        refuse(model, RESIDENCY_OTHERS);
-    else if (!room_fits(room, host, model) && settling(host))
+    else if (scene->short_bytes == 0 && !room_fits(room, host, model) && settling(host))
         postpone(model, RESIDENCY_SETTLING, host->released_at_ms + RESIDENCY_SETTLE_MS);
-    else if (!room_fits(room, host, model))
+    else if (scene->short_bytes > 0 || !room_fits(room, host, model))
         refuse(model, RESIDENCY_OTHERS);
     return model->verdict != RESIDENCY_NONE;
 }
