@@ -1,6 +1,7 @@
 #include "node/footprint.h"
 
 #include "common/saturating.h"
+#include "node/backends/backend.h"
 #include "proto/codec.h"
 
 static bool makes_vectors(const struct catalogue_model *model)
@@ -15,7 +16,7 @@ static void estimate(const struct catalogue_model *model, uint32_t context, uint
             .sequences = slots,
             .type_k = CACHE_TYPE_F16,
             .type_v = CACHE_TYPE_F16,
-            .batch_tokens = makes_vectors(model) ? FOOTPRINT_EMBEDDING_BATCH : 0};
+            .batch_tokens = makes_vectors(model) ? BACKEND_EMBEDDING_BATCH : 0};
 
     ret_footprint->context = context;
     estimate_memory(&model->shape, &run, &ret_footprint->memory);

@@ -8,8 +8,7 @@
 #include <stdint.h>
 
 enum {
-    FOOTPRINT_CONTEXT_MIN = 16384,    /* a context that is chosen here is not cut below this */
-    FOOTPRINT_EMBEDDING_BATCH = 2048, /* tokens at once, of a model that makes vectors */
+    FOOTPRINT_CONTEXT_MIN = 16384, /* a context that is chosen here is not cut below this */
     /* A model whose shape is not known counts its file and an eighth of it, or so much: */
     FOOTPRINT_UNKNOWN_MIN_BYTES = 512 * 1024 * 1024,
     FOOTPRINT_UNKNOWN_DIVISOR = 8,

@@ -1,5 +1,6 @@
 #include "node/residency.h"
 
+#include "common/saturating.h"
 #include "common/text.h"
 #include "node/residency_room.h"
 
@@ -28,11 +29,6 @@ static struct size_text size_text(uint64_t bytes)
 
     (void)text_format_size(bytes, ret.text, sizeof ret.text);
     return ret;
-}
-
-static uint64_t missing(uint64_t wanted, uint64_t there)
-{
-    return wanted > there ? wanted - there : 0;
 }
 
 /* Without the part of a character at its end. */
@@ -72,7 +68,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct words *words, const
  */
 static void say_until(struct words *words, const char *before, uint64_t at_ms)
 {
-    uint64_t left_ms = missing(at_ms, words->host->now_ms);
+    uint64_t left_ms = saturating_difference(at_ms, words->host->now_ms);
     char age[AGE_TEXT_MAX];
 
     say(words, "%s%s", before,
@@ -194,7 +190,7 @@ static void say_load(struct words *words)
 static void say_too_big(struct words *words)
 {
     uint64_t limit = words->host->limit_bytes;
-    uint64_t excess = missing(words->model->memory_bytes, limit);
+    uint64_t excess = saturating_difference(words->model->memory_bytes, limit);
 
     say_need(words);
     say(words, "; this node may use %s: %s less", size_text(limit).text, size_text(excess).text);

@@ -1,14 +1,6 @@
 #include "node/residency_room.h"
 
-static uint64_t add(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-static uint64_t subtract(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
+#include "common/saturating.h"
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -50,7 +42,7 @@ uint64_t residency_used_bytes(const struct residency_model *models, size_t count
 
     for (size_t i = 0; i < count; i++)
         if (room_holds(&models[i]))
-            sum = add(sum, models[i].memory_bytes);
+            sum = saturating_sum(sum, models[i].memory_bytes);
     return sum;
 }
 
@@ -62,8 +54,8 @@ struct room room_now(
     for (size_t i = 0; i < count; i++) {
         if (!room_holds(&models[i]))
             continue;
-        room.used_bytes = add(room.used_bytes, pool_bytes(host, &models[i]));
-        room.owed_bytes = add(room.owed_bytes, promised_bytes(host, &models[i]));
+        room.used_bytes = saturating_sum(room.used_bytes, pool_bytes(host, &models[i]));
+        room.owed_bytes = saturating_sum(room.owed_bytes, promised_bytes(host, &models[i]));
     }
     return room;
 }
@@ -72,9 +64,9 @@ struct room room_without(
         struct room room, const struct residency_host *host, const struct residency_model *engine)
 {
     return (struct room){
-            .used_bytes = subtract(room.used_bytes, pool_bytes(host, engine)),
-            .free_bytes = add(room.free_bytes, taken_bytes(host, engine)),
-            .owed_bytes = subtract(room.owed_bytes, promised_bytes(host, engine)),
+            .used_bytes = saturating_difference(room.used_bytes, pool_bytes(host, engine)),
+            .free_bytes = saturating_sum(room.free_bytes, taken_bytes(host, engine)),
+            .owed_bytes = saturating_difference(room.owed_bytes, promised_bytes(host, engine)),
     };
 }
 
@@ -82,47 +74,47 @@ struct room room_with(
         struct room room, const struct residency_host *host, const struct residency_model *engine)
 {
     return (struct room){
-            .used_bytes = add(room.used_bytes, pool_bytes(host, engine)),
-            .free_bytes = subtract(room.free_bytes, taken_bytes(host, engine)),
-            .owed_bytes = add(room.owed_bytes, promised_bytes(host, engine)),
+            .used_bytes = saturating_sum(room.used_bytes, pool_bytes(host, engine)),
+            .free_bytes = saturating_difference(room.free_bytes, taken_bytes(host, engine)),
+            .owed_bytes = saturating_sum(room.owed_bytes, promised_bytes(host, engine)),
     };
 }
 
 struct room room_with_load(
         struct room room, const struct residency_host *host, const struct residency_model *model)
 {
-    room.used_bytes = add(room.used_bytes, pool_bytes(host, model));
-    room.owed_bytes = add(room.owed_bytes, pool_bytes(host, model));
+    room.used_bytes = saturating_sum(room.used_bytes, pool_bytes(host, model));
+    room.owed_bytes = saturating_sum(room.owed_bytes, pool_bytes(host, model));
     return room;
 }
 
 bool room_within_limit(
         struct room room, const struct residency_host *host, const struct residency_model *model)
 {
-    return add(room.used_bytes, pool_bytes(host, model)) <= host->limit_bytes;
+    return saturating_sum(room.used_bytes, pool_bytes(host, model)) <= host->limit_bytes;
 }
 
 bool room_fits(
         struct room room, const struct residency_host *host, const struct residency_model *model)
 {
     return room_within_limit(room, host, model) &&
-           add(room.owed_bytes, pool_bytes(host, model)) <= room.free_bytes;
+           saturating_sum(room.owed_bytes, pool_bytes(host, model)) <= room.free_bytes;
 }
 
 uint64_t room_over_limit(struct room room, const struct residency_host *host)
 {
-    return subtract(room.used_bytes, host->limit_bytes);
+    return saturating_difference(room.used_bytes, host->limit_bytes);
 }
 
 uint64_t room_over_free(struct room room)
 {
-    return subtract(room.owed_bytes, room.free_bytes);
+    return saturating_difference(room.owed_bytes, room.free_bytes);
 }
 
 uint64_t room_left(struct room room, const struct residency_host *host)
 {
-    return least(subtract(host->limit_bytes, room.used_bytes),
-            subtract(room.free_bytes, room.owed_bytes));
+    return least(saturating_difference(host->limit_bytes, room.used_bytes),
+            saturating_difference(room.free_bytes, room.owed_bytes));
 }
 
 struct residency_room residency_room(const struct residency_host *host,

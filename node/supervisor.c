@@ -117,7 +117,7 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
 {
     struct residency_host host;
     struct residency_decision decision;
-    char explanation[TEXT_MAX];
+    char explanation[TEXT_MAX] = "";
     size_t count = s->count;
 
     take_snapshot(s, models);
@@ -126,7 +126,8 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
     if (decision.short_bytes > 0)
         s->short_at_ms = host.now_ms;
     for (size_t i = 0; i < count; i++) {
-        residency_explain(&host, models, count, &models[i], explanation, sizeof explanation);
+        if (models[i].verdict == RESIDENCY_REFUSE || models[i].evict)
+            residency_explain(&host, models, count, &models[i], explanation, sizeof explanation);
         carry_out(s, s->instances[i], &models[i], explanation);
     }
     if (decision.load != NULL)
@@ -140,7 +141,14 @@ static bool needs_memory(const struct instance *instance)
            (instance_has_engine(instance) || instance_is_wanted(instance));
 }
 
-/* A load is decided on what is free at this moment. */
+static bool somebody_wants_a_load(const struct supervisor *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (!instance_has_engine(s->instances[i]) && needs_memory(s->instances[i]))
+            return true;
+    return false;
+}
+
 static void decide(struct supervisor *s)
 {
     struct residency_model *models;
@@ -150,11 +158,10 @@ static void decide(struct supervisor *s)
     models = calloc(s->count, sizeof *models);
     if (models == NULL)
         return; /* the next look is not far */
-    for (size_t i = 0; i < s->count; i++)
-        if (!instance_has_engine(s->instances[i]) && needs_memory(s->instances[i])) {
-            memory_look(s->memory);
-            break;
-        }
+    if (somebody_wants_a_load(s))
+        memory_look(s->memory); /* a load is decided on what is free at this moment */
+    else
+        memory_refresh(s->memory);
     decide_on(s, models);
     free(models);
 }
@@ -239,7 +246,6 @@ void supervisor_tick(struct supervisor *s)
         drain_step(s, now);
         return;
     }
-    memory_refresh(s->memory);
     for (size_t i = 0; i < s->count;)
         if (look_at(s, i, now))
             i++;

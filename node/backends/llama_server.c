@@ -28,10 +28,6 @@ enum {
     SOCKET_RANDOM_BYTES = 4,
     OWN_WORDS_MAX = 20, /* that fill_words() adds to the command */
     MEDIA_MARKER_MAX = 64,
-    /* Tokens of a text that an embedding model reads, unless its context is shorter or the owner's
-     * words say otherwise. It reads a text at once, and the memory for that grows with the square.
-     */
-    EMBEDDING_BATCH = 2048,
 };
 
 /*            start()          health, props
@@ -372,7 +368,7 @@ static uint32_t embedding_batch(const struct backend_model *model)
 {
     uint32_t context = model->context ? model->context : model->context_trained;
 
-    return context > 0 && context < EMBEDDING_BATCH ? context : EMBEDDING_BATCH;
+    return context > 0 && context < BACKEND_EMBEDDING_BATCH ? context : BACKEND_EMBEDDING_BATCH;
 }
 
 /* -c is the sum over all slots; the model's context is that of one. */
