@@ -602,6 +602,9 @@ static void on_msg(struct node_session *session, const struct msg *msg)
     case MSG_TUNNEL_CLOSE:
         on_tunnel(session, msg);
         break;
+    case MSG_PROGRESS:
+    case MSG_DONE:
+        break; /* of an order that nobody here waits for */
     case MSG_UNSUPPORTED:
         break; /* an older node: what it does not know, it can do without */
     case MSG_HELLO:

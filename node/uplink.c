@@ -29,7 +29,7 @@ enum {
     DELTA_WIRE_MAX = 96, /* bytes of a delta on the wire beside its data, at most */
     GATHER_DELTAS_MAX = 1024,
     STATE_BATCH_BYTES = 48 * 1024, /* of one STATE, counted from above */
-    INSTANCE_WIRE_MAX = 256,       /* bytes of an instance beside its texts, at most */
+    REMOVED_WIRE_MAX = 4,          /* bytes of a removed model beside its name, at most */
     STANDSTILL_MS = 1000, /* our own loop stood still for so long: silence is not the peer's */
     MEMORY_PARTS = 100,   /* memory that moved by no more than this part of it is no news */
 };
@@ -278,18 +278,12 @@ static void batch_send(struct uplink *uplink)
     batch_begin(uplink, false);
 }
 
-static size_t instance_text_bytes(const struct msg_instance *instance)
-{
-    return strlen(instance->note) + strlen(instance->engine) + strlen(instance->architecture) +
-           strlen(instance->quantisation);
-}
-
 static void batch_add(struct uplink *uplink, const char *model)
 {
     struct state_batch *batch = &uplink->batch;
     struct msg_instance instance;
     bool known = supervisor_describe(uplink->supervisor, model, &instance);
-    size_t bytes = INSTANCE_WIRE_MAX + strlen(model) + (known ? instance_text_bytes(&instance) : 0);
+    size_t bytes = known ? msg_instance_bytes(&instance) : REMOVED_WIRE_MAX + strlen(model);
 
     if (batch->state.instance_count == MSG_INSTANCES_MAX ||
             batch->state.removed_count == MSG_INSTANCES_MAX ||
@@ -404,6 +398,13 @@ static void on_welcome(struct uplink *uplink, const struct msg_welcome *welcome)
     send_state_if_due(uplink);
 }
 
+static void answer_unsupported(struct uplink *uplink, uint32_t type)
+{
+    const struct msg answer = {.type = MSG_UNSUPPORTED, .unsupported = {.type = type}};
+
+    put(uplink, &answer);
+}
+
 static void on_heartbeat(struct uplink *uplink, const struct msg_heartbeat *heartbeat)
 {
     const struct msg answer = {.type = MSG_HEARTBEAT, .heartbeat = {.echo_us = heartbeat->sent_us}};
@@ -444,6 +445,12 @@ static void dispatch(struct uplink *uplink, const struct msg *msg)
         if (uplink->events->on_tunnel(uplink->ctx, msg, &err) < 0)
             break_off(uplink, err.text);
         break;
+    case MSG_LOAD:
+    case MSG_UNLOAD:
+    case MSG_PIN:
+    case MSG_DRAIN:
+        answer_unsupported(uplink, msg->type);
+        break;
     case MSG_UNSUPPORTED:
         log_debug("coordinator does not know a message", LOG_U("type", msg->unsupported.type));
         break;
@@ -465,14 +472,12 @@ void uplink_on_frame(struct uplink *uplink, const void *data, size_t len)
         uplink->heard_ms = now_ms(uplink);
     uplink->doubted_ms = 0;
     rc = codec_decode(data, len, &uplink->arena, &msg, &err);
-    if (rc == -EOPNOTSUPP) {
-        const struct msg answer = {.type = MSG_UNSUPPORTED, .unsupported = {.type = msg.type}};
-        put(uplink, &answer);
-    } else if (rc < 0) {
+    if (rc == -EOPNOTSUPP)
+        answer_unsupported(uplink, msg.type);
+    else if (rc < 0)
         break_off(uplink, err.text);
-    } else {
+    else
         dispatch(uplink, &msg);
-    }
     arena_fini(&uplink->arena);
 }
 

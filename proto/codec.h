@@ -1,6 +1,6 @@
-/* The messages of the link as plain structs, and their way to bytes and back. codec.c is the only
- * file that sees protobuf-c. What each message means, when it may come and who sends it:
- * PROTOCOL.md.
+/* The messages of the link as plain structs, and their way to bytes and back. The codec's own files
+ * (codec*.c, encoder, decoder) are the only ones that see protobuf-c. What each message means, when
+ * it may come and who sends it: PROTOCOL.md.
  *
  * Decoding copies everything into the caller's arena, whose limit bounds what a peer can make us
  * allocate; strings are checked (UTF-8, no NUL, length limits below), enums and counts too.
@@ -12,21 +12,30 @@
 #include "common/certificate.h"
 #include "common/env.h"
 #include "common/err.h"
+#include "common/model/cache_type.h"
+#include "common/model/shape.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    MSG_NODE_NAME_MAX = 63,    /* bytes of a node's name: it fits in a DNS label */
-    MSG_NAME_MAX = 128,        /* bytes of a model's name, a request id, a label */
-    MSG_TEXT_MAX = 1024,       /* bytes of a sentence for people */
-    MSG_INSTANCES_MAX = 256,   /* instances in one STATE */
-    MSG_DELTAS_MAX = 4096,     /* deltas in one DELTAS */
-    MSG_CREDITS_MAX = 4096,    /* grants in one CREDIT */
-    MSG_CHUNK_MAX = 16 * 1024, /* bytes of one BODY or one delta */
-    MSG_CHOICES_MAX = 128,     /* answers that one request may ask for */
-    MSG_KEY_BYTES = 32,        /* of a link key, of a mesh's identity */
+    MSG_NODE_NAME_MAX = 63,  /* bytes of a node's name: it fits in a DNS label */
+    MSG_NAME_MAX = 128,      /* bytes of a model's name, a request id, a label */
+    MSG_TEXT_MAX = 1024,     /* bytes of a sentence for people */
+    MSG_INSTANCES_MAX = 256, /* instances in one STATE */
+    MSG_ALIASES_MAX = 16,    /* of one instance */
+    MSG_FINGERPRINT_BYTES = 32,
+    MSG_SLOTS_MAX = 1024,           /* of an engine that is planned or ordered */
+    MSG_CONTEXT_MAX = 16 << 20,     /* tokens, of the same, and trained */
+    MSG_LAYERS_MAX = 1024,          /* of a model that is planned */
+    MSG_BATCH_TOKENS_MAX = 1 << 20, /* of an engine that is planned; and rows of its logits */
+    MSG_QUALITY_MAX = 100,
+    MSG_DELTAS_MAX = 4096,                       /* deltas in one DELTAS */
+    MSG_CREDITS_MAX = 4096,                      /* grants in one CREDIT */
+    MSG_CHUNK_MAX = 16 * 1024,                   /* bytes of one BODY or one delta */
+    MSG_CHOICES_MAX = 128,                       /* answers that one request may ask for */
+    MSG_KEY_BYTES = 32,                          /* of a link key, of a mesh's identity */
     MSG_CERTIFICATE_MAX = CERTIFICATE_BYTES_MAX, /* bytes of a certificate (common/certificate.h) */
     MSG_CERTIFICATES_MAX = 8,                    /* of coordinators, in one message */
     MSG_HEARTBEAT_MS_MIN = 10,                   /* what a coordinator may ask a node for */
@@ -55,6 +64,12 @@ enum msg_type {
     MSG_TUNNEL_DATA = 18,   /* both ways: bytes of its connection */
     MSG_TUNNEL_CREDIT = 19, /* both ways: bytes taken */
     MSG_TUNNEL_CLOSE = 20,  /* both ways: the connection has ended */
+    MSG_LOAD = 21,          /* coordinator → node: have a model loaded, so and so */
+    MSG_UNLOAD = 22,        /* coordinator → node: let it go */
+    MSG_PIN = 23,           /* coordinator → node: keep it loaded, or not */
+    MSG_DRAIN = 24,         /* coordinator → node: take no new work, or take it again */
+    MSG_PROGRESS = 25,      /* node → coordinator: what an order waits for */
+    MSG_DONE = 26,          /* node → coordinator: how an order ended */
 };
 
 /* "hello", "welcome", …; "unknown" for others. */
@@ -158,6 +173,27 @@ struct msg_instance {
     int64_t modified_s;       /* Unix time of the file; 0: not known */
     const char *architecture; /* "llama", "qwen3moe"; "" not known */
     const char *quantisation; /* "Q4_K_M"; "" not known */
+
+    const char *const *aliases; /* more names to ask for it by */
+    size_t alias_count;
+    uint32_t quality;             /* of its answers, 1 to MSG_QUALITY_MAX; 0: not said */
+    struct msg_bytes fingerprint; /* of its content, MSG_FINGERPRINT_BYTES; empty: not known */
+    /* An engine on another host has it, or one here has loaded it for somebody else: none of it is
+     * this node's memory, and no order is taken for it. */
+    bool foreign;
+    bool batch_only;  /* it is larger than the memory (swap_allowance) */
+    uint32_t load_ms; /* of its last load; 0: none was measured */
+    /* For planning: what it would take at another context or with other slots (estimate.h). As its
+     * engine would be started now. Where one of these passes a limit (rules_plan()), all of them
+     * come and go as not known. */
+    struct model_shape shape;        /* tensor_bytes 0: not known */
+    uint32_t run_context, run_slots; /* 0: not known */
+    enum cache_type type_k, type_v;
+    uint32_t batch_tokens;   /* 0: ESTIMATE_BATCH_DEFAULT */
+    uint32_t output_rows;    /* as in struct model_run */
+    uint64_t side_bytes;     /* projector and draft model */
+    uint64_t measured_bytes; /* what an engine that was started so said that it took; 0: none
+                                was seen */
 };
 
 struct msg_state {
@@ -165,7 +201,9 @@ struct msg_state {
     bool draining; /* takes no new work */
     uint64_t memory_total_bytes, memory_available_bytes; /* of the host */
     uint64_t memory_limit_bytes,
-            memory_used_bytes; /* what the node may load, what it counts as loaded */
+            memory_used_bytes;       /* what the node may load, what it counts as loaded */
+    uint64_t swap_allowance_bytes;   /* by how much one model may pass the limit; 0: by nothing */
+    uint64_t memory_bandwidth_bytes; /* a second; 0: not known */
     const struct msg_instance *instances;
     size_t instance_count;
     const char *const *removed; /* names of models that are gone from the disk */
@@ -185,6 +223,7 @@ struct msg_start {
     enum request_kind kind; /* decoded: REQUEST_KIND_COUNT where it is not known here */
     uint32_t window;        /* bytes of deltas that may be sent before CREDIT */
     uint64_t body_bytes;    /* of the whole body, which follows in BODY messages */
+    bool batch;             /* nobody waits in front of a screen */
 };
 
 struct msg_body {
@@ -318,6 +357,58 @@ struct msg_tunnel_close {
     uint64_t tunnel;
 };
 
+/* Orders: what people, or the plan, want of a node. Ids are made by the coordinator as those of
+ * streams are, in a space of their own. Each is answered by one DONE, maybe after some PROGRESS. */
+
+enum order_way {      /* how a node does a LOAD */
+    ORDER_WAY_NONE,   /* not at all, or another order */
+    ORDER_WAY_THERE,  /* it is loaded so already */
+    ORDER_WAY_BESIDE, /* beside all that is loaded, or after idle models have left for it */
+    ORDER_WAY_SWAP, /* what it replaces takes no new runs, finishes those it has, and ends first */
+    ORDER_WAY_COUNT,
+};
+const char *order_way_name(enum order_way way); /* "none", "there", "beside", "swap" */
+
+struct msg_load {
+    uint64_t order;
+    const char *model;
+    const char *replaces;    /* the model that may end for it; "": none. With other settings its own
+                                older engine always may */
+    uint32_t context, slots; /* 0: as the config has them */
+    const char *type_k, *type_v; /* names of cache types; "": as the config has them */
+    bool keep;                   /* pin it */
+    bool rehearse; /* change nothing: DONE says which way it would go, and with which numbers */
+};
+
+struct msg_unload {
+    uint64_t order;
+    const char *model; /* finishes its runs first; its pin and what LOAD set end */
+};
+
+struct msg_pin {
+    uint64_t order;
+    const char *model;
+    bool pinned;
+};
+
+struct msg_drain {
+    uint64_t order;
+    bool draining;
+};
+
+struct msg_progress {
+    uint64_t order;
+    const char *text; /* for people */
+};
+
+struct msg_done {
+    uint64_t order;
+    bool ok;
+    enum fail_code code; /* where not ok */
+    enum order_way way;
+    const char *message; /* for people: what was done, or why not and what would help */
+};
+
 struct msg {
     enum msg_type type;
     union {
@@ -341,6 +432,12 @@ struct msg {
         struct msg_tunnel_data tunnel_data;
         struct msg_tunnel_credit tunnel_credit;
         struct msg_tunnel_close tunnel_close;
+        struct msg_load load;
+        struct msg_unload unload;
+        struct msg_pin pin;
+        struct msg_drain drain;
+        struct msg_progress progress;
+        struct msg_done done;
     };
 };
 
@@ -354,6 +451,9 @@ enum {
     MSG_DELTA_PIECE_MAX = 8 * 1024 - MSG_DELTA_OVERHEAD,
 };
 uint32_t msg_delta_cost(const struct msg_delta *delta);
+
+/* So many bytes of a STATE's FRAME_BODY_MAX an instance takes at most. Pure. */
+size_t msg_instance_bytes(const struct msg_instance *instance);
 
 /* Appends header and body; where it fails, nothing is appended. -EINVAL: which field breaks which
  * rule of rules.h (the other side would refuse it); -EMSGSIZE: the body would pass FRAME_BODY_MAX;

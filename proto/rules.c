@@ -20,6 +20,7 @@ static const struct text_limits {
 } text_limits[TEXT_RULE_COUNT] = {
         [TEXT_NODE_NAME] = {1, MSG_NODE_NAME_MAX, "._-"},
         [TEXT_MODEL_NAME] = {1, MSG_NAME_MAX, "._:/+ -"},
+        [TEXT_MODEL_OR_NONE] = {0, MSG_NAME_MAX, "._:/+ -"},
         [TEXT_REQUEST_ID] = {1, MSG_NAME_MAX, NULL},
         [TEXT_LABEL] = {0, MSG_NAME_MAX, NULL},
         [TEXT_SENTENCE] = {0, MSG_TEXT_MAX, NULL},
@@ -222,10 +223,58 @@ static int check_tunnel(
     return check_range(field, amount, 1, max, err);
 }
 
+static int check_shape(const struct model_shape *shape, struct err *err)
+{
+    int rc = check_range("shape.layers", shape->layers, 0, MSG_LAYERS_MAX, err);
+
+    if (rc == 0)
+        rc = check_range("shape.full.layers", shape->full.layers, 0, MSG_LAYERS_MAX, err);
+    if (rc == 0)
+        rc = check_range("shape.window.layers", shape->window.layers, 0, MSG_LAYERS_MAX, err);
+    if (rc == 0)
+        rc = check_range("shape.window_tokens", shape->window_tokens, 0, MSG_CONTEXT_MAX, err);
+    if (rc == 0)
+        rc = check_range("shape.context_trained", shape->context_trained, 0, MSG_CONTEXT_MAX, err);
+    return rc;
+}
+
+int rules_plan(const struct msg_instance *instance, struct err *err)
+{
+    int rc = check_shape(&instance->shape, err);
+
+    if (rc == 0)
+        rc = check_range("run_context", instance->run_context, 0, MSG_CONTEXT_MAX, err);
+    if (rc == 0)
+        rc = check_range("run_slots", instance->run_slots, 0, MSG_SLOTS_MAX, err);
+    if (rc == 0)
+        rc = check_enum("type_k", instance->type_k, CACHE_TYPE_COUNT, err);
+    if (rc == 0)
+        rc = check_enum("type_v", instance->type_v, CACHE_TYPE_COUNT, err);
+    if (rc == 0)
+        rc = check_range("batch_tokens", instance->batch_tokens, 0, MSG_BATCH_TOKENS_MAX, err);
+    if (rc == 0)
+        rc = check_range("output_rows", instance->output_rows, 0, MSG_BATCH_TOKENS_MAX, err);
+    return rc;
+}
+
+static int check_fingerprint(const struct msg_bytes *fingerprint, struct err *err)
+{
+    if (fingerprint->len == 0)
+        return 0;
+    return check_bytes(
+            "fingerprint", fingerprint, MSG_FINGERPRINT_BYTES, MSG_FINGERPRINT_BYTES, err);
+}
+
 static int check_instance(const struct msg_instance *instance, struct err *err)
 {
     int rc = check_enum("state", instance->state, INSTANCE_STATE_COUNT, err);
 
+    if (rc == 0)
+        rc = rules_count("aliases", instance->alias_count, MSG_ALIASES_MAX, err);
+    if (rc == 0)
+        rc = check_range("quality", instance->quality, 0, MSG_QUALITY_MAX, err);
+    if (rc == 0)
+        rc = check_fingerprint(&instance->fingerprint, err);
     if (rc == 0)
         rc = check_measure("prefill_tok_s", instance->prefill_tok_s, err);
     if (rc == 0)
@@ -332,6 +381,35 @@ static int check_fail(const struct msg_fail *fail, struct err *err)
     return rc;
 }
 
+static int check_order(uint64_t order, struct err *err)
+{
+    if (order == 0)
+        return err_set(err, -EINVAL, "order: is 0");
+    return 0;
+}
+
+static int check_load(const struct msg_load *load, struct err *err)
+{
+    int rc = check_order(load->order, err);
+
+    if (rc == 0)
+        rc = check_range("context", load->context, 0, MSG_CONTEXT_MAX, err);
+    if (rc == 0)
+        rc = check_range("slots", load->slots, 0, MSG_SLOTS_MAX, err);
+    return rc;
+}
+
+static int check_done(const struct msg_done *done, struct err *err)
+{
+    int rc = check_order(done->order, err);
+
+    if (rc == 0)
+        rc = check_enum("code", done->code, FAIL_CODE_COUNT, err);
+    if (rc == 0)
+        rc = check_enum("way", done->way, ORDER_WAY_COUNT, err);
+    return rc;
+}
+
 int rules_check(const struct msg *msg, struct err *err)
 {
     switch (msg->type) {
@@ -378,6 +456,18 @@ int rules_check(const struct msg *msg, struct err *err)
                 msg->tunnel_credit.tunnel, "bytes", msg->tunnel_credit.bytes, UINT32_MAX, err);
     case MSG_TUNNEL_CLOSE:
         return check_tunnel(msg->tunnel_close.tunnel, "", 1, 1, err);
+    case MSG_LOAD:
+        return check_load(&msg->load, err);
+    case MSG_UNLOAD:
+        return check_order(msg->unload.order, err);
+    case MSG_PIN:
+        return check_order(msg->pin.order, err);
+    case MSG_DRAIN:
+        return check_order(msg->drain.order, err);
+    case MSG_PROGRESS:
+        return check_order(msg->progress.order, err);
+    case MSG_DONE:
+        return check_done(&msg->done, err);
     }
     return err_set(err, -EINVAL, "type: %d is not known", (int)msg->type);
 }
