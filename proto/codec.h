@@ -27,10 +27,11 @@ enum {
     MSG_ALIASES_MAX = 16,    /* of one instance */
     MSG_FINGERPRINT_BYTES = 32,
     MSG_SLOTS_MAX = 1024,           /* of an engine that is planned or ordered */
-    MSG_CONTEXT_MAX = 16 << 20,     /* tokens, of the same, and trained */
+    MSG_CONTEXT_MAX = 16 << 20,     /* tokens of one sequence, there and as trained */
     MSG_LAYERS_MAX = 1024,          /* of a model that is planned */
     MSG_BATCH_TOKENS_MAX = 1 << 20, /* of an engine that is planned; and rows of its logits */
     MSG_QUALITY_MAX = 100,
+    MSG_ORDERS_MAX = 64,                         /* not done yet, on one link */
     MSG_DELTAS_MAX = 4096,                       /* deltas in one DELTAS */
     MSG_CREDITS_MAX = 4096,                      /* grants in one CREDIT */
     MSG_CHUNK_MAX = 16 * 1024,                   /* bytes of one BODY or one delta */
@@ -358,7 +359,8 @@ struct msg_tunnel_close {
 };
 
 /* Orders: what people, or the plan, want of a node. Ids are made by the coordinator as those of
- * streams are, in a space of their own. Each is answered by one DONE, maybe after some PROGRESS. */
+ * streams are, never 0, in a space of their own. Each is answered by one DONE, maybe after some
+ * PROGRESS. */
 
 enum order_way {      /* how a node does a LOAD */
     ORDER_WAY_NONE,   /* not at all, or another order */

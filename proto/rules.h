@@ -34,7 +34,7 @@ MUST_CHECK int rules_count(const char *field, size_t count, size_t max, struct e
 /* What an instance says for planning: its shape, and how its engine would be started. These numbers
  * are read off a file that may say anything, or come from a node that knows more types of cache:
  * they must not stop a STATE, so that the codec leaves out all of them where one breaks a limit.
- * What has no limit here belongs into saturating sums only. */
+ * What has no limit here belongs in saturating sums only. */
 MUST_CHECK int rules_plan(const struct msg_instance *instance, struct err *err);
 /* Everything about a message but its text and what is for planning: ids, enums, ranges, counts,
  * sizes. START's kind is free: a node that does not know it refuses that one stream. */

@@ -279,6 +279,25 @@ static void what_only_a_coordinator_says_breaks_the_session(void **state)
     assert_non_null(strstr(world->reason, "only a coordinator"));
 }
 
+static void an_order_from_a_node_breaks_the_session(void **state)
+{
+    struct world *world = *state;
+    say(world, &(struct msg){.type = MSG_LOAD, .load = {.order = 1, .model = "small"}});
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 1);
+    assert_non_null(strstr(world->reason, "only a coordinator"));
+}
+
+static void the_answer_to_no_order_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    say(world, &(struct msg){.type = MSG_PROGRESS, .progress = {.order = 1, .text = "loading"}});
+    say(world, &(struct msg){.type = MSG_DONE, .done = {.order = 1, .ok = true}});
+    node_session_flush(world->session);
+    nothing_sent(world);
+    assert_int_equal(world->gones, 0);
+}
+
 static void a_second_hello_breaks_the_session(void **state)
 {
     struct world *world = *state;
@@ -1010,6 +1029,8 @@ int main(void)
             SESSION_TEST(versions_are_agreed_on),
             SESSION_TEST(welcome_proves_who_we_are),
             SESSION_TEST(what_only_a_coordinator_says_breaks_the_session),
+            SESSION_TEST(an_order_from_a_node_breaks_the_session),
+            SESSION_TEST(the_answer_to_no_order_changes_nothing),
             SESSION_TEST(a_second_hello_breaks_the_session),
             SESSION_TEST(garbage_breaks_the_session),
             SESSION_TEST(an_unknown_type_is_answered),

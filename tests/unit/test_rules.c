@@ -32,6 +32,10 @@ static void test_model_names(void **state)
     assert_int_equal(check(TEXT_MODEL_NAME, "a\"b"), -EINVAL);
     assert_int_equal(check(TEXT_MODEL_NAME, "a\tb"), -EINVAL);
     assert_int_equal(rules_text(TEXT_MODEL_NAME, "field", "a\0b", 3, NULL), -EINVAL);
+    assert_int_equal(check(TEXT_MODEL_NAME, ""), -EINVAL);
+    assert_int_equal(check(TEXT_MODEL_OR_NONE, ""), 0);
+    assert_int_equal(check(TEXT_MODEL_OR_NONE, "org/model:30b+draft Q4_K-M.2"), 0);
+    assert_int_equal(check(TEXT_MODEL_OR_NONE, "a\"b"), -EINVAL);
 }
 
 static void test_labels_and_ids(void **state)
@@ -146,6 +150,60 @@ static void test_tunnels(void **state)
     assert_string_equal(refusal(&msg), "");
 }
 
+static void test_orders(void **state)
+{
+    struct msg msg = {.type = MSG_LOAD,
+            .load = {.order = 1, .context = MSG_CONTEXT_MAX, .slots = MSG_SLOTS_MAX}};
+
+    (void)state;
+    assert_string_equal(refusal(&msg), "");
+    msg.load.slots++;
+    assert_string_equal(refusal(&msg), "slots: is 1025, 0 to 1024 are allowed");
+    msg.load.context++;
+    assert_string_equal(refusal(&msg), "context: is 16777217, 0 to 16777216 are allowed");
+    msg.load.order = 0;
+    assert_string_equal(refusal(&msg), "order: is 0");
+    msg = (struct msg){.type = MSG_DONE, .done = {.order = 1, .way = ORDER_WAY_COUNT}};
+    assert_string_equal(refusal(&msg), "way: 4 is not known");
+    msg.done.code = FAIL_CODE_COUNT;
+    assert_string_equal(refusal(&msg), "code: 9 is not known");
+}
+
+/* The text of what breaks a limit of what is for planning. */
+static const char *plan_refusal(const struct msg_instance *instance)
+{
+    static struct err err;
+
+    err.text[0] = '\0';
+    return rules_plan(instance, &err) < 0 ? err.text : "";
+}
+
+static void test_plan(void **state)
+{
+    struct msg_instance instance = {.type_k = CACHE_TYPE_COUNT - 1};
+
+    (void)state;
+    assert_string_equal(plan_refusal(&instance), "");
+    instance.type_v = CACHE_TYPE_COUNT;
+    assert_string_equal(plan_refusal(&instance), "type_v: 9 is not known");
+    instance.run_slots = MSG_SLOTS_MAX + 1;
+    assert_string_equal(plan_refusal(&instance), "run_slots: is 1025, 0 to 1024 are allowed");
+    instance.shape.full.layers = MSG_LAYERS_MAX + 1;
+    assert_string_equal(
+            plan_refusal(&instance), "shape.full.layers: is 1025, 0 to 1024 are allowed");
+}
+
+/* It never breaks a message. */
+static void test_plan_is_no_rule_of_a_state(void **state)
+{
+    const struct msg_instance instance = {.run_context = UINT32_MAX};
+    struct msg msg = {.type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}};
+
+    (void)state;
+    assert_true(rules_plan(&instance, NULL) < 0);
+    assert_string_equal(refusal(&msg), "");
+}
+
 static void test_message_of_no_type(void **state)
 {
     struct msg msg = {.type = (enum msg_type)0};
@@ -168,6 +226,9 @@ int main(void)
             cmocka_unit_test(test_count),
             cmocka_unit_test(test_keys_and_certificates),
             cmocka_unit_test(test_tunnels),
+            cmocka_unit_test(test_orders),
+            cmocka_unit_test(test_plan),
+            cmocka_unit_test(test_plan_is_no_rule_of_a_state),
             cmocka_unit_test(test_message_of_no_type),
     };
 

@@ -296,11 +296,13 @@ static void test_nothing_else_comes_before_welcome(void **state)
     const struct msg joined = {.type = MSG_JOINED,
             .joined = {.mesh = {bytes, sizeof bytes}, .certificate = {bytes, 1}}};
     const struct msg close = {.type = MSG_TUNNEL_CLOSE, .tunnel_close = {.tunnel = 1}};
+    const struct msg drain = {.type = MSG_DRAIN, .drain = {.order = 1, .draining = true}};
 
     (void)state;
     assert_breaks_before_welcome(&certificate);
     assert_breaks_before_welcome(&joined);
     assert_breaks_before_welcome(&close);
+    assert_breaks_before_welcome(&drain);
 }
 
 static void test_what_only_a_node_says(void **state)
@@ -320,6 +322,39 @@ static void test_what_only_a_node_says(void **state)
     give(&asks);
     assert_int_equal(breaks, 2);
     assert_int_equal(tunnels, 0);
+}
+
+static void test_what_only_a_node_answers_to_orders(void **state)
+{
+    const struct msg progress = {.type = MSG_PROGRESS, .progress = {.order = 1}};
+    const struct msg done = {.type = MSG_DONE, .done = {.order = 1, .ok = true}};
+
+    (void)state;
+    join();
+    give(&progress);
+    assert_int_equal(breaks, 1);
+    assert_string_equal(reason, "progress, which only a node may send");
+    uplink_down(uplink);
+    join();
+    give(&done);
+    assert_int_equal(breaks, 2);
+}
+
+static void test_orders_are_not_taken_yet(void **state)
+{
+    const struct msg orders[] = {{.type = MSG_LOAD, .load = {.order = 1, .model = "m"}},
+            {.type = MSG_UNLOAD, .unload = {.order = 2, .model = "m"}},
+            {.type = MSG_PIN, .pin = {.order = 3, .model = "m", .pinned = true}},
+            {.type = MSG_DRAIN, .drain = {.order = 4, .draining = true}}};
+
+    (void)state;
+    join();
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        give(&orders[i]);
+        assert_type(i, MSG_UNSUPPORTED);
+        assert_int_equal(c.frames[i].unsupported.type, orders[i].type);
+    }
+    assert_int_equal(breaks, 0);
 }
 
 static void test_tunnels_are_the_owners(void **state)
@@ -497,12 +532,12 @@ static void test_a_removed_model(void **state)
 
 static void test_many_models_take_several_frames(void **state)
 {
-    char name[100];
+    char name[CATALOGUE_NAME_MAX + 1];
     size_t told = 0;
 
     (void)state;
     for (int i = 0; i < 700; i++) {
-        (void)snprintf(name, sizeof name, "a-model-with-a-rather-long-name-%060d", i);
+        (void)snprintf(name, sizeof name, "a-model-with-the-longest-name-%097d", i);
         const struct catalogue_model model = {.name = name,
                 .path = name,
                 .file_bytes = 1,
@@ -839,6 +874,8 @@ int main(void)
             TEST(test_a_refusal_instead_of_welcome),
             TEST(test_nothing_else_comes_before_welcome),
             TEST(test_what_only_a_node_says),
+            TEST(test_what_only_a_node_answers_to_orders),
+            TEST(test_orders_are_not_taken_yet),
             TEST(test_tunnels_are_the_owners),
             TEST(test_send_only_while_up),
             TEST(test_room_for_tunnels),
