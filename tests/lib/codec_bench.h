@@ -11,8 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CODEC_SAMPLE_STREAM 0xfedcba9800020001 /* the id in every sample: of a stream, an order … \
-                                                */
+#define CODEC_SAMPLE_STREAM 0xfedcba9800020001 /* the id in every sample, whatever it is of */
 
 /* One message of each type, no field of it zero. */
 extern const struct msg codec_samples[];
