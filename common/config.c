@@ -228,6 +228,23 @@ static int add_default(struct config_batch *batch, const struct config_key *key)
     return r;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* One '*' is one set of names. */
+static void check_names(const struct config_key *keys, const struct config_key *key)
+{
+    const char *star = strchr(key->path, '*');
+    size_t len = star ? (size_t)(star - key->path) + 1 : 0;
+
+    for (const struct config_key *other = keys; star && other != key; other++)
+        if (strncmp(other->path, key->path, len) == 0 &&
+                !same_text(other->name_letters, key->name_letters))
+            abort_on_bug(key->path, "other letters in its names than in those of a key beside it");
+}
+
 static void check_key(const struct config_key *key)
 {
     if (strchr(key->path, '*') && (key->flag || key->env))
@@ -240,6 +257,7 @@ static int add_defaults(struct config_batch *batch, const struct config_key *key
 {
     for (const struct config_key *key = keys; key->path; key++) {
         check_key(key);
+        check_names(keys, key);
         if (key->def && add_default(batch, key) < 0)
             return -ENOMEM;
     }

@@ -41,10 +41,13 @@ struct config_key {
     const char *unit;    /* for help: "bytes", "slots"; may be NULL */
     bool reloadable;  /* SIGHUP takes a new value; else a change is reported and needs a restart */
     const char *flag; /* "http" for --http; a CONFIG_BOOL flag takes no value; NULL: none */
-    const char *metavar; /* "ADDR:PORT" in help */
-    const char *env;     /* "MODEMESH_HTTP"; NULL: none */
-    bool secret;         /* never printed, never in an error */
-    const char *help;    /* one sentence */
+    const char *metavar;      /* "ADDR:PORT" in help */
+    const char *env;          /* "MODEMESH_HTTP"; NULL: none */
+    bool secret;              /* never printed, never in an error */
+    const char *name_letters; /* what names for '*' may hold besides letters, digits, '.', '_' and
+                                 '-', and then they may be longer; the same for all keys with that
+                                 beginning. NULL: nothing */
+    const char *help;         /* one sentence */
 };
 
 struct config;
@@ -55,9 +58,9 @@ struct config *config_create(const struct config_key *keys);
 void config_destroy(struct config *config);
 
 /* Each of these checks type and range of every value. What it sets replaces what was set before, a
- * list as a whole. Names for '*' are 1 to 63 letters, digits, '.', '_' or '-'. On failure `config`
- * is as it was before the call. -ENOENT where the file is missing; -EINVAL with "FILE:LINE:COLUMN:
- * …"; -E2BIG names the limit passed. */
+ * list as a whole. Names for '*' are 1 to 63 letters, digits, '.', '_' or '-', with `name_letters`
+ * 1 to 127 of these too. On failure `config` is as it was before the call. -ENOENT where the file
+ * is missing; -EINVAL with "FILE:LINE:COLUMN: …"; -E2BIG names the limit passed. */
 MUST_CHECK int config_load_file(struct config *config, const char *path, struct err *err);
 /* As config_load_file() on text in memory; `name` stands for the file in errors. */
 MUST_CHECK int config_load_text(

@@ -7,6 +7,7 @@
 enum {
     CONFIG_PATH_MAX = 512,            /* bytes of a path with its names filled in */
     CONFIG_NAME_MAX = 63,             /* bytes of a name that the user picks */
+    CONFIG_WIDE_NAME_MAX = 127,       /* likewise, where the key has `name_letters` */
     CONFIG_NEAREST_MAX = 1024 * 1024, /* bytes of names to look for the nearest one in */
 };
 
@@ -68,5 +69,5 @@ uint64_t config_number(const struct config_key *key, const char *text);
 const char *config_metavar(const struct config_key *key);
 /* "1 … 16 slots" into `buf`, or "" where the key has no range. Returns `buf`. */
 const char *config_range(const struct config_key *key, char *buf, size_t size);
-/* -EINVAL where `name` is nothing that a user may pick for '*'. */
-MUST_CHECK int config_check_name(const char *name, struct err *err);
+/* -EINVAL where `name` is nothing that a user may pick for a '*' of `key`. */
+MUST_CHECK int config_check_name(const struct config_key *key, const char *name, struct err *err);

@@ -177,13 +177,23 @@ const char *config_range(const struct config_key *key, char *buf, size_t size)
     return buf;
 }
 
-int config_check_name(const char *name, struct err *err)
+static bool only_letters(const char *name, const char *more)
 {
-    size_t len = strlen(name);
+    while (*name && (strchr(name_letters, *name) || strchr(more, *name)))
+        name++;
+    return !*name;
+}
 
-    if (len > 0 && len <= CONFIG_NAME_MAX && name[strspn(name, name_letters)] == '\0')
+int config_check_name(const struct config_key *key, const char *name, struct err *err)
+{
+    const char *more = key->name_letters ? key->name_letters : "";
+    size_t len = strlen(name), max = key->name_letters ? CONFIG_WIDE_NAME_MAX : CONFIG_NAME_MAX;
+
+    if (len > 0 && len <= max && only_letters(name, more))
         return 0;
+    if (*more)
+        return err_set(err, -EINVAL, "\"%s\" is no name: 1 to %zu letters, digits or of \"._-%s\"",
+                name, max, more);
     return err_set(err, -EINVAL,
-            "\"%s\" is no name: 1 to %d letters, digits, \".\", \"_\" or \"-\"", name,
-            CONFIG_NAME_MAX);
+            "\"%s\" is no name: 1 to %zu letters, digits, \".\", \"_\" or \"-\"", name, max);
 }

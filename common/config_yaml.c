@@ -25,8 +25,12 @@ struct yaml_load {
 /* What a key of the file means: a key of the table, or a section where `key` is NULL. */
 struct meaning {
     const struct config_key *key;
-    bool picked; /* the user chose the name */
+    const struct config_key *within; /* a key of the section, or `key` */
+    bool picked;                     /* the user chose the name */
 };
+
+/* Who writes "*" first in a text most likely means no alias. */
+static const char quote_hint[] = "; put what begins with \"*\" in quotes";
 
 static int read_mapping(struct yaml_load *load);
 
@@ -56,14 +60,16 @@ static yaml_mark_t mark_at_offset(const char *text, size_t offset)
 static int fail_parser(struct yaml_load *load)
 {
     const yaml_parser_t *parser = &load->parser;
+    bool alias = parser->context && strcmp(parser->context, "while scanning an alias") == 0;
     yaml_mark_t mark = parser->problem_mark;
 
     if (parser->error == YAML_MEMORY_ERROR)
         return err_set(load->err, -ENOMEM, "%s: no memory to read it", load->name);
     if (parser->error == YAML_READER_ERROR)
         mark = mark_at_offset(load->text, parser->problem_offset);
-    return err_set(load->err, -EINVAL, "%s:%zu:%zu: %s", load->name, mark.line + 1, mark.column + 1,
-            parser->problem ? parser->problem : "not YAML");
+    return err_set(load->err, -EINVAL, "%s:%zu:%zu: %s%s", load->name, mark.line + 1,
+            mark.column + 1, parser->problem ? parser->problem : "not YAML",
+            alias ? quote_hint : "");
 }
 
 /* The feature of YAML behind the current event that we do not take, or NULL. */
@@ -98,7 +104,8 @@ static int next_event(struct yaml_load *load)
     const char *feature = refused_feature(&load->event);
     if (!feature)
         return 0;
-    return fail_here(load, err_set(load->err, -EINVAL, "%s are not supported", feature));
+    return fail_here(load, err_set(load->err, -EINVAL, "%s are not supported%s", feature,
+                                   load->event.type == YAML_ALIAS_EVENT ? quote_hint : ""));
 }
 
 static const char *scalar(const struct yaml_load *load)
@@ -155,18 +162,17 @@ static const char *below(const char *path, const char *prefix)
 static bool find_step(const struct yaml_load *load, const char *step, struct meaning *ret_meaning)
 {
     size_t len = strlen(step);
-    bool found = false;
 
-    ret_meaning->key = NULL;
+    ret_meaning->key = ret_meaning->within = NULL;
     for (const struct config_key *key = load->keys; key->path; key++) {
         const char *rest = below(key->path, load->pattern);
         if (!rest || strncmp(rest, step, len) != 0 || (rest[len] && rest[len] != '.'))
             continue;
-        found = true;
+        ret_meaning->within = key;
         if (!rest[len])
             ret_meaning->key = key;
     }
-    return found;
+    return ret_meaning->within != NULL;
 }
 
 /* Fills `names` with what the table has right below the current mapping. */
@@ -223,7 +229,7 @@ static int find_meaning(struct yaml_load *load, const char *word, struct meaning
     if (!find_step(load, "*", ret_meaning))
         return fail_unknown(load, word);
     ret_meaning->picked = true;
-    int r = config_check_name(word, load->err);
+    int r = config_check_name(ret_meaning->within, word, load->err);
     return r < 0 ? fail_here(load, r) : 0;
 }
 

@@ -9,14 +9,34 @@ static bool makes_vectors(const struct catalogue_model *model)
     return model->capabilities & (CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK);
 }
 
-static void estimate(const struct catalogue_model *model, uint32_t context, uint32_t slots,
-        struct footprint *ret_footprint)
+/* A draft model has a cache of its own, as long as that of the model. */
+static uint64_t draft_bytes(const struct model_settings *settings, uint32_t context)
 {
-    const struct model_run run = {.context = context,
-            .sequences = slots,
-            .type_k = CACHE_TYPE_F16,
-            .type_v = CACHE_TYPE_F16,
-            .batch_tokens = makes_vectors(model) ? BACKEND_EMBEDDING_BATCH : 0};
+    const struct model_run run = {.context = context, .sequences = settings->slots};
+    struct model_memory memory;
+
+    if (settings->draft == NULL)
+        return 0;
+    estimate_memory(&settings->draft_shape, &run, &memory);
+    return memory.total_bytes;
+}
+
+struct model_run footprint_run(const struct catalogue_model *model,
+        const struct model_settings *settings, uint32_t context)
+{
+    return (struct model_run){.context = context,
+            .sequences = settings->slots,
+            .type_k = settings->type_k,
+            .type_v = settings->type_v,
+            .batch_tokens = makes_vectors(model) ? BACKEND_EMBEDDING_BATCH : 0,
+            .projector_bytes = settings->projector_bytes,
+            .draft_bytes = draft_bytes(settings, context)};
+}
+
+static void estimate(const struct catalogue_model *model, const struct model_settings *settings,
+        uint32_t context, struct footprint *ret_footprint)
+{
+    const struct model_run run = footprint_run(model, settings, context);
 
     ret_footprint->context = context;
     estimate_memory(&model->shape, &run, &ret_footprint->memory);
@@ -29,40 +49,43 @@ static bool cache_is_large(const struct model_memory *memory)
     return cache > memory->tensor_bytes && cache > FOOTPRINT_CACHE_FREE_BYTES;
 }
 
-static void choose_context(
-        const struct catalogue_model *model, uint32_t slots, struct footprint *ret_footprint)
+static void choose_context(const struct catalogue_model *model,
+        const struct model_settings *settings, struct footprint *ret_footprint)
 {
     uint32_t context = model->context;
 
-    estimate(model, context, slots, ret_footprint);
+    estimate(model, settings, context, ret_footprint);
     while (cache_is_large(&ret_footprint->memory) && context / 2 >= FOOTPRINT_CONTEXT_MIN) {
         context /= 2;
-        estimate(model, context, slots, ret_footprint);
+        estimate(model, settings, context, ret_footprint);
     }
 }
 
-static void assume(
-        const struct catalogue_model *model, uint32_t context, struct footprint *ret_footprint)
+static void assume(const struct catalogue_model *model, const struct model_settings *settings,
+        uint32_t context, struct footprint *ret_footprint)
 {
     uint64_t rest = model->file_bytes / FOOTPRINT_UNKNOWN_DIVISOR;
+    uint64_t side = saturating_sum(settings->projector_bytes, draft_bytes(settings, context));
 
     if (rest < FOOTPRINT_UNKNOWN_MIN_BYTES)
         rest = FOOTPRINT_UNKNOWN_MIN_BYTES;
     *ret_footprint = (struct footprint){.context = context,
             .memory = {.tensor_bytes = model->file_bytes,
                     .compute_bytes = rest,
-                    .total_bytes = saturating_sum(model->file_bytes, rest)}};
+                    .total_bytes = saturating_sum(saturating_sum(model->file_bytes, rest), side)}};
 }
 
-void footprint_of(const struct catalogue_model *model, uint32_t context, uint32_t slots,
+void footprint_of(const struct catalogue_model *model, const struct model_settings *settings,
         struct footprint *ret_footprint)
 {
+    uint32_t context = settings->context;
+
     if (context > model->context && model->context > 0)
         context = model->context;
     if (model->shape.tensor_bytes == 0 || (context == 0 && model->context == 0))
-        assume(model, context > 0 ? context : model->context, ret_footprint);
+        assume(model, settings, context > 0 ? context : model->context, ret_footprint);
     else if (context > 0)
-        estimate(model, context, slots, ret_footprint);
+        estimate(model, settings, context, ret_footprint);
     else
-        choose_context(model, slots, ret_footprint);
+        choose_context(model, settings, ret_footprint);
 }

@@ -4,6 +4,7 @@
 
 #include "common/model/estimate.h"
 #include "node/catalogue_scan.h"
+#include "node/model_settings.h"
 
 #include <stdint.h>
 
@@ -20,9 +21,13 @@ struct footprint {
     struct model_memory memory;
 };
 
-/* `context` is what the config wants for one sequence: an engine takes no more than the trained
- * length. 0 leaves it to us: the trained length, halved until the cache of all `slots` takes no
- * more than the weights do (or FOOTPRINT_CACHE_FREE_BYTES, for small models), so that one model of
- * a very long context does not have the host to itself; never below FOOTPRINT_CONTEXT_MIN. */
-void footprint_of(const struct catalogue_model *model, uint32_t context, uint32_t slots,
+/* How an engine with such settings would run it at `context` tokens of a sequence. */
+struct model_run footprint_run(const struct catalogue_model *model,
+        const struct model_settings *settings, uint32_t context);
+
+/* An engine takes no more than the trained length of `settings->context`. 0 leaves it to us: the
+ * trained length, halved until the cache of all slots takes no more than the weights do (or
+ * FOOTPRINT_CACHE_FREE_BYTES, for small models), so that one model of a very long context does not
+ * have the host to itself; never below FOOTPRINT_CONTEXT_MIN. */
+void footprint_of(const struct catalogue_model *model, const struct model_settings *settings,
         struct footprint *ret_footprint);

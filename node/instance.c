@@ -37,14 +37,13 @@ struct instance {
     uint64_t demand_at_ms;   /* when `demand_per_s` was brought up to date */
     double demand_per_s;     /* requests, decayed mean */
     uint32_t load_ms;        /* of the last load; 0: none was measured yet */
-    bool pinned;
-    bool lent;            /* its engine had loaded it already, for somebody else */
-    bool closed;          /* takes no new run, as another one claims its memory */
-    bool stale;           /* what runs is not what there is now */
-    bool restart;         /* died in service: load it again */
-    bool short_of_memory; /* told already */
-    unsigned failures;    /* since it was last healthy */
-    uint64_t retry_at_ms; /* FAILED: when it may be tried again */
+    bool lent;               /* its engine had loaded it already, for somebody else */
+    bool closed;             /* takes no new run, as another one claims its memory */
+    bool stale;              /* what runs is not what there is now */
+    bool restart;            /* died in service: load it again */
+    bool short_of_memory;    /* told already */
+    unsigned failures;       /* since it was last healthy */
+    uint64_t retry_at_ms;    /* FAILED: when it may be tried again */
     uint32_t restarts;
     float prefill_tok_s, decode_tok_s;
     char note[INSTANCE_NOTE_MAX];
@@ -186,17 +185,31 @@ static uint64_t memory_bytes(const struct instance *instance)
     return instance->backend != NULL ? instance->memory_bytes : load_bytes(instance);
 }
 
+static void set_wishes(const struct model_settings *settings, struct backend_model *model)
+{
+    model->extra_args = settings->extra_args;
+    model->projector = settings->projector;
+    model->draft = settings->draft;
+    if (!settings->cache_types_set)
+        return;
+    model->type_k = cache_type_name(settings->type_k);
+    model->type_v = cache_type_name(settings->type_v);
+}
+
 static struct backend_model model_of(const struct instance *instance, const struct source *source)
 {
-    return (struct backend_model){
+    struct backend_model model = {
             .name = instance->name,
             .path = source->path,
             .context = source->context,
             .slots = source->slots,
-            .extra_args = source_is_adopted(source) ? NULL : instance->common->extra_args,
             .context_trained = source->context_trained,
             .capabilities = source->capabilities,
     };
+
+    if (source->settings != NULL)
+        set_wishes(source->settings, &model);
+    return model;
 }
 
 static void expect_capabilities(struct instance *instance)
@@ -575,7 +588,7 @@ void instance_snapshot(const struct instance *instance, struct residency_model *
             .taken_bytes = memory_bytes(instance),
             .state = residency_of(state_of(instance)),
             .foreign = instance_is_foreign(instance),
-            .pinned = kept && instance->pinned,
+            .pinned = kept && current(instance)->pin,
             .busy = instance->busy > 0,
             .closed = instance->closed,
             .restart = kept && instance->restart,
@@ -600,7 +613,7 @@ bool instance_is_wanted(const struct instance *instance)
     if (!list_empty(&instance->waits))
         return true;
     return !in_doubt(instance, now) &&
-           (instance->pinned || instance->restart || is_there(instance, now));
+           (current(instance)->pin || instance->restart || is_there(instance, now));
 }
 
 const char *instance_name(const struct instance *instance)
@@ -611,6 +624,11 @@ const char *instance_name(const struct instance *instance)
 enum instance_state instance_state(const struct instance *instance)
 {
     return state_of(instance);
+}
+
+const struct model_settings *instance_settings(const struct instance *instance)
+{
+    return current(instance)->settings;
 }
 
 bool instance_is_gone(const struct instance *instance)
@@ -647,7 +665,7 @@ void instance_describe(const struct instance *instance, struct msg_instance *ret
     *ret_instance = (struct msg_instance){
             .model = instance->name,
             .state = state_of(instance),
-            .pinned = instance->pinned,
+            .pinned = source->pin,
             .file_bytes = source->file_bytes,
             .memory_bytes = memory_bytes(instance),
             .context = instance->context > 0 ? instance->context : source->context,
@@ -733,8 +751,7 @@ void instance_measured(struct instance *instance, const struct msg_usage *usage)
 
 /* --- life --- */
 
-struct instance *instance_create(
-        const struct instance_common *common, const char *name, bool pinned)
+struct instance *instance_create(const struct instance_common *common, const char *name)
 {
     size_t len = strlen(name);
     struct instance *instance = calloc(1, sizeof *instance + len + 1);
@@ -743,7 +760,6 @@ struct instance *instance_create(
         return NULL;
     memcpy(instance->name, name, len);
     instance->common = common;
-    instance->pinned = pinned;
     instance->state_since_ms = now_ms(instance);
     sm_init(&instance->sm, &instance_sm, INSTANCE_AVAILABLE);
     list_init(&instance->waits);

@@ -46,9 +46,7 @@ enum {
 
 /* What the instances of a node have in common. */
 struct instance_common {
-    struct backend_host host;      /* its env gives time and jitter */
-    const char *const *extra_args; /* of every engine that is started for a file; ends with NULL;
-                                      may be NULL */
+    struct backend_host host; /* its env gives time and jitter */
     /* What instance_describe() says of it is new. */
     void (*on_change)(void *ctx, const char *model);
     /* There is something to decide or to look at. */
@@ -62,8 +60,7 @@ struct instance;
 
 /* `common` is borrowed for life, `name` copied; instance_put() must follow. NULL where malloc
  * refuses. */
-struct instance *instance_create(
-        const struct instance_common *common, const char *name, bool pinned);
+struct instance *instance_create(const struct instance_common *common, const char *name);
 /* Nobody waits, and no engine runs. Takes NULL. */
 void instance_destroy(struct instance *instance);
 
@@ -102,6 +99,8 @@ void instance_close(struct instance *instance, bool closed);
 
 const char *instance_name(const struct instance *instance);
 enum instance_state instance_state(const struct instance *instance);
+/* Of the file that it comes from; NULL where that is an engine. */
+const struct model_settings *instance_settings(const struct instance *instance);
 bool instance_is_gone(const struct instance *instance); /* from wherever it came */
 bool instance_is_busy(const struct instance *instance); /* serves requests */
 bool instance_has_engine(const struct instance *instance);

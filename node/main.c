@@ -12,11 +12,10 @@
 #include "common/loop.h"
 #include "common/netwatch.h"
 #include "node/advertise.h"
-#include "node/catalogue.h"
 #include "node/editors.h"
-#include "node/engines.h"
 #include "node/guard.h"
 #include "node/joining.h"
+#include "node/models.h"
 #include "node/settings.h"
 #include "node/supervisor.h"
 #include "node/uplink.h"
@@ -63,19 +62,16 @@ struct node {
     char local_token[PATH_MAX]; /* of a coordinator on this host; "": no such place */
     struct http_client *http;
     struct supervisor *supervisor;
-    struct catalogue *catalogue;
-    struct engines *engines;
+    struct models *models; /* NULL: --edge-only */
     struct joining *joining;
     struct uplink *uplink;
     struct editors *editors; /* NULL: --no-edge */
     struct discovery *discovery;
     struct netwatch *netwatch;
     struct advertise advertise;
-    bool stopping, scanned;
+    bool stopping;
     bool edge_only; /* no models, no engine */
     const char *command[WORDS_MAX + 1], *stop_command[WORDS_MAX + 1];
-    const char *extra_args[WORDS_MAX + 1], *resident[WORDS_MAX + 1];
-    const char *engine_entries[WORDS_MAX + 1]; /* of the setting `engines` */
 };
 
 /* --- stop --- */
@@ -129,87 +125,6 @@ static void on_model_change(void *ctx, const char *model)
 
 static const struct supervisor_events supervisor_events = {
         .on_change = on_model_change, .on_stopped = on_stopped};
-
-static void on_model(void *ctx, const struct catalogue_model *model)
-{
-    struct node *node = ctx;
-
-    log_info("model found", LOG_S("model", model->name), LOG_S("path", model->path),
-            LOG_U("file_bytes", model->file_bytes), LOG_S("architecture", model->architecture),
-            LOG_S("quantisation", model->quantisation));
-    supervisor_model_put(node->supervisor, model);
-}
-
-static void on_gone(void *ctx, const char *name)
-{
-    struct node *node = ctx;
-
-    log_info("model gone", LOG_S("model", name));
-    supervisor_model_gone(node->supervisor, name);
-}
-
-/* … to look for, beside those of our own. */
-static bool has_engines(const struct node *node)
-{
-    for (size_t i = 0; node->engine_entries[i] != NULL; i++)
-        if (strcmp(node->engine_entries[i], "none") != 0)
-            return true;
-    return false;
-}
-
-static void on_scanned(void *ctx, size_t model_count)
-{
-    struct node *node = ctx;
-
-    if (node->scanned)
-        return;
-    node->scanned = true;
-    log_info("models", LOG_U("count", model_count));
-    for (size_t i = 0; !has_engines(node) && node->resident[i] != NULL; i++)
-        if (supervisor_find(node->supervisor, node->resident[i]) == NULL)
-            log_warn(
-                    "resident model is not in the model folder", LOG_S("model", node->resident[i]));
-}
-
-static const struct catalogue_events catalogue_events = {
-        .on_model = on_model, .on_gone = on_gone, .on_scanned = on_scanned};
-
-/* --- engines that run already --- */
-
-static void on_engine_model(void *ctx, const struct engines_model *model)
-{
-    struct node *node = ctx;
-    const char *name = model->facts->name;
-
-    if (supervisor_find(node->supervisor, name) == NULL)
-        log_info("model found", LOG_S("model", name), LOG_S("url", model->place.url),
-                LOG_U("file_bytes", model->facts->file_bytes));
-    supervisor_engine_model_put(node->supervisor, engines_backend(model->place.kind), model);
-}
-
-static void on_engine_model_gone(void *ctx, const char *name)
-{
-    struct node *node = ctx;
-
-    log_info("model gone", LOG_S("model", name));
-    supervisor_engine_model_gone(node->supervisor, name);
-}
-
-static void on_engine(void *ctx, const struct engines_report *report)
-{
-    (void)ctx;
-    if (report->presence == ENGINE_PRESENT)
-        log_info("engine found", LOG_S("url", report->url), LOG_S("engine", report->label),
-                LOG_U("models", report->model_count), LOG_U("left_out", report->left_out),
-                LOG_S("cannot_tell", report->untold));
-    else
-        log_warn("no engine to use", LOG_S("url", report->url),
-                LOG_S("answers", engine_presence_name(report->presence)),
-                LOG_S("reason", report->why));
-}
-
-static const struct engines_events engines_events = {
-        .on_model = on_engine_model, .on_gone = on_engine_model_gone, .on_engine = on_engine};
 
 /* --- link --- */
 
@@ -381,12 +296,6 @@ static int take_lists(struct node *node, struct err *err)
 
     if (r == 0)
         r = take_words(node, "engine.stop-command", node->stop_command, err);
-    if (r == 0)
-        r = take_words(node, "engine.extra-args", node->extra_args, err);
-    if (r == 0)
-        r = take_words(node, "resident", node->resident, err);
-    if (r == 0)
-        r = take_words(node, "engines", node->engine_entries, err);
     if (r == 0 && node->command[0] == NULL)
         r = err_set(err, -EINVAL,
                 "engine.command is empty; name the engine's program, like llama-server");
@@ -415,22 +324,29 @@ static void apply_log_level(const struct config *config)
         log_init(PROGRAM, level);
 }
 
-/* All but the log level needs a restart: what runs borrows the words of node->config, so that
- * stays. */
+/* What runs borrows the words of node->config, so that stays. */
+static void take_settings(struct node *node, const struct config *config)
+{
+    const char *key = config_restart_key(node->config, config);
+    struct err err;
+
+    if (key != NULL)
+        log_warn("setting changed that needs a restart to count", LOG_S("key", key));
+    apply_log_level(config);
+    if (node->models != NULL && models_reload(node->models, config, &err) < 0)
+        log_error("settings of models not reloaded; the old ones stay", LOG_S("reason", err.text));
+}
+
 static void reload_settings(struct node *node)
 {
     struct config *config;
     struct err err;
-    const char *key;
 
     if (config_load_all(node_keys, node->argc, node->argv, &node->args, &config, &err) < 0) {
         log_error("settings not reloaded; the old ones stay", LOG_S("reason", err.text));
         return;
     }
-    key = config_restart_key(node->config, config);
-    if (key != NULL)
-        log_warn("setting changed that needs a restart to count", LOG_S("key", key));
-    apply_log_level(config);
+    take_settings(node, config);
     config_destroy(config);
 }
 
@@ -441,8 +357,8 @@ static void on_reload(void *ctx)
     reload_settings(node);
     change_key(node);
     joining_hurry(node->joining);
-    if (node->catalogue != NULL)
-        catalogue_rescan(node->catalogue);
+    if (node->models != NULL)
+        models_rescan(node->models);
 }
 
 /* --- files --- */
@@ -631,10 +547,6 @@ static int open_supervisor(struct node *node, struct err *err)
                     .stop_command = node->stop_command[0] == NULL ? NULL : node->stop_command,
                     .start_timeout_ms = (uint32_t)config_uint(config, "engine.start-timeout"),
                     .stop_timeout_ms = (uint32_t)config_uint(config, "engine.stop-timeout")},
-            .context = (uint32_t)config_uint(config, "engine.context"),
-            .slots = (uint32_t)config_uint(config, "engine.slots"),
-            .extra_args = node->extra_args,
-            .resident = node->resident,
             .node_name = node->name,
             .memory = {.hardware = {.root = "", .choice = chosen_pool(node)},
                     .limit_bytes = config_uint(config, "memory-limit"),
@@ -704,39 +616,15 @@ static int open_network(struct node *node, struct err *err)
             &node->loop, ANNOUNCEMENT_COORDINATOR, &discovery_events, node, &node->discovery, err);
 }
 
-static int open_catalogue(struct node *node, struct err *err)
-{
-    const char *folders[WORDS_MAX + 1];
-    struct catalogue_config config = {.roots = folders, .env = &env_system};
-    int r = take_words(node, "models", folders, err);
-
-    if (r < 0)
-        return r;
-    config.root_count = config_list_len(node->config, "models");
-    if (config.root_count > 0)
-        return catalogue_create(
-                &node->loop, &config, &catalogue_events, node, &node->catalogue, err);
-    if (!has_engines(node))
-        log_warn("no model folder; this node offers no models", LOG_S("setting", "models"));
-    return 0;
-}
-
-static int open_engines(struct node *node, struct err *err)
-{
-    const struct engines_config config = {
-            .loop = &node->loop, .http = node->http, .entries = node->engine_entries};
-
-    return engines_create(&config, &engines_events, node, &node->engines, err);
-}
-
 static int open_models(struct node *node, struct err *err)
 {
-    int r;
+    const struct models_config config = {.loop = &node->loop,
+            .http = node->http,
+            .env = &env_system,
+            .supervisor = node->supervisor,
+            .settings = node->config};
 
-    if (node->edge_only)
-        return 0;
-    r = open_catalogue(node, err);
-    return r == 0 ? open_engines(node, err) : r;
+    return node->edge_only ? 0 : models_create(&config, &node->models, err);
 }
 
 static int start(struct node *node, struct err *err)
@@ -778,8 +666,7 @@ static void stop(struct node *node)
         loop_hook_remove(&node->flush_hook);
     discovery_destroy(node->discovery);
     netwatch_destroy(node->netwatch);
-    catalogue_destroy(node->catalogue);
-    engines_destroy(node->engines);
+    models_destroy(node->models);
     joining_destroy(node->joining);
     editors_destroy(node->editors);
     uplink_destroy(node->uplink);
@@ -857,8 +744,11 @@ static void print_help(void)
     printf("usage: " PROGRAM " [--config FILE] [OPTION…]\n\n"
            "Offers this host's models to the mesh: runs an engine for each that is wanted and "
            "fits, and joins the\n"
-           "coordinator. SIGHUP looks for new models at once, takes up the log level, and warns of "
-           "any other\n"
+           "coordinator. SIGHUP looks for new models at once, takes up the log level and what is "
+           "said "
+           "of models\n"
+           "(model-settings, resident, engine.context, engine.slots, engine.extra-args), and warns "
+           "of any other\n"
            "setting that has changed and needs a restart.\n\n");
     config_print_help(node_keys, stdout);
 }

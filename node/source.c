@@ -27,26 +27,39 @@ static void set_kind(struct source *source, const char *architecture, const char
     (void)snprintf(source->quantisation, sizeof source->quantisation, "%s", quantisation);
 }
 
+static void take_file(struct source *source, const struct catalogue_model *model)
+{
+    source->modified_s = model->modified_ns / NS_PER_S;
+    source->modified_ns = model->modified_ns;
+    source->fingerprint = model->fingerprint;
+    source->shape = model->shape;
+    set_kind(source, model->architecture, model->quantisation);
+}
+
 struct source *source_of_file(const struct backend_ops *ops, const struct catalogue_model *model,
-        uint32_t context, uint32_t slots)
+        struct model_settings *settings)
 {
     struct source *source = create(ops, model->path);
     struct footprint footprint;
 
-    if (source == NULL)
+    if (source == NULL) {
+        model_settings_destroy(settings);
         return NULL;
-    footprint_of(model, context, slots, &footprint);
+    }
+    footprint_of(model, settings, &footprint);
+    source->settings = settings;
+    source->pin = settings->pin;
     source->path = source->text;
     source->here = true;
     source->file_bytes = model->file_bytes;
     source->load_bytes = footprint.memory.total_bytes;
     source->context = footprint.context;
-    source->slots = slots;
+    source->run = footprint_run(model, settings, footprint.context);
+    source->slots = settings->slots;
     source->context_trained = model->context;
     source->capabilities = model->capabilities;
     source->parameters = model->parameters;
-    source->modified_s = model->modified_ns / NS_PER_S;
-    set_kind(source, model->architecture, model->quantisation);
+    take_file(source, model);
     return source;
 }
 
@@ -54,9 +67,10 @@ struct source *source_of_file(const struct backend_ops *ops, const struct catalo
 static uint64_t load_bytes_of(uint64_t file_bytes)
 {
     const struct catalogue_model model = {.file_bytes = file_bytes};
+    const struct model_settings settings = {.slots = 1};
     struct footprint footprint;
 
-    footprint_of(&model, 0, 1, &footprint);
+    footprint_of(&model, &settings, &footprint);
     return footprint.memory.total_bytes;
 }
 
@@ -74,12 +88,14 @@ static void take_facts(struct source *source, const struct found_model *facts)
     (void)snprintf(source->version, sizeof source->version, "%s", facts->version);
 }
 
-struct source *source_of_engine(const struct backend_ops *ops, const struct engines_model *model)
+struct source *source_of_engine(
+        const struct backend_ops *ops, const struct engines_model *model, bool pin)
 {
     struct source *source = create(ops, model->place.id);
 
     if (source == NULL)
         return NULL;
+    source->pin = pin;
     source->place = model->place;
     source->place.id = source->text;
     source->loads = engine_manner(model->place.kind)->loads;
@@ -91,6 +107,9 @@ struct source *source_of_engine(const struct backend_ops *ops, const struct engi
 
 void source_destroy(struct source *source)
 {
+    if (source == NULL)
+        return;
+    model_settings_destroy(source->settings);
     free(source);
 }
 
@@ -99,14 +118,27 @@ bool source_is_adopted(const struct source *source)
     return source->path == NULL;
 }
 
-/* A file is told only where it is another one. */
+static bool same_file(const struct source *one, const struct source *other)
+{
+    return strcmp(one->text, other->text) == 0 && one->modified_ns == other->modified_ns &&
+           one->file_bytes == other->file_bytes &&
+           memcmp(&one->fingerprint, &other->fingerprint, sizeof one->fingerprint) == 0 &&
+           model_settings_same_engine(one->settings, other->settings);
+}
+
+static bool same_place(const struct source *one, const struct source *other)
+{
+    return one->place.kind == other->place.kind && strcmp(one->place.url, other->place.url) == 0 &&
+           strcmp(one->text, other->text) == 0 && strcmp(one->version, other->version) == 0;
+}
+
 bool source_is_same(const struct source *one, const struct source *other)
 {
     if (one == other)
         return true;
-    return source_is_adopted(one) && source_is_adopted(other) &&
-           one->place.kind == other->place.kind && strcmp(one->place.url, other->place.url) == 0 &&
-           strcmp(one->text, other->text) == 0 && strcmp(one->version, other->version) == 0;
+    if (source_is_adopted(one) != source_is_adopted(other))
+        return false;
+    return source_is_adopted(one) ? same_place(one, other) : same_file(one, other);
 }
 
 uint64_t source_taken_bytes(const struct source *source)

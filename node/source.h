@@ -2,20 +2,24 @@
  * an engine is started, or an engine that runs already and has it (engines.h). */
 #pragma once
 
+#include "common/model/estimate.h"
 #include "node/backends/adopted.h"
 #include "node/backends/backend.h"
 #include "node/catalogue.h"
 #include "node/engines.h"
+#include "node/model_settings.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum { SOURCE_FACT_MAX = 31 }; /* bytes of an architecture or a quantisation */
 
-struct source {                    /* constant once made */
-    const struct backend_ops *ops; /* run it */
-    const char *path;              /* of the file; NULL: it is an engine's */
-    uint64_t file_bytes;           /* 0: not known */
+struct source {                      /* constant once made */
+    struct model_settings *settings; /* of a file; NULL: it is an engine's */
+    bool pin;                        /* loaded at start and kept */
+    const struct backend_ops *ops;   /* run it */
+    const char *path;                /* of the file; NULL: it is an engine's */
+    uint64_t file_bytes;             /* 0: not known */
     /* What a load takes of this host's memory, as far as is known before; 0: another host's. */
     uint64_t load_bytes;
     uint32_t context, slots;  /* as its engine is started, or as it is there; 0: not known */
@@ -24,6 +28,12 @@ struct source {                    /* constant once made */
     uint64_t parameters;      /* 0: not known */
     int64_t modified_s;       /* 0: not known */
     char architecture[SOURCE_FACT_MAX + 1], quantisation[SOURCE_FACT_MAX + 1];
+
+    /* Of a file: */
+    int64_t modified_ns;
+    struct fingerprint fingerprint;
+    struct model_shape shape; /* `tensor_bytes` 0: not known */
+    struct model_run run;     /* as its engine is started */
 
     /* Of an engine's: */
     struct adopted_model place;     /* its `lent` is not set here */
@@ -35,12 +45,12 @@ struct source {                    /* constant once made */
     char text[];                    /* the path, or what the engine calls it */
 };
 
-/* For an engine with so many slots; `context` is what the config wants for each, as in footprint.h.
- * NULL where malloc refuses. */
+/* Takes `settings`, also where malloc refuses, which gives NULL. */
 struct source *source_of_file(const struct backend_ops *ops, const struct catalogue_model *model,
-        uint32_t context, uint32_t slots);
+        struct model_settings *settings);
 /* Borrows the URL and the key of `model`. NULL where malloc refuses. */
-struct source *source_of_engine(const struct backend_ops *ops, const struct engines_model *model);
+struct source *source_of_engine(
+        const struct backend_ops *ops, const struct engines_model *model, bool pin);
 /* Takes NULL. */
 void source_destroy(struct source *source);
 

@@ -269,14 +269,6 @@ struct instance *supervisor_find(const struct supervisor *s, const char *name)
     return NULL;
 }
 
-static bool is_pinned(const struct supervisor *s, const char *name)
-{
-    for (const char *const *word = s->config.resident; word != NULL && *word != NULL; word++)
-        if (strcmp(*word, name) == 0)
-            return true;
-    return false;
-}
-
 static int make_place(struct supervisor *s)
 {
     size_t capacity = s->capacity == 0 ? 8 : s->capacity * 2;
@@ -298,7 +290,7 @@ static struct instance *add(struct supervisor *s, const char *name)
 
     if (make_place(s) < 0)
         return NULL;
-    instance = instance_create(&s->common, name, is_pinned(s, name));
+    instance = instance_create(&s->common, name);
     if (instance != NULL)
         s->instances[s->count++] = instance;
     return instance;
@@ -327,9 +319,17 @@ static void lose(struct supervisor *s, const char *name, bool adopted)
         instance_lose(instance, adopted);
 }
 
-void supervisor_model_put(struct supervisor *s, const struct catalogue_model *model)
+void supervisor_model_put(
+        struct supervisor *s, const struct catalogue_model *model, struct model_settings *settings)
 {
-    put(s, model->name, source_of_file(s->config.ops, model, s->config.context, s->config.slots));
+    put(s, model->name, source_of_file(s->config.ops, model, settings));
+}
+
+const struct model_settings *supervisor_settings(const struct supervisor *s, const char *name)
+{
+    const struct instance *instance = supervisor_find(s, name);
+
+    return instance == NULL ? NULL : instance_settings(instance);
 }
 
 void supervisor_model_gone(struct supervisor *s, const char *name)
@@ -337,10 +337,10 @@ void supervisor_model_gone(struct supervisor *s, const char *name)
     lose(s, name, false);
 }
 
-void supervisor_engine_model_put(
-        struct supervisor *s, const struct backend_ops *ops, const struct engines_model *model)
+void supervisor_engine_model_put(struct supervisor *s, const struct backend_ops *ops,
+        const struct engines_model *model, bool pin)
 {
-    put(s, model->facts->name, source_of_engine(ops, model));
+    put(s, model->facts->name, source_of_engine(ops, model, pin));
 }
 
 void supervisor_engine_model_gone(struct supervisor *s, const char *name)
@@ -398,7 +398,6 @@ int supervisor_create(struct loop *loop, const struct supervisor_config *config,
     s->events = events;
     s->ctx = ctx;
     s->common = (struct instance_common){.host = config->host,
-            .extra_args = config->extra_args,
             .on_change = on_change,
             .on_due = kick,
             .on_released = on_released,

@@ -24,9 +24,6 @@ enum {
 struct supervisor_config {
     const struct backend_ops *ops; /* of the engines that are started for files */
     struct backend_host host;      /* its env gives time and jitter */
-    uint32_t context, slots;       /* of every one of them; context 0: footprint.h chooses */
-    const char *const *extra_args; /* ends with NULL; may be NULL */
-    const char *const *resident;   /* models to keep, ends with NULL; may be NULL */
     const char *node_name;         /* for those who read a refusal */
     struct memory_config memory;
 };
@@ -48,14 +45,19 @@ MUST_CHECK int supervisor_create(struct loop *loop, const struct supervisor_conf
 /* No engine runs: it was drained, or started none. Takes NULL. */
 void supervisor_destroy(struct supervisor *supervisor);
 
-/* From the catalogue. A changed file is taken up when its engine is idle, a lost one ends it then.
- */
-void supervisor_model_put(struct supervisor *supervisor, const struct catalogue_model *model);
+/* From the catalogue; takes `settings`. A changed file, and settings that need another engine, are
+ * taken up when the engine is idle; a lost file ends it then. */
+void supervisor_model_put(struct supervisor *supervisor, const struct catalogue_model *model,
+        struct model_settings *settings);
 void supervisor_model_gone(struct supervisor *supervisor, const char *name);
+/* The settings of the file that the model comes from; NULL where there is none. Borrowed until the
+ * next of these calls. */
+const struct model_settings *supervisor_settings(
+        const struct supervisor *supervisor, const char *name);
 /* From an engine that runs already, and which `ops` runs requests on. Where a file has the same
- * name, the file counts. */
+ * name, the file counts. `pin`: keep it loaded there. */
 void supervisor_engine_model_put(struct supervisor *supervisor, const struct backend_ops *ops,
-        const struct engines_model *model);
+        const struct engines_model *model, bool pin);
 void supervisor_engine_model_gone(struct supervisor *supervisor, const char *name);
 
 /* Refuses what waits, lets what runs finish for SUPERVISOR_GRACE_MS, stops every engine for sure,

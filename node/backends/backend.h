@@ -47,6 +47,8 @@ struct backend_model {
     uint32_t slots;                /* sequences at once */
     uint32_t context_trained;      /* tokens; 0: not known */
     uint32_t capabilities;         /* what its file promises: node/capabilities.h */
+    const char *type_k, *type_v;   /* names of the cache's types; NULL: the engine's choice */
+    const char *projector, *draft; /* paths; NULL: none */
     const char *const *extra_args; /* more words for the engine, ends with NULL; may be NULL */
     const struct adopted_model *adopted; /* of an engine that runs already (adopted.h): then there
                                             is no path, no words, and slots and context 0 mean

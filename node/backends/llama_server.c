@@ -26,7 +26,7 @@ enum {
     HEALTH_MISSES_MAX = 12,    /* in a row: one to two minutes of silence */
     PROPS_MAX = 1024 * 1024,   /* bytes of /props: it holds the chat template */
     SOCKET_RANDOM_BYTES = 4,
-    OWN_WORDS_MAX = 20, /* that fill_words() adds to the command */
+    OWN_WORDS_MAX = 28, /* that fill_words() adds to the command */
     MEDIA_MARKER_MAX = 64,
 };
 
@@ -393,6 +393,22 @@ static size_t append_mode(const struct backend_model *model, const struct word_n
     return append_words(words, n, own);
 }
 
+/* What the model is to have beside the usual. */
+static size_t append_wishes(const struct backend_model *model, const char **words, size_t n)
+{
+    const char *const pairs[][2] = {{"--cache-type-k", model->type_k},
+            {"--cache-type-v", model->type_v}, {"--mmproj", model->projector},
+            {"--model-draft", model->draft}};
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        if (!pairs[i][1])
+            continue;
+        words[n++] = pairs[i][0];
+        words[n++] = pairs[i][1];
+    }
+    return n;
+}
+
 /* --jinja was not always the default, and tools need it. The owner's words come last: they count.
  */
 static void fill_words(const struct instance_backend *instance, char *const *command,
@@ -409,6 +425,7 @@ static void fill_words(const struct instance_backend *instance, char *const *com
         words[n++] = numbers->context;
     }
     n = append_mode(model, numbers, words, n);
+    n = append_wishes(model, words, n);
     append_words(words, n, model->extra_args);
 }
 

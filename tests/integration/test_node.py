@@ -27,11 +27,31 @@ def a_reload_warns_and_looks_for_models():
     with Mesh({"ask": [FAST]}) as cluster:
         node = cluster.add_node("halo1", [FAST])
         shutil.copy(MODELS / f"{CODER}.gguf", node.models)
-        write_config(node, slots=7)
+        write_config(node, **{"start-timeout": "7m"})
         node.daemon.signal(signal.SIGHUP)
-        wait_log(node.daemon, "needs a restart to count", "engine.slots")
+        wait_log(node.daemon, "needs a restart to count", "engine.start-timeout")
         wait_until("the new model is offered", lambda: node.model(CODER))
         assert node.model(FAST)["slots"] == 2
+
+
+def a_reload_takes_up_settings_of_models():
+    """The engine of the one whose settings have changed is another afterwards; the other's is not."""
+    with Mesh({"ask": [FAST]}) as cluster:
+        node = cluster.add_node("halo1", [FAST, CODER])
+        wait_until("both are resident",
+                   lambda: all(node.model(m)["state"] == "resident" for m in (FAST, CODER)))
+        before = node.engine_pids()
+        config = json.loads(node.config.read_text())
+        config["model-settings"] = {FAST: {"slots": 1, "context": 512, "kv": "q8_0"}, "none": {"pin": True}}
+        node.config.write_text(json.dumps(config))
+        node.daemon.signal(signal.SIGHUP)
+        wait_log(node.daemon, "setting of no use", "no model and no file of a model has this name")
+        wait_until("the new settings count", lambda: node.model(FAST)["slots"] == 1)
+        wait_until("it is resident again", lambda: node.model(FAST)["state"] == "resident")
+        assert node.model(FAST)["context"] == 512, node.model(FAST)
+        assert node.model(CODER)["slots"] == 2
+        after = node.engine_pids()
+        assert len(set(before) & set(after)) == 1, (before, after)
 
 
 def a_reload_of_broken_settings_changes_nothing():
@@ -96,6 +116,7 @@ def an_idle_node_that_stops_says_so():
 if __name__ == "__main__":
     mesh.run(
         a_reload_warns_and_looks_for_models,
+        a_reload_takes_up_settings_of_models,
         a_reload_of_broken_settings_changes_nothing,
         a_reload_takes_up_the_log_level,
         a_state_directory_serves_one_node,

@@ -1,6 +1,7 @@
 #include "tests/lib/node_bench.h"
 
 #include "common/log.h"
+#include "tests/lib/settings_maker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static void put_model(struct node_bench *bench, const char *name)
             .parameters = 1000000,
             .capabilities = CAPABILITY_CHAT};
 
-    supervisor_model_put(bench->supervisor, &model);
+    supervisor_model_put(bench->supervisor, &model, settings_make(0, 2, false));
 }
 
 void node_bench_set_free(struct node_bench *bench, uint64_t bytes)
@@ -61,7 +62,6 @@ void node_bench_init(struct node_bench *bench)
         abort();
     config = (struct supervisor_config){.ops = &puppet_ops,
             .host = {.loop = &bench->loop, .env = &bench->world.env},
-            .slots = 2,
             .node_name = "halo1",
             .memory = {.hardware = {.root = bench->scratch.path, .nvml = ""}}};
     if (supervisor_create(&bench->loop, &config, &events, bench, &bench->supervisor, &err) < 0)

@@ -67,6 +67,8 @@ static const struct config_key keys[] = {
         {.path = "modes.*.floor", .type = CONFIG_UINT, .def = "3", .max = 10},
         {.path = "modes.*.limits.*.tokens", .type = CONFIG_SIZE},
         {.path = "aliases.*", .type = CONFIG_STR},
+        {.path = "files.*.size", .type = CONFIG_UINT, .name_letters = " /:*"},
+        {.path = "files.*.note", .type = CONFIG_STR, .name_letters = " /:*"},
         {.path = NULL},
 };
 
@@ -303,7 +305,11 @@ static void test_refuses_yaml_features(void **state)
             {"log: &a info", "c.yaml:1:6: anchors are not supported"},
             {"engine: &a {}", "c.yaml:1:9: anchors are not supported"},
             {"engine: {args: &a [x]}", "c.yaml:1:16: anchors are not supported"},
-            {"log: *a", "c.yaml:1:6: aliases are not supported"},
+            {"log: *a", "c.yaml:1:6: aliases are not supported; put what begins with "
+                        "\"*\" in quotes"},
+            {"files: {*.gguf: {size: 1}}",
+                    "c.yaml:1:10: did not find expected alphabetic or numeric character; put what "
+                    "begins with \"*\" in quotes"},
             {"log: !!str info", "c.yaml:1:6: tags are not supported"},
             {"engine: !x {}", "c.yaml:1:9: tags are not supported"},
             {"engine: {args: !x [a]}", "c.yaml:1:16: tags are not supported"},
@@ -429,6 +435,45 @@ static void test_limit_of_names(void **state)
     must_load(text);
     snprintf(text, sizeof(text), "modes: {%064d: {}}", 0);
     assert_int_equal(load(text), -EINVAL);
+}
+
+/* Where the table says so, names hold more, and none of it means anything to us. */
+static void test_names_of_more_letters(void **state)
+{
+    (void)state;
+    must_load("files:\n"
+              "  a folder/x:7: {size: 1, note: first}\n"
+              "  '*.gguf': {size: 2}\n"
+              "  '*': {size: 3}\n"
+              "  a.size: {size: 4}\n");
+    assert_string_equal(config_name_at(config, "files", 0), "a folder/x:7");
+    assert_string_equal(config_name_at(config, "files", 1), "*.gguf");
+    assert_string_equal(config_name_at(config, "files", 2), "*");
+    assert_string_equal(config_name_at(config, "files", 3), "a.size");
+    assert_null(config_name_at(config, "files", 4));
+    assert_int_equal(config_uint(config, "files.a folder/x:7.size"), 1);
+    assert_string_equal(config_str(config, "files.a folder/x:7.note"), "first");
+    assert_int_equal(config_uint(config, "files.*.gguf.size"), 2);
+    assert_int_equal(config_uint(config, "files.*.size"), 3);
+    assert_null(config_str(config, "files.*.note"));
+    assert_int_equal(config_uint(config, "files.a.size.size"), 4);
+    assert_string_equal(config_origin(config, "files.*.gguf.size"), "c.yaml:3");
+}
+
+static void test_limits_of_names_of_more_letters(void **state)
+{
+    char text[256];
+
+    (void)state;
+    snprintf(text, sizeof(text), "files: {%0127d: {}}", 0);
+    must_load(text);
+    snprintf(text, sizeof(text), "files: {%0128d: {}}", 0);
+    assert_int_equal(load(text), -EINVAL);
+    assert_int_equal(load("files: {'a?b': {}}"), -EINVAL);
+    assert_string_equal(err.text, "c.yaml:1:9: \"a?b\" is no name: 1 to 127 letters, digits or of "
+                                  "\"._- /:*\"");
+    assert_int_equal(load("files: {'': {}}"), -EINVAL);
+    assert_int_equal(load("modes: {'*': {}}"), -EINVAL);
 }
 
 static void test_secrets_stay_secret(void **state)
@@ -606,6 +651,16 @@ static void make_wrong_flag(void)
     config_destroy(config_create(wrong_flag));
 }
 
+static void make_differing_names(void)
+{
+    static const struct config_key wrong[] = {
+            {.path = "files.*.size", .type = CONFIG_UINT, .name_letters = "/"},
+            {.path = "files.*.note", .type = CONFIG_STR},
+            {.path = NULL},
+    };
+    config_destroy(config_create(wrong));
+}
+
 static void get_unknown_path(void)
 {
     (void)config_str(config, "htp");
@@ -648,6 +703,7 @@ static void test_our_bugs_abort(void **state)
     (void)state;
     check_aborts(make_wrong_default);
     check_aborts(make_wrong_flag);
+    check_aborts(make_differing_names);
     check_aborts(get_unknown_path);
     check_aborts(get_wrong_type);
     check_aborts(get_scalar_as_list);
@@ -871,6 +927,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_limit_of_depth, setup, teardown),
             cmocka_unit_test_setup_teardown(test_limit_of_bytes, setup, teardown),
             cmocka_unit_test_setup_teardown(test_limit_of_names, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_names_of_more_letters, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_limits_of_names_of_more_letters, setup, teardown),
             cmocka_unit_test_setup_teardown(test_secrets_stay_secret, setup, teardown),
             cmocka_unit_test_setup_teardown(test_env, setup, teardown),
             cmocka_unit_test_setup_teardown(test_args, setup, teardown),

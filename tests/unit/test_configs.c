@@ -8,6 +8,7 @@
 #include "common/config.h"
 #include "coordinator/modes.h"
 #include "coordinator/settings.h"
+#include "node/model_settings.h"
 #include "node/settings.h"
 
 #include <stdio.h>
@@ -53,12 +54,17 @@ static void the_coordinators_example_loads(void **state)
 static void the_nodes_example_loads(void **state)
 {
     struct config *config = load(node_keys, "node.yaml");
+    struct model_rules *rules;
+    struct err err;
 
     (void)state;
     assert_int_equal(config_list_len(config, "coordinator"), 0);
     assert_int_equal(config_list_len(config, "models"), 2);
     assert_int_equal(config_uint(config, "memory-limit"), UINT64_C(90) << 30);
     assert_int_equal(config_list_len(config, "engine.extra-args"), 4);
+    if (model_rules_create(config, &rules, &err) < 0)
+        fail_msg("%s", err.text);
+    model_rules_destroy(rules);
     config_destroy(config);
 }
 

@@ -24,12 +24,20 @@ static const struct catalogue_model thirty_billion = {.name = "coder",
                 .heads = 32,
                 .context_trained = 262144}};
 
+static void measure(const struct catalogue_model *model, uint32_t context, uint32_t slots,
+        struct footprint *ret_footprint)
+{
+    const struct model_settings settings = {.context = context, .slots = slots};
+
+    footprint_of(model, &settings, ret_footprint);
+}
+
 static void test_the_context_that_is_asked_for(void **state)
 {
     struct footprint footprint;
 
     (void)state;
-    footprint_of(&thirty_billion, 65536, 2, &footprint);
+    measure(&thirty_billion, 65536, 2, &footprint);
     assert_int_equal(footprint.context, 65536);
     assert_int_equal(footprint.memory.full_bytes, 2 * 64 * 96 * mib);
     assert_true(footprint.memory.total_bytes >
@@ -41,7 +49,7 @@ static void test_never_more_than_the_trained_context(void **state)
     struct footprint footprint;
 
     (void)state;
-    footprint_of(&thirty_billion, 1u << 20, 1, &footprint);
+    measure(&thirty_billion, 1u << 20, 1, &footprint);
     assert_int_equal(footprint.context, 262144);
 }
 
@@ -51,12 +59,12 @@ static void test_a_context_of_our_choice_leaves_room_for_others(void **state)
     struct footprint footprint;
 
     (void)state;
-    footprint_of(&thirty_billion, 0, 4, &footprint);
+    measure(&thirty_billion, 0, 4, &footprint);
     assert_int_equal(footprint.context, 32768);
     assert_int_equal(footprint.memory.full_bytes, 12 * gib);
-    footprint_of(&thirty_billion, 0, 1, &footprint);
+    measure(&thirty_billion, 0, 1, &footprint);
     assert_int_equal(footprint.context, 131072);
-    footprint_of(&thirty_billion, 0, 64, &footprint);
+    measure(&thirty_billion, 0, 64, &footprint);
     assert_int_equal(footprint.context, FOOTPRINT_CONTEXT_MIN);
 }
 
@@ -69,7 +77,7 @@ static void test_a_small_model_keeps_its_whole_context(void **state)
     small.context = 32768;
     small.shape.tensor_bytes = 100 * mib;
     small.shape.full = (struct model_cell){.layers = 4, .k_elements = 4 * 64, .v_elements = 4 * 64};
-    footprint_of(&small, 0, 4, &footprint);
+    measure(&small, 0, 4, &footprint);
     assert_int_equal(footprint.context, 32768);
     assert_int_equal(footprint.memory.full_bytes, 128 * mib);
 }
@@ -81,8 +89,8 @@ static void test_what_makes_vectors_has_large_batches(void **state)
 
     (void)state;
     vectors.capabilities = CAPABILITY_EMBEDDINGS;
-    footprint_of(&thirty_billion, 8192, 1, &chat);
-    footprint_of(&vectors, 8192, 1, &embeddings);
+    measure(&thirty_billion, 8192, 1, &chat);
+    measure(&vectors, 8192, 1, &embeddings);
     assert_true(embeddings.memory.compute_bytes > chat.memory.compute_bytes);
 }
 
@@ -92,16 +100,16 @@ static void test_a_file_that_tells_nothing(void **state)
     struct footprint footprint;
 
     (void)state;
-    footprint_of(&model, 0, 4, &footprint);
+    measure(&model, 0, 4, &footprint);
     assert_int_equal(footprint.context, 4096);
     assert_int_equal(footprint.memory.total_bytes, gib + 512 * mib);
     model.file_bytes = 16 * gib;
     model.context = 0;
-    footprint_of(&model, 0, 4, &footprint);
+    measure(&model, 0, 4, &footprint);
     assert_int_equal(footprint.context, 0);
     assert_int_equal(footprint.memory.total_bytes, 18 * gib);
     model.file_bytes = UINT64_MAX;
-    footprint_of(&model, 1024, 4, &footprint);
+    measure(&model, 1024, 4, &footprint);
     assert_int_equal(footprint.context, 1024);
     assert_true(footprint.memory.total_bytes == UINT64_MAX);
 }

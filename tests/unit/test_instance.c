@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/node_bench.h"
+#include "tests/lib/settings_maker.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +91,7 @@ static void tell(struct tale *tale)
 {
     tale->model.facts = &tale->facts;
     tale->model.place.id = tale->facts.id;
-    supervisor_engine_model_put(bench.supervisor, &elsewhere, &tale->model);
+    supervisor_engine_model_put(bench.supervisor, &elsewhere, &tale->model, false);
 }
 
 static void tell_available(const char *name)
@@ -141,7 +142,7 @@ static void put_file(const char *name, uint64_t bytes)
             .architecture = "llama",
             .quantisation = "F16"};
 
-    supervisor_model_put(bench.supervisor, &model);
+    supervisor_model_put(bench.supervisor, &model, settings_make(0, 2, false));
 }
 
 static struct msg_instance describe(const char *name)

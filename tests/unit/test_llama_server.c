@@ -473,6 +473,23 @@ static void test_words_for_a_model_that_ranks(void **state)
             "-c 32768 --reranking --batch-size 2048 --ubatch-size 2048 ");
 }
 
+static void test_words_for_settings_of_a_model(void **state)
+{
+    struct fixture *f = *state;
+    const struct backend_model model = {.name = "toy",
+            .path = "/x.gguf",
+            .slots = 1,
+            .context = 512,
+            .type_k = "q8_0",
+            .type_v = "f16",
+            .projector = "/p.gguf",
+            .draft = "/d.gguf"};
+
+    start_toy_with(f, "exit", &model);
+    assert_non_null(strstr(f->reason, "-c 512 --cache-type-k q8_0 --cache-type-v f16 "
+                                      "--mmproj /p.gguf --model-draft /d.gguf "));
+}
+
 static void test_answer_in_deltas(void **state)
 {
     struct fixture *f = *state;
@@ -1020,6 +1037,7 @@ int main(int argc, char **argv)
             TEST(test_words_that_say_what_it_can),
             TEST(test_words_for_a_model_that_makes_vectors),
             TEST(test_words_for_a_model_that_ranks),
+            TEST(test_words_for_settings_of_a_model),
             TEST(test_answer_in_deltas),
             TEST(test_body_as_the_mesh_wants_it),
             TEST(test_refusal),

@@ -133,11 +133,25 @@ static void test_bounds_of_the_engine(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+static void test_settings_of_models(void **state)
+{
+    struct err err;
+
+    (void)state;
+    assert_int_equal(
+            load("model-settings: {a/b c:d+e: {context: 1}, '*-?': {context: 2}}\n", &err), 0);
+    assert_string_equal(config_name_at(config, "model-settings", 0), "a/b c:d+e");
+    assert_int_equal(config_uint(config, "model-settings.a/b c:d+e.context"), 1);
+    assert_int_equal(config_uint(config, "model-settings.*-?.context"), 2);
+    assert_false(config_is_set(config, "model-settings.a/b c:d+e.slots"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
             TEST(test_defaults),
             TEST(test_engines_that_run_already),
+            TEST(test_settings_of_models),
             TEST(test_a_memory_limit_of_nothing_is_refused),
             TEST(test_what_is_kept_for_people),
             TEST(test_the_pool_of_memory),

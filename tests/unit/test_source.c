@@ -8,6 +8,7 @@
 #include "node/footprint.h"
 #include "node/source.h"
 #include "tests/lib/puppet.h"
+#include "tests/lib/settings_maker.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static struct source *started_with(const char *path, uint32_t trained, uint32_t 
 {
     const struct catalogue_model model = model_at(path, trained);
 
-    return source_of_file(&puppet_ops, &model, wished, 2);
+    return source_of_file(&puppet_ops, &model, settings_make(wished, 2, false));
 }
 
 static struct source *file(const char *path, uint32_t trained)
@@ -58,7 +59,7 @@ static struct source *of_engine(enum engine_kind kind, const char *version, bool
             .place = {.kind = kind, .url = "http://127.0.0.1:11434", .id = facts.id}};
 
     (void)snprintf(facts.version, sizeof facts.version, "%s", version);
-    return source_of_engine(&backend_ollama, &model);
+    return source_of_engine(&backend_ollama, &model, false);
 }
 
 static void test_of_a_file(void **state)
@@ -79,13 +80,14 @@ static void test_of_a_file(void **state)
 static void test_what_a_file_of_known_shape_takes(void **state)
 {
     struct catalogue_model model = model_at("a", 8192);
+    const struct model_settings settings = {.context = 4096, .slots = 3};
     struct footprint footprint;
     struct source *source;
 
     (void)state;
     model.shape = (struct model_shape){.tensor_bytes = gib, .layers = 2, .context_trained = 8192};
-    footprint_of(&model, 4096, 3, &footprint);
-    source = source_of_file(&puppet_ops, &model, 4096, 3);
+    footprint_of(&model, &settings, &footprint);
+    source = source_of_file(&puppet_ops, &model, settings_make(4096, 3, false));
     assert_int_not_equal(source->load_bytes, unknown_bytes);
     assert_int_equal(source->load_bytes, footprint.memory.total_bytes);
     assert_int_equal(source->context, 4096);
@@ -129,9 +131,35 @@ static void test_the_context_that_it_would_get(void **state)
     }
 }
 
+static struct source *file_with(int64_t modified_ns, uint32_t slots)
+{
+    struct catalogue_model model = model_at("a", 1);
+
+    model.modified_ns = modified_ns;
+    return source_of_file(&puppet_ops, &model, settings_make(0, slots, false));
+}
+
+/* Names and pins do not matter to an engine, its slots do. */
+static void test_a_file_that_is_told_again(void **state)
+{
+    struct source *one = file_with(1, 2), *again = file_with(1, 2);
+
+    (void)state;
+    again->settings->quality = 5;
+    again->settings->pin = true;
+    assert_true(source_is_same(one, again));
+    again->settings->slots = 3;
+    assert_false(source_is_same(one, again));
+    again->settings->slots = 2;
+    again->fingerprint.bytes[0]++;
+    assert_false(source_is_same(one, again));
+    source_destroy(one);
+    source_destroy(again);
+}
+
 static void test_the_same(void **state)
 {
-    struct source *all[] = {file("a", 1), file("a", 1), of_engine(ENGINE_OLLAMA, "d1", true),
+    struct source *all[] = {file_with(1, 2), file_with(2, 2), of_engine(ENGINE_OLLAMA, "d1", true),
             of_engine(ENGINE_OLLAMA, "d2", true), of_engine(ENGINE_VLLM, "d1", true)};
     struct source *again = of_engine(ENGINE_OLLAMA, "d1", true);
     size_t count = sizeof all / sizeof all[0];
@@ -201,6 +229,7 @@ int main(void)
             cmocka_unit_test(test_what_a_file_of_known_shape_takes),
             cmocka_unit_test(test_of_an_engine),
             cmocka_unit_test(test_the_context_that_it_would_get),
+            cmocka_unit_test(test_a_file_that_is_told_again),
             cmocka_unit_test(test_the_same),
             cmocka_unit_test(test_the_file_counts),
             cmocka_unit_test(test_what_runs_is_kept),

@@ -10,6 +10,7 @@
 #include "tests/lib/puppet.h"
 #include "tests/lib/recorded_host.h"
 #include "tests/lib/scratch.h"
+#include "tests/lib/settings_maker.h"
 #include "tests/lib/virtual_env.h"
 
 #include <errno.h>
@@ -28,6 +29,8 @@ struct fixture {
     struct virtual_env world;
     struct scratch scratch;
     struct supervisor *supervisor;
+    const char *const *resident; /* ends with NULL; NULL: none */
+    uint32_t context;            /* of every model; 0: the node's choice */
     unsigned changes, stopped;
 };
 
@@ -78,7 +81,6 @@ static struct supervisor_config config_of(const char *root, const char *nvml)
     return (struct supervisor_config){
             .ops = &puppet_ops,
             .host = {.loop = &f.loop, .env = &f.world.env},
-            .slots = 2,
             .node_name = "halo1",
             .memory = {.hardware = {.root = root, .nvml = nvml},
                     .reserve_bytes = MEMORY_RESERVE_DEFAULT},
@@ -89,8 +91,8 @@ static void make_with_context(const char *const *resident, uint32_t context)
 {
     struct supervisor_config config = config_of(f.scratch.path, "");
 
-    config.context = context;
-    config.resident = resident;
+    f.context = context;
+    f.resident = resident;
     config.memory.limit_bytes = 4 * gib;
     make_from(&config);
 }
@@ -141,6 +143,14 @@ static int teardown(void **state)
     return 0;
 }
 
+static bool is_resident(const char *name)
+{
+    for (const char *const *word = f.resident; word != NULL && *word != NULL; word++)
+        if (strcmp(*word, name) == 0)
+            return true;
+    return false;
+}
+
 static void put_trained(const char *name, uint64_t bytes, uint32_t context)
 {
     const struct catalogue_model model = {.name = name,
@@ -153,7 +163,7 @@ static void put_trained(const char *name, uint64_t bytes, uint32_t context)
             .parameters = 7000000,
             .capabilities = CAPABILITY_CHAT | CAPABILITY_FIM};
 
-    supervisor_model_put(f.supervisor, &model);
+    supervisor_model_put(f.supervisor, &model, settings_make(f.context, 2, is_resident(name)));
 }
 
 static void put(const char *name, uint64_t bytes)
@@ -818,6 +828,35 @@ static void test_file_changed(void **state)
     assert_int_equal(describe("a").restarts, 0);
 }
 
+/* Told again with what an engine need not know, it runs on; with other slots it does not. */
+static void test_settings_changed(void **state)
+{
+    struct catalogue_model model = {.name = "a",
+            .path = "a",
+            .file_bytes = gib,
+            .context = 4096,
+            .architecture = "llama",
+            .quantisation = "Q8_0"};
+
+    (void)state;
+    make(NULL);
+    supervisor_model_put(f.supervisor, &model, settings_make(0, 2, true));
+    tick();
+    ready("a", 2, 0);
+    tick();
+    assert_true(describe("a").pinned);
+    supervisor_model_put(f.supervisor, &model, settings_make(0, 2, false));
+    tick();
+    assert_false(describe("a").pinned);
+    assert_false(puppet_stopping("a"));
+    assert_int_equal(supervisor_settings(f.supervisor, "a")->slots, 2);
+    supervisor_model_put(f.supervisor, &model, settings_make(0, 3, false));
+    tick();
+    assert_true(puppet_stopping("a"));
+    assert_int_equal(supervisor_settings(f.supervisor, "a")->slots, 3);
+    assert_null(supervisor_settings(f.supervisor, "b"));
+}
+
 /* One that died once and runs again loses its file while it serves: nothing is due meanwhile. */
 static void test_a_busy_model_without_file_wakes_nobody(void **state)
 {
@@ -997,7 +1036,7 @@ static void put_of_engine(const char *name, uint64_t taken_bytes)
 
     (void)snprintf(facts.id, sizeof facts.id, "%s", name);
     (void)snprintf(facts.name, sizeof facts.name, "%s", name);
-    supervisor_engine_model_put(f.supervisor, &puppet_ops, &model);
+    supervisor_engine_model_put(f.supervisor, &puppet_ops, &model, is_resident(name));
 }
 
 /* It is kept by loading it, but not against an engine that lets it go. */
@@ -1099,6 +1138,7 @@ int main(void)
             TEST(test_backoff_doubles_and_is_bounded),
             TEST(test_start_that_fails_at_once),
             TEST(test_file_gone),
+            TEST(test_settings_changed),
             TEST(test_file_changed),
             TEST(test_a_busy_model_without_file_wakes_nobody),
             TEST(test_a_mended_file_is_tried_at_once),

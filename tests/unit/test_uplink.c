@@ -9,6 +9,7 @@
 #include "node/uplink.h"
 #include "proto/frame.h"
 #include "tests/lib/node_bench.h"
+#include "tests/lib/settings_maker.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -547,7 +548,7 @@ static void test_many_models_take_several_frames(void **state)
                 .modified_ns = INT64_MAX,
                 .parameters = UINT64_MAX,
                 .capabilities = CAPABILITY_ALL};
-        supervisor_model_put(bench.supervisor, &model);
+        supervisor_model_put(bench.supervisor, &model, settings_make(0, 2, false));
     }
     uplink_up(uplink, &no_certificate);
     welcome();
