@@ -1,6 +1,6 @@
 #include "coordinator/trust/members.h"
 
-#include "coordinator/trust/book.h"
+#include "common/book.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "coordinator/trust/tokens.h"
 
-#include "coordinator/trust/book.h"
+#include "common/book.h"
 #include "coordinator/trust/members.h"
 
 #include <errno.h>

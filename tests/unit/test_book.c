@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
+#include "common/book.h"
 #include "common/file.h"
-#include "coordinator/trust/book.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "coordinator/trust/book.h"
+#include "common/book.h"
 
 #include "common/file.h"
 #include "common/json.h"

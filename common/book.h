@@ -1,4 +1,4 @@
-/* A list of plain structs that outlives the coordinator in one JSON file of its state directory:
+/* A list of plain structs that outlives a daemon in one JSON file of its state directory:
  *
  *   {"version":1,"next_serial":7,"members":[
  *   {"key":"…","name":"strix","roles":["node","edge"],…},
@@ -7,7 +7,7 @@
  *
  * A table says which fields an entry has. Reading is strict: an unknown version, an unknown,
  * missing or repeated field, a value out of its range, too many entries: each is refused with its
- * place, as whoever guesses at a list of trust guesses wrong. What could not be read back is not
+ * place, as whoever guesses at such a list guesses wrong. What could not be read back is not
  * written. Changes are made to a copy that takes the list's place once it is written, so that a
  * write that fails changes nothing. Blocking on one small file. */
 #pragma once
