@@ -37,15 +37,19 @@ struct instance {
     uint64_t demand_at_ms;   /* when `demand_per_s` was brought up to date */
     double demand_per_s;     /* requests, decayed mean */
     uint32_t load_ms;        /* of the last load; 0: none was measured yet */
-    bool lent;               /* its engine had loaded it already, for somebody else */
-    bool closed;             /* takes no new run, as another one claims its memory */
-    bool stale;              /* what runs is not what there is now */
-    bool restart;            /* died in service: load it again */
-    bool short_of_memory;    /* told already */
-    unsigned failures;       /* since it was last healthy */
-    uint64_t retry_at_ms;    /* FAILED: when it may be tried again */
+    enum instance_role role;
+    const char *leaving;  /* why it takes no new run and ends when idle; NULL: it does not */
+    bool lent;            /* its engine had loaded it already, for somebody else */
+    bool closed;          /* takes no new run, as another one claims its memory */
+    bool stale;           /* what runs is not what there is now */
+    bool restart;         /* died in service: load it again */
+    bool short_of_memory; /* told already */
+    unsigned failures;    /* since it was last healthy */
+    uint64_t retry_at_ms; /* FAILED: when it may be tried again */
     uint32_t restarts;
     float prefill_tok_s, decode_tok_s;
+    enum residency_reason wait_reason; /* in the note; RESIDENCY_REASON_COUNT: none is */
+    char waits_for[INSTANCE_NOTE_MAX];
     char note[INSTANCE_NOTE_MAX];
     char name[];
 };
@@ -272,6 +276,7 @@ static void engine_forget(struct instance *instance)
     instance->memory_bytes = 0;
     instance->closed = false;
     instance->stale = false;
+    instance->leaving = NULL;
     instance->context = instance->slots = 0;
     expect_capabilities(instance);
 }
@@ -382,6 +387,41 @@ void instance_stop(struct instance *instance, const char *why)
     instance->sources.loaded->ops->stop(instance->backend);
 }
 
+void instance_leave(struct instance *instance, const char *why)
+{
+    if (state_of(instance) != INSTANCE_LOADING && state_of(instance) != INSTANCE_RESIDENT)
+        return;
+    instance->leaving = why;
+    due(instance);
+}
+
+enum instance_role instance_role(const struct instance *instance)
+{
+    return instance->role;
+}
+
+static void inherit_waits(struct instance *heir, struct instance *instance)
+{
+    list_for_each_safe (it, &instance->waits) {
+        list_del(it);
+        list_entry(it, struct instance_wait, link)->instance = heir;
+        list_push_back(&heir->waits, it);
+    }
+}
+
+void instance_succeed(struct instance *instance, struct instance *heir)
+{
+    inherit_waits(heir, instance);
+    heir->demand_per_s = instance->demand_per_s;
+    heir->demand_at_ms = instance->demand_at_ms;
+    heir->restarts = instance->restarts;
+    heir->role = INSTANCE_SERVING;
+    instance->role = INSTANCE_RETIRED;
+    instance_leave(instance, "another engine has taken its place");
+    changed(heir);
+    due(heir);
+}
+
 static int engine_create(struct instance *instance, struct err *err)
 {
     static const struct backend_events events = {
@@ -398,6 +438,14 @@ static int engine_create(struct instance *instance, struct err *err)
     return instance->backend == NULL ? -ENOMEM : source->ops->start(instance->backend, err);
 }
 
+static void forget_wait(struct instance *instance)
+{
+    if (instance->wait_reason != RESIDENCY_REASON_COUNT && instance->failures == 0)
+        set_note(instance, "");
+    instance->wait_reason = RESIDENCY_REASON_COUNT;
+    instance->waits_for[0] = '\0';
+}
+
 void instance_load(struct instance *instance)
 {
     const struct source *source = current(instance);
@@ -406,6 +454,7 @@ void instance_load(struct instance *instance)
     if (instance->failures > 0)
         instance->restarts++;
     instance->short_of_memory = false;
+    forget_wait(instance);
     instance->lent = is_there(instance, now_ms(instance));
     instance->memory_bytes = instance->lent ? source_taken_bytes(source) : load_bytes(instance);
     sources_load(&instance->sources);
@@ -465,7 +514,11 @@ static void check_health(struct instance *instance, uint64_t now)
     }
     if (state == INSTANCE_FAILED && now >= instance->retry_at_ms && !instance_is_wanted(instance))
         instance_set_state(instance, INSTANCE_AVAILABLE);
-    if (state == INSTANCE_RESIDENT && instance->stale && instance->busy == 0)
+    if (instance->busy > 0)
+        return;
+    if (instance->leaving != NULL)
+        instance_stop(instance, instance->leaving);
+    else if (state == INSTANCE_RESIDENT && instance->stale)
         instance_stop(instance, "it has changed");
 }
 
@@ -520,6 +573,30 @@ void instance_refuse_memory(struct instance *instance, const char *message)
     instance_refuse(instance, FAIL_NO_MEMORY, message);
 }
 
+void instance_note_wait(
+        struct instance *instance, enum residency_reason reason, const char *explanation)
+{
+    if (list_empty(&instance->waits))
+        return;
+    (void)snprintf(instance->waits_for, sizeof instance->waits_for, "%s", explanation);
+    if (instance->wait_reason == reason)
+        return;
+    instance->wait_reason = reason;
+    set_note(instance, explanation);
+    changed(instance);
+}
+
+const char *instance_waits_for(const struct instance *instance)
+{
+    if (list_empty(&instance->waits))
+        return "";
+    if (state_of(instance) == INSTANCE_LOADING)
+        return "it loads";
+    if (instance->leaving != NULL)
+        return instance->busy > 0 ? "its engine finishes its requests" : "its engine ends";
+    return instance->waits_for;
+}
+
 void instance_close(struct instance *instance, bool closed)
 {
     if (instance->closed && !closed)
@@ -567,6 +644,15 @@ static unsigned wait_count(const struct instance *instance)
     return n;
 }
 
+static unsigned interactive_count(const struct instance *instance)
+{
+    unsigned n = 0;
+
+    list_for_each (it, &instance->waits)
+        n += !list_entry(it, struct instance_wait, link)->batch;
+    return n;
+}
+
 static uint32_t expected_load_ms(const struct instance *instance)
 {
     uint64_t ms = current(instance)->file_bytes / LOAD_BYTES_PER_MS;
@@ -576,11 +662,18 @@ static uint32_t expected_load_ms(const struct instance *instance)
     return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 }
 
+/* Pins and restarts count. */
+static bool is_kept(const struct instance *instance, uint64_t now)
+{
+    return !in_doubt(instance, now) && instance->leaving == NULL &&
+           instance->role == INSTANCE_SERVING;
+}
+
 void instance_snapshot(const struct instance *instance, struct residency_model *ret_model)
 {
     uint64_t now = now_ms(instance);
     bool here = !instance->sources.gone;
-    bool kept = here && !in_doubt(instance, now);
+    bool kept = here && is_kept(instance, now);
     unsigned waiting = here ? wait_count(instance) : 0;
 
     *ret_model = (struct residency_model){.name = instance->name,
@@ -590,10 +683,10 @@ void instance_snapshot(const struct instance *instance, struct residency_model *
             .foreign = instance_is_foreign(instance),
             .pinned = kept && current(instance)->pin,
             .busy = instance->busy > 0,
-            .closed = instance->closed,
+            .closed = instance->closed || instance->leaving != NULL,
             .restart = kept && instance->restart,
             .waiting = waiting,
-            .interactive = waiting,
+            .interactive = here ? interactive_count(instance) : 0,
             .waiting_since_ms = waiting > 0 ? waiting_since_ms(instance) : 0,
             .loaded_at_ms = instance->state_since_ms,
             .used_at_ms = instance->used_at_ms,
@@ -612,8 +705,19 @@ bool instance_is_wanted(const struct instance *instance)
         return false;
     if (!list_empty(&instance->waits))
         return true;
-    return !in_doubt(instance, now) &&
+    return is_kept(instance, now) &&
            (current(instance)->pin || instance->restart || is_there(instance, now));
+}
+
+void instance_pin(struct instance *instance, bool pin)
+{
+    struct source *engine = instance->sources.engine;
+
+    if (engine == NULL || engine->pin == pin)
+        return;
+    engine->pin = pin;
+    changed(instance);
+    due(instance);
 }
 
 const char *instance_name(const struct instance *instance)
@@ -629,6 +733,17 @@ enum instance_state instance_state(const struct instance *instance)
 const struct model_settings *instance_settings(const struct instance *instance)
 {
     return current(instance)->settings;
+}
+
+const struct source *instance_source(const struct instance *instance)
+{
+    return current(instance);
+}
+
+bool instance_is_current(const struct instance *instance)
+{
+    return instance->backend != NULL && !instance->stale && instance->leaving == NULL &&
+           state_of(instance) != INSTANCE_STOPPING;
 }
 
 bool instance_is_gone(const struct instance *instance)
@@ -673,6 +788,8 @@ void instance_describe(const struct instance *instance, struct msg_instance *ret
             .busy = instance->busy,
             .prefill_tok_s = instance->prefill_tok_s,
             .decode_tok_s = instance->decode_tok_s,
+            .load_ms = instance->load_ms,
+            .foreign = instance_is_foreign(instance),
             .restarts = instance->restarts,
             .engine = running->ops->name,
             .note = instance->note,
@@ -683,27 +800,29 @@ void instance_describe(const struct instance *instance, struct msg_instance *ret
             .architecture = source->architecture,
             .quantisation = source->quantisation,
     };
+    source_describe(source, ret_instance);
 }
 
 /* --- for the worker --- */
 
 void instance_wait(struct instance *instance, struct instance_wait *wait)
 {
+    wait->instance = instance;
     wait->since_ms = now_ms(instance);
     list_push_back(&instance->waits, &wait->link);
     due(instance);
 }
 
-void instance_unwait(struct instance *instance, struct instance_wait *wait)
+void instance_unwait(struct instance_wait *wait)
 {
     list_del(&wait->link);
-    due(instance);
+    due(wait->instance);
 }
 
 bool instance_ready(const struct instance *instance)
 {
     return state_of(instance) == INSTANCE_RESIDENT && !instance->stale && !instance->sources.gone &&
-           !instance->closed;
+           !instance->closed && instance->leaving == NULL && instance->role == INSTANCE_SERVING;
 }
 
 struct instance_backend *instance_acquire(struct instance *instance)
@@ -751,7 +870,8 @@ void instance_measured(struct instance *instance, const struct msg_usage *usage)
 
 /* --- life --- */
 
-struct instance *instance_create(const struct instance_common *common, const char *name)
+struct instance *instance_create(
+        const struct instance_common *common, const char *name, enum instance_role role)
 {
     size_t len = strlen(name);
     struct instance *instance = calloc(1, sizeof *instance + len + 1);
@@ -760,6 +880,8 @@ struct instance *instance_create(const struct instance_common *common, const cha
         return NULL;
     memcpy(instance->name, name, len);
     instance->common = common;
+    instance->role = role;
+    instance->wait_reason = RESIDENCY_REASON_COUNT;
     instance->state_since_ms = now_ms(instance);
     sm_init(&instance->sm, &instance_sm, INSTANCE_AVAILABLE);
     list_init(&instance->waits);

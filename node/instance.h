@@ -44,6 +44,13 @@ enum {
     INSTANCE_NOTE_MAX = 384,         /* bytes of its note */
 };
 
+/* Two instances of a node may have one name, while one takes the place of the other. */
+enum instance_role {
+    INSTANCE_SERVING,   /* the one that its name means */
+    INSTANCE_SUCCESSOR, /* loads beside it, with other settings; serves nobody yet */
+    INSTANCE_RETIRED,   /* has been replaced: finishes its runs and ends */
+};
+
 /* What the instances of a node have in common. */
 struct instance_common {
     struct backend_host host; /* its env gives time and jitter */
@@ -60,7 +67,8 @@ struct instance;
 
 /* `common` is borrowed for life, `name` copied; instance_put() must follow. NULL where malloc
  * refuses. */
-struct instance *instance_create(const struct instance_common *common, const char *name);
+struct instance *instance_create(
+        const struct instance_common *common, const char *name, enum instance_role role);
 /* Nobody waits, and no engine runs. Takes NULL. */
 void instance_destroy(struct instance *instance);
 
@@ -77,6 +85,13 @@ void instance_lose(struct instance *instance, bool adopted);
 void instance_load(struct instance *instance);
 /* Stops its engine, where one is LOADING or RESIDENT; `why` is logged. */
 void instance_stop(struct instance *instance, const char *why);
+/* It takes no new run, and its engine ends when it is idle; then it is as any other that is not
+ * loaded: who waits for it waits for a new load. `why` is logged; static. */
+void instance_leave(struct instance *instance, const char *why);
+/* `heir`, resident, takes the place and all who wait; `instance` retires. */
+void instance_succeed(struct instance *instance, struct instance *heir);
+enum instance_role instance_role(const struct instance *instance);
+
 /* Answers those who wait. */
 void instance_refuse(struct instance *instance, enum fail_code code, const char *message);
 /* … and notes why there is no memory for it. */
@@ -93,16 +108,30 @@ bool instance_is_wanted(const struct instance *instance);
 bool instance_is_foreign(const struct instance *instance);
 /* For the decision; its strings are borrowed until the loop's next turn. */
 void instance_snapshot(const struct instance *instance, struct residency_model *ret_model);
-/* … and what became of it: a closed model takes no new run, until it is opened or its engine has
+/* … and what became of it. For what those wait who wait, in a sentence; its note says it as long as
+ * the reason is the same, not each new number. */
+void instance_note_wait(
+        struct instance *instance, enum residency_reason reason, const char *explanation);
+/* A closed model takes no new run, until it is opened or its engine has
  * ended. */
 void instance_close(struct instance *instance, bool closed);
+
+/* Of a model of an engine that runs already. */
+void instance_pin(struct instance *instance, bool pin);
 
 const char *instance_name(const struct instance *instance);
 enum instance_state instance_state(const struct instance *instance);
 /* Of the file that it comes from; NULL where that is an engine. */
 const struct model_settings *instance_settings(const struct instance *instance);
+/* What is loaded next. */
+const struct source *instance_source(const struct instance *instance);
+/* What is loaded already, or loads now, is that. */
+bool instance_is_current(const struct instance *instance);
 bool instance_is_gone(const struct instance *instance); /* from wherever it came */
 bool instance_is_busy(const struct instance *instance); /* serves requests */
+/* What those wait for who wait for it; "" where nobody does. Borrowed until the loop's next turn.
+ */
+const char *instance_waits_for(const struct instance *instance);
 bool instance_has_engine(const struct instance *instance);
 /* Of its engine, or of the engine's guard; 0: it has none. */
 int64_t instance_pid(const struct instance *instance);
@@ -116,7 +145,9 @@ void instance_describe(const struct instance *instance, struct msg_instance *ret
 /* One who waits for a model; the caller owns the struct. */
 struct instance_wait {
     struct list link;
+    struct instance *instance; /* waited for; another one once that has taken its place */
     uint64_t since_ms;
+    bool batch; /* nobody waits in front of a screen */
     /* Once. Ready where `fail` is NULL: acquire it now, or it may be stopped again. `fail->stream`
      * is 0. */
     void (*fn)(void *ctx, const struct msg_fail *fail);
@@ -124,7 +155,7 @@ struct instance_wait {
 };
 void instance_wait(struct instance *instance, struct instance_wait *wait);
 /* Before `fn` has come. */
-void instance_unwait(struct instance *instance, struct instance_wait *wait);
+void instance_unwait(struct instance_wait *wait);
 
 /* True where a run may start on it now. */
 bool instance_ready(const struct instance *instance);

@@ -16,7 +16,9 @@
 #include "node/guard.h"
 #include "node/joining.h"
 #include "node/models.h"
+#include "node/orders.h"
 #include "node/settings.h"
+#include "node/standing_orders.h"
 #include "node/supervisor.h"
 #include "node/uplink.h"
 #include "proto/rules.h"
@@ -62,7 +64,9 @@ struct node {
     char local_token[PATH_MAX]; /* of a coordinator on this host; "": no such place */
     struct http_client *http;
     struct supervisor *supervisor;
+    struct standing_orders *standing;
     struct models *models; /* NULL: --edge-only */
+    struct orders *orders;
     struct joining *joining;
     struct uplink *uplink;
     struct editors *editors; /* NULL: --no-edge */
@@ -148,6 +152,8 @@ static void on_link_down(void *ctx, const char *reason)
     struct node *node = ctx;
 
     editors_down(node->editors, reason);
+    if (node->orders != NULL)
+        orders_session_end(node->orders);
     uplink_down(node->uplink);
 }
 
@@ -204,6 +210,13 @@ static int on_tunnel(void *ctx, const struct msg *msg, struct err *err)
     return editors_on_tunnel(node->editors, msg, err);
 }
 
+static void on_order(void *ctx, const struct msg *msg)
+{
+    struct node *node = ctx;
+
+    orders_on_msg(node->orders, msg);
+}
+
 static void on_room(void *ctx)
 {
     struct node *node = ctx;
@@ -214,8 +227,35 @@ static void on_room(void *ctx)
 static const struct uplink_events uplink_events = {.on_welcome = on_welcome,
         .on_membership = on_membership,
         .on_tunnel = on_tunnel,
+        .on_order = on_order,
         .on_room = on_room,
         .on_broken = on_broken};
+
+/* --- orders --- */
+
+static void on_order_msg(void *ctx, const struct msg *msg)
+{
+    struct node *node = ctx;
+
+    uplink_send(node->uplink, msg);
+}
+
+static void on_pause(void *ctx, bool paused)
+{
+    struct node *node = ctx;
+
+    uplink_pause(node->uplink, paused);
+}
+
+static size_t on_running(void *ctx)
+{
+    const struct node *node = ctx;
+
+    return uplink_stream_count(node->uplink);
+}
+
+static const struct orders_events orders_events = {
+        .send = on_order_msg, .pause = on_pause, .running = on_running};
 
 /* --- the local network --- */
 
@@ -268,6 +308,7 @@ static void on_tick(void *ctx)
     struct node *node = ctx;
 
     uplink_tick(node->uplink);
+    orders_tick(node->orders);
     if (node->discovery != NULL)
         advertise_tick(&node->advertise, node->discovery, node->edge_only ? NULL : node->supervisor,
                 node->name, node->keys.public_z85, env_now_ms(&env_system));
@@ -622,9 +663,29 @@ static int open_models(struct node *node, struct err *err)
             .http = node->http,
             .env = &env_system,
             .supervisor = node->supervisor,
+            .orders = node->standing,
             .settings = node->config};
 
     return node->edge_only ? 0 : models_create(&config, &node->models, err);
+}
+
+static int open_standing(struct node *node, struct err *err)
+{
+    char path[PATH_MAX];
+    int r = daemon_state_path(node->state, "standing-orders.json", path, err);
+
+    return r == 0 ? standing_orders_open(path, &node->standing, err) : r;
+}
+
+static int open_orders(struct node *node, struct err *err)
+{
+    const struct orders_config config = {.env = &env_system,
+            .supervisor = node->supervisor,
+            .models = node->models,
+            .standing = node->standing};
+
+    node->orders = orders_create(&config, &orders_events, node);
+    return node->orders == NULL ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
 static int start(struct node *node, struct err *err)
@@ -642,7 +703,11 @@ static int start(struct node *node, struct err *err)
     if (r == 0)
         r = open_editors(node, err);
     if (r == 0)
+        r = open_standing(node, err);
+    if (r == 0)
         r = open_models(node, err);
+    if (r == 0)
+        r = open_orders(node, err);
     if (r == 0)
         r = open_network(node, err);
     if (r == 0 && loop_catch_signals(&node->loop, on_stop, on_reload, node) < 0)
@@ -671,7 +736,9 @@ static void stop(struct node *node)
     editors_destroy(node->editors);
     uplink_destroy(node->uplink);
     node->uplink = NULL;
+    orders_destroy(node->orders);
     supervisor_destroy(node->supervisor);
+    standing_orders_close(node->standing);
     http_client_destroy(node->http);
     loop_timer_destroy(node->tick);
     loop_timer_destroy(node->stop_timer);

@@ -21,13 +21,30 @@ struct models {
 
 /* --- files --- */
 
+int models_settings(const struct models *models, const struct catalogue_model *file,
+        const struct standing_order *order, struct model_settings **ret_settings, struct err *err)
+{
+    int r = model_settings_create(
+            models->rules, catalogue_last(models->catalogue), file, ret_settings, err);
+
+    if (r == 0)
+        standing_order_apply(order, *ret_settings);
+    return r;
+}
+
+static int settings_of(const struct models *models, const struct catalogue_model *file,
+        struct model_settings **ret_settings, struct err *err)
+{
+    return models_settings(models, file, standing_orders_find(models->config.orders, file->name),
+            ret_settings, err);
+}
+
 static void put_file(struct models *models, const struct catalogue_model *model)
 {
     struct model_settings *settings;
     struct err err;
 
-    if (model_settings_create(
-                models->rules, catalogue_last(models->catalogue), model, &settings, &err) < 0)
+    if (settings_of(models, model, &settings, &err) < 0)
         log_error("model not taken", LOG_S("model", model->name), LOG_S("reason", err.text));
     else
         supervisor_model_put(models->config.supervisor, model, settings);
@@ -60,12 +77,11 @@ static void on_useless(void *ctx, const char *entry, const char *text)
 /* A file that came or went may be another model's draft or projector, or have had its alias. */
 static void review(struct models *models, const struct catalogue_model *model)
 {
-    const struct catalogue_scan *scan = catalogue_last(models->catalogue);
     const struct model_settings *now = supervisor_settings(models->config.supervisor, model->name);
     struct model_settings *settings;
     struct err err;
 
-    if (model_settings_create(models->rules, scan, model, &settings, &err) < 0)
+    if (settings_of(models, model, &settings, &err) < 0)
         return; /* the next look is not far */
     if (now == NULL || !model_settings_same(now, settings))
         supervisor_model_put(models->config.supervisor, model, settings);
@@ -112,6 +128,14 @@ static const struct catalogue_events catalogue_events = {
 
 /* --- engines that run already --- */
 
+static bool keeps(const struct models *models, const char *name)
+{
+    const struct standing_order *order = standing_orders_find(models->config.orders, name);
+    bool listed = model_rules_keep(models->rules, name);
+
+    return order == NULL ? listed : order->keep || (listed && !order->let_go);
+}
+
 static void on_engine_model(void *ctx, const struct engines_model *model)
 {
     struct models *models = ctx;
@@ -121,8 +145,8 @@ static void on_engine_model(void *ctx, const struct engines_model *model)
     if (supervisor_find(supervisor, name) == NULL)
         log_info("model found", LOG_S("model", name), LOG_S("url", model->place.url),
                 LOG_U("file_bytes", model->facts->file_bytes));
-    supervisor_engine_model_put(supervisor, engines_backend(model->place.kind), model,
-            model_rules_keep(models->rules, name));
+    supervisor_engine_model_put(
+            supervisor, engines_backend(model->place.kind), model, keeps(models, name));
 }
 
 static void on_engine_model_gone(void *ctx, const char *name)
@@ -239,7 +263,15 @@ void models_rescan(struct models *models)
         catalogue_rescan(models->catalogue);
 }
 
-/* Models of engines that run already are told again when something about them is new. */
+static void review_engines(struct models *models)
+{
+    struct supervisor *supervisor = models->config.supervisor;
+    const char *name;
+
+    for (size_t i = 0; (name = supervisor_model_at(supervisor, i)) != NULL; i++)
+        supervisor_engine_pin(supervisor, name, keeps(models, name));
+}
+
 int models_reload(struct models *models, const struct config *settings, struct err *err)
 {
     struct model_rules *rules;
@@ -250,5 +282,25 @@ int models_reload(struct models *models, const struct config *settings, struct e
     model_rules_destroy(models->rules);
     models->rules = rules;
     review_all(models);
+    review_engines(models);
     return 0;
+}
+
+/* --- orders --- */
+
+const struct catalogue_model *models_file(const struct models *models, const char *name)
+{
+    const struct catalogue_scan *scan =
+            models->catalogue == NULL ? NULL : catalogue_last(models->catalogue);
+
+    return scan == NULL ? NULL : catalogue_scan_find(scan, name);
+}
+
+void models_reorder(struct models *models, const char *name)
+{
+    const struct catalogue_model *file = models_file(models, name);
+
+    if (file != NULL)
+        review(models, file);
+    supervisor_engine_pin(models->config.supervisor, name, keeps(models, name));
 }

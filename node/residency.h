@@ -112,6 +112,7 @@ struct residency_model {
     bool busy;                 /* runs */
     bool closed;               /* as the last decision left `close` */
     bool restart;              /* died in service: load it again where there is room */
+    bool replaced;             /* for a rehearsal: it ends for the load, or after it */
     unsigned waiting;          /* who wait for it; an ordered load counts as one */
     unsigned interactive;      /* of these: not batch work */
     uint64_t waiting_since_ms; /* the longest wait */
@@ -155,6 +156,18 @@ struct residency_room {
 /* For `model` of `models`, which is not counted itself. */
 struct residency_room residency_room(const struct residency_host *host,
         const struct residency_model *models, size_t count, const struct residency_model *model);
+
+enum residency_way {
+    RESIDENCY_WAY_BESIDE, /* idle models that are not pinned leave where they have to */
+    RESIDENCY_WAY_SWAP, /* only after those that are `replaced` have ended, or, where none is, after
+                           busy ones have become idle */
+    RESIDENCY_WAY_NEVER, /* not even then */
+};
+/* How an ordered load of `model`, which is none of `models`, would go by and by, waiting aside;
+ * `*ret_room_bytes`: what there would be for it that way. */
+enum residency_way residency_rehearse(const struct residency_host *host,
+        const struct residency_model *models, size_t count, const struct residency_model *model,
+        uint64_t *ret_room_bytes);
 
 /* When others may leave for it again; 0 where it has not failed. */
 uint64_t residency_pardon_ms(const struct residency_model *model);

@@ -136,3 +136,34 @@ struct residency_room residency_room(const struct residency_host *host,
             .beside_pins_bytes = room_left(beside_pins, host),
             .now_bytes = room_left(now, host)};
 }
+
+static bool stays(const struct residency_model *other, bool swap)
+{
+    if (swap)
+        return other->pinned && !other->replaced;
+    return other->pinned || other->busy || other->replaced;
+}
+
+static uint64_t room_beside_those_that_stay(const struct residency_host *host,
+        const struct residency_model *models, size_t count, bool swap)
+{
+    struct room room = room_now(host, models, count);
+
+    for (size_t i = 0; i < count; i++)
+        if (room_holds(&models[i]) && !stays(&models[i], swap))
+            room = room_without(room, host, &models[i]);
+    return room_left(room, host);
+}
+
+enum residency_way residency_rehearse(const struct residency_host *host,
+        const struct residency_model *models, size_t count, const struct residency_model *model,
+        uint64_t *ret_room_bytes)
+{
+    uint64_t bytes = pool_bytes(host, model);
+
+    *ret_room_bytes = room_beside_those_that_stay(host, models, count, false);
+    if (bytes <= *ret_room_bytes)
+        return RESIDENCY_WAY_BESIDE;
+    *ret_room_bytes = room_beside_those_that_stay(host, models, count, true);
+    return bytes <= *ret_room_bytes ? RESIDENCY_WAY_SWAP : RESIDENCY_WAY_NEVER;
+}

@@ -1,5 +1,6 @@
 #include "node/source.h"
 
+#include "common/saturating.h"
 #include "node/footprint.h"
 
 #include <assert.h>
@@ -139,6 +140,33 @@ bool source_is_same(const struct source *one, const struct source *other)
     if (source_is_adopted(one) != source_is_adopted(other))
         return false;
     return source_is_adopted(one) ? same_place(one, other) : same_file(one, other);
+}
+
+static void describe_file(const struct source *source, struct msg_instance *instance)
+{
+    const struct model_run *run = &source->run;
+
+    instance->aliases = source->settings->aliases;
+    while (instance->aliases[instance->alias_count] != NULL &&
+            instance->alias_count < MSG_ALIASES_MAX)
+        instance->alias_count++;
+    instance->quality = source->settings->quality;
+    instance->fingerprint = (struct msg_bytes){
+            .data = source->fingerprint.bytes, .len = sizeof source->fingerprint.bytes};
+    instance->shape = source->shape;
+    instance->type_k = run->type_k;
+    instance->type_v = run->type_v;
+    instance->batch_tokens = run->batch_tokens;
+    instance->output_rows = run->output_rows;
+    instance->side_bytes = saturating_sum(run->projector_bytes, run->draft_bytes);
+}
+
+void source_describe(const struct source *source, struct msg_instance *ret_instance)
+{
+    ret_instance->run_context = source->context;
+    ret_instance->run_slots = source->slots;
+    if (source->settings != NULL)
+        describe_file(source, ret_instance);
 }
 
 uint64_t source_taken_bytes(const struct source *source)

@@ -16,7 +16,7 @@ enum { SOURCE_FACT_MAX = 31 }; /* bytes of an architecture or a quantisation */
 
 struct source {                      /* constant once made */
     struct model_settings *settings; /* of a file; NULL: it is an engine's */
-    bool pin;                        /* loaded at start and kept */
+    bool pin;                        /* loaded at start and kept; of an engine's, this may change */
     const struct backend_ops *ops;   /* run it */
     const char *path;                /* of the file; NULL: it is an engine's */
     uint64_t file_bytes;             /* 0: not known */
@@ -57,6 +57,10 @@ void source_destroy(struct source *source);
 bool source_is_adopted(const struct source *source);
 /* True where what runs from the one need not end for the other. */
 bool source_is_same(const struct source *one, const struct source *other);
+
+/* What a plan needs to know of it; strings are borrowed. Leaves alone what an engine does not tell.
+ */
+void source_describe(const struct source *source, struct msg_instance *ret_instance);
 
 /* What it takes of this host's memory where its engine has loaded it for somebody else; 0: another
  * host's. */

@@ -1,4 +1,4 @@
-#include "node/supervisor.h"
+#include "node/supervisor_internal.h"
 
 #include "common/log.h"
 #include "common/saturating.h"
@@ -12,20 +12,6 @@
 #include <string.h>
 
 enum { TEXT_MAX = 384 };
-
-struct supervisor {
-    struct supervisor_config config;
-    const struct supervisor_events *events;
-    void *ctx;
-    struct loop_timer *timer;
-    struct instance_common common;
-    struct instance **instances;
-    size_t count, capacity;
-    struct memory *memory;
-    uint64_t short_at_ms, released_at_ms, released_bytes; /* as struct residency_host has them */
-    bool draining, stopped_told;
-    uint64_t grace_until_ms; /* while draining */
-};
 
 static uint64_t now_ms(const struct supervisor *s)
 {
@@ -64,15 +50,15 @@ static void measure(
         model->taken_bytes = bytes;
 }
 
-static void take_snapshot(const struct supervisor *s, struct residency_model *models)
+void supervisor_snapshot(const struct supervisor *s, struct residency_model *ret_models)
 {
     for (size_t i = 0; i < s->count; i++) {
-        instance_snapshot(s->instances[i], &models[i]);
-        measure(s, s->instances[i], &models[i]);
+        instance_snapshot(s->instances[i], &ret_models[i]);
+        measure(s, s->instances[i], &ret_models[i]);
     }
 }
 
-static struct residency_host host_now(const struct supervisor *s)
+struct residency_host supervisor_host(const struct supervisor *s)
 {
     return (struct residency_host){.now_ms = now_ms(s),
             .limit_bytes = memory_limit_bytes(s->memory),
@@ -108,6 +94,8 @@ static void carry_out(const struct supervisor *s, struct instance *instance,
 {
     if (model->verdict == RESIDENCY_REFUSE)
         refuse(s, instance, explanation);
+    if (model->verdict == RESIDENCY_WAIT)
+        instance_note_wait(instance, model->reason, explanation);
     if (model->evict)
         instance_stop(instance, explanation);
     instance_close(instance, model->close);
@@ -120,13 +108,14 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
     char explanation[TEXT_MAX] = "";
     size_t count = s->count;
 
-    take_snapshot(s, models);
-    host = host_now(s);
+    supervisor_snapshot(s, models);
+    host = supervisor_host(s);
     residency_decide(&host, models, count, &decision);
     if (decision.short_bytes > 0)
         s->short_at_ms = host.now_ms;
     for (size_t i = 0; i < count; i++) {
-        if (models[i].verdict == RESIDENCY_REFUSE || models[i].evict)
+        if (models[i].verdict == RESIDENCY_REFUSE || models[i].verdict == RESIDENCY_WAIT ||
+                models[i].evict)
             residency_explain(&host, models, count, &models[i], explanation, sizeof explanation);
         carry_out(s, s->instances[i], &models[i], explanation);
     }
@@ -180,13 +169,41 @@ static void forget(struct supervisor *s, size_t index)
     instance_destroy(instance);
 }
 
+/* What loads beside the engine that serves takes its place once it can. */
+static void promote(struct supervisor *s, struct instance *heir)
+{
+    struct instance *instance = supervisor_find(s, instance_name(heir));
+
+    log_info("model replaced", LOG_S("model", instance_name(heir)));
+    instance_succeed(instance, heir);
+}
+
+/* It is not needed (any more): a load that failed, or an engine that has been replaced. */
+static bool is_over(const struct instance *instance)
+{
+    return instance_role(instance) != INSTANCE_SERVING && !instance_has_engine(instance) &&
+           !instance_is_wanted(instance);
+}
+
+static void look_at_life(struct supervisor *s, struct instance *instance, uint64_t now)
+{
+    if (instance_role(instance) == INSTANCE_SUCCESSOR &&
+            instance_state(instance) == INSTANCE_RESIDENT)
+        promote(s, instance);
+    instance_look(instance, now);
+}
+
 /* False where it is no longer there. */
 static bool look_at(struct supervisor *s, size_t index, uint64_t now)
 {
     struct instance *instance = s->instances[index];
 
+    if (is_over(instance)) {
+        forget(s, index);
+        return false;
+    }
     if (!instance_is_gone(instance)) {
-        instance_look(instance, now);
+        look_at_life(s, instance, now);
         return true;
     }
     instance_refuse(instance, FAIL_NO_MODEL, "the model is gone");
@@ -261,12 +278,18 @@ static void on_timer(void *ctx)
 
 /* --- models --- */
 
-struct instance *supervisor_find(const struct supervisor *s, const char *name)
+static struct instance *find(const struct supervisor *s, const char *name, enum instance_role role)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (strcmp(instance_name(s->instances[i]), name) == 0)
+        if (instance_role(s->instances[i]) == role &&
+                strcmp(instance_name(s->instances[i]), name) == 0)
             return s->instances[i];
     return NULL;
+}
+
+struct instance *supervisor_find(const struct supervisor *s, const char *name)
+{
+    return find(s, name, INSTANCE_SERVING);
 }
 
 static int make_place(struct supervisor *s)
@@ -284,26 +307,36 @@ static int make_place(struct supervisor *s)
     return 0;
 }
 
-static struct instance *add(struct supervisor *s, const char *name)
+struct instance *supervisor_add(struct supervisor *s, const char *name, enum instance_role role)
 {
     struct instance *instance;
 
     if (make_place(s) < 0)
         return NULL;
-    instance = instance_create(&s->common, name);
+    instance = instance_create(&s->common, name, role);
     if (instance != NULL)
         s->instances[s->count++] = instance;
     return instance;
 }
 
+/* What is known of the model is not what its successor is loaded for (any more). */
+void supervisor_give_up_successor(struct supervisor *s, const char *name)
+{
+    struct instance *successor = find(s, name, INSTANCE_SUCCESSOR);
+
+    if (successor != NULL)
+        instance_lose(successor, false);
+}
+
 /* Takes `source`, which is NULL where there was no memory for it. */
-static void put(struct supervisor *s, const char *name, struct source *source)
+void supervisor_put(struct supervisor *s, const char *name, struct source *source)
 {
     struct instance *instance = source == NULL ? NULL : supervisor_find(s, name);
 
     if (source != NULL && instance == NULL)
-        instance = add(s, name);
+        instance = supervisor_add(s, name, INSTANCE_SERVING);
     if (instance != NULL) {
+        supervisor_give_up_successor(s, name);
         instance_put(instance, source);
         return;
     }
@@ -315,6 +348,7 @@ static void lose(struct supervisor *s, const char *name, bool adopted)
 {
     struct instance *instance = supervisor_find(s, name);
 
+    supervisor_give_up_successor(s, name);
     if (instance != NULL)
         instance_lose(instance, adopted);
 }
@@ -322,13 +356,15 @@ static void lose(struct supervisor *s, const char *name, bool adopted)
 void supervisor_model_put(
         struct supervisor *s, const struct catalogue_model *model, struct model_settings *settings)
 {
-    put(s, model->name, source_of_file(s->config.ops, model, settings));
+    supervisor_put(s, model->name, source_of_file(s->config.ops, model, settings));
 }
 
 const struct model_settings *supervisor_settings(const struct supervisor *s, const char *name)
 {
-    const struct instance *instance = supervisor_find(s, name);
+    const struct instance *instance = find(s, name, INSTANCE_SUCCESSOR);
 
+    if (instance == NULL)
+        instance = supervisor_find(s, name);
     return instance == NULL ? NULL : instance_settings(instance);
 }
 
@@ -340,7 +376,7 @@ void supervisor_model_gone(struct supervisor *s, const char *name)
 void supervisor_engine_model_put(struct supervisor *s, const struct backend_ops *ops,
         const struct engines_model *model, bool pin)
 {
-    put(s, model->facts->name, source_of_engine(ops, model, pin));
+    supervisor_put(s, model->facts->name, source_of_engine(ops, model, pin));
 }
 
 void supervisor_engine_model_gone(struct supervisor *s, const char *name)
@@ -350,7 +386,10 @@ void supervisor_engine_model_gone(struct supervisor *s, const char *name)
 
 const char *supervisor_model_at(const struct supervisor *s, size_t index)
 {
-    return index < s->count ? instance_name(s->instances[index]) : NULL;
+    for (size_t i = 0; i < s->count; i++)
+        if (instance_role(s->instances[i]) == INSTANCE_SERVING && index-- == 0)
+            return instance_name(s->instances[i]);
+    return NULL;
 }
 
 bool supervisor_describe(

@@ -50,8 +50,8 @@ void supervisor_destroy(struct supervisor *supervisor);
 void supervisor_model_put(struct supervisor *supervisor, const struct catalogue_model *model,
         struct model_settings *settings);
 void supervisor_model_gone(struct supervisor *supervisor, const char *name);
-/* The settings of the file that the model comes from; NULL where there is none. Borrowed until the
- * next of these calls. */
+/* The settings of the file that the model comes from, or is to have next; NULL where there is none.
+ * Borrowed until the next of these calls. */
 const struct model_settings *supervisor_settings(
         const struct supervisor *supervisor, const char *name);
 /* From an engine that runs already, and which `ops` runs requests on. Where a file has the same
@@ -59,6 +59,31 @@ const struct model_settings *supervisor_settings(
 void supervisor_engine_model_put(struct supervisor *supervisor, const struct backend_ops *ops,
         const struct engines_model *model, bool pin);
 void supervisor_engine_model_gone(struct supervisor *supervisor, const char *name);
+
+/* --- orders --- */
+
+enum { SUPERVISOR_TEXT_MAX = 384 };
+
+/* How a load goes that somebody orders. */
+struct supervisor_load {
+    const char *name;     /* of a model of this node, not foreign */
+    const char *replaces; /* another model, which may end for it; NULL: none */
+    /* Where it comes from a file: how it shall run from then on, taken by supervisor_load().
+     * NULL: as it is. */
+    const struct catalogue_model *model;
+    struct model_settings *settings;
+};
+/* Which way that would go now, and the numbers in a sentence: ORDER_WAY_NONE says why not and what
+ * would fit. Changes nothing. */
+enum order_way supervisor_rehearse(struct supervisor *supervisor,
+        const struct supervisor_load *load, char ret_text[SUPERVISOR_TEXT_MAX]);
+/* Goes that way: `wait` is answered when the model is loaded so, or why not. Not ORDER_WAY_NONE. */
+void supervisor_load(struct supervisor *supervisor, const struct supervisor_load *load,
+        enum order_way way, struct instance_wait *wait);
+/* The engine takes no new run and ends when it is idle. */
+void supervisor_unload(struct supervisor *supervisor, const char *name);
+/* Of a model of an engine that runs already; that of a file is in its settings. */
+void supervisor_engine_pin(struct supervisor *supervisor, const char *name, bool pin);
 
 /* Refuses what waits, lets what runs finish for SUPERVISOR_GRACE_MS, stops every engine for sure,
  * then on_stopped. A second call ends the grace. */

@@ -262,7 +262,7 @@ static void batch_begin(struct uplink *uplink, bool full)
 
     batch->bytes = 0;
     batch->state = (struct msg_state){.full = full,
-            .draining = supervisor_draining(uplink->supervisor),
+            .draining = worker_draining(uplink->worker),
             .instances = batch->instances,
             .removed = batch->removed};
     supervisor_memory(uplink->supervisor, &batch->state);
@@ -374,6 +374,12 @@ void uplink_draining(struct uplink *uplink)
         send_state(uplink);
 }
 
+void uplink_pause(struct uplink *uplink, bool paused)
+{
+    worker_pause(uplink->worker, paused);
+    uplink_draining(uplink);
+}
+
 /* --- frames in --- */
 
 static void on_welcome(struct uplink *uplink, const struct msg_welcome *welcome)
@@ -449,7 +455,7 @@ static void dispatch(struct uplink *uplink, const struct msg *msg)
     case MSG_UNLOAD:
     case MSG_PIN:
     case MSG_DRAIN:
-        answer_unsupported(uplink, msg->type);
+        uplink->events->on_order(uplink->ctx, msg);
         break;
     case MSG_UNSUPPORTED:
         log_debug("coordinator does not know a message", LOG_U("type", msg->unsupported.type));

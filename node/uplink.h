@@ -41,6 +41,8 @@ struct uplink_events {
     void (*on_membership)(void *ctx, const struct msg *msg);
     /* One of TUNNEL_…. As on_welcome. */
     int (*on_tunnel)(void *ctx, const struct msg *msg, struct err *err);
+    /* LOAD, UNLOAD, PIN or DRAIN. */
+    void (*on_order)(void *ctx, const struct msg *msg);
     /* At the end of each turn in which bytes of tunnels may be sent. */
     void (*on_room)(void *ctx);
     /* The coordinator is silent or broke the protocol: reset the connection; uplink_down() must
@@ -58,7 +60,7 @@ void uplink_destroy(struct uplink *uplink);
 
 /* A fresh connection; nothing was said on it. `certificate` goes into HELLO; empty: none. */
 void uplink_up(struct uplink *uplink, const struct msg_bytes *certificate);
-/* JOIN and TUNNEL_…: behind what waits. Nothing while the session is not up. */
+/* JOIN, PROGRESS, DONE and TUNNEL_…: behind what waits. Nothing while the session is not up. */
 void uplink_send(struct uplink *uplink, const struct msg *msg);
 /* True while bytes of tunnels may be sent: the link takes them fast enough. */
 bool uplink_tunnel_room(const struct uplink *uplink);
@@ -79,6 +81,9 @@ void uplink_flush(struct uplink *uplink);
 void uplink_model_changed(struct uplink *uplink, const char *model);
 /* The node begins to drain: said at once. */
 void uplink_draining(struct uplink *uplink);
+
+/* The node takes no new requests, or takes them again. */
+void uplink_pause(struct uplink *uplink, bool paused);
 
 bool uplink_is_up(const struct uplink *uplink);
 /* True where nothing waits to be sent. */

@@ -61,6 +61,7 @@ struct worker {
     struct worker_sink sink;
     struct stream_table *streams; /* NULL: no session */
     uint64_t reserved_bytes;      /* of bodies */
+    bool paused;
 };
 
 static void job_set_state(struct job *job, enum job_state state)
@@ -110,7 +111,7 @@ static void release_instance(struct job *job)
     if (state_of(job) == JOB_RUNNING)
         instance_release(job->instance);
     else if (state_of(job) == JOB_WAITING)
-        instance_unwait(job->instance, &job->wait);
+        instance_unwait(&job->wait);
     job->instance = NULL;
 }
 
@@ -321,6 +322,7 @@ static void on_instance(void *ctx, const struct msg_fail *fail)
 {
     struct job *job = ctx;
 
+    job->instance = job->wait.instance;
     if (fail == NULL)
         job_run(job);
     else
@@ -374,10 +376,11 @@ static const char *refusal(
         *ret_code = FAIL_PROTOCOL;
         return "the window of START is less than 1 KiB";
     }
-    if (supervisor_draining(worker->supervisor)) {
-        *ret_code = FAIL_DRAINING;
+    *ret_code = FAIL_DRAINING;
+    if (supervisor_draining(worker->supervisor))
         return "the node is shutting down";
-    }
+    if (worker->paused)
+        return "the node takes no new requests for now (modemesh nodes resume)";
     *ret_code = FAIL_NO_MODEL;
     return supervisor_find(worker->supervisor, start->model) == NULL
                    ? "the node does not have this model"
@@ -545,6 +548,16 @@ void worker_session_end(struct worker *worker)
     stream_table_each(worker->streams, end_stream, NULL);
     stream_table_destroy(worker->streams);
     worker->streams = NULL;
+}
+
+void worker_pause(struct worker *worker, bool paused)
+{
+    worker->paused = paused;
+}
+
+bool worker_draining(const struct worker *worker)
+{
+    return worker->paused || supervisor_draining(worker->supervisor);
 }
 
 size_t worker_stream_count(const struct worker *worker)

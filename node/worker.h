@@ -55,4 +55,9 @@ void worker_session_end(struct worker *worker);
  * session. */
 MUST_CHECK int worker_on_msg(struct worker *worker, const struct msg *msg, struct err *err);
 
+/* It takes no new requests, or takes them again; those that run go on. */
+void worker_pause(struct worker *worker, bool paused);
+/* Paused, or the node is shutting down. */
+bool worker_draining(const struct worker *worker);
+
 size_t worker_stream_count(const struct worker *worker);

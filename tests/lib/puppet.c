@@ -16,6 +16,7 @@ struct instance_backend {
     const struct backend_events *events;
     void *ctx;
     char *last_words; /* lives as long as the engine, no longer */
+    unsigned serial;
     bool used, running, stopping, lent;
 };
 
@@ -40,12 +41,31 @@ static size_t run_count;
 static bool fail_next_start;
 static int refuse_next_run;
 
-static struct instance_backend *find(const char *model)
+static unsigned last_serial;
+
+static bool is_called(const struct instance_backend *engine, const char *name, size_t len)
 {
-    for (size_t i = 0; i < PUPPETS_MAX; i++)
-        if (engines[i].used && strcmp(engines[i].model, model) == 0)
-            return &engines[i];
-    return NULL;
+    return engine->used && strlen(engine->model) == len && strncmp(engine->model, name, len) == 0;
+}
+
+/* The newest, or the one before it. */
+static struct instance_backend *find(const char *name)
+{
+    size_t len = strcspn(name, "@");
+    struct instance_backend *newest = NULL, *older = NULL;
+
+    for (size_t i = 0; i < PUPPETS_MAX; i++) {
+        struct instance_backend *engine = &engines[i];
+        if (!is_called(engine, name, len))
+            continue;
+        if (newest == NULL || engine->serial > newest->serial) {
+            older = newest;
+            newest = engine;
+        } else {
+            older = engine;
+        }
+    }
+    return name[len] == '@' ? older : newest;
 }
 
 static struct starts *starts_of(const char *model)
@@ -69,12 +89,12 @@ static struct instance_backend *create(const struct backend_host *host,
 {
     (void)host;
     (void)err;
-    assert(find(model->name) == NULL);
     for (size_t i = 0; i < PUPPETS_MAX; i++) {
         if (engines[i].used)
             continue;
         engines[i] = (struct instance_backend){
                 .capabilities = model->capabilities, .events = events, .ctx = ctx, .used = true};
+        engines[i].serial = ++last_serial;
         engines[i].lent = model->adopted != NULL && model->adopted->lent;
         (void)snprintf(engines[i].model, sizeof engines[i].model, "%s", model->name);
         return &engines[i];

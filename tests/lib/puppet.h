@@ -15,7 +15,8 @@ extern const struct backend_ops puppet_ops;
 /* Forgets all counts and checks that no engine and no run is left. */
 void puppet_reset(void);
 
-/* The engine of `model` as it is now. */
+/* The engine of `model` as it is now. While one takes the place of another, "NAME" means the newer
+ * and "NAME@old" the older one. */
 bool puppet_running(const char *model);  /* started and not yet exited */
 bool puppet_stopping(const char *model); /* asked to stop */
 bool puppet_lent(const char *model);     /* made for what somebody else has loaded */

@@ -633,7 +633,7 @@ static void test_the_busy_are_closed_for_one_who_waits(void **state)
     want(&late, "a");
     tick();
     assert_int_equal(late.calls, 0);
-    instance_unwait(c.instance, &c.wait);
+    instance_unwait(&c.wait);
     tick();
     assert_true(instance_ready(a.instance));
     tick();
@@ -994,7 +994,7 @@ static void test_unwait(void **state)
     make(NULL);
     put("a", gib);
     want(&waiter, "a");
-    instance_unwait(waiter.instance, &waiter.wait);
+    instance_unwait(&waiter.wait);
     tick();
     assert_false(puppet_running("a"));
     assert_int_equal(waiter.calls, 0);

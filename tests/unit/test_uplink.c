@@ -33,7 +33,7 @@ struct coordinator {
 static struct node_bench bench;
 static struct coordinator c;
 static struct uplink *uplink;
-static unsigned welcomes, breaks, tunnels, rooms, memberships[MSG_TYPE_MAX];
+static unsigned welcomes, breaks, tunnels, ordered, rooms, memberships[MSG_TYPE_MAX];
 static bool disbelieve; /* what the owner thinks of what it is told */
 static char reason[512];
 
@@ -63,6 +63,13 @@ static void on_membership(void *ctx, const struct msg *msg)
 {
     (void)ctx;
     memberships[msg->type]++;
+}
+
+static void on_order(void *ctx, const struct msg *msg)
+{
+    (void)ctx;
+    (void)msg;
+    ordered++;
 }
 
 static int on_tunnel(void *ctx, const struct msg *msg, struct err *err)
@@ -98,6 +105,7 @@ static int setup(void **state)
     static const struct uplink_events events = {.on_welcome = on_welcome,
             .on_membership = on_membership,
             .on_tunnel = on_tunnel,
+            .on_order = on_order,
             .on_room = on_room,
             .on_broken = on_broken};
     const struct uplink_config config = {.name = "halo1", .software = "modemesh test"};
@@ -108,7 +116,7 @@ static int setup(void **state)
     bench.on_change = on_change;
     c = (struct coordinator){0};
     arena_init(&c.arena, 64 * 1024 * 1024);
-    welcomes = breaks = tunnels = rooms = 0;
+    welcomes = breaks = ordered = tunnels = rooms = 0;
     memset(memberships, 0, sizeof memberships);
     disbelieve = false;
     uplink = uplink_create(&bench.world.env, &transport, bench.supervisor, &config, &events, NULL);
@@ -341,7 +349,7 @@ static void test_what_only_a_node_answers_to_orders(void **state)
     assert_int_equal(breaks, 2);
 }
 
-static void test_orders_are_not_taken_yet(void **state)
+static void test_orders_are_the_owners(void **state)
 {
     const struct msg orders[] = {{.type = MSG_LOAD, .load = {.order = 1, .model = "m"}},
             {.type = MSG_UNLOAD, .unload = {.order = 2, .model = "m"}},
@@ -350,11 +358,10 @@ static void test_orders_are_not_taken_yet(void **state)
 
     (void)state;
     join();
-    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
         give(&orders[i]);
-        assert_type(i, MSG_UNSUPPORTED);
-        assert_int_equal(c.frames[i].unsupported.type, orders[i].type);
-    }
+    assert_int_equal(ordered, 4);
+    assert_int_equal(c.count, 0);
     assert_int_equal(breaks, 0);
 }
 
@@ -837,6 +844,23 @@ static void test_draining(void **state)
     assert_true(c.frames[0].state.draining);
 }
 
+/* What runs goes on; nothing new is taken until it is over. */
+static void test_pause(void **state)
+{
+    (void)state;
+    join();
+    uplink_pause(uplink, true);
+    assert_int_equal(c.count, 1);
+    assert_true(c.frames[0].state.draining);
+    request(s1);
+    uplink_flush(uplink);
+    assert_type(1, MSG_FAIL);
+    assert_int_equal(c.frames[1].fail.code, FAIL_DRAINING);
+    uplink_pause(uplink, false);
+    assert_type(2, MSG_STATE);
+    assert_false(c.frames[2].state.draining);
+}
+
 static void test_draining_while_the_link_is_full(void **state)
 {
     (void)state;
@@ -876,7 +900,7 @@ int main(void)
             TEST(test_nothing_else_comes_before_welcome),
             TEST(test_what_only_a_node_says),
             TEST(test_what_only_a_node_answers_to_orders),
-            TEST(test_orders_are_not_taken_yet),
+            TEST(test_orders_are_the_owners),
             TEST(test_tunnels_are_the_owners),
             TEST(test_send_only_while_up),
             TEST(test_room_for_tunnels),
@@ -900,6 +924,7 @@ int main(void)
             TEST(test_dead_link),
             TEST(test_new_session_tells_all),
             TEST(test_draining),
+            TEST(test_pause),
             TEST(test_draining_while_the_link_is_full),
             TEST(test_draining_before_the_welcome),
     };
