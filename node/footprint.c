@@ -50,7 +50,8 @@ static bool cache_is_large(const struct model_memory *memory)
 }
 
 static void choose_context(const struct catalogue_model *model,
-        const struct model_settings *settings, struct footprint *ret_footprint)
+        const struct model_settings *settings, const struct footprint_room *room,
+        struct footprint *ret_footprint)
 {
     uint32_t context = model->context;
 
@@ -59,6 +60,27 @@ static void choose_context(const struct catalogue_model *model,
         context /= 2;
         estimate(model, settings, context, ret_footprint);
     }
+    while (ret_footprint->memory.total_bytes > room->limit_bytes &&
+            context / 2 >= FOOTPRINT_CONTEXT_LEAST) {
+        context /= 2;
+        estimate(model, settings, context, ret_footprint);
+    }
+}
+
+/* Only where even that does not fit: else the context that is wanted is refused, with the numbers.
+ */
+static void reduce_to_swap(const struct catalogue_model *model,
+        const struct model_settings *settings, const struct footprint_room *room,
+        struct footprint *footprint)
+{
+    struct footprint reduced;
+
+    if (room->swap_bytes == 0 || footprint->context <= FOOTPRINT_CONTEXT_SWAPPED ||
+            footprint->memory.total_bytes <= room->limit_bytes)
+        return;
+    estimate(model, settings, FOOTPRINT_CONTEXT_SWAPPED, &reduced);
+    if (reduced.memory.total_bytes > room->limit_bytes)
+        *footprint = reduced;
 }
 
 static void assume(const struct catalogue_model *model, const struct model_settings *settings,
@@ -76,16 +98,19 @@ static void assume(const struct catalogue_model *model, const struct model_setti
 }
 
 void footprint_of(const struct catalogue_model *model, const struct model_settings *settings,
-        struct footprint *ret_footprint)
+        const struct footprint_room *room, struct footprint *ret_footprint)
 {
     uint32_t context = settings->context;
 
     if (context > model->context && model->context > 0)
         context = model->context;
-    if (model->shape.tensor_bytes == 0 || (context == 0 && model->context == 0))
+    if (model->shape.tensor_bytes == 0 || (context == 0 && model->context == 0)) {
         assume(model, settings, context > 0 ? context : model->context, ret_footprint);
-    else if (context > 0)
+        return;
+    }
+    if (context > 0)
         estimate(model, settings, context, ret_footprint);
     else
-        choose_context(model, settings, ret_footprint);
+        choose_context(model, settings, room, ret_footprint);
+    reduce_to_swap(model, settings, room, ret_footprint);
 }

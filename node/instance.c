@@ -135,6 +135,22 @@ void instance_refuse(struct instance *instance, enum fail_code code, const char 
     answer(instance, &fail);
 }
 
+void instance_refuse_interactive(struct instance *instance, const char *message)
+{
+    const struct msg_fail fail = {.code = FAIL_NO_MEMORY, .message = message};
+    struct list refused;
+
+    list_init(&refused);
+    list_for_each_safe (it, &instance->waits) {
+        if (list_entry(it, struct instance_wait, link)->batch)
+            continue;
+        list_del(it);
+        list_push_back(&refused, it);
+    }
+    while (!list_empty(&refused))
+        tell_first(&refused, &fail);
+}
+
 /* UINT64_MAX: nobody waits. */
 static uint64_t waiting_since_ms(const struct instance *instance)
 {

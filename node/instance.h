@@ -94,6 +94,8 @@ enum instance_role instance_role(const struct instance *instance);
 
 /* Answers those who wait. */
 void instance_refuse(struct instance *instance, enum fail_code code, const char *message);
+/* … who are not batch work. */
+void instance_refuse_interactive(struct instance *instance, const char *message);
 /* … and notes why there is no memory for it. */
 void instance_refuse_memory(struct instance *instance, const char *message);
 /* Answers who can be answered now, notices what time brings, and loads what is foreign and wanted.

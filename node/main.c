@@ -594,6 +594,7 @@ static int open_supervisor(struct node *node, struct err *err)
                     .reserve_bytes = config_is_set(config, "reserve")
                                              ? config_uint(config, "reserve")
                                              : MEMORY_RESERVE_DEFAULT},
+            .swap_bytes = config_uint(config, "swap-allowance"),
     };
 
     return supervisor_create(

@@ -108,6 +108,16 @@ const struct config_key node_keys[] = {
                 .help = "memory that stays free for the people who work on this host; default 16 "
                         "GiB (at most a quarter) where a GPU shares the host's memory and the host "
                         "has a graphical login, else 0; not looked at beside memory-limit"},
+        {.path = "swap-allowance",
+                .type = CONFIG_SIZE,
+                .def = "0",
+                .flag = "swap-allowance",
+                .metavar = "SIZE",
+                .env = "MODEMESH_NODE_SWAP_ALLOWANCE",
+                .unit = "bytes",
+                .help = "one model may be so much larger than the memory, alone, with a reduced "
+                        "context, for batch work only; it is slow, and the host needs the swap "
+                        "space or the disk to map it from"},
         {.path = "memory-pool",
                 .type = CONFIG_ENUM,
                 .def = "auto",

@@ -38,7 +38,7 @@ static void take_file(struct source *source, const struct catalogue_model *model
 }
 
 struct source *source_of_file(const struct backend_ops *ops, const struct catalogue_model *model,
-        struct model_settings *settings)
+        struct model_settings *settings, const struct footprint_room *room)
 {
     struct source *source = create(ops, model->path);
     struct footprint footprint;
@@ -47,7 +47,7 @@ struct source *source_of_file(const struct backend_ops *ops, const struct catalo
         model_settings_destroy(settings);
         return NULL;
     }
-    footprint_of(model, settings, &footprint);
+    footprint_of(model, settings, room, &footprint);
     source->settings = settings;
     source->pin = settings->pin;
     source->path = source->text;
@@ -69,9 +69,10 @@ static uint64_t load_bytes_of(uint64_t file_bytes)
 {
     const struct catalogue_model model = {.file_bytes = file_bytes};
     const struct model_settings settings = {.slots = 1};
+    const struct footprint_room room = {.limit_bytes = UINT64_MAX};
     struct footprint footprint;
 
-    footprint_of(&model, &settings, &footprint);
+    footprint_of(&model, &settings, &room, &footprint);
     return footprint.memory.total_bytes;
 }
 
@@ -112,6 +113,12 @@ void source_destroy(struct source *source)
         return;
     model_settings_destroy(source->settings);
     free(source);
+}
+
+uint32_t source_context_within(const struct source *source, uint64_t bytes)
+{
+    return source->shape.tensor_bytes == 0 ? 0
+                                           : estimate_context(&source->shape, &source->run, bytes);
 }
 
 bool source_is_adopted(const struct source *source)

@@ -7,6 +7,7 @@
 #include "node/backends/backend.h"
 #include "node/catalogue.h"
 #include "node/engines.h"
+#include "node/footprint.h"
 #include "node/model_settings.h"
 
 #include <stdbool.h>
@@ -47,12 +48,15 @@ struct source {                      /* constant once made */
 
 /* Takes `settings`, also where malloc refuses, which gives NULL. */
 struct source *source_of_file(const struct backend_ops *ops, const struct catalogue_model *model,
-        struct model_settings *settings);
+        struct model_settings *settings, const struct footprint_room *room);
 /* Borrows the URL and the key of `model`. NULL where malloc refuses. */
 struct source *source_of_engine(
         const struct backend_ops *ops, const struct engines_model *model, bool pin);
 /* Takes NULL. */
 void source_destroy(struct source *source);
+
+/* The largest context with which it would be within `bytes`; 0: none, or not known. */
+uint32_t source_context_within(const struct source *source, uint64_t bytes);
 
 bool source_is_adopted(const struct source *source);
 /* True where what runs from the one need not end for the other. */

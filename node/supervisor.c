@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,9 +65,25 @@ struct residency_host supervisor_host(const struct supervisor *s)
             .limit_bytes = memory_limit_bytes(s->memory),
             .pool_free_bytes = memory_state(s->memory)->pool_free_bytes,
             .keep_free_bytes = memory_keep_free_bytes(s->memory),
+            .swap_bytes = s->config.swap_bytes,
             .short_at_ms = s->short_at_ms,
             .released_at_ms = s->released_at_ms,
             .released_bytes = s->released_bytes};
+}
+
+struct footprint_room supervisor_room(const struct supervisor *s)
+{
+    return (struct footprint_room){
+            .limit_bytes = memory_limit_bytes(s->memory), .swap_bytes = s->config.swap_bytes};
+}
+
+bool supervisor_is_for_batch(const struct supervisor *s, const struct instance *instance)
+{
+    struct residency_host host = supervisor_host(s);
+    struct residency_model model;
+
+    instance_snapshot(instance, &model);
+    return !model.foreign && residency_swaps(&host, model.memory_bytes);
 }
 
 static void on_released(void *ctx, uint64_t bytes)
@@ -80,20 +97,52 @@ static void on_released(void *ctx, uint64_t bytes)
     s->released_at_ms = now;
 }
 
-static void refuse(const struct supervisor *s, struct instance *instance, const char *explanation)
+/* … whatever else is there. */
+static uint32_t context_that_fits(const struct instance *instance,
+        const struct residency_model *model, const struct residency_room *room)
+{
+    uint64_t bytes = model->reason == RESIDENCY_TOO_BIG ? room->alone_bytes
+                     : model->reason == RESIDENCY_PINS  ? room->beside_pins_bytes
+                                                        : 0;
+
+    return source_context_within(instance_source(instance), bytes);
+}
+
+/* What would fit is part of a refusal that does not pass by itself. */
+static void add_what_fits(const struct instance *instance, const struct residency_model *model,
+        const struct residency_room *room, char text[TEXT_MAX])
+{
+    uint32_t most = context_that_fits(instance, model, room);
+    uint32_t now = source_context_within(instance_source(instance), room->now_bytes);
+    size_t len = strlen(text);
+
+    if (most == 0)
+        return;
+    len += (size_t)snprintf(text + len, TEXT_MAX - len,
+            "; with a context of at most %" PRIu32 " tokens it would fit", most);
+    if (now > 0 && now < most && len < TEXT_MAX)
+        (void)snprintf(text + len, TEXT_MAX - len,
+                ", and beside all that is loaded now with %" PRIu32, now);
+}
+
+static void refuse(const struct supervisor *s, struct instance *instance,
+        const struct residency_model *model, const struct residency_room *room,
+        const char *explanation)
 {
     char text[TEXT_MAX];
 
     (void)snprintf(text, sizeof text, "on node %s %s", s->config.node_name, explanation);
-    instance_refuse_memory(instance, text);
+    add_what_fits(instance, model, room, text);
+    if (model->reason == RESIDENCY_BATCH_ONLY)
+        instance_refuse_interactive(instance, text);
+    else
+        instance_refuse_memory(instance, text);
 }
 
-/* What was decided of one model, but for a load. */
-static void carry_out(const struct supervisor *s, struct instance *instance,
-        const struct residency_model *model, const char *explanation)
+/* What was decided of one model, but for a load and a refusal. */
+static void carry_out(
+        struct instance *instance, const struct residency_model *model, const char *explanation)
 {
-    if (model->verdict == RESIDENCY_REFUSE)
-        refuse(s, instance, explanation);
     if (model->verdict == RESIDENCY_WAIT)
         instance_note_wait(instance, model->reason, explanation);
     if (model->evict)
@@ -105,6 +154,7 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
 {
     struct residency_host host;
     struct residency_decision decision;
+    struct residency_room room;
     char explanation[TEXT_MAX] = "";
     size_t count = s->count;
 
@@ -117,7 +167,10 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
         if (models[i].verdict == RESIDENCY_REFUSE || models[i].verdict == RESIDENCY_WAIT ||
                 models[i].evict)
             residency_explain(&host, models, count, &models[i], explanation, sizeof explanation);
-        carry_out(s, s->instances[i], &models[i], explanation);
+        room = residency_room(&host, models, count, &models[i]);
+        if (models[i].verdict == RESIDENCY_REFUSE)
+            refuse(s, s->instances[i], &models[i], &room, explanation);
+        carry_out(s->instances[i], &models[i], explanation);
     }
     if (decision.load != NULL)
         instance_load(s->instances[decision.load - models]);
@@ -356,7 +409,9 @@ static void lose(struct supervisor *s, const char *name, bool adopted)
 void supervisor_model_put(
         struct supervisor *s, const struct catalogue_model *model, struct model_settings *settings)
 {
-    supervisor_put(s, model->name, source_of_file(s->config.ops, model, settings));
+    const struct footprint_room room = supervisor_room(s);
+
+    supervisor_put(s, model->name, source_of_file(s->config.ops, model, settings, &room));
 }
 
 const struct model_settings *supervisor_settings(const struct supervisor *s, const char *name)
@@ -400,7 +455,15 @@ bool supervisor_describe(
     if (instance == NULL)
         return false;
     instance_describe(instance, ret_instance);
+    ret_instance->batch_only = supervisor_is_for_batch(s, instance);
     return true;
+}
+
+bool supervisor_batch_only(const struct supervisor *s, const char *name)
+{
+    const struct instance *instance = supervisor_find(s, name);
+
+    return instance != NULL && supervisor_is_for_batch(s, instance);
 }
 
 static uint64_t used_bytes(const struct supervisor *s)
@@ -420,6 +483,7 @@ void supervisor_memory(struct supervisor *s, struct msg_state *state)
     state->memory_available_bytes = memory_state(s->memory)->pool_free_bytes;
     state->memory_limit_bytes = memory_limit_bytes(s->memory);
     state->memory_used_bytes = used_bytes(s);
+    state->swap_allowance_bytes = s->config.swap_bytes;
 }
 
 /* --- life --- */

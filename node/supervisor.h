@@ -26,6 +26,7 @@ struct supervisor_config {
     struct backend_host host;      /* its env gives time and jitter */
     const char *node_name;         /* for those who read a refusal */
     struct memory_config memory;
+    uint64_t swap_bytes; /* swap_allowance: one model may pass the limit by so much, in batch */
 };
 
 struct supervisor_events {
@@ -101,7 +102,10 @@ struct instance *supervisor_find(const struct supervisor *supervisor, const char
  * such model. */
 bool supervisor_describe(
         const struct supervisor *supervisor, const char *name, struct msg_instance *ret_instance);
+/* True where `name` is larger than this node's memory, as its swap allowance lets it be: only batch
+ * work runs on it. */
+bool supervisor_batch_only(const struct supervisor *supervisor, const char *name);
 /* The name of the model at `index`; NULL past the last. */
 const char *supervisor_model_at(const struct supervisor *supervisor, size_t index);
-/* The four memory numbers of `state`, from a look that is no older than MEMORY_LOOK_MS. */
+/* The memory numbers of `state`, from a look that is no older than MEMORY_LOOK_MS. */
 void supervisor_memory(struct supervisor *supervisor, struct msg_state *state);

@@ -23,6 +23,10 @@ void supervisor_snapshot(const struct supervisor *s, struct residency_model *ret
 /* As of the last look at memory. */
 struct residency_host supervisor_host(const struct supervisor *s);
 
+struct footprint_room supervisor_room(const struct supervisor *s);
+/* It passes the limit, as the swap allowance lets it: interactive requests do not run on it. */
+bool supervisor_is_for_batch(const struct supervisor *s, const struct instance *instance);
+
 /* NULL where malloc refuses. */
 struct instance *supervisor_add(struct supervisor *s, const char *name, enum instance_role role);
 /* Takes `source`, which is NULL where there was no memory for it. */

@@ -12,8 +12,11 @@ enum { SIZE_TEXT_MAX = 32 };
 /* NULL where malloc refuses, or the source is not to change. */
 static struct source *source_of(const struct supervisor *s, const struct supervisor_load *load)
 {
-    return load->settings == NULL ? NULL
-                                  : source_of_file(s->config.ops, load->model, load->settings);
+    const struct footprint_room room = supervisor_room(s);
+
+    if (load->settings == NULL)
+        return NULL;
+    return source_of_file(s->config.ops, load->model, load->settings, &room);
 }
 
 static bool needs_another_engine(
@@ -35,13 +38,14 @@ static void mark_replaced(const struct supervisor *s, const struct supervisor_lo
     }
 }
 
-static struct residency_model candidate_of(
+static struct residency_model candidate_of(const struct supervisor *s,
         const struct supervisor_load *load, const struct instance *instance)
 {
+    const struct footprint_room room = supervisor_room(s);
     struct footprint footprint = {.memory.total_bytes = instance_source(instance)->load_bytes};
 
     if (load->settings != NULL)
-        footprint_of(load->model, load->settings, &footprint);
+        footprint_of(load->model, load->settings, &room, &footprint);
     return (struct residency_model){
             .name = load->name, .memory_bytes = footprint.memory.total_bytes};
 }
@@ -95,7 +99,7 @@ static enum order_way rehearse_on(struct supervisor *s, const struct supervisor_
     static const enum order_way ways[] = {[RESIDENCY_WAY_BESIDE] = ORDER_WAY_BESIDE,
             [RESIDENCY_WAY_SWAP] = ORDER_WAY_SWAP,
             [RESIDENCY_WAY_NEVER] = ORDER_WAY_NONE};
-    struct residency_model candidate = candidate_of(load, supervisor_find(s, load->name));
+    struct residency_model candidate = candidate_of(s, load, supervisor_find(s, load->name));
     struct residency_host host;
     enum residency_way way;
     uint64_t room_bytes;

@@ -52,6 +52,7 @@ struct job {
     struct msg_fail fail; /* FLUSHING and `failed` */
     char fail_message[MSG_TEXT_MAX + 1];
     enum request_kind kind;
+    bool batch; /* nobody waits in front of a screen */
     char request_id[MSG_NAME_MAX + 1], model[MSG_NAME_MAX + 1];
 };
 
@@ -347,7 +348,7 @@ static void job_body_complete(struct job *job)
         return;
     }
     job_set_state(job, JOB_WAITING);
-    job->wait = (struct instance_wait){.fn = on_instance, .ctx = job};
+    job->wait = (struct instance_wait){.batch = job->batch, .fn = on_instance, .ctx = job};
     instance_wait(job->instance, &job->wait);
     if (pass_delta(job, &loading) < 0)
         job_fail(job, FAIL_OVERLOADED, "out of memory");
@@ -381,6 +382,10 @@ static const char *refusal(
         return "the node is shutting down";
     if (worker->paused)
         return "the node takes no new requests for now (modemesh nodes resume)";
+    *ret_code = FAIL_NO_MEMORY;
+    if (!start->batch && supervisor_batch_only(worker->supervisor, start->model))
+        return "the model is larger than this node's memory: only modes with `batch: true` may use "
+               "it here";
     *ret_code = FAIL_NO_MODEL;
     return supervisor_find(worker->supervisor, start->model) == NULL
                    ? "the node does not have this model"
@@ -412,6 +417,7 @@ static struct job *job_create(struct worker *worker, const struct msg_start *sta
     job->id = start->stream;
     job->begin_ms = env_now_ms(worker->env);
     job->kind = start->kind;
+    job->batch = start->batch;
     job->body_bytes = start->body_bytes;
     job->piece_max = piece_max(start->window);
     (void)snprintf(job->request_id, sizeof job->request_id, "%s", start->request_id);

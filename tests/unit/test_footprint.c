@@ -9,6 +9,7 @@
 #include "proto/codec.h"
 
 static const uint64_t mib = 1024 * 1024, gib = 1024 * 1024 * 1024;
+static const struct footprint_room plenty = {.limit_bytes = UINT64_MAX};
 
 /* As Qwen3-30B-A3B at 4 bits: 48 layers with 4 heads of 128, so that 1,024 tokens take 96 MiB. */
 static const struct catalogue_model thirty_billion = {.name = "coder",
@@ -29,7 +30,7 @@ static void measure(const struct catalogue_model *model, uint32_t context, uint3
 {
     const struct model_settings settings = {.context = context, .slots = slots};
 
-    footprint_of(model, &settings, ret_footprint);
+    footprint_of(model, &settings, &plenty, ret_footprint);
 }
 
 static void test_the_context_that_is_asked_for(void **state)
@@ -82,6 +83,51 @@ static void test_a_small_model_keeps_its_whole_context(void **state)
     assert_int_equal(footprint.memory.full_bytes, 128 * mib);
 }
 
+static void measure_in(
+        uint64_t limit_gib, uint64_t swap_gib, uint32_t context, struct footprint *ret_footprint)
+{
+    const struct model_settings settings = {.context = context, .slots = 1};
+    const struct footprint_room room = {
+            .limit_bytes = limit_gib * gib, .swap_bytes = swap_gib * gib};
+
+    footprint_of(&thirty_billion, &settings, &room, ret_footprint);
+}
+
+/* 96 KiB a token beside 17.4 GiB of weights. */
+static void test_a_context_of_our_choice_fits_the_memory(void **state)
+{
+    struct footprint footprint;
+
+    (void)state;
+    measure_in(24, 0, 0, &footprint);
+    assert_int_equal(footprint.context, 65536);
+    assert_true(footprint.memory.total_bytes <= 24 * gib);
+    measure_in(19, 0, 0, &footprint);
+    assert_int_equal(footprint.context, 8192);
+    measure_in(10, 0, 0, &footprint);
+    assert_int_equal(footprint.context, FOOTPRINT_CONTEXT_LEAST);
+    measure_in(24, 0, 131072, &footprint);
+    assert_int_equal(footprint.context, 131072);
+}
+
+/* A context that is asked for is reduced only for what does not fit otherwise and may swap. */
+static void test_what_is_larger_than_the_memory(void **state)
+{
+    struct footprint footprint;
+
+    (void)state;
+    measure_in(16, 8, 65536, &footprint);
+    assert_int_equal(footprint.context, FOOTPRINT_CONTEXT_SWAPPED);
+    assert_true(footprint.memory.total_bytes > 16 * gib);
+    assert_true(footprint.memory.total_bytes < 24 * gib);
+    measure_in(20, 8, 65536, &footprint);
+    assert_int_equal(footprint.context, 65536);
+    measure_in(16, 0, 65536, &footprint);
+    assert_int_equal(footprint.context, 65536);
+    measure_in(16, 8, 2048, &footprint);
+    assert_int_equal(footprint.context, 2048);
+}
+
 static void test_what_makes_vectors_has_large_batches(void **state)
 {
     struct catalogue_model vectors = thirty_billion;
@@ -121,6 +167,8 @@ int main(void)
             cmocka_unit_test(test_never_more_than_the_trained_context),
             cmocka_unit_test(test_a_context_of_our_choice_leaves_room_for_others),
             cmocka_unit_test(test_a_small_model_keeps_its_whole_context),
+            cmocka_unit_test(test_a_context_of_our_choice_fits_the_memory),
+            cmocka_unit_test(test_what_is_larger_than_the_memory),
             cmocka_unit_test(test_what_makes_vectors_has_large_batches),
             cmocka_unit_test(test_a_file_that_tells_nothing),
     };

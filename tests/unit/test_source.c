@@ -14,6 +14,7 @@
 #include <string.h>
 
 static const uint64_t gib = 1024 * 1024 * 1024;
+static const struct footprint_room plenty = {.limit_bytes = UINT64_MAX};
 /* Of 1 GiB, of which nothing is known but that: a half more. */
 static const uint64_t unknown_bytes = UINT64_C(3) * 512 * 1024 * 1024;
 
@@ -34,7 +35,7 @@ static struct source *started_with(const char *path, uint32_t trained, uint32_t 
 {
     const struct catalogue_model model = model_at(path, trained);
 
-    return source_of_file(&puppet_ops, &model, settings_make(wished, 2, false));
+    return source_of_file(&puppet_ops, &model, settings_make(wished, 2, false), &plenty);
 }
 
 static struct source *file(const char *path, uint32_t trained)
@@ -86,8 +87,8 @@ static void test_what_a_file_of_known_shape_takes(void **state)
 
     (void)state;
     model.shape = (struct model_shape){.tensor_bytes = gib, .layers = 2, .context_trained = 8192};
-    footprint_of(&model, &settings, &footprint);
-    source = source_of_file(&puppet_ops, &model, settings_make(4096, 3, false));
+    footprint_of(&model, &settings, &plenty, &footprint);
+    source = source_of_file(&puppet_ops, &model, settings_make(4096, 3, false), &plenty);
     assert_int_not_equal(source->load_bytes, unknown_bytes);
     assert_int_equal(source->load_bytes, footprint.memory.total_bytes);
     assert_int_equal(source->context, 4096);
@@ -136,7 +137,7 @@ static struct source *file_with(int64_t modified_ns, uint32_t slots)
     struct catalogue_model model = model_at("a", 1);
 
     model.modified_ns = modified_ns;
-    return source_of_file(&puppet_ops, &model, settings_make(0, slots, false));
+    return source_of_file(&puppet_ops, &model, settings_make(0, slots, false), &plenty);
 }
 
 /* Names and pins do not matter to an engine, its slots do. */

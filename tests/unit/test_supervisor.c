@@ -471,6 +471,84 @@ static void test_engine_that_does_not_stop(void **state)
     assert_int_equal(describe("a").memory_bytes, 2 * gib + 512 * mib);
 }
 
+static void make_with_swap(uint64_t swap_bytes)
+{
+    struct supervisor_config config = config_of(f.scratch.path, "");
+
+    config.memory.limit_bytes = 4 * gib;
+    config.swap_bytes = swap_bytes;
+    make_from(&config);
+}
+
+/* 5 GiB of file and an eighth, where 4 GiB are to be had. */
+static void test_a_model_larger_than_the_memory(void **state)
+{
+    struct waiter person, batch;
+    struct msg_state told = {0};
+
+    (void)state;
+    make_with_swap(2 * gib);
+    put("a", 5 * gib);
+    assert_true(supervisor_batch_only(f.supervisor, "a"));
+    assert_true(describe("a").batch_only);
+    want(&person, "a");
+    tick();
+    assert_int_equal(person.code, FAIL_NO_MEMORY);
+    assert_false(puppet_running("a"));
+    want(&batch, "a");
+    batch.wait.batch = true;
+    tick();
+    assert_true(puppet_running("a"));
+    want(&person, "a");
+    tick();
+    assert_int_equal(person.code, FAIL_NO_MEMORY);
+    ready("a", 1, 4096);
+    tick();
+    assert_int_equal(batch.code, -1);
+    instance_release(batch.instance);
+    supervisor_memory(f.supervisor, &told);
+    assert_int_equal(told.swap_allowance_bytes, 2 * gib);
+}
+
+static void test_a_model_larger_than_the_memory_and_the_allowance(void **state)
+{
+    struct waiter batch;
+
+    (void)state;
+    make_with_swap(gib);
+    put("a", 5 * gib);
+    assert_false(supervisor_batch_only(f.supervisor, "a"));
+    want(&batch, "a");
+    batch.wait.batch = true;
+    tick();
+    assert_int_equal(batch.code, FAIL_NO_MEMORY);
+}
+
+/* A cache of 1 MiB a token for each of two slots, beside 1 GiB: 1,400 tokens fit 4 GiB. */
+static void test_a_refusal_names_what_would_fit(void **state)
+{
+    const struct catalogue_model model = {.name = "a",
+            .path = "a",
+            .file_bytes = gib,
+            .context = 65536,
+            .architecture = "llama",
+            .quantisation = "Q8_0",
+            .shape = {.tensor_bytes = gib,
+                    .full = {.layers = 1, .k_elements = 256 * 1024, .v_elements = 256 * 1024},
+                    .layers = 1,
+                    .context_trained = 65536}};
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    supervisor_model_put(f.supervisor, &model, settings_make(8192, 2, false));
+    want(&waiter, "a");
+    tick();
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    if (strstr(waiter.message, "; with a context of at most 1280 tokens it would fit") == NULL)
+        fail_msg("%s", waiter.message);
+}
+
 static void test_never_past_the_limit(void **state)
 {
     static const char *const resident[] = {"a", "b", NULL};
@@ -1125,6 +1203,9 @@ int main(void)
             TEST(test_waits_so_long_and_no_longer),
             TEST(test_waits_for_a_long_load),
             TEST(test_engine_that_does_not_stop),
+            TEST(test_a_model_larger_than_the_memory),
+            TEST(test_a_model_larger_than_the_memory_and_the_allowance),
+            TEST(test_a_refusal_names_what_would_fit),
             TEST(test_never_past_the_limit),
             TEST(test_free_memory_of_the_host_counts),
             TEST(test_an_idle_node_is_not_woken),
