@@ -589,12 +589,14 @@ static int open_supervisor(struct node *node, struct err *err)
                     .start_timeout_ms = (uint32_t)config_uint(config, "engine.start-timeout"),
                     .stop_timeout_ms = (uint32_t)config_uint(config, "engine.stop-timeout")},
             .node_name = node->name,
-            .memory = {.hardware = {.root = "", .choice = chosen_pool(node)},
+            .memory = {.hardware = {.root = config_str(config, "host-root"),
+                               .choice = chosen_pool(node)},
                     .limit_bytes = config_uint(config, "memory-limit"),
                     .reserve_bytes = config_is_set(config, "reserve")
                                              ? config_uint(config, "reserve")
                                              : MEMORY_RESERVE_DEFAULT},
             .swap_bytes = config_uint(config, "swap-allowance"),
+            .bandwidth_bytes = config_uint(config, "memory-bandwidth"),
     };
 
     return supervisor_create(

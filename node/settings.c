@@ -108,6 +108,24 @@ const struct config_key node_keys[] = {
                 .help = "memory that stays free for the people who work on this host; default 16 "
                         "GiB (at most a quarter) where a GPU shares the host's memory and the host "
                         "has a graphical login, else 0; not looked at beside memory-limit"},
+        {.path = "host-root",
+                .type = CONFIG_STR,
+                .def = "",
+                .flag = "host-root",
+                .metavar = "DIR",
+                .env = "MODEMESH_NODE_HOST_ROOT",
+                .help = "where this host's /proc, /sys and /etc are, if not there: memory is read "
+                        "below it; for a node in a container that sees the host's under /host"},
+        {.path = "memory-bandwidth",
+                .type = CONFIG_SIZE,
+                .def = "0",
+                .flag = "memory-bandwidth",
+                .metavar = "SIZE",
+                .env = "MODEMESH_NODE_MEMORY_BANDWIDTH",
+                .unit = "bytes a second",
+                .help = "how fast the memory is that models are loaded into, so that a plan knows "
+                        "the faster node; 256G for a Strix Halo; default: as the GPU's driver "
+                        "tells it, else not known"},
         {.path = "swap-allowance",
                 .type = CONFIG_SIZE,
                 .def = "0",

@@ -476,6 +476,12 @@ static uint64_t used_bytes(const struct supervisor *s)
     return sum;
 }
 
+static uint64_t bandwidth(const struct supervisor *s)
+{
+    return s->config.bandwidth_bytes > 0 ? s->config.bandwidth_bytes
+                                         : memory_state(s->memory)->pool_bandwidth_bytes;
+}
+
 void supervisor_memory(struct supervisor *s, struct msg_state *state)
 {
     memory_refresh(s->memory);
@@ -484,6 +490,7 @@ void supervisor_memory(struct supervisor *s, struct msg_state *state)
     state->memory_limit_bytes = memory_limit_bytes(s->memory);
     state->memory_used_bytes = used_bytes(s);
     state->swap_allowance_bytes = s->config.swap_bytes;
+    state->memory_bandwidth_bytes = bandwidth(s);
 }
 
 /* --- life --- */

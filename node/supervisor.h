@@ -27,6 +27,7 @@ struct supervisor_config {
     const char *node_name;         /* for those who read a refusal */
     struct memory_config memory;
     uint64_t swap_bytes; /* swap_allowance: one model may pass the limit by so much, in batch */
+    uint64_t bandwidth_bytes; /* a second, of the memory; 0: as the hardware tells */
 };
 
 struct supervisor_events {

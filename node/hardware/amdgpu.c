@@ -175,6 +175,22 @@ static int look_at(
     return 0;
 }
 
+/* The kernel does not tell it. AMD's data sheets do, for processors that people run models on. */
+static uint64_t bandwidth_of(const struct card *card)
+{
+    static const struct {
+        const char *name;
+        uint64_t bytes;
+    } known[] = {
+            {"AMD GPU 1002:1586", UINT64_C(256000000000)}, /* Strix Halo: 256 bits, 8,000 MT/s */
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(card->name, known[i].name) == 0)
+            return known[i].bytes;
+    return 0;
+}
+
 void amdgpu_read(
         const struct amdgpu *amdgpu, const struct host_memory *host, struct device_list *list)
 {
@@ -192,7 +208,8 @@ void amdgpu_read(
         *device = (struct device){.kind = DEVICE_AMD,
                 .unified = card->apu,
                 .total_bytes = memory.total_bytes,
-                .free_bytes = memory.free_bytes};
+                .free_bytes = memory.free_bytes,
+                .bandwidth_bytes = bandwidth_of(card)};
         strcpy(device->name, card->name);
         strcpy(device->id, card->id);
         list->count++;

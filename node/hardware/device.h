@@ -20,6 +20,7 @@ struct device {
     char id[DEVICE_TEXT_MAX];   /* PCI address: "0000:c5:00.0" */
     uint64_t total_bytes;       /* that programs can take, what the driver keeps is not in it */
     uint64_t free_bytes;
+    uint64_t bandwidth_bytes; /* a second, of its memory; 0: not known */
 };
 
 struct device_list {

@@ -52,15 +52,24 @@ static bool belongs(const struct device *device, enum pool_kind pool, enum devic
     return device->kind == maker && device->unified == (pool == POOL_UNIFIED);
 }
 
+/* An answer reads every card's part of the model in turn: the slowest says most. One that is not
+ * known leaves all unknown. */
+static void take_bandwidth(struct hardware_state *state, const struct device *device, bool first)
+{
+    if (first || device->bandwidth_bytes < state->pool_bandwidth_bytes)
+        state->pool_bandwidth_bytes = device->bandwidth_bytes;
+}
+
 /* Cards add up; what shares the host's memory is counted once. */
 static void sum_devices(struct hardware_state *state, enum pool_kind pool, enum device_kind maker)
 {
     state->pool = pool;
-    state->pool_total_bytes = state->pool_free_bytes = 0;
+    state->pool_total_bytes = state->pool_free_bytes = state->pool_bandwidth_bytes = 0;
     for (size_t i = 0; i < state->devices.count; i++) {
         const struct device *device = &state->devices.items[i];
         if (!belongs(device, pool, maker))
             continue;
+        take_bandwidth(state, device, state->pool_total_bytes == 0);
         state->pool_total_bytes = saturating_sum(state->pool_total_bytes, device->total_bytes);
         state->pool_free_bytes = saturating_sum(state->pool_free_bytes, device->free_bytes);
         if (pool == POOL_UNIFIED)
@@ -77,6 +86,7 @@ static void measure_pool(const struct hardware *hardware, struct hardware_state 
     state->pool = POOL_HOST;
     state->pool_total_bytes = state->host.total_bytes;
     state->pool_free_bytes = state->host.available_bytes;
+    state->pool_bandwidth_bytes = 0;
 }
 
 /* False where no device is of this kind. */

@@ -46,6 +46,7 @@ struct hardware_state {
     struct host_memory host;
     enum pool_kind pool;
     uint64_t pool_total_bytes, pool_free_bytes;
+    uint64_t pool_bandwidth_bytes; /* a second, of its slowest part; 0: not known */
 };
 
 struct hardware;

@@ -10,7 +10,7 @@
 /* nvmlReturn_t, as far as it decides something here. */
 enum { NVML_SUCCESS = 0, NVML_ERROR_NOT_SUPPORTED = 3 };
 
-enum { MIG_ENABLED = 1, NVML_NAME_MAX = 96 };
+enum { MIG_ENABLED = 1, NVML_CLOCK_MEM = 2, NVML_NAME_MAX = 96 };
 
 typedef struct nvml_handle *nvml_device; /* nvmlDevice_t: a pointer that is never looked into */
 
@@ -41,7 +41,9 @@ struct api {
     int (*name)(nvml_device, char *, unsigned);
     int (*pci)(nvml_device, struct nvml_pci *);
     int (*memory)(nvml_device, struct nvml_memory *);
-    int (*memory_v2)(nvml_device, struct nvml_memory_v2 *);             /* since R510 */
+    int (*memory_v2)(nvml_device, struct nvml_memory_v2 *); /* since R510 */
+    int (*clock)(nvml_device, unsigned type, unsigned *ret_mhz);
+    int (*bus_width)(nvml_device, unsigned *ret_bits);                  /* since R510 */
     int (*mig_mode)(nvml_device, unsigned *current, unsigned *pending); /* since R450 */
     int (*mig_max)(nvml_device, unsigned *);                            /* since R450 */
     int (*mig_at)(nvml_device, unsigned, nvml_device *);                /* since R450 */
@@ -61,6 +63,8 @@ static const struct symbol {
         {"nvmlDeviceGetPciInfo_v3", offsetof(struct api, pci), false},
         {"nvmlDeviceGetMemoryInfo", offsetof(struct api, memory), false},
         {"nvmlDeviceGetMemoryInfo_v2", offsetof(struct api, memory_v2), true},
+        {"nvmlDeviceGetMaxClockInfo", offsetof(struct api, clock), true},
+        {"nvmlDeviceGetMemoryBusWidth", offsetof(struct api, bus_width), true},
         {"nvmlDeviceGetMigMode", offsetof(struct api, mig_mode), true},
         {"nvmlDeviceGetMaxMigDeviceCount", offsetof(struct api, mig_max), true},
         {"nvmlDeviceGetMigDeviceHandleByIndex", offsetof(struct api, mig_at), true},
@@ -69,6 +73,7 @@ static const struct symbol {
 struct gpu {
     nvml_device device;
     char name[DEVICE_TEXT_MAX], id[DEVICE_TEXT_MAX];
+    uint64_t bandwidth_bytes;
 };
 
 struct nvml {
@@ -144,6 +149,19 @@ static bool first_instance(const struct nvml *nvml, nvml_device device, nvml_dev
     return false;
 }
 
+/* Two transfers a clock, over the whole width: 3.35 TB/s for an H100 at 2,619 MHz and 5,120 bits.
+ */
+static uint64_t bandwidth_of(const struct nvml *nvml, nvml_device device)
+{
+    unsigned mhz, bits;
+
+    if (nvml->api.clock == NULL || nvml->api.bus_width == NULL ||
+            nvml->api.clock(device, NVML_CLOCK_MEM, &mhz) != NVML_SUCCESS ||
+            nvml->api.bus_width(device, &bits) != NVML_SUCCESS)
+        return 0;
+    return (uint64_t)mhz * 1000 * 1000 * 2 * (bits / 8);
+}
+
 /* An instance has a name of its own, and the address of its GPU. */
 static void describe(
         const struct nvml *nvml, nvml_device device, nvml_device parent, struct gpu *ret_gpu)
@@ -151,7 +169,7 @@ static void describe(
     char name[NVML_NAME_MAX] = "";
     struct nvml_pci pci;
 
-    *ret_gpu = (struct gpu){.device = device};
+    *ret_gpu = (struct gpu){.device = device, .bandwidth_bytes = bandwidth_of(nvml, parent)};
     if (nvml->api.name(device, name, sizeof name) != NVML_SUCCESS)
         strcpy(name, "NVIDIA GPU");
     name[sizeof name - 1] = '\0';
@@ -225,6 +243,7 @@ static void fill(struct device *device, const struct gpu *gpu, const struct nvml
     bool unified = memory->total == 0;
 
     *device = (struct device){.kind = DEVICE_NVIDIA,
+            .bandwidth_bytes = gpu->bandwidth_bytes,
             .unified = unified,
             .total_bytes = unified ? host->total_bytes : memory->total,
             .free_bytes = unified ? host->available_bytes : memory->free};

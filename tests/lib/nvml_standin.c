@@ -9,6 +9,7 @@
  *   0.pci 0 193 0              domain, bus, device
  *   0.code 15                  what its handle's lookup returns
  *   0.total, 0.reserved, 0.free   bytes; 0.memory 3: what asking for them returns
+ *   0.clock 2619, 0.bits 5120  MHz of its memory at most, and width of the bus to it
  *   0.mig 1                    in MIG mode, with 0.instances places; 0/2.name, 0/2.total … are
  * those of the instance at place 2, there where it has a total
  *
@@ -18,6 +19,7 @@
 #include <string.h>
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
+enum { CLOCK_MEM = 2, NOT_SUPPORTED = 3 };
 enum { LOST = 15, VERSION_MISMATCH = 18, ARGUMENT_VERSION_MISMATCH = 25 };
 enum { KEY_MAX = 64, LINE_MAX_BYTES = 256, PLACES = 8, MEMORY_V2_VERSION = 2 << 24 | 40 };
 
@@ -51,6 +53,8 @@ int nvmlDeviceGetName(const struct handle *handle, char *ret_name, unsigned size
 int nvmlDeviceGetPciInfo_v3(const struct handle *handle, struct pci *ret_pci);
 int nvmlDeviceGetMemoryInfo(const struct handle *handle, struct memory *ret_memory);
 int nvmlDeviceGetMemoryInfo_v2(const struct handle *handle, struct memory_v2 *ret_memory);
+int nvmlDeviceGetMaxClockInfo(const struct handle *handle, unsigned type, unsigned *ret_mhz);
+int nvmlDeviceGetMemoryBusWidth(const struct handle *handle, unsigned *ret_bits);
 int nvmlDeviceGetMigMode(const struct handle *handle, unsigned *ret_current, unsigned *ret_pending);
 int nvmlDeviceGetMaxMigDeviceCount(const struct handle *handle, unsigned *ret_count);
 int nvmlDeviceGetMigDeviceHandleByIndex(
@@ -195,6 +199,20 @@ int nvmlDeviceGetMemoryInfo_v2(const struct handle *handle, struct memory_v2 *re
     ret_memory->free = number_of(handle, "free");
     ret_memory->used = ret_memory->total - ret_memory->reserved - ret_memory->free;
     return SUCCESS;
+}
+
+int nvmlDeviceGetMaxClockInfo(const struct handle *handle, unsigned type, unsigned *ret_mhz)
+{
+    if (type != CLOCK_MEM)
+        return INVALID_ARGUMENT;
+    *ret_mhz = (unsigned)number_of(handle, "clock");
+    return *ret_mhz == 0 ? NOT_SUPPORTED : SUCCESS;
+}
+
+int nvmlDeviceGetMemoryBusWidth(const struct handle *handle, unsigned *ret_bits)
+{
+    *ret_bits = (unsigned)number_of(handle, "bits");
+    return *ret_bits == 0 ? NOT_SUPPORTED : SUCCESS;
 }
 
 int nvmlDeviceGetMigMode(const struct handle *handle, unsigned *ret_current, unsigned *ret_pending)

@@ -84,6 +84,7 @@ static void test_workstation(void **state)
     assert_string_equal(device_kind_name(found.devices.items[1].kind), "amd");
     assert_true(found.devices.items[1].unified);
     assert_int_equal(found.host.total_bytes, 131694368 * kib);
+    assert_int_equal(found.pool_bandwidth_bytes, UINT64_C(1792128000000));
     assert_float_equal(found.host.pressure_some_pct, 0, 0);
     assert_int_equal(reserve, 0);
 }
@@ -97,6 +98,7 @@ static void test_strix_halo(void **state)
     (void)state;
     assert_int_equal(found.devices.count, 1);
     assert_string_equal(device->name, "AMD GPU 1002:1586");
+    assert_int_equal(found.pool_bandwidth_bytes, UINT64_C(256000000000));
     assert_string_equal(device->id, "0000:c1:00.0");
     /* Of GTT, no more is free than the host has. */
     assert_pool(
@@ -124,6 +126,7 @@ static void test_two_gpus(void **state)
 
     (void)state;
     assert_pool(&found, POOL_GPU, 2 * (24576 - 448) * mib, (22891 + 24110) * mib);
+    assert_int_equal(found.pool_bandwidth_bytes, UINT64_C(936096000000));
     assert_int_equal(reserve, 0);
 }
 
@@ -160,6 +163,7 @@ static void test_dgx_spark(void **state)
     (void)state;
     assert_string_equal(found.devices.items[0].id, "000f:01:00.0");
     assert_pool(&found, POOL_UNIFIED, 127600748 * kib, 118566368 * kib);
+    assert_int_equal(found.pool_bandwidth_bytes, 0);
     assert_int_equal(reserve, 16 * gib);
 }
 
