@@ -83,7 +83,7 @@ static int set_limit(struct memory *memory, const struct memory_config *config, 
         limit = (total - reserve) / 100 * MEMORY_HOST_PERCENT;
     else if (limit == 0)
         limit = total - reserve;
-    memory->keep_free_bytes = least(estimate_margin(total), total / MEMORY_KEEP_DIVISOR);
+    memory->keep_free_bytes = total - estimate_usable_bytes(total);
     memory->limit_bytes = least(limit, total - memory->keep_free_bytes);
     return 0;
 }

@@ -12,7 +12,6 @@
 enum {
     MEMORY_LOOK_MS = 900,     /* what others take is to be seen, and told, within a second */
     MEMORY_HOST_PERCENT = 75, /* of main memory may be loaded where the config names no limit */
-    MEMORY_KEEP_DIVISOR = 16, /* so large a part of the pool is kept free at most */
 };
 #define MEMORY_RESERVE_DEFAULT UINT64_MAX
 
@@ -42,6 +41,6 @@ void memory_refresh(struct memory *memory);
 const struct hardware_state *memory_state(const struct memory *memory);
 /* What all engines together may take; constant. */
 uint64_t memory_limit_bytes(const struct memory *memory);
-/* What is to stay free of the pool beside them, as estimates are not exact: estimate_margin() of
- * the pool as it was at the start, at most a part of it. Constant. */
+/* What is to stay free of the pool beside them, as estimates are not exact: all that is not
+ * estimate_usable_bytes() of the pool as it was at the start. Constant. */
 uint64_t memory_keep_free_bytes(const struct memory *memory);

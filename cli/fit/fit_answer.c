@@ -15,15 +15,6 @@ struct search {
     uint64_t bytes[COMBINATIONS_MODELS_MAX]; /* of the candidates */
 };
 
-/* The margin is 1 GiB, or 5 % where that is more; the least of what either leaves. */
-uint64_t fit_usable_bytes(uint64_t memory_bytes)
-{
-    uint64_t least = estimate_margin(0), share = memory_bytes / 105 * 100;
-    uint64_t beside = memory_bytes > least ? memory_bytes - least : 0;
-
-    return beside < share ? beside : share;
-}
-
 static struct model_run run_of(
         const struct fit_model *model, const struct fit_ask *ask, uint32_t context)
 {
@@ -156,7 +147,7 @@ int fit_answer_create(const struct fit_models *models, const struct fit_ask *ask
     struct search search = {.models = models,
             .ask = ask,
             .answer = answer,
-            .usable = fit_usable_bytes(ask->memory_bytes)};
+            .usable = estimate_usable_bytes(ask->memory_bytes)};
 
     if (answer != NULL)
         answer->rows = calloc(models->count, sizeof *answer->rows);

@@ -38,9 +38,6 @@ struct fit_answer {
     size_t set_count;
 };
 
-/* What models may take in all of `memory_bytes`, so that the margin (estimate_margin()) is left. */
-uint64_t fit_usable_bytes(uint64_t memory_bytes);
-
 /* `models` has at least one. -ENOMEM. */
 MUST_CHECK int fit_answer_create(const struct fit_models *models, const struct fit_ask *ask,
         struct fit_answer **ret_answer, struct err *err);

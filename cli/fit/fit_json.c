@@ -91,7 +91,7 @@ static void write_all(struct json_writer *writer, const struct fit_models *model
     json_writer_object(writer, NULL);
     json_writer_u64(writer, "memory_bytes", ask->memory_bytes);
     json_writer_bool(writer, "memory_given", ask->memory_given);
-    json_writer_u64(writer, "usable_bytes", fit_usable_bytes(ask->memory_bytes));
+    json_writer_u64(writer, "usable_bytes", estimate_usable_bytes(ask->memory_bytes));
     json_writer_u64(writer, "slots", ask->slots);
     json_writer_str(writer, "kv", cache_type_name(ask->type));
     json_writer_array(writer, "models");

@@ -266,7 +266,7 @@ static void print_head(const struct print *print)
 
 static void print_foot(const struct print *print)
 {
-    uint64_t left = print->ask->memory_bytes - fit_usable_bytes(print->ask->memory_bytes);
+    uint64_t left = print->ask->memory_bytes - estimate_usable_bytes(print->ask->memory_bytes);
     char size[CELL_MAX];
 
     fprintf(print->out, "\nWhat fits leaves at least %s free.\n",

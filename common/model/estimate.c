@@ -6,6 +6,7 @@
 
 enum {
     MARGIN_PCT = 5,
+    MARGIN_PART_MAX = 16, /* of all memory, at most one such part */
     CONTEXT_MAX_UNKNOWN = 1 << 20, /* where the trained length is not known */
     FLOAT_BYTES = 4,
     MASK_BYTES = 2,     /* with flash attention; a float without */
@@ -112,6 +113,15 @@ static uint64_t total_of(const struct model_memory *memory)
 uint64_t estimate_margin(uint64_t bytes)
 {
     return max_of(MARGIN_MIN, bytes / 100 * MARGIN_PCT);
+}
+
+/* Where 5 % count, models and margin are 105 parts of which the models have 100. */
+uint64_t estimate_usable_bytes(uint64_t memory_bytes)
+{
+    uint64_t beside_least = saturating_difference(memory_bytes, MARGIN_MIN);
+    uint64_t share = memory_bytes / (100 + MARGIN_PCT) * 100;
+
+    return max_of(min_of(beside_least, share), memory_bytes - memory_bytes / MARGIN_PART_MAX);
 }
 
 void estimate_memory(const struct model_shape *shape, const struct model_run *run,

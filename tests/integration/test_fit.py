@@ -23,6 +23,7 @@ MODEL_KEYS = ["name", "path", "architecture", "quantisation", "basis", "at_most"
               "projector_bytes", "fits_context", "largest_context", "contexts"]
 CELL_KEYS = ["context", "beyond_trained", "cache_bytes", "state_bytes", "compute_bytes", "total_bytes", "margin_bytes",
              "fits"]
+SMALL = "43M"  # of memory: 40.3 MiB for models
 SET_KEYS = ["models", "total_bytes", "left_bytes", "largest_context"]
 # About 100 GB at F16, with a vocabulary as large models have it.
 LARGE = {"layers": 55, "embedding": 8192, "heads": 64, "kv_heads": 8, "head": 128, "feed_forward": 28672,
@@ -84,7 +85,7 @@ def memory_of_this_host_is_the_default():
 def json_has_a_stable_shape():
     answer = fit_json(MODELS, "--memory", "2G", "--context", "4k,32k", "--slots", "2", "--kv", "q8_0")
     assert list(answer) == TOP_KEYS, answer
-    assert (answer["memory_bytes"], answer["usable_bytes"], answer["slots"]) == (2 * GIB, GIB, 2), answer
+    assert (answer["memory_bytes"], answer["usable_bytes"], answer["slots"]) == (2 * GIB, 1920 * MIB, 2), answer
     assert [model["name"] for model in answer["models"]] == [CODER, FAST, THINKER], answer
     for model in answer["models"]:
         assert list(model) == MODEL_KEYS, model
@@ -115,18 +116,18 @@ def raw_is_one_model_a_line():
 def what_does_not_fit_says_what_would():
     """Weights and buffers are small here, so that the cache decides: 1 KiB a token and 1 KiB of mask."""
     path = MODELS / f"{FAST}.gguf"
-    answer = fit_json(path, "--memory", f"{1024 + 40}M", "--context", "8k,16k,32k")
+    answer = fit_json(path, "--memory", SMALL, "--context", "8k,16k,32k")
     model = answer["models"][0]
     assert [cell["fits"] for cell in model["contexts"]] == [True, True, False], model
     largest = model["largest_context"]
     assert 16384 < largest < 32768 and largest % 256 == 0 and model["fits_context"] == 16384, model
-    fitting = fit_json(path, "--memory", f"{1024 + 40}M", "--context", f"{largest},{largest + 256}")["models"][0]
+    fitting = fit_json(path, "--memory", SMALL, "--context", f"{largest},{largest + 256}")["models"][0]
     assert [cell["fits"] for cell in fitting["contexts"]] == [True, False], fitting
-    assert " to 16k " in fit(path, "--memory", f"{1024 + 40}M", "--context", "8k,16k,32k").stdout
+    assert " to 16k " in fit(path, "--memory", SMALL, "--context", "8k,16k,32k").stdout
 
 
 def combinations_are_told_with_what_is_left():
-    memory = f"{1024 + 150}M"  # two of three, 68 MiB each with 32k
+    memory = "160M"  # 150 MiB for models: two of three, 68 MiB each with 32k
     sets = fit_json(MODELS, "--memory", memory)["together"]["sets"]
     assert sorted(found["models"] for found in sets) == [[CODER, FAST], [CODER, THINKER], [FAST, THINKER]], sets
     assert all(found["largest_context"] >= 32768 for found in sets), sets

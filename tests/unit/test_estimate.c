@@ -320,6 +320,33 @@ static void test_total_and_margin(void **state)
     assert_true(estimate_margin(GIB(100)) / 100 == GIB(5) / 100);
 }
 
+/* Where the margin itself counts, one step more would not leave it. */
+static void test_usable_leaves_the_margin(void **state)
+{
+    (void)state;
+    assert_true(estimate_usable_bytes(GIB(16)) == GIB(15));
+    assert_true(estimate_usable_bytes(GIB(20)) == GIB(19));
+    assert_true(estimate_usable_bytes(GIB(105)) == GIB(100));
+    for (uint64_t memory = GIB(16); memory < GIB(4096); memory += memory / 7 + 1) {
+        uint64_t usable = estimate_usable_bytes(memory), more = usable + MIB(4);
+        assert_true(usable + estimate_margin(usable) <= memory);
+        assert_true(more + estimate_margin(more) > memory);
+    }
+    assert_true(estimate_usable_bytes(UINT64_MAX) > UINT64_MAX / 100 * 95);
+}
+
+static void test_usable_of_a_small_host(void **state)
+{
+    (void)state;
+    assert_true(estimate_usable_bytes(0) == 0);
+    assert_true(estimate_usable_bytes(GIB(1)) == MIB(960));
+    assert_true(estimate_usable_bytes(GIB(8)) == MIB(7680));
+    for (uint64_t memory = 1; memory < GIB(20); memory += memory / 7 + 1) {
+        assert_true(estimate_usable_bytes(memory) >= memory - memory / 16);
+        assert_true(estimate_usable_bytes(memory) <= memory);
+    }
+}
+
 static void test_saturates(void **state)
 {
     const struct model_cell most = {
@@ -409,6 +436,8 @@ int main(void)
             cmocka_unit_test(test_context_is_padded),
             cmocka_unit_test(test_rows_of_logits),
             cmocka_unit_test(test_total_and_margin),
+            cmocka_unit_test(test_usable_leaves_the_margin),
+            cmocka_unit_test(test_usable_of_a_small_host),
             cmocka_unit_test(test_saturates),
             cmocka_unit_test(test_largest_context),
             cmocka_unit_test(test_context_of_what_is_not_said),

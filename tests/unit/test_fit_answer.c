@@ -68,20 +68,6 @@ static void find(const struct fit_ask *ask)
     assert_int_equal(fit_answer_create(&models, ask, &answer, &err), 0);
 }
 
-static void the_margin_is_left(void **state)
-{
-    (void)state;
-    assert_int_equal(fit_usable_bytes(0), 0);
-    assert_int_equal(fit_usable_bytes(GIB), 0);
-    assert_int_equal(fit_usable_bytes(2 * GIB), GIB);
-    for (uint64_t memory = GIB; memory < 4096 * GIB; memory += memory / 7 + 1) {
-        uint64_t usable = fit_usable_bytes(memory);
-        assert_true(usable + estimate_margin(usable) <= memory || usable == 0);
-        assert_true(usable + 4 * MIB + estimate_margin(usable + 4 * MIB) > memory);
-    }
-    assert_true(fit_usable_bytes(UINT64_MAX) > UINT64_MAX / 100 * 95);
-}
-
 static void a_32b_model_has_32_gib_of_cache_at_128k(void **state)
 {
     const struct fit_row *row;
@@ -112,10 +98,10 @@ static void fits_up_to_some_context(void **state)
     assert_int_equal(answer->rows[0].longest, 32768);
     run = fit_ask_run(&ask, answer->rows[0].largest);
     estimate_memory(&list[0].shape, &run, &memory);
-    assert_true(memory.total_bytes <= fit_usable_bytes(ask.memory_bytes));
+    assert_true(memory.total_bytes <= estimate_usable_bytes(ask.memory_bytes));
     run.context += ESTIMATE_CONTEXT_STEP;
     estimate_memory(&list[0].shape, &run, &memory);
-    assert_true(memory.total_bytes > fit_usable_bytes(ask.memory_bytes));
+    assert_true(memory.total_bytes > estimate_usable_bytes(ask.memory_bytes));
     ask.memory_bytes = 16 * GIB;
     find(&ask);
     assert_int_equal(answer->rows[0].longest, 0);
@@ -228,7 +214,6 @@ static void more_than_can_be_combined(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-            cmocka_unit_test(the_margin_is_left),
             cmocka_unit_test_setup_teardown(
                     a_32b_model_has_32_gib_of_cache_at_128k, setup, teardown),
             cmocka_unit_test_setup_teardown(fits_up_to_some_context, setup, teardown),

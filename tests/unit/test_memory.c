@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
+#include "common/model/estimate.h"
 #include "node/memory.h"
 #include "tests/lib/recorded_host.h"
 #include "tests/lib/scratch.h"
@@ -85,9 +86,9 @@ static void test_the_limit_that_a_host_has(void **state)
 
     (void)state;
     assert_int_equal(limit_of("workstation-96g", recorded_nvml_of("workstation-96g"), by_default),
-            97249 * mib - 97249 * mib / 100 * 5);
+            estimate_usable_bytes(97249 * mib));
     assert_int_equal(limit_of("strix-halo", "", by_default), halo - 16 * gib);
-    assert_int_equal(limit_of("strix-halo", "", 0), halo - halo / 100 * 5);
+    assert_int_equal(limit_of("strix-halo", "", 0), estimate_usable_bytes(halo));
     assert_int_equal(limit_of("strix-halo", "", 20 * gib), halo - 20 * gib);
     assert_int_equal(limit_of("none", "", by_default), host / 100 * 75);
     assert_int_equal(limit_of("none", "", 4 * gib), (host - 4 * gib) / 100 * 75);
