@@ -26,8 +26,14 @@ CELL_KEYS = ["context", "beyond_trained", "cache_bytes", "state_bytes", "compute
 SMALL = "43M"  # of memory: 40.3 MiB for models
 SET_KEYS = ["models", "total_bytes", "left_bytes", "largest_context"]
 # About 100 GB at F16, with a vocabulary as large models have it.
-LARGE = {"layers": 55, "embedding": 8192, "heads": 64, "kv_heads": 8, "head": 128, "feed_forward": 28672,
+LARGE = {"layers": 56, "embedding": 8192, "heads": 64, "kv_heads": 8, "head": 128, "feed_forward": 28672,
          "vocabulary": 128256, "context": 131072}
+
+# 33 GB with 64 layers of 8 key-value heads, and 92 GB with 94 of 4: 256 and 188 KiB of cache a token.
+PAIR = {"dense": {"layers": 64, "embedding": 5120, "heads": 64, "kv_heads": 8, "head": 128, "feed_forward": 24000,
+                  "vocabulary": 151936, "context": 131072, "type": "Q8_0"},
+        "mixture": {"layers": 94, "embedding": 4096, "heads": 64, "kv_heads": 4, "head": 128, "feed_forward": 1536,
+                    "vocabulary": 151936, "context": 262144, "type": "Q8_0", "experts": 44, "experts_used": 8}}
 
 
 def env(path=None):
@@ -163,6 +169,39 @@ def a_size_is_enough():
     assert [model["name"] for model in beside["models"]] == [FAST, "8b"], beside
 
 
+def two_that_fit_until_they_are_used():
+    """33 and 92 GB on 128 GB: both while they are empty, not with 65,536 tokens each, and what is between."""
+    with scratch() as folder:
+        for name, shape in PAIR.items():
+            gguf_make.make_sparse(pathlib.Path(folder, f"{name}.gguf"), **shape)
+
+        def sets(context):
+            return fit_json(folder, "--memory", "128G", "--together", str(context))["together"]["sets"]
+
+        dense, mixture = fit_json(folder, "--memory", "128G", "--context", "64k")["models"]
+        assert 32e9 < dense["weights_bytes"] < 34e9 and 91e9 < mixture["weights_bytes"] < 93e9, (dense, mixture)
+        assert [model["contexts"][0]["cache_bytes"] for model in (dense, mixture)] == [16 * GIB, 47 * GIB // 4]
+        assert all(model["contexts"][0]["fits"] for model in (dense, mixture)), (dense, mixture)
+        assert [found["models"] for found in sets("64k")] == [["dense"], ["mixture"]], sets("64k")
+        (both,) = sets(256)
+        joint = both["largest_context"]
+        assert both["models"] == ["dense", "mixture"] and 8192 < joint < 16384, both
+        assert [len(found["models"]) for found in sets(joint)] == [2], joint
+        assert [len(found["models"]) for found in sets(joint + 256)] == [1, 1], joint
+        text = fit(folder, "--memory", "128G", "--together", "8k").stdout
+        assert re.search(rf"^dense, mixture\s.*\s{joint}$", text, re.MULTILINE), text
+
+
+def a_large_one_takes_the_place_of_two():
+    """70 GB on 96 GB, where three others of 20, 32 and 33 GB fit together: beside it there is room for one."""
+    words = ("--memory", "96G", "--together", "8k", "--params", "66b", "--quant", "Q8_0", "--params", "24b", "--quant",
+             "Q6_K", "--params", "30b-a3b", "--quant", "Q8_0", "--params", "31b")
+    answer = fit_json(*words)
+    assert 69e9 < answer["models"][0]["weights_bytes"] < 71e9, answer
+    sets = [found["models"] for found in answer["together"]["sets"]]
+    assert sets == [["24b", "30b-a3b", "31b"], ["66b", "24b"]], sets
+
+
 def errors_name_the_value_and_the_way_out():
     fast = MODELS / f"{FAST}.gguf"
     with scratch() as folder:
@@ -247,7 +286,7 @@ def of_100_gb_only_the_header_is_read():
     with scratch() as folder:
         path = pathlib.Path(folder, "large.gguf")
         tensor_bytes, header_bytes = gguf_make.make_sparse(path, **LARGE)
-        assert path.stat().st_size > 98e9 and path.stat().st_blocks * 512 < 16 * MIB, path.stat()
+        assert path.stat().st_size > 100e9 and path.stat().st_blocks * 512 < 16 * MIB, path.stat()
         without, _ = read_by("--params", "8b")
         read, answer = read_by(path)
         model = answer["models"][0]
@@ -267,6 +306,8 @@ if __name__ == "__main__":
         combinations_are_told_with_what_is_left,
         the_current_folder_is_the_default,
         a_size_is_enough,
+        two_that_fit_until_they_are_used,
+        a_large_one_takes_the_place_of_two,
         errors_name_the_value_and_the_way_out,
         a_context_beyond_the_trained_one_is_told,
         a_projector_counts_where_it_is_given,

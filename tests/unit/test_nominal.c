@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 
-#include "common/model/estimate.h"
 #include "common/model/nominal.h"
 
 #include <errno.h>
@@ -125,18 +124,6 @@ static void test_cache_is_a_bound(void **state)
     }
 }
 
-/* "A 32B model, whose 128k cache is 32 GiB at f16." */
-static void test_32b_at_128k(void **state)
-{
-    const struct model_shape shape = shape_of("32b", "Q4_K_M");
-    const struct model_run run = {.context = 131072};
-    struct model_memory memory;
-
-    (void)state;
-    estimate_memory(&shape, &run, &memory);
-    assert_true(memory.full_bytes == UINT64_C(32) << 30);
-}
-
 static void test_larger_is_never_less(void **state)
 {
     uint64_t before = 0;
@@ -187,7 +174,6 @@ int main(void)
             cmocka_unit_test(test_sizes_out_of_range),
             cmocka_unit_test(test_weights),
             cmocka_unit_test(test_cache_is_a_bound),
-            cmocka_unit_test(test_32b_at_128k),
             cmocka_unit_test(test_larger_is_never_less),
             cmocka_unit_test(test_quantisations),
             cmocka_unit_test(test_unknown_quantisation),

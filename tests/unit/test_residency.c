@@ -323,7 +323,6 @@ static void test_spares_what_is_not_needed(void **state)
     assert_null(small->displaced_by);
 }
 
-/* A 70 GiB model that needs two of three residents gone. */
 static void test_evicts_two_of_three(void **state)
 {
     struct residency_model *a = add_resident("a", 30), *b = add_resident("b", 30);
