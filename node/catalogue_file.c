@@ -172,14 +172,9 @@ static int settle(struct catalogue_file *file, const struct split *split, const 
 
 /* --- what it holds --- */
 
-static bool says_projector(const struct gguf_info *info)
-{
-    return strcmp(info->type, "mmproj") == 0 || strcmp(info->architecture, "clip") == 0;
-}
-
 static void sort_out(struct catalogue_file *file)
 {
-    file->is_projector = model_folder_is_projector(file->path) || says_projector(&file->info);
+    file->is_projector = model_folder_is_projector(file->path) || gguf_is_projector(&file->info);
     file->is_model = !file->is_projector && gguf_is_model(&file->info);
 }
 

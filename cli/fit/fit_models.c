@@ -140,11 +140,6 @@ static int read_facts(const char *path, struct gguf_facts *ret_facts, struct err
     return rc < 0 ? err_prefix(err, rc, "%s", path) : 0;
 }
 
-static bool is_projector(const struct gguf_info *info)
-{
-    return strcmp(info->type, "mmproj") == 0 || strcmp(info->architecture, "clip") == 0;
-}
-
 static int add_facts(struct fit_models *models, const char *path, const struct gguf_facts *facts,
         struct err *err)
 {
@@ -166,7 +161,7 @@ static int add_file(struct fit_models *models, const char *path, struct err *err
 
     if (rc < 0)
         return rc;
-    if (is_projector(&facts.info))
+    if (gguf_is_projector(&facts.info))
         return err_set(err, -EINVAL,
                 "%s is a projector: it counts with its model, MODEL --projector %s", path, path);
     if (!gguf_is_model(&facts.info))
@@ -350,7 +345,7 @@ int fit_models_add_projector(struct fit_models *models, const char *path, struct
     rc = read_facts(resolved, &facts, err);
     if (rc < 0)
         return err_prefix(err, rc, "--projector");
-    if (!is_projector(&facts.info))
+    if (!gguf_is_projector(&facts.info))
         return err_set(err, -EINVAL,
                 "--projector: %s is no projector (its name mostly begins with mmproj)", path);
     for (size_t i = 0; i < models->count; i++) {

@@ -454,7 +454,12 @@ int gguf_parse_fd(int fd, uint64_t size_bytes, struct gguf_info *ret_info, struc
 bool gguf_is_model(const struct gguf_info *info)
 {
     return info->tensor_count > 0 && (info->type[0] == '\0' || strcmp(info->type, "model") == 0) &&
-           strcmp(info->architecture, "clip") != 0;
+           !gguf_is_projector(info);
+}
+
+bool gguf_is_projector(const struct gguf_info *info)
+{
+    return strcmp(info->type, "mmproj") == 0 || strcmp(info->architecture, "clip") == 0;
 }
 
 /* Five digits at `text`. */

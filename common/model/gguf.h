@@ -98,6 +98,8 @@ MUST_CHECK int gguf_parse_fd(
 
 /* A file that holds a model to talk to: not a projector, an adapter or a vocabulary. Pure. */
 bool gguf_is_model(const struct gguf_info *info);
+/* A file that turns pictures or sound into what a model reads (mmproj). Pure. */
+bool gguf_is_projector(const struct gguf_info *info);
 
 /* Recognises "<stem>-00002-of-00003" (without ".gguf"). Numbers count from 1 here, as in file
  * names. Pure. */

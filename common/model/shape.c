@@ -72,9 +72,24 @@ static uint32_t heads(const struct gguf_facts *facts)
     return greatest(&facts->head_count);
 }
 
+/* Every token of the vocabulary has so many parameters. */
+static uint32_t embedding_most(const struct gguf_facts *facts)
+{
+    uint64_t most = facts->info.parameters / (facts->tokens > 0 ? facts->tokens : 1);
+
+    return most < GGUF_NOT_SAID ? (uint32_t)most : GGUF_NOT_SAID - 1;
+}
+
+/* The numbers of a projector have other names. */
+static uint32_t embedding_of(const struct gguf_facts *facts)
+{
+    return said(facts->numbers.embedding_length,
+            gguf_is_projector(&facts->info) ? 0 : embedding_most(facts));
+}
+
 static uint64_t default_head(const struct gguf_facts *facts)
 {
-    uint64_t embedding = said(facts->numbers.embedding_length, 0);
+    uint64_t embedding = embedding_of(facts);
     uint32_t first = of_layer(&facts->head_count, 0, 1);
 
     if (first == 0)
@@ -102,9 +117,13 @@ static void read_heads(struct reading *r)
     }
 }
 
+/* A layer has a tensor at least. */
 static uint32_t all_layers(const struct gguf_facts *facts)
 {
-    return least(said(facts->numbers.block_count, 0), MODEL_LAYERS_MAX);
+    uint32_t most = facts->info.tensor_count < MODEL_LAYERS_MAX ? (uint32_t)facts->info.tensor_count
+                                                                : MODEL_LAYERS_MAX;
+
+    return least(said(facts->numbers.block_count, most), MODEL_LAYERS_MAX);
 }
 
 /* The layers that predict further tokens come last, and the engine gives them no cache. */
@@ -208,12 +227,13 @@ static uint64_t steps(uint32_t kernel)
 }
 
 /* RWKV: the last tokens, and a matrix of each head. */
-static uint64_t wkv_state(const struct gguf_numbers *numbers)
+static uint64_t wkv_state(const struct gguf_facts *facts)
 {
+    const struct gguf_numbers *numbers = &facts->numbers;
     uint64_t width = (uint64_t)said(numbers->token_shift_count, TOKEN_SHIFTS_DEFAULT) +
                      said(numbers->wkv_head_size, 0);
 
-    return saturating_product(said(numbers->embedding_length, 0), width);
+    return saturating_product(embedding_of(facts), width);
 }
 
 static uint64_t kda_state(const struct gguf_facts *facts)
@@ -250,10 +270,9 @@ static uint64_t state_of(const struct reading *r, enum state_plan plan)
 
     switch (plan) {
     case STATE_WKV:
-        return wkv_state(numbers);
+        return wkv_state(r->facts);
     case STATE_CONV:
-        return saturating_product(
-                said(numbers->embedding_length, 0), steps(said(numbers->l_cache, 0)));
+        return saturating_product(embedding_of(r->facts), steps(said(numbers->l_cache, 0)));
     case STATE_KDA:
         return kda_state(r->facts);
     case STATE_SQUARE:
@@ -335,13 +354,17 @@ static void add_layers(const struct reading *r, struct model_shape *shape)
         shape->window_tokens = r->window;
 }
 
-/* An array that ends before the layers do, or more of them than are looked at. */
+/* No word of layers or widths, an array that ends before the layers do, or more of them than are
+ * looked at. */
 static bool lacks_facts(const struct gguf_facts *facts)
 {
     const struct gguf_per_layer *arrays[] = {&facts->head_count, &facts->head_count_kv,
             &facts->feed_forward_length, &facts->sliding_window_pattern, &facts->recurrent_layers};
 
-    if (said(facts->numbers.block_count, 0) > MODEL_LAYERS_MAX)
+    if (facts->numbers.block_count == GGUF_NOT_SAID ||
+            facts->numbers.embedding_length == GGUF_NOT_SAID)
+        return !gguf_is_projector(&facts->info);
+    if (facts->numbers.block_count > MODEL_LAYERS_MAX)
         return true;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i]->overlong || (arrays[i]->array && arrays[i]->count < answering_layers(facts)))
@@ -360,7 +383,7 @@ static uint32_t feed_forward(const struct gguf_facts *facts, bool bound)
     uint64_t width = greater(mixture, greatest(&facts->feed_forward_length));
 
     if (bound)
-        width = greater(width, (uint64_t)FEED_FORWARD_USUAL * said(numbers->embedding_length, 0));
+        width = greater(width, (uint64_t)FEED_FORWARD_USUAL * embedding_of(facts));
     return width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
 }
 
@@ -372,7 +395,7 @@ static void read_widths(const struct gguf_facts *facts, struct model_shape *shap
     shape->input_bytes =
             saturating_sum(facts->has_output ? facts->token_bytes : 0, facts->layer_token_bytes);
     shape->layers = said(numbers->block_count, 0);
-    shape->embedding = said(numbers->embedding_length, 0);
+    shape->embedding = embedding_of(facts);
     shape->vocabulary = facts->tokens > 0 ? facts->tokens : said(numbers->vocab_size, 0);
     shape->feed_forward = feed_forward(facts, shape->bound);
     shape->heads = heads(facts);

@@ -22,13 +22,15 @@ struct model_shape {
     uint64_t state_bytes; /* recurrent state of one sequence, f32: conv + ssm */
     uint32_t layers, embedding, vocabulary, feed_forward, heads; /* for the compute buffers */
     uint32_t context_trained;
-    bool bound; /* the architecture is not known: an upper bound, not an estimate */
+    bool bound; /* the architecture is not known, or the file says too little of it: an upper bound,
+                    not an estimate */
 };
 
 struct gguf_facts;
 
 /* What a file's facts come to; how: DESIGN "Memory and residency", common/model/architecture.h.
  * Where the architecture is not known, or the file says less than its architecture needs, `bound`
- * is set and each layer counts as full attention with whatever else it may have. All sums
- * saturate. */
+ * is set and each layer counts as full attention with whatever else it may have. Layers that are
+ * not said are as many as there are tensors, a width that is not said is as large as the vocabulary
+ * leaves room for. Of a projector only the tensors count. All sums saturate. */
 void model_shape_of(const struct gguf_facts *facts, struct model_shape *ret_shape);

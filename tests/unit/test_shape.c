@@ -510,6 +510,22 @@ static void test_too_short_arrays_are_bounded(void **state)
     assert_int_equal(shape.full.k_elements, (2 + 1 + 5 * 2) * 64);
 }
 
+/* Three tensors of 16,000 parameters in all, for 100 tokens. */
+static void test_layers_and_widths_that_are_not_said_are_bounded(void **state)
+{
+    struct model_shape shape = shape_with_tensors(false);
+
+    (void)state;
+    assert_true(shape.bound);
+    assert_int_equal(shape.embedding, 160);
+    assert_int_equal(shape.full.layers, 3);
+    assert_int_equal(shape.full.k_elements, 3 * 160);
+    assert_int_equal(shape.full.v_elements, 3 * 160);
+    assert_true(shape_of("llama", "block_count=8 attention.head_count=4").bound);
+    assert_true(shape_of("llama", "embedding_length=256 attention.head_count=4").bound);
+    assert_false(shape_of("llama", "block_count=8 embedding_length=256").bound);
+}
+
 static void test_hostile_numbers_saturate(void **state)
 {
 #define MOST "4294967295"
@@ -548,6 +564,7 @@ int main(void)
             cmocka_unit_test(test_projector),
             cmocka_unit_test(test_unknown_architectures_are_bounded),
             cmocka_unit_test(test_too_short_arrays_are_bounded),
+            cmocka_unit_test(test_layers_and_widths_that_are_not_said_are_bounded),
             cmocka_unit_test(test_hostile_numbers_saturate),
     };
     return cmocka_run_group_tests_name("shape", tests, NULL, NULL);
