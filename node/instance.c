@@ -39,6 +39,7 @@ struct instance {
     uint32_t load_ms;        /* of the last load; 0: none was measured yet */
     enum instance_role role;
     const char *leaving;  /* why it takes no new run and ends when idle; NULL: it does not */
+    bool renewed;         /* we ended it last, for another version of it */
     bool lent;            /* its engine had loaded it already, for somebody else */
     bool closed;          /* takes no new run, as another one claims its memory */
     bool stale;           /* what runs is not what there is now */
@@ -181,6 +182,12 @@ static bool is_there(const struct instance *instance, uint64_t now)
            (!source->loads || (source->resident && !in_doubt(instance, now)));
 }
 
+/* Nothing loads it by itself: who let it go may want the memory. Nobody contests a new version. */
+static bool is_left_alone(const struct instance *instance, uint64_t now)
+{
+    return in_doubt(instance, now) && !instance->renewed;
+}
+
 bool instance_is_foreign(const struct instance *instance)
 {
     const struct source *loaded = instance->sources.loaded;
@@ -269,6 +276,7 @@ void instance_put(struct instance *instance, struct source *source)
         instance->seen_bytes = 0;
         instance->failures = 0; /* whatever was wrong, it is another one now */
         instance->retry_at_ms = 0;
+        instance->doubt_until_ms = 0;
     }
     sources_put(&instance->sources, source);
     take_up(instance);
@@ -380,6 +388,7 @@ static void on_engine_exit(void *ctx, bool wanted, const char *reason)
 
     (void)wanted; /* our own state says it better */
     (void)snprintf(words, sizeof words, "%s", reason);
+    instance->renewed = state_of(instance) == INSTANCE_STOPPING && instance->stale;
     if (over && source_is_adopted(instance->sources.loaded))
         instance->doubt_until_ms = now_ms(instance) + INSTANCE_DOUBT_MS;
     engine_forget(instance);
@@ -681,7 +690,7 @@ static uint32_t expected_load_ms(const struct instance *instance)
 /* Pins and restarts count. */
 static bool is_kept(const struct instance *instance, uint64_t now)
 {
-    return !in_doubt(instance, now) && instance->leaving == NULL &&
+    return !is_left_alone(instance, now) && instance->leaving == NULL &&
            instance->role == INSTANCE_SERVING;
 }
 

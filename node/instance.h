@@ -18,8 +18,8 @@
  * host has it or is to load it, or one on this host has loaded it for somebody else. Such a load
  * needs nobody's leave and begins as soon as it is wanted; what is loaded for somebody else is
  * wanted as soon as it is seen, as to take it up costs nothing. It is never stopped for want of
- * memory. What an engine that is not ours lets go stays so until a request wants it, or for
- * INSTANCE_DOUBT_MS: others decide there too. */
+ * memory. What an engine that is not ours lets go stays so until a request wants it, or there is
+ * another version of it, or for INSTANCE_DOUBT_MS: others decide there too. */
 #pragma once
 
 #include "common/err.h"

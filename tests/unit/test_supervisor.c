@@ -1105,16 +1105,23 @@ static void test_rates(void **state)
     assert_float_equal(describe("a").decode_tok_s, 62.5, 0.1);
 }
 
-static void put_of_engine(const char *name, uint64_t taken_bytes)
+static void put_version_of_engine(const char *name, uint64_t taken_bytes, const char *version)
 {
     struct found_model facts = {
             .file_bytes = 1, .resident = taken_bytes > 0, .memory_bytes = taken_bytes};
-    const struct engines_model model = {
-            .facts = &facts, .here = true, .place = {.kind = ENGINE_OLLAMA, .id = facts.id}};
+    const struct engines_model model = {.facts = &facts,
+            .here = true,
+            .place = {.kind = ENGINE_OLLAMA, .url = "http://127.0.0.1:11434", .id = facts.id}};
 
     (void)snprintf(facts.id, sizeof facts.id, "%s", name);
     (void)snprintf(facts.name, sizeof facts.name, "%s", name);
+    (void)snprintf(facts.version, sizeof facts.version, "%s", version);
     supervisor_engine_model_put(f.supervisor, &puppet_ops, &model, is_resident(name));
+}
+
+static void put_of_engine(const char *name, uint64_t taken_bytes)
+{
+    put_version_of_engine(name, taken_bytes, "1");
 }
 
 /* It is kept by loading it, but not against an engine that lets it go. */
@@ -1134,6 +1141,34 @@ static void test_a_kept_model_of_an_engine_that_is_not_ours(void **state)
     tick_after(INSTANCE_DOUBT_MS - 1);
     assert_state("a", INSTANCE_AVAILABLE);
     tick_after(1);
+    assert_state("a", INSTANCE_LOADING);
+}
+
+/* … but for another version of it, which is loaded at once, also where the engine's list still
+ * names the old one as loaded. */
+static void test_a_kept_model_of_which_there_is_a_new_version(void **state)
+{
+    static const char *const resident[] = {"a", NULL};
+
+    (void)state;
+    make(resident);
+    put_of_engine("a", 0);
+    tick();
+    puppet_ready("a", 1, 0);
+    put_version_of_engine("a", gib, "2");
+    tick();
+    assert_true(puppet_stopping("a"));
+    puppet_exit("a", "stopped");
+    tick();
+    assert_state("a", INSTANCE_LOADING);
+    assert_false(puppet_lent("a"));
+    puppet_ready("a", 1, 0);
+    tick();
+    puppet_exit("a", "Ollama has unloaded the model");
+    tick_after(INSTANCE_DOUBT_MS / 2);
+    assert_state("a", INSTANCE_AVAILABLE);
+    put_version_of_engine("a", 0, "3");
+    tick();
     assert_state("a", INSTANCE_LOADING);
 }
 
@@ -1229,6 +1264,7 @@ int main(void)
             TEST(test_unwait),
             TEST(test_rates),
             TEST(test_a_kept_model_of_an_engine_that_is_not_ours),
+            TEST(test_a_kept_model_of_which_there_is_a_new_version),
             TEST(test_a_kept_model_that_was_let_go_is_kept_again),
             TEST(test_a_model_of_others_wakes_nobody),
             TEST(test_its_own_timer_does_the_work),
