@@ -1,13 +1,7 @@
 #include "node/footprint.h"
 
 #include "common/saturating.h"
-#include "node/backends/backend.h"
-#include "proto/codec.h"
-
-static bool makes_vectors(const struct catalogue_model *model)
-{
-    return model->capabilities & (CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK);
-}
+#include "node/backends/engine_batch.h"
 
 /* A draft model has a cache of its own, as long as that of the model. */
 static uint64_t draft_bytes(const struct model_settings *settings, uint32_t context)
@@ -28,7 +22,7 @@ struct model_run footprint_run(const struct catalogue_model *model,
             .sequences = settings->slots,
             .type_k = settings->type_k,
             .type_v = settings->type_v,
-            .batch_tokens = makes_vectors(model) ? BACKEND_EMBEDDING_BATCH : 0,
+            .batch_tokens = engine_batch_tokens(model->capabilities, context),
             .projector_bytes = settings->projector_bytes,
             .draft_bytes = draft_bytes(settings, context)};
 }

@@ -15,13 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    /* Tokens of a text that an embedding model reads, unless its context is shorter or the owner's
-     * words say otherwise. It reads a text at once, and the memory for that grows with the square.
-     */
-    BACKEND_EMBEDDING_BATCH = 2048,
-};
-
 /* What every backend needs to start an instance; borrowed strings live as long as the instance. */
 struct backend_host {
     struct loop *loop;

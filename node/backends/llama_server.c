@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/model/chat_template.h"
 #include "common/sm.h"
+#include "node/backends/engine_batch.h"
 #include "node/backends/engine_runs.h"
 #include "node/backends/engine_words.h"
 #include "node/process.h"
@@ -364,11 +365,10 @@ struct word_numbers { /* as words */
     char slots[24], context[24], batch[24];
 };
 
-static uint32_t embedding_batch(const struct backend_model *model)
+static uint32_t batch_tokens(const struct backend_model *model)
 {
-    uint32_t context = model->context ? model->context : model->context_trained;
-
-    return context > 0 && context < BACKEND_EMBEDDING_BATCH ? context : BACKEND_EMBEDDING_BATCH;
+    return engine_batch_tokens(
+            model->capabilities, model->context ? model->context : model->context_trained);
 }
 
 /* -c is the sum over all slots; the model's context is that of one. */
@@ -377,7 +377,7 @@ static void write_numbers(const struct backend_model *model, struct word_numbers
     snprintf(ret_numbers->slots, sizeof(ret_numbers->slots), "%" PRIu32, model->slots);
     snprintf(ret_numbers->context, sizeof(ret_numbers->context), "%" PRIu64,
             (uint64_t)model->context * model->slots);
-    snprintf(ret_numbers->batch, sizeof(ret_numbers->batch), "%" PRIu32, embedding_batch(model));
+    snprintf(ret_numbers->batch, sizeof(ret_numbers->batch), "%" PRIu32, batch_tokens(model));
 }
 
 /* A model that makes vectors and does not talk is run as such without a person's asking. */
@@ -388,7 +388,7 @@ static size_t append_mode(const struct backend_model *model, const struct word_n
     const char *const own[] = {ranks ? "--reranking" : "--embeddings", "--batch-size",
             numbers->batch, "--ubatch-size", numbers->batch, NULL};
 
-    if (!(model->capabilities & (CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK)))
+    if (batch_tokens(model) == 0)
         return n;
     return append_words(words, n, own);
 }

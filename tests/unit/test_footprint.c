@@ -140,6 +140,19 @@ static void test_what_makes_vectors_has_large_batches(void **state)
     assert_true(embeddings.memory.compute_bytes > chat.memory.compute_bytes);
 }
 
+/* Each text is read alone, so that two slots do not make it longer. */
+static void test_a_batch_is_no_longer_than_the_context(void **state)
+{
+    struct catalogue_model vectors = thirty_billion;
+    struct model_settings settings = {.context = 512, .slots = 8};
+
+    (void)state;
+    vectors.capabilities = CAPABILITY_RERANK;
+    assert_int_equal(footprint_run(&vectors, &settings, 512).batch_tokens, 512);
+    assert_int_equal(footprint_run(&vectors, &settings, 4096).batch_tokens, 2048);
+    assert_int_equal(footprint_run(&thirty_billion, &settings, 512).batch_tokens, 0);
+}
+
 static void test_a_file_that_tells_nothing(void **state)
 {
     struct catalogue_model model = {.name = "m", .file_bytes = gib, .context = 4096};
@@ -170,6 +183,7 @@ int main(void)
             cmocka_unit_test(test_a_context_of_our_choice_fits_the_memory),
             cmocka_unit_test(test_what_is_larger_than_the_memory),
             cmocka_unit_test(test_what_makes_vectors_has_large_batches),
+            cmocka_unit_test(test_a_batch_is_no_longer_than_the_context),
             cmocka_unit_test(test_a_file_that_tells_nothing),
     };
 
