@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/model/estimate.h"
+#include "common/number.h"
 #include "common/text.h"
 
 #include <errno.h>
@@ -62,11 +63,6 @@ uint64_t memory_keep_free_bytes(const struct memory *memory)
     return memory->keep_free_bytes;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static int set_limit(struct memory *memory, const struct memory_config *config, struct err *err)
 {
     uint64_t total = memory->state.pool_total_bytes, reserve = config->reserve_bytes;
@@ -84,7 +80,7 @@ static int set_limit(struct memory *memory, const struct memory_config *config, 
     else if (limit == 0)
         limit = total - reserve;
     memory->keep_free_bytes = total - estimate_usable_bytes(total);
-    memory->limit_bytes = least(limit, total - memory->keep_free_bytes);
+    memory->limit_bytes = number_lesser(limit, total - memory->keep_free_bytes);
     return 0;
 }
 

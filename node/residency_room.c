@@ -1,11 +1,7 @@
 #include "node/residency_room.h"
 
+#include "common/number.h"
 #include "common/saturating.h"
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 bool residency_swaps(const struct residency_host *host, uint64_t memory_bytes)
 {
@@ -25,7 +21,7 @@ static uint64_t pool_bytes(const struct residency_host *host, const struct resid
 
 static uint64_t taken_bytes(const struct residency_host *host, const struct residency_model *model)
 {
-    return least(model->taken_bytes, pool_bytes(host, model));
+    return number_lesser(model->taken_bytes, pool_bytes(host, model));
 }
 
 /* What its engine will still take: one that stops takes no more. */
@@ -113,7 +109,7 @@ uint64_t room_over_free(struct room room)
 
 uint64_t room_left(struct room room, const struct residency_host *host)
 {
-    return least(saturating_difference(host->limit_bytes, room.used_bytes),
+    return number_lesser(saturating_difference(host->limit_bytes, room.used_bytes),
             saturating_difference(room.free_bytes, room.owed_bytes));
 }
 

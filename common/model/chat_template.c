@@ -1,5 +1,6 @@
 #include "common/model/chat_template.h"
 
+#include "common/number.h"
 #include "proto/codec.h"
 
 #include <string.h>
@@ -21,21 +22,16 @@ static void look(struct chat_template_scan *scan, const char *text, size_t len)
     scan->thinking |= has_word(text, len, thinking_words);
 }
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The seam: the end of what came before and the beginning of what comes now. */
 static void look_at_seam(struct chat_template_scan *scan, const char *text, size_t len)
 {
     char seam[2 * CHAT_TEMPLATE_WORD_MAX];
-    size_t more = least(len, CHAT_TEMPLATE_WORD_MAX), keep;
+    size_t more = number_lesser(len, CHAT_TEMPLATE_WORD_MAX), keep;
 
     memcpy(seam, scan->tail, scan->tail_len);
     memcpy(seam + scan->tail_len, text, more);
     look(scan, seam, scan->tail_len + more);
-    keep = least(scan->tail_len + more, CHAT_TEMPLATE_WORD_MAX);
+    keep = number_lesser(scan->tail_len + more, CHAT_TEMPLATE_WORD_MAX);
     memcpy(scan->tail, seam + scan->tail_len + more - keep, keep);
     scan->tail_len = keep;
 }

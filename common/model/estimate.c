@@ -1,12 +1,13 @@
 #include "common/model/estimate.h"
 
+#include "common/number.h"
 #include "common/saturating.h"
 
 #define MARGIN_MIN (UINT64_C(1) << 30)
 
 enum {
     MARGIN_PCT = 5,
-    MARGIN_PART_MAX = 16, /* of all memory, at most one such part */
+    MARGIN_PART_MAX = 16,          /* of all memory, at most one such part */
     CONTEXT_MAX_UNKNOWN = 1 << 20, /* where the trained length is not known */
     FLOAT_BYTES = 4,
     MASK_BYTES = 2,     /* with flash attention; a float without */
@@ -20,16 +21,6 @@ struct cells {
     uint64_t full, window; /* cells of one stream; 0 where there is no such layer */
     uint64_t batch;        /* tokens computed at once */
 };
-
-static uint64_t max_of(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static uint64_t min_of(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static uint64_t padded(uint64_t tokens)
 {
@@ -49,11 +40,11 @@ static struct cells count_cells(const struct model_shape *shape, const struct mo
     struct cells cells = {.streams = run->unified ? 1 : sequences};
 
     cells.batch = run->batch_tokens > 0 ? run->batch_tokens : ESTIMATE_BATCH_DEFAULT;
-    cells.batch = min_of(cells.batch, context * cells.streams);
+    cells.batch = number_lesser(cells.batch, context * cells.streams);
     if (shape->full.layers > 0)
         cells.full = context;
     if (shape->window.layers > 0)
-        cells.window = padded(min_of(context, shape->window_tokens * sharing + cells.batch));
+        cells.window = padded(number_lesser(context, shape->window_tokens * sharing + cells.batch));
     return cells;
 }
 
@@ -77,22 +68,23 @@ static uint64_t layer_bytes(
         const struct model_shape *shape, const struct model_run *run, const struct cells *cells)
 {
     uint64_t mask = saturating_product(saturating_sum(cells->full, cells->window), cells->batch);
-    uint64_t scores = saturating_product(max_of(cells->full, cells->window), cells->batch);
-    uint64_t width = max_of(shape->feed_forward, shape->embedding);
+    uint64_t scores = saturating_product(number_greater(cells->full, cells->window), cells->batch);
+    uint64_t width = number_greater(shape->feed_forward, shape->embedding);
     uint64_t widest = floats(cells->batch * TRANSIENT_ROWS, width);
 
     if (!run->no_flash_attention)
         return saturating_sum(saturating_product(mask, MASK_BYTES), widest);
-    return saturating_sum(
-            saturating_product(mask, FLOAT_BYTES), max_of(floats(scores, shape->heads), widest));
+    return saturating_sum(saturating_product(mask, FLOAT_BYTES),
+            number_greater(floats(scores, shape->heads), widest));
 }
 
 static uint64_t compute_bytes(
         const struct model_shape *shape, const struct model_run *run, const struct cells *cells)
 {
-    uint64_t rows = run->output_rows > 0 ? min_of(run->output_rows, cells->batch) : cells->batch;
+    uint64_t rows =
+            run->output_rows > 0 ? number_lesser(run->output_rows, cells->batch) : cells->batch;
     uint64_t residual = floats(cells->batch * RESIDUAL_ROWS, shape->embedding);
-    uint64_t step = max_of(layer_bytes(shape, run, cells), floats(rows, shape->vocabulary));
+    uint64_t step = number_greater(layer_bytes(shape, run, cells), floats(rows, shape->vocabulary));
     uint64_t output = floats(sequences_of(run), shape->vocabulary);
 
     return saturating_sum(saturating_sum(residual, step), output);
@@ -112,7 +104,7 @@ static uint64_t total_of(const struct model_memory *memory)
 
 uint64_t estimate_margin(uint64_t bytes)
 {
-    return max_of(MARGIN_MIN, bytes / 100 * MARGIN_PCT);
+    return number_greater(MARGIN_MIN, bytes / 100 * MARGIN_PCT);
 }
 
 /* Where 5 % count, models and margin are 105 parts of which the models have 100. */
@@ -121,7 +113,8 @@ uint64_t estimate_usable_bytes(uint64_t memory_bytes)
     uint64_t beside_least = saturating_difference(memory_bytes, MARGIN_MIN);
     uint64_t share = memory_bytes / (100 + MARGIN_PCT) * 100;
 
-    return max_of(min_of(beside_least, share), memory_bytes - memory_bytes / MARGIN_PART_MAX);
+    return number_greater(
+            number_lesser(beside_least, share), memory_bytes - memory_bytes / MARGIN_PART_MAX);
 }
 
 void estimate_memory(const struct model_shape *shape, const struct model_run *run,

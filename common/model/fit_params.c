@@ -1,5 +1,6 @@
 #include "common/model/fit_params.h"
 
+#include "common/number.h"
 #include "common/saturating.h"
 
 #include <ctype.h>
@@ -106,11 +107,6 @@ static struct model_memory memory_at(
     return memory;
 }
 
-static uint64_t greater(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 static uint64_t lacking_cache(
         const struct model_shape *shape, const struct model_run *run, const struct fit_point *point)
 {
@@ -125,7 +121,7 @@ static uint64_t lacking_compute(const struct model_shape *shape, const struct mo
     uint64_t at_once = memory_at(shape, run, ESTIMATE_CONTEXT_STEP).compute_bytes;
     uint64_t at_high = memory_at(shape, run, high->context).compute_bytes;
 
-    return greater(
+    return number_greater(
             less(low->params.compute_bytes, at_once), less(high->params.compute_bytes, at_high));
 }
 
@@ -140,7 +136,8 @@ struct model_shape fit_params_shape(const struct model_shape *shape, const struc
             .full = {.layers = 1, .k_elements = elements_for(run, divided_up(growth, cells))},
             .layers = shape->layers,
             .context_trained = shape->context_trained};
-    uint64_t cache = greater(lacking_cache(&fitted, run, low), lacking_cache(&fitted, run, high));
+    uint64_t cache =
+            number_greater(lacking_cache(&fitted, run, low), lacking_cache(&fitted, run, high));
     uint64_t constant = saturating_sum(cache, lacking_compute(&fitted, run, low, high));
 
     fitted.state_bytes = divided_up(constant, sequences);

@@ -2,6 +2,7 @@
 
 #include "common/model/architecture.h"
 #include "common/model/gguf.h"
+#include "common/number.h"
 #include "common/saturating.h"
 
 #include <stddef.h>
@@ -33,16 +34,6 @@ enum layer_kind { LAYER_NOTHING, LAYER_ATTENTION, LAYER_STATE, LAYER_BOTH };
 static uint32_t said(uint32_t number, uint32_t otherwise)
 {
     return number == GGUF_NOT_SAID ? otherwise : number;
-}
-
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t greater(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
 }
 
 static uint32_t greatest(const struct gguf_per_layer *numbers)
@@ -77,7 +68,7 @@ static uint32_t embedding_most(const struct gguf_facts *facts)
 {
     uint64_t most = facts->info.parameters / (facts->tokens > 0 ? facts->tokens : 1);
 
-    return most < GGUF_NOT_SAID ? (uint32_t)most : GGUF_NOT_SAID - 1;
+    return (uint32_t)number_lesser(most, GGUF_NOT_SAID - 1);
 }
 
 /* The numbers of a projector have other names. */
@@ -112,18 +103,18 @@ static void read_heads(struct reading *r)
     r->latent = r->architecture->latent && said(numbers->key_length_mla, 0) > 0 &&
                 said(numbers->value_length_mla, 0) > 0;
     if (r->bound) {
-        r->k_head = greater(r->k_head, r->k_head_window);
-        r->v_head = greater(r->v_head, r->v_head_window);
+        r->k_head = number_greater(r->k_head, r->k_head_window);
+        r->v_head = number_greater(r->v_head, r->v_head_window);
     }
 }
 
 /* A layer has a tensor at least. */
 static uint32_t all_layers(const struct gguf_facts *facts)
 {
-    uint32_t most = facts->info.tensor_count < MODEL_LAYERS_MAX ? (uint32_t)facts->info.tensor_count
-                                                                : MODEL_LAYERS_MAX;
+    uint32_t told = facts->numbers.block_count;
+    uint64_t layers = told == GGUF_NOT_SAID ? facts->info.tensor_count : told;
 
-    return least(said(facts->numbers.block_count, most), MODEL_LAYERS_MAX);
+    return (uint32_t)number_lesser(layers, MODEL_LAYERS_MAX);
 }
 
 /* The layers that predict further tokens come last, and the engine gives them no cache. */
@@ -293,7 +284,7 @@ static uint64_t layer_state(const struct reading *r)
     if (!says_state(&r->facts->numbers))
         return 0;
     for (unsigned plan = 0; plan < STATE_PLAN_COUNT; plan++)
-        most = greater(most, state_of(r, (enum state_plan)plan));
+        most = number_greater(most, state_of(r, (enum state_plan)plan));
     return most;
 }
 
@@ -380,10 +371,10 @@ static uint32_t feed_forward(const struct gguf_facts *facts, bool bound)
     uint64_t experts = saturating_product(
             said(numbers->expert_used_count, 0), said(numbers->expert_feed_forward_length, 0));
     uint64_t mixture = saturating_sum(experts, said(numbers->expert_shared_feed_forward_length, 0));
-    uint64_t width = greater(mixture, greatest(&facts->feed_forward_length));
+    uint64_t width = number_greater(mixture, greatest(&facts->feed_forward_length));
 
     if (bound)
-        width = greater(width, (uint64_t)FEED_FORWARD_USUAL * embedding_of(facts));
+        width = number_greater(width, (uint64_t)FEED_FORWARD_USUAL * embedding_of(facts));
     return width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
 }
 

@@ -1,5 +1,6 @@
 #include "node/hardware/amdgpu.h"
 
+#include "common/number.h"
 #include "common/saturating.h"
 #include "node/hardware/kernel_file.h"
 
@@ -42,11 +43,6 @@ static int read_memory(const struct card *card, const char *kind, struct memory 
     if (rc == 0)
         *ret_memory = (struct memory){total, used < total ? total - used : 0};
     return rc;
-}
-
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* --- what there is --- */
@@ -167,9 +163,9 @@ static int look_at(
         return rc;
     if (card->apu) {
         vram.total_bytes =
-                saturating_sum(vram.total_bytes, lesser(gtt.total_bytes, host->total_bytes));
-        vram.free_bytes =
-                saturating_sum(vram.free_bytes, lesser(gtt.free_bytes, host->available_bytes));
+                saturating_sum(vram.total_bytes, number_lesser(gtt.total_bytes, host->total_bytes));
+        vram.free_bytes = saturating_sum(
+                vram.free_bytes, number_lesser(gtt.free_bytes, host->available_bytes));
     }
     *ret_memory = vram;
     return 0;
