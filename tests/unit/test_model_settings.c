@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { UPTIME_MS = 60000, TOLD_MAX = 16 };
 
@@ -406,6 +407,43 @@ static void test_what_needs_another_engine(void **state)
     model_settings_destroy(before);
 }
 
+/* Whether a projector that comes into its folder, and goes again, asks for another engine. */
+static bool follows_its_folder(const char *text)
+{
+    struct model_settings *before;
+    bool came, went;
+    struct err err;
+
+    must_load(text);
+    look();
+    assert_int_equal(
+            model_settings_create(rules, scan, catalogue_scan_find(scan, "eye"), &before, &err), 0);
+    put("eye/mmproj.gguf", 64);
+    look();
+    came = !model_settings_same_engine(before, of("eye"));
+    assert_int_equal(unlink(scratch_path(&scratch, "eye/mmproj.gguf")), 0);
+    look();
+    went = model_settings_same_engine(before, of("eye"));
+    model_settings_destroy(before);
+    assert_true(went);
+    return came;
+}
+
+/* Only where the engine would be started with it. */
+static void test_a_projector_that_comes_later(void **state)
+{
+    char named[2300];
+
+    (void)state;
+    put("eye/eye.gguf", 64);
+    put("other/mmproj-2.gguf", 64);
+    (void)snprintf(named, sizeof named,
+            "model-settings: {eye: {projector: %s/other/mmproj-2.gguf}}\n", scratch.path);
+    assert_true(follows_its_folder(""));
+    assert_false(follows_its_folder("model-settings: {eye: {projector: none}}\n"));
+    assert_false(follows_its_folder(named));
+}
+
 /* All of the section may change while the node runs. */
 static void test_nothing_needs_a_restart(void **state)
 {
@@ -439,6 +477,7 @@ int main(void)
             TEST(test_what_is_of_no_use),
             TEST(test_aliases_that_are_taken),
             TEST(test_what_needs_another_engine),
+            TEST(test_a_projector_that_comes_later),
             TEST(test_nothing_needs_a_restart),
     };
 
