@@ -4,9 +4,7 @@
 #include "common/daemon.h"
 #include "common/discovery.h"
 #include "common/env.h"
-#include "common/file.h"
 #include "common/http_client.h"
-#include "common/join_token.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -14,9 +12,11 @@
 #include "node/advertise.h"
 #include "node/editors.h"
 #include "node/guard.h"
+#include "node/invitation.h"
 #include "node/joining.h"
 #include "node/models.h"
 #include "node/orders.h"
+#include "node/runtime_dir.h"
 #include "node/settings.h"
 #include "node/standing_orders.h"
 #include "node/supervisor.h"
@@ -29,13 +29,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PROGRAM "modemesh-node"
 
 enum {
-    RUNTIME_DIR_MAX = 72,  /* bytes: leaves room for a socket's name in sun_path */
     LAST_WORDS_MS = 100,   /* from the last engine's end to ours: what the link still has to say */
     STOP_MARGIN_MS = 5000, /* a stop that takes so much longer than it may is ended by force */
     WORDS_MAX = 256,       /* words of one list in the config */
@@ -51,17 +49,14 @@ struct node {
     char state[PATH_MAX];
     char self[PATH_MAX];
     int state_lock; /* descriptor, -1 while we do not have it */
-    char runtime[RUNTIME_DIR_MAX + 1];
-    bool runtime_is_ours;
+    struct runtime_dir runtime;
 
     struct loop loop;
     bool loop_is_up;
     struct loop_hook flush_hook;
     struct loop_timer *tick, *stop_timer, *force_timer;
     struct key_pair keys;
-    char coordinator_key[KEY_Z85_LEN + 1]; /* "": none is set */
-    struct join_token token;
-    char local_token[PATH_MAX]; /* of a coordinator on this host; "": no such place */
+    struct invitation invitation;
     struct http_client *http;
     struct supervisor *supervisor;
     struct standing_orders *standing;
@@ -415,56 +410,6 @@ static int open_state(struct node *node, struct err *err)
     return r == 0 ? keys_load_or_create(path, &node->keys, err) : r;
 }
 
-static int read_coordinator_key(struct node *node, struct err *err)
-{
-    const char *path = config_str(node->config, "coordinator-key");
-
-    return path == NULL ? 0 : keys_read_public(path, node->coordinator_key, err);
-}
-
-/* Where a coordinator of the same user on this host leaves a token. */
-static void find_local_token(struct node *node)
-{
-    const char *given = config_str(node->config, "local-token");
-    char dir[PATH_MAX];
-
-    if (given != NULL)
-        (void)snprintf(node->local_token, sizeof node->local_token, "%s", given);
-    else if (daemon_other_state_dir("modemesh-coordinator", dir, sizeof dir, NULL) < 0 ||
-             file_join(node->local_token, sizeof node->local_token, dir, "local.token") < 0)
-        node->local_token[0] = '\0';
-}
-
-/* A file that is not there (yet, or any more) is looked for as long as this node is no member. */
-static int read_token_file(struct node *node, const char *path, struct err *err)
-{
-    int r = join_token_read(path, &node->token, err);
-
-    if (r != -ENOENT)
-        return r;
-    /* What was given may be a mistyped token: it is not repeated. */
-    log_warn("--join is no token (mmj_…) and names no file that is there; it is looked for as a "
-             "file until this node is a member",
-            LOG_U("letters", strlen(path)));
-    (void)snprintf(node->local_token, sizeof node->local_token, "%s", path);
-    return 0;
-}
-
-/* A token is told from the name of a file by its first letters. */
-static int read_token(struct node *node, struct err *err)
-{
-    static const char prefix[] = "mmj_";
-    const char *given = config_str(node->config, "join");
-    int r;
-
-    if (given == NULL || *given == '\0')
-        return 0;
-    r = strncmp(given, prefix, strlen(prefix)) == 0
-                ? join_token_parse(given, strlen(given), &node->token, err)
-                : read_token_file(node, given, err);
-    return r < 0 ? err_prefix(err, r, "--join") : 0;
-}
-
 /* --rotate-key */
 static int make_next_key(struct node *node, struct err *err)
 {
@@ -489,40 +434,6 @@ static int leave(struct node *node, struct err *err)
     if (r == 0 && unlink(path) < 0 && errno != ENOENT)
         r = err_set(err, -errno, "cannot remove %s: %s", path, strerror(errno));
     return r;
-}
-
-static bool make_runtime_dir(struct node *node, const char *base)
-{
-    int len = snprintf(node->runtime, sizeof node->runtime, "%s/modemesh-%.20s-%ld", base,
-            node->name, (long)getpid());
-
-    return (size_t)len < sizeof node->runtime && mkdir(node->runtime, 0700) == 0;
-}
-
-/* Engines listen on sockets in it, so its path is short. */
-static int open_runtime(struct node *node, struct err *err)
-{
-    const char *given = getenv("RUNTIME_DIRECTORY"), *base = getenv("XDG_RUNTIME_DIR");
-
-    if (given != NULL && given[0] == '/' && strlen(given) < sizeof node->runtime) {
-        strcpy(node->runtime, given);
-        return 0;
-    }
-    node->runtime_is_ours = true;
-    if (base != NULL && base[0] == '/' && make_runtime_dir(node, base))
-        return 0;
-    strcpy(node->runtime, "/tmp/modemesh-XXXXXX");
-    if (mkdtemp(node->runtime) != NULL)
-        return 0;
-    node->runtime_is_ours = false;
-    return err_set(err, -errno, "cannot make a runtime directory below /tmp: %s", strerror(errno));
-}
-
-static void close_runtime(const struct node *node)
-{
-    if (node->runtime_is_ours && rmdir(node->runtime) < 0)
-        log_warn("runtime directory not removed", LOG_S("path", node->runtime),
-                LOG_S("reason", strerror(errno)));
 }
 
 static int find_self(struct node *node, struct err *err)
@@ -582,7 +493,7 @@ static int open_supervisor(struct node *node, struct err *err)
             .host = {.loop = &node->loop,
                     .http = node->http,
                     .env = &env_system,
-                    .runtime_dir = node->runtime,
+                    .runtime_dir = node->runtime.path,
                     .self_path = node->self,
                     .command = node->command,
                     .stop_command = node->stop_command[0] == NULL ? NULL : node->stop_command,
@@ -605,16 +516,17 @@ static int open_supervisor(struct node *node, struct err *err)
 
 static int open_joining(struct node *node, struct err *err)
 {
+    struct invitation *invitation = &node->invitation;
     const struct joining_config config = {.loop = &node->loop,
             .env = &env_system,
             .name = node->name,
             .software = "modemesh " MODEMESH_VERSION,
             .state = node->state,
             .pair = &node->keys,
-            .token = node->token.pair.secret_z85 == NULL ? NULL : &node->token,
-            .local_token = node->local_token[0] == '\0' ? NULL : node->local_token,
+            .token = invitation->has_token ? &invitation->token : NULL,
+            .local_token = invitation->token_file[0] == '\0' ? NULL : invitation->token_file,
             .mesh = config_str(node->config, "mesh"),
-            .coordinator_key = node->coordinator_key};
+            .coordinator_key = invitation->coordinator_key};
     int r = joining_create(&config, &joining_events, node, &node->joining, err);
 
     for (size_t i = 0; r == 0 && i < config_list_len(node->config, "coordinator"); i++)
@@ -696,7 +608,7 @@ static int start(struct node *node, struct err *err)
     int r = find_self(node, err);
 
     if (r == 0)
-        r = open_runtime(node, err);
+        r = runtime_dir_open(node->name, &node->runtime, err);
     if (r == 0)
         r = open_loop(node, err);
     if (r == 0)
@@ -746,11 +658,11 @@ static void stop(struct node *node)
     loop_timer_destroy(node->tick);
     loop_timer_destroy(node->stop_timer);
     loop_timer_destroy(node->force_timer);
-    close_runtime(node);
+    runtime_dir_close(&node->runtime);
     if (node->loop_is_up)
         loop_fini(&node->loop);
     keys_fini(&node->keys);
-    join_token_fini(&node->token);
+    invitation_fini(&node->invitation);
     config_destroy(node->config);
     if (node->state_lock >= 0)
         close(node->state_lock);
@@ -777,10 +689,7 @@ static int read_settings(struct node *node, struct err *err)
     if (r == 0)
         r = take_name(node, err);
     if (r == 0)
-        r = read_coordinator_key(node, err);
-    find_local_token(node);
-    if (r == 0)
-        r = read_token(node, err);
+        r = invitation_read(node->config, &node->invitation, err);
     config_hide_secrets(node_keys, node->argc, node->argv);
     node->edge_only = config_bool(node->config, "edge-only");
     return r;
