@@ -16,47 +16,39 @@
 enum {
     READ_BYTES = 4096,
     REASON_MAX = ERR_TEXT_MAX,
-    REASON_LINES = 3,     /* last lines that go into the reason */
     DRAIN_READS_MAX = 64, /* of READ_BYTES after its end: more than a pipe holds */
 };
 
 struct process {
     uv_process_t uv;
     uv_pipe_t output;
-    int open_handles; /* freed with the last one */
-    bool spawned;     /* libuv knows `uv`, also where the spawn failed */
+    int open_handles;        /* freed with the last one */
+    bool spawned;            /* libuv knows `uv`, also where the spawn failed */
+    process_line_fn on_line; /* may be NULL */
     process_exit_fn on_exit;
     void *ctx;
     char name[64];
     char read_buf[READ_BYTES];
-    char lines[PROCESS_LINES_MAX][PROCESS_LINE_MAX];
-    size_t line_count; /* complete lines ever */
-    size_t line_len;   /* of the line that is being read */
+    char line[PROCESS_LINE_MAX]; /* that is being read */
+    size_t line_len;
+    struct last_words last_words;
 };
-
-static char *current_line(struct process *process)
-{
-    return process->lines[process->line_count % PROCESS_LINES_MAX];
-}
 
 const char *process_line(const struct process *process, size_t back)
 {
-    /* One of the places holds the line that is being read. */
-    if (back >= process->line_count || back >= PROCESS_LINES_MAX - 1)
-        return NULL;
-    return process->lines[(process->line_count - 1 - back) % PROCESS_LINES_MAX];
+    return last_words_line(&process->last_words, back);
 }
 
 static void end_line(struct process *process)
 {
-    char *line = current_line(process);
-
     if (process->line_len == 0)
         return;
-    line[process->line_len] = '\0';
+    process->line[process->line_len] = '\0';
     process->line_len = 0;
-    process->line_count++;
-    log_debug("engine says", LOG_S("engine", process->name), LOG_S("line", line));
+    last_words_take(&process->last_words, process->line);
+    log_debug("engine says", LOG_S("engine", process->name), LOG_S("line", process->line));
+    if (process->on_line)
+        process->on_line(process->ctx, process->line);
 }
 
 /* Only printable ASCII is kept: the lines go into reports that must be UTF-8 wherever they are cut.
@@ -67,8 +59,7 @@ static void take_output(struct process *process, const char *data, size_t len)
         if (data[i] == '\n' || data[i] == '\r')
             end_line(process);
         else if (process->line_len < PROCESS_LINE_MAX - 1)
-            current_line(process)[process->line_len++] =
-                    data[i] >= ' ' && data[i] <= '~' ? data[i] : '?';
+            process->line[process->line_len++] = data[i] >= ' ' && data[i] <= '~' ? data[i] : '?';
     }
 }
 
@@ -125,21 +116,6 @@ static void close_handles(struct process *process)
     uv_close((uv_handle_t *)&process->output, on_closed);
 }
 
-static void append_last_lines(const struct process *process, char *text, size_t size)
-{
-    const char *separator = ": ";
-
-    for (size_t back = REASON_LINES; back-- > 0;) {
-        const char *line = process_line(process, back);
-        size_t len = strlen(text);
-
-        if (!line)
-            continue;
-        snprintf(text + len, size - len, "%s%s", separator, line);
-        separator = " | ";
-    }
-}
-
 static void append_way_out(char *text, size_t size)
 {
     size_t len = strlen(text);
@@ -168,7 +144,7 @@ static void describe_end(
     else
         snprintf(ret_text, size, "exited with status %" PRId64, status);
     if (!not_run && signum != SIGKILL && signum != SIGTERM)
-        append_last_lines(process, ret_text, size);
+        last_words_tell(&process->last_words, ret_text, size);
     if (status == GUARD_STATUS_NOT_RUN)
         append_way_out(ret_text, size);
 }
@@ -195,10 +171,14 @@ size_t process_count_words(const char *const *words)
     return n;
 }
 
-/* The guard's command line; only the array is allocated. The numbers live in the caller's buffers.
- */
-static const char **guard_words(
-        const struct process_spec *spec, const char *parent, const char *timeout)
+/* What a guard is started with; only the arrays are allocated. */
+struct launch {
+    char parent[24], timeout[24];
+    const char **words;
+    char **environment;
+};
+
+static const char **guard_words(const struct process_spec *spec, const struct launch *launch)
 {
     size_t stop_count = process_count_words(spec->stop_command),
            count = process_count_words(spec->command);
@@ -210,9 +190,9 @@ static const char **guard_words(
     *at++ = spec->self_path;
     *at++ = "guard";
     *at++ = "--parent";
-    *at++ = parent;
+    *at++ = launch->parent;
     *at++ = "--stop-timeout-ms";
-    *at++ = timeout;
+    *at++ = launch->timeout;
     if (spec->socket_path) {
         *at++ = "--socket";
         *at++ = spec->socket_path;
@@ -226,15 +206,56 @@ static const char **guard_words(
     return words;
 }
 
+static bool is_set(const char *variable)
+{
+    size_t name_len = strcspn(variable, "=");
+
+    for (char **at = environ; *at; at++)
+        if (strncmp(*at, variable, name_len) == 0 && (*at)[name_len] == '=')
+            return true;
+    return false;
+}
+
+/* Ours and `variables`; only the array is allocated. */
+static char **make_environment(const char *const *variables)
+{
+    size_t count = process_count_words((const char *const *)environ);
+    char **environment = calloc(count + PROCESS_VARIABLES_MAX + 1, sizeof(*environment));
+
+    if (!environment)
+        return NULL;
+    memcpy(environment, environ, count * sizeof(*environment));
+    for (size_t i = 0; variables && variables[i] && i < PROCESS_VARIABLES_MAX; i++)
+        if (!is_set(variables[i]))
+            environment[count++] = (char *)(uintptr_t)variables[i];
+    return environment;
+}
+
+static int launch_init(struct launch *launch, const struct process_spec *spec)
+{
+    snprintf(launch->parent, sizeof(launch->parent), "%d", (int)getpid());
+    snprintf(launch->timeout, sizeof(launch->timeout), "%" PRIu32, spec->stop_timeout_ms);
+    launch->words = guard_words(spec, launch);
+    launch->environment = make_environment(spec->variables);
+    return launch->words && launch->environment ? 0 : -ENOMEM;
+}
+
+static void launch_fini(struct launch *launch)
+{
+    free(launch->words);
+    free(launch->environment);
+}
+
 static int spawn_guard(
-        struct loop *loop, struct process *process, const char **words, uv_file output)
+        struct loop *loop, struct process *process, const struct launch *launch, uv_file output)
 {
     uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE},
             {.flags = UV_INHERIT_FD, .data.fd = output},
             {.flags = UV_INHERIT_FD, .data.fd = output}};
     uv_process_options_t options = {.exit_cb = on_process_exit,
-            .file = words[0],
-            .args = (char **)(uintptr_t)words,
+            .file = launch->words[0],
+            .args = (char **)(uintptr_t)launch->words,
+            .env = launch->environment,
             .stdio = stdio,
             .stdio_count = 3};
 
@@ -243,16 +264,18 @@ static int spawn_guard(
 }
 
 static struct process *process_create(
-        struct loop *loop, const char *name, process_exit_fn on_exit, void *ctx)
+        struct loop *loop, const struct process_spec *spec, process_exit_fn on_exit, void *ctx)
 {
     struct process *process = calloc(1, sizeof(*process));
 
     if (!process)
         return NULL;
+    process->on_line = spec->on_line;
     process->on_exit = on_exit;
     process->ctx = ctx;
     process->open_handles = 1;
-    snprintf(process->name, sizeof(process->name), "%s", name);
+    last_words_init(&process->last_words);
+    snprintf(process->name, sizeof(process->name), "%s", spec->name);
     uv_pipe_init(&loop->uv, &process->output, 0);
     process->output.data = process->uv.data = process;
     return process;
@@ -266,14 +289,14 @@ static void read_output(struct process *process, uv_file fd)
         log_debug("engine's output is not read", LOG_S("engine", process->name));
 }
 
-static int start_words(struct loop *loop, struct process *process, const char **words)
+static int spawn(struct loop *loop, struct process *process, const struct launch *launch)
 {
     uv_file fds[2];
     int r = uv_pipe(fds, UV_NONBLOCK_PIPE, 0);
 
     if (r < 0)
         return r;
-    r = spawn_guard(loop, process, words, fds[1]);
+    r = spawn_guard(loop, process, launch, fds[1]);
     close(fds[1]);
     if (r < 0)
         close(fds[0]);
@@ -285,30 +308,24 @@ static int start_words(struct loop *loop, struct process *process, const char **
 int process_start(struct loop *loop, const struct process_spec *spec, process_exit_fn on_exit,
         void *ctx, struct process **ret_process, struct err *err)
 {
-    char parent[24], timeout[24];
-    const char **words;
-    struct process *process;
+    struct process *process = NULL;
+    struct launch launch;
     int r;
 
     if (!spec->command[0])
         return err_set(err, -EINVAL, "no command to start %s with", spec->name);
-    snprintf(parent, sizeof(parent), "%d", (int)getpid());
-    snprintf(timeout, sizeof(timeout), "%" PRIu32, spec->stop_timeout_ms);
-    words = guard_words(spec, parent, timeout);
-    process = words ? process_create(loop, spec->name, on_exit, ctx) : NULL;
-    if (!process) {
-        free(words);
-        return err_set(err, -ENOMEM, "no memory to start %s", spec->name);
+    if (launch_init(&launch, spec) == 0)
+        process = process_create(loop, spec, on_exit, ctx);
+    r = process ? spawn(loop, process, &launch) : -ENOMEM;
+    launch_fini(&launch);
+    if (r == 0) {
+        *ret_process = process;
+        return 0;
     }
-    r = start_words(loop, process, words);
-    free(words);
-    if (r < 0) {
+    if (process)
         close_handles(process);
-        return err_set(err, r, "cannot start %s through %s: %s", spec->name, spec->self_path,
-                uv_strerror(r));
-    }
-    *ret_process = process;
-    return 0;
+    return err_set(
+            err, r, "cannot start %s through %s: %s", spec->name, spec->self_path, uv_strerror(r));
 }
 
 void process_stop(struct process *process)

@@ -1,22 +1,27 @@
 /* A guarded child process on the loop: an engine with all that it starts (node/guard.h). Its
- * standard output and error are read line by line, logged at debug, and the last ones are kept for
- * the report of its end. The process belongs to whoever started it until on_exit has returned; then
- * it is gone. Loop thread only. */
+ * standard output and error are read line by line, handed on, logged at debug, and the last ones
+ * are kept for the report of its end (last_words.h). The process belongs to whoever started it
+ * until on_exit has returned; then it is gone. Loop thread only. */
 #pragma once
 
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/loop.h"
+#include "node/last_words.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    PROCESS_LINE_MAX = 512, /* bytes of a line that are kept, with its NUL */
-    PROCESS_LINES_MAX = 20, /* lines that are kept, with the one that is being read */
+    PROCESS_LINE_MAX = LAST_WORDS_LINE_MAX, /* bytes of a line that are read, with its NUL */
+    PROCESS_VARIABLES_MAX = 8,
 };
 
 struct process;
+
+/* A line that it wrote, not empty, without its end, cut to PROCESS_LINE_MAX, and of printable ASCII
+ * only ('?' for what is not). Borrowed; the process may be asked to stop in it. */
+typedef void (*process_line_fn)(void *ctx, const char *line);
 
 struct process_spec {                /* all borrowed during process_start() */
     const char *name;                /* for the log */
@@ -24,12 +29,16 @@ struct process_spec {                /* all borrowed during process_start() */
     const char *const *command;      /* ends with NULL */
     const char *const *stop_command; /* ends with NULL; may be NULL */
     const char *socket_path;         /* a file that must not outlive it; may be NULL */
+    /* NAME=VALUE, for its environment where ours has no NAME; ends with NULL, at most
+     * PROCESS_VARIABLES_MAX; may be NULL */
+    const char *const *variables;
+    process_line_fn on_line; /* may be NULL; none comes after on_exit */
     uint32_t stop_timeout_ms;
 };
 
-/* Nothing of the process is left. `reason` is for people: "exited with status 1: the last lines
- * that it wrote", "killed by signal 11 (Segmentation fault): …". After SIGKILL and SIGTERM, which
- * come from outside, the last lines say nothing and are left out; for a command that could not be
+/* Nothing of the process is left. `reason` is for people: "exited with status 1: the lines that
+ * tell most", "killed by signal 11 (Segmentation fault): …". After SIGKILL and SIGTERM, which
+ * come from outside, its lines say nothing and are left out; for a command that could not be
  * run it names the settings to look at. */
 typedef void (*process_exit_fn)(void *ctx, const char *reason);
 

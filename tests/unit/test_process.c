@@ -25,6 +25,7 @@ struct fixture {
     const char *awaited_line;
     void (*then)(struct process *process);
     int exits;
+    char lines[256]; /* that came, each with a ';' behind it */
     char reason[1024], last_line[PROCESS_LINE_MAX];
 };
 
@@ -37,6 +38,15 @@ static void on_exit_of_process(void *ctx, const char *reason)
     snprintf(f->last_line, sizeof(f->last_line), "%s", line ? line : "");
     snprintf(f->reason, sizeof(f->reason), "%s", reason);
     loop_stop(&f->loop);
+}
+
+static void on_line(void *ctx, const char *line)
+{
+    struct fixture *f = ctx;
+    size_t len = strlen(f->lines);
+
+    assert_int_equal(f->exits, 0);
+    snprintf(f->lines + len, sizeof(f->lines) - len, "%s;", line);
 }
 
 static void look_at_last_line(void *ctx)
@@ -242,8 +252,8 @@ static void look_at_lines(struct process *process)
 
     assert_string_equal(process_line(process, 1), "99");
     assert_string_equal(process_line(process, 2), "98");
-    assert_non_null(process_line(process, PROCESS_LINES_MAX - 2));
-    assert_null(process_line(process, PROCESS_LINES_MAX - 1));
+    assert_non_null(process_line(process, LAST_WORDS_KEPT - 1));
+    assert_null(process_line(process, LAST_WORDS_KEPT));
     memset(line, 'x', PROCESS_LINE_MAX - 1);
     assert_string_equal(process_line(process, 3), line);
     process_stop(process);
@@ -272,6 +282,54 @@ static void test_lines_hold_printable_ascii_only(void **state)
     assert_string_equal(f->reason, "exited with status 0: a?[1mb???c");
 }
 
+static void start_with(struct fixture *f, const char *script, const char *const *variables)
+{
+    const char *const command[] = {"sh", "-c", script, NULL};
+    struct process_spec spec = {.name = "toy",
+            .self_path = "/proc/self/exe",
+            .command = command,
+            .variables = variables,
+            .on_line = on_line,
+            .stop_timeout_ms = 5000};
+
+    assert_int_equal(process_start(&f->loop, &spec, on_exit_of_process, f, &f->process, NULL), 0);
+}
+
+static void test_lines_are_handed_on(void **state)
+{
+    struct fixture *f = *state;
+
+    start_with(f, "echo one; echo; echo two >&2; printf three", NULL);
+    loop_run(&f->loop);
+    assert_string_equal(f->lines, "one;two;three;");
+}
+
+static void test_variables_of_its_own(void **state)
+{
+    static const char *const variables[] = {"TOY_NEW=a b", "TOY_SET=ours", NULL};
+    struct fixture *f = *state;
+
+    setenv("TOY_SET", "theirs", 1);
+    setenv("TOY_NEWER", "x", 1); /* a longer name is another one */
+    start_with(f, "echo $TOY_NEW $TOY_SET $TOY_NEWER; test -n \"$PATH\" && echo path", variables);
+    loop_run(&f->loop);
+    unsetenv("TOY_SET");
+    unsetenv("TOY_NEWER");
+    assert_string_equal(f->lines, "a b theirs x;path;");
+    assert_null(getenv("TOY_NEW"));
+}
+
+static void test_errors_are_the_reason(void **state)
+{
+    struct fixture *f = *state;
+
+    start_script(f,
+            "echo 0.1 E the cause; echo 0.2 I busy; echo 0.3 E the end; echo 0.4 I bye; exit 1",
+            NULL);
+    loop_run(&f->loop);
+    assert_string_equal(f->reason, "exited with status 1: the cause | the end");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -292,6 +350,9 @@ int main(int argc, char **argv)
             TEST(test_empty_command_is_refused),
             TEST(test_lines_are_bounded),
             TEST(test_lines_hold_printable_ascii_only),
+            TEST(test_lines_are_handed_on),
+            TEST(test_variables_of_its_own),
+            TEST(test_errors_are_the_reason),
     };
     return cmocka_run_group_tests_name("process", tests, NULL, NULL);
 }
