@@ -49,6 +49,13 @@ struct backend_model {
                                             Needed by create() only */
 };
 
+/* What an engine says that it has taken to load its model. */
+struct backend_measured {
+    uint64_t device_bytes, host_bytes; /* on GPUs, and in the host's own memory */
+    uint32_t output_rows;              /* of logits that it reserves; 0: one for each token of a
+                                          batch (older engines) */
+};
+
 struct backend_events {
     /* The engine answers its health check and has told its numbers and what it can do
      * (CAPABILITY_…): from now on runs may start. */
@@ -59,6 +66,9 @@ struct backend_events {
      * ready after 60 s", "stopped"). All runs have ended before. The instance may be destroyed or
      * started again inside this call. */
     void (*on_exit)(void *ctx, bool wanted, const char *reason);
+    /* Some time after on_ready, and again when it has loaded anew; not at all where an engine does
+     * not tell. May be NULL. */
+    void (*on_measured)(void *ctx, const struct backend_measured *measured);
 };
 
 struct run_spec {

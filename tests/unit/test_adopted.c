@@ -83,7 +83,7 @@ static void on_exit_of_engine(void *ctx, bool wanted, const char *reason)
     loop_stop(&f->loop);
 }
 
-static const struct backend_events backend_events = {on_ready, on_exit_of_engine};
+static const struct backend_events backend_events = {on_ready, on_exit_of_engine, NULL};
 
 static void on_delta(void *ctx, const struct msg_delta *delta)
 {

@@ -628,7 +628,7 @@ static void real_end(void *ctx, const struct msg_fail *fail)
     loop_stop(&real->f->loop);
 }
 
-static const struct backend_events real_events = {real_ready, real_exit};
+static const struct backend_events real_events = {real_ready, real_exit, NULL};
 static const struct run_events real_run_events = {real_delta, real_end};
 
 static const struct told *first_that_talks(struct fixture *f)

@@ -73,6 +73,23 @@ static void answer_about_body(int fd, const char *body)
     toy_send_text(fd, text);
 }
 
+/* What llama-server prints of its memory, a device's buffers beside the host's. */
+static void print_memory(const char *cache)
+{
+    const char *level = getenv("LLAMA_ARG_LOG_VERBOSITY");
+
+    if (!level || strcmp(level, "4") != 0)
+        return;
+    printf("0.00.046.179 I srv    load_model: loading model 'toy.gguf'\n"
+           "0.00.062.596 I load_tensors:   CPU_Mapped model buffer size =     1.00 MiB\n"
+           "0.00.062.596 I load_tensors:        CUDA0 model buffer size =   100.00 MiB\n"
+           "0.00.062.909 I llama_context: n_outputs_max         = 2\n"
+           "0.00.063.005 I llama_kv_cache:      CUDA0 KV buffer size =     %s MiB\n"
+           "0.00.072.526 I sched_reserve:        CUDA0 compute buffer size =     5.50 MiB\n",
+            cache);
+    fflush(stdout);
+}
+
 static void toy_chat(const struct toy_engine *engine, int fd, const struct toy_request *request)
 {
     if (is_mode(engine, "refuse")) {
@@ -83,6 +100,8 @@ static void toy_chat(const struct toy_engine *engine, int fd, const struct toy_r
                 "{\"error\":{\"code\":503,\"message\":\"Loading model\"}}");
     } else if (is_mode(engine, "no-stream")) {
         toy_answer(fd, 200, "text/html", "<html>");
+    } else if (is_mode(engine, "loads-anew")) {
+        print_memory("8.00");
     } else if (is_mode(engine, "body")) {
         answer_about_body(fd, request->body);
     } else {
@@ -151,6 +170,8 @@ static int toy_engine_main(int argc, char **argv)
     fflush(stdout);
     if (!socket || is_mode(&engine, "exit"))
         return 1;
+    if (is_mode(&engine, "good") || is_mode(&engine, "loads-anew"))
+        print_memory("4.00");
     toy_server_create(socket, toy_handle, &engine);
     for (;;)
         pause();
@@ -167,6 +188,9 @@ struct fixture {
     bool inside; /* of a function of the backend: no callback may come */
 
     bool ready, exited, wanted, stop_at_ready;
+    bool measures; /* listens to on_measured */
+    int measured_count;
+    struct backend_measured measured;
     uint32_t slots, context, capabilities;
     char reason[1024];
 
@@ -204,7 +228,20 @@ static void on_exit_of_engine(void *ctx, bool wanted, const char *reason)
     loop_stop(&f->loop);
 }
 
-static const struct backend_events backend_events = {on_ready, on_exit_of_engine};
+static void on_measured(void *ctx, const struct backend_measured *measured)
+{
+    struct fixture *f = ctx;
+
+    assert_false(f->inside);
+    assert_true(f->ready);
+    assert_false(f->exited);
+    f->measured = *measured;
+    f->measured_count++;
+    loop_stop(&f->loop);
+}
+
+static const struct backend_events backend_events = {on_ready, on_exit_of_engine, NULL};
+static const struct backend_events measuring_events = {on_ready, on_exit_of_engine, on_measured};
 
 static void on_delta(void *ctx, const struct msg_delta *delta)
 {
@@ -293,7 +330,9 @@ static int teardown(void **state)
 
 static void create(struct fixture *f, const struct backend_model *model)
 {
-    f->instance = backend_llama_server.create(&f->host, model, &backend_events, f, NULL);
+    const struct backend_events *events = f->measures ? &measuring_events : &backend_events;
+
+    f->instance = backend_llama_server.create(&f->host, model, events, f, NULL);
     assert_non_null(f->instance);
     assert_int_equal(backend_llama_server.pid(f->instance), 0);
 }
@@ -787,6 +826,75 @@ static void test_folder_too_deep_for_a_socket(void **state)
 }
 
 /* The demo's model, found from where this file was compiled. */
+/* --- its memory --- */
+
+static void wait_measured(struct fixture *f, int count)
+{
+    while (f->measured_count < count)
+        loop_run(&f->loop);
+    assert_int_equal(f->measured_count, count);
+}
+
+static void test_memory_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    f->measures = true;
+    start_toy(f, "good");
+    wait_measured(f, 1);
+    assert_int_equal(f->measured.device_bytes, (2 * 100 + 2 * 4 + 11) * (UINT64_C(1) << 19));
+    assert_int_equal(f->measured.host_bytes, UINT64_C(1) << 20);
+    assert_int_equal(f->measured.output_rows, 2);
+    stop(f);
+}
+
+/* An engine that was idle for long lets its model go, and loads it when a request comes. */
+static void test_memory_of_a_later_load_is_told(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t first;
+
+    f->measures = true;
+    start_toy(f, "loads-anew");
+    wait_measured(f, 1);
+    first = f->measured.device_bytes;
+    assert_int_equal(begin_run(f, "{}", NULL), 0);
+    wait_measured(f, 2);
+    assert_int_equal(f->measured.device_bytes, first + 4 * (UINT64_C(1) << 20));
+    stop(f);
+}
+
+static void test_memory_of_each_start_is_told(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t first;
+
+    f->measures = true;
+    start_toy(f, "good");
+    wait_measured(f, 1);
+    first = f->measured.device_bytes;
+    stop(f);
+    f->exited = f->ready = false;
+    start(f);
+    wait_measured(f, 2);
+    assert_int_equal(f->measured.device_bytes, first);
+    stop(f);
+}
+
+/* … and so does one whose owner has set another level. */
+static void test_an_engine_that_tells_no_memory(void **state)
+{
+    struct fixture *f = *state;
+
+    f->measures = true;
+    setenv("LLAMA_ARG_LOG_VERBOSITY", "3", 1);
+    start_toy(f, "good");
+    patience_run_for(&f->loop, 500);
+    unsetenv("LLAMA_ARG_LOG_VERBOSITY");
+    assert_int_equal(f->measured_count, 0);
+    stop(f);
+}
+
 static const char *real_model(void)
 {
     static char path[512];
@@ -826,6 +934,45 @@ static void assert_has(const struct fixture *f, const char *words)
 {
     if (!strstr(f->text, words))
         fail_msg("\"%s\" is not in \"%s\" (%s)", words, f->text, f->fail_message);
+}
+
+static void test_real_engine_tells_its_memory(void **state)
+{
+    struct fixture *f = *state;
+
+    f->measures = true;
+    start_real(f);
+    wait_measured(f, 1);
+    assert_int_equal(f->measured.device_bytes, 0);
+    /* 1 MB of weights, 2 MiB of cache, some to compute with. */
+    assert_in_range(f->measured.host_bytes, 5 << 20, 20 << 20);
+    assert_int_equal(f->measured.output_rows, 2);
+    stop(f);
+}
+
+/* The cause, not what failed for it. */
+static void test_real_engine_says_why_it_does_not_load(void **state)
+{
+    static char head[100000];
+    char path[96];
+    struct fixture *f = *state;
+    FILE *whole = fopen(real_model(), "r"), *cut;
+    const struct backend_model model = {.name = "cut", .path = path, .context = 512, .slots = 1};
+
+    snprintf(path, sizeof(path), "%s/.cut.gguf", f->dir);
+    cut = fopen(path, "w");
+    assert_int_equal(fread(head, 1, sizeof(head), whole), sizeof(head));
+    assert_int_equal(fwrite(head, 1, sizeof(head), cut), sizeof(head));
+    fclose(whole);
+    fclose(cut);
+    f->command[0] = getenv("MODEMESH_LLAMA_SERVER");
+    if (f->command[0]) {
+        create(f, &model);
+        start(f);
+        assert_true(f->exited);
+        assert_non_null(strstr(f->reason, "model is corrupted or incomplete"));
+    }
+    unlink(path);
 }
 
 static void test_real_engine_completes(void **state)
@@ -1062,6 +1209,12 @@ int main(int argc, char **argv)
             TEST(test_stop_while_loading),
             TEST(test_engine_that_hangs),
             TEST(test_folder_too_deep_for_a_socket),
+            TEST(test_memory_is_told),
+            TEST(test_memory_of_a_later_load_is_told),
+            TEST(test_memory_of_each_start_is_told),
+            TEST(test_an_engine_that_tells_no_memory),
+            TEST(test_real_engine_tells_its_memory),
+            TEST(test_real_engine_says_why_it_does_not_load),
             TEST(test_real_engine_completes),
             TEST(test_real_engine_and_tokens),
             TEST(test_real_engine_counts_as_it_charges),
