@@ -25,10 +25,11 @@ struct instance {
     uint64_t state_since_ms;
     struct list waits; /* struct instance_wait, oldest first */
     struct sources sources;
-    struct instance_backend *backend; /* NULL while no engine runs */
-    struct backend_model model;       /* as the engine was started */
-    uint64_t memory_bytes;            /* counted while an engine runs */
-    uint64_t seen_bytes;              /* the most that an engine of ours was seen to take for it */
+    struct instance_backend *backend;  /* NULL while no engine runs */
+    struct backend_model model;        /* as the engine was started */
+    uint64_t memory_bytes;             /* counted while an engine runs */
+    struct measurement_key key;        /* of what is loaded next */
+    struct measurement_key loaded_key; /* of what runs */
     uint32_t context, slots, busy;
     uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
     uint64_t used_at_ms;
@@ -197,19 +198,49 @@ bool instance_is_foreign(const struct instance *instance)
     return !current(instance)->here || is_there(instance, now_ms(instance));
 }
 
-/* What a load counts. */
-static uint64_t load_bytes(const struct instance *instance)
+/* By an engine that was started so; 0: there was none. */
+static uint64_t measured_so(const struct instance_common *common, const struct measurement_key *key)
 {
-    uint64_t bytes = current(instance)->load_bytes;
+    struct measurement measurement;
+
+    if (!measurements_find(common->measurements, key, &measurement))
+        return 0;
+    return measurement_bytes(&measurement, common->pool);
+}
+
+/* … as the next one is. */
+static uint64_t measured_bytes(const struct instance *instance)
+{
+    return measured_so(instance->common, &instance->key);
+}
+
+/* 0 where it is not known, and of older engines: one for each token of a batch. */
+static uint32_t rows_of_sequence(const struct instance *instance)
+{
+    struct measurement_key engine;
+    uint32_t rows;
+
+    measurement_key_of_engine(&instance->common->host, &engine);
+    return measurements_find_rows(instance->common->measurements, &engine, &rows) ? rows : 0;
+}
+
+/* An engine that is not ours may be asked for more the next time, so that of
+ * its measurements the most counts, and no less than was assumed. */
+uint64_t instance_load_bytes(const struct instance *instance)
+{
+    const struct source *source = current(instance);
+    uint64_t measured = measured_bytes(instance);
 
     if (instance_is_foreign(instance))
         return 0;
-    return bytes > instance->seen_bytes ? bytes : instance->seen_bytes;
+    if (source_is_adopted(source))
+        return measured > source->load_bytes ? measured : source->load_bytes;
+    return measured > 0 ? measured : source_load_bytes(source, rows_of_sequence(instance));
 }
 
 static uint64_t memory_bytes(const struct instance *instance)
 {
-    return instance->backend != NULL ? instance->memory_bytes : load_bytes(instance);
+    return instance->backend != NULL ? instance->memory_bytes : instance_load_bytes(instance);
 }
 
 static void set_wishes(const struct model_settings *settings, struct backend_model *model)
@@ -239,6 +270,25 @@ static struct backend_model model_of(const struct instance *instance, const stru
     return model;
 }
 
+uint64_t instance_load_bytes_with(const struct instance *instance,
+        const struct catalogue_model *model, const struct model_settings *settings,
+        const struct footprint *footprint)
+{
+    struct backend_model start = {.context = footprint->context, .slots = settings->slots};
+    struct measurement_key key;
+    uint64_t measured;
+
+    set_wishes(settings, &start);
+    measurement_key_of_start(&instance->common->host, &start, &model->fingerprint, &key);
+    measured = measured_so(instance->common, &key);
+    return measured > 0 ? measured : footprint->memory.total_bytes;
+}
+
+uint32_t instance_context_within(const struct instance *instance, uint64_t bytes)
+{
+    return source_context_within(current(instance), rows_of_sequence(instance), bytes);
+}
+
 static void expect_capabilities(struct instance *instance)
 {
     struct backend_model model = model_of(instance, current(instance));
@@ -246,13 +296,42 @@ static void expect_capabilities(struct instance *instance)
     instance->capabilities = current(instance)->ops->expect(&instance->common->host, &model);
 }
 
+static void set_key(struct instance *instance)
+{
+    const struct source *source = current(instance);
+    struct backend_model model = model_of(instance, source);
+
+    if (source_is_adopted(source))
+        measurement_key_of_adopted(
+                source->place.url, source->text, source->version, &instance->key);
+    else
+        measurement_key_of_start(
+                &instance->common->host, &model, &source->fingerprint, &instance->key);
+}
+
+static void keep_measurement(struct instance *instance, const struct measurement *measurement)
+{
+    const struct instance_common *common = instance->common;
+
+    if (measurements_put(common->measurements, &instance->loaded_key, measurement))
+        common->on_measured(common->ctx);
+}
+
+/* An engine that is not ours says one number, which is of the pool. */
+static void take_seen(struct instance *instance, uint64_t bytes)
+{
+    const struct measurement measurement = {.device_bytes = bytes};
+
+    instance->memory_bytes = bytes;
+    if (!instance->lent && bytes > measured_bytes(instance))
+        keep_measurement(instance, &measurement);
+}
+
 /* The engine tells more of what runs on it. */
 static void take_news(struct instance *instance, const struct source *source)
 {
     if (source->here && source->memory_bytes > 0)
-        instance->memory_bytes = source->memory_bytes;
-    if (!instance->lent && instance->memory_bytes > instance->seen_bytes)
-        instance->seen_bytes = instance->memory_bytes;
+        take_seen(instance, source->memory_bytes);
     if (state_of(instance) == INSTANCE_RESIDENT && source->context > 0)
         instance->context = source->context;
 }
@@ -261,6 +340,7 @@ static void take_up(struct instance *instance)
 {
     const struct source *source = current(instance), *loaded = instance->sources.loaded;
 
+    set_key(instance);
     instance->stale = loaded != NULL && !source_is_same(loaded, source);
     if (loaded == NULL)
         expect_capabilities(instance);
@@ -273,7 +353,6 @@ static void take_up(struct instance *instance)
 void instance_put(struct instance *instance, struct source *source)
 {
     if (current(instance) != NULL && !source_is_same(current(instance), source)) {
-        instance->seen_bytes = 0;
         instance->failures = 0; /* whatever was wrong, it is another one now */
         instance->retry_at_ms = 0;
         instance->doubt_until_ms = 0;
@@ -370,6 +449,42 @@ static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_
     instance_set_state(instance, INSTANCE_RESIDENT);
 }
 
+/* How many rows it reserves tells nothing of other models where these make vectors or have another
+ * draft for them: then there are more. */
+static void keep_rows(struct instance *instance, uint32_t output_rows)
+{
+    const struct instance_common *common = instance->common;
+    const struct source *loaded = instance->sources.loaded;
+    struct measurement_key engine;
+
+    if (loaded->run.batch_tokens > 0 || instance->model.draft != NULL || instance->slots == 0)
+        return;
+    measurement_key_of_engine(&common->host, &engine);
+    if (measurements_put_rows(common->measurements, &engine,
+                (output_rows + instance->slots - 1) / instance->slots))
+        common->on_measured(common->ctx);
+}
+
+/* It counts from now on, and for the next load. */
+static void on_engine_measured(void *ctx, const struct backend_measured *measured)
+{
+    struct instance *instance = ctx;
+    const struct measurement measurement = {
+            .device_bytes = measured->device_bytes, .host_bytes = measured->host_bytes};
+    uint64_t bytes = measurement_bytes(&measurement, instance->common->pool);
+
+    if (state_of(instance) != INSTANCE_RESIDENT)
+        return;
+    log_info("model measured", LOG_S("model", instance->name), LOG_U("memory_bytes", bytes),
+            LOG_U("expected_bytes", instance->memory_bytes));
+    keep_measurement(instance, &measurement);
+    keep_rows(instance, measured->output_rows);
+    if (bytes > 0)
+        instance->memory_bytes = bytes;
+    changed(instance);
+    due(instance);
+}
+
 /* An engine that is not ours decides what it keeps, and what it had loaded for somebody else may be
  * gone before we have looked. */
 static bool is_let_go(const struct instance *instance)
@@ -449,8 +564,9 @@ void instance_succeed(struct instance *instance, struct instance *heir)
 
 static int engine_create(struct instance *instance, struct err *err)
 {
-    static const struct backend_events events = {
-            .on_ready = on_engine_ready, .on_exit = on_engine_exit};
+    static const struct backend_events events = {.on_ready = on_engine_ready,
+            .on_exit = on_engine_exit,
+            .on_measured = on_engine_measured};
     const struct backend_host *host = &instance->common->host;
     const struct source *source = instance->sources.loaded;
     struct adopted_model place = source->place;
@@ -481,7 +597,9 @@ void instance_load(struct instance *instance)
     instance->short_of_memory = false;
     forget_wait(instance);
     instance->lent = is_there(instance, now_ms(instance));
-    instance->memory_bytes = instance->lent ? source_taken_bytes(source) : load_bytes(instance);
+    instance->memory_bytes =
+            instance->lent ? source_taken_bytes(source) : instance_load_bytes(instance);
+    instance->loaded_key = instance->key;
     sources_load(&instance->sources);
     instance_set_state(instance, INSTANCE_LOADING);
     log_info(instance->lent ? "model taken up" : "model loading", LOG_S("model", instance->name),
@@ -760,11 +878,6 @@ const struct model_settings *instance_settings(const struct instance *instance)
     return current(instance)->settings;
 }
 
-const struct source *instance_source(const struct instance *instance)
-{
-    return current(instance);
-}
-
 bool instance_is_current(const struct instance *instance)
 {
     return instance->backend != NULL && !instance->stale && instance->leaving == NULL &&
@@ -824,8 +937,10 @@ void instance_describe(const struct instance *instance, struct msg_instance *ret
             .modified_s = source->modified_s,
             .architecture = source->architecture,
             .quantisation = source->quantisation,
+            .measured_bytes = measured_bytes(instance),
     };
     source_describe(source, ret_instance);
+    ret_instance->output_rows = source_run(source, rows_of_sequence(instance)).output_rows;
 }
 
 /* --- for the worker --- */

@@ -25,6 +25,9 @@
 #include "common/err.h"
 #include "common/list.h"
 #include "node/backends/backend.h"
+#include "node/footprint.h"
+#include "node/hardware/hardware.h"
+#include "node/measurements.h"
 #include "node/residency.h"
 #include "node/source.h"
 #include "proto/codec.h"
@@ -53,13 +56,17 @@ enum instance_role {
 
 /* What the instances of a node have in common. */
 struct instance_common {
-    struct backend_host host; /* its env gives time and jitter */
+    struct backend_host host;          /* its env gives time and jitter */
+    enum pool_kind pool;               /* that engines load into */
+    struct measurements *measurements; /* of earlier loads; borrowed, and put into */
     /* What instance_describe() says of it is new. */
     void (*on_change)(void *ctx, const char *model);
     /* There is something to decide or to look at. */
     void (*on_due)(void *ctx);
     /* An engine that counted so much has ended; not where it was foreign. */
     void (*on_released)(void *ctx, uint64_t bytes);
+    /* `measurements` have changed; what any instance says of itself may be new. */
+    void (*on_measured)(void *ctx);
     void *ctx;
 };
 
@@ -125,8 +132,14 @@ const char *instance_name(const struct instance *instance);
 enum instance_state instance_state(const struct instance *instance);
 /* Of the file that it comes from; NULL where that is an engine. */
 const struct model_settings *instance_settings(const struct instance *instance);
-/* What is loaded next. */
-const struct source *instance_source(const struct instance *instance);
+/* What its engine counts at the next load; 0 where it would be foreign. */
+uint64_t instance_load_bytes(const struct instance *instance);
+/* … and with other settings of its file `model`, of which `footprint` is the estimate. */
+uint64_t instance_load_bytes_with(const struct instance *instance,
+        const struct catalogue_model *model, const struct model_settings *settings,
+        const struct footprint *footprint);
+/* The largest context with which it would be within `bytes`; 0: none, or not known. */
+uint32_t instance_context_within(const struct instance *instance, uint64_t bytes);
 /* What is loaded already, or loads now, is that. */
 bool instance_is_current(const struct instance *instance);
 bool instance_is_gone(const struct instance *instance); /* from wherever it came */

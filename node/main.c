@@ -14,6 +14,7 @@
 #include "node/guard.h"
 #include "node/invitation.h"
 #include "node/joining.h"
+#include "node/measurement_file.h"
 #include "node/models.h"
 #include "node/orders.h"
 #include "node/runtime_dir.h"
@@ -47,6 +48,7 @@ struct node {
     char name[MSG_NODE_NAME_MAX + 1];
     char said_name[MSG_NODE_NAME_MAX + 1]; /* in HELLO: what the mesh calls it */
     char state[PATH_MAX];
+    char measurements[PATH_MAX];
     char self[PATH_MAX];
     int state_lock; /* descriptor, -1 while we do not have it */
     struct runtime_dir runtime;
@@ -406,6 +408,8 @@ static int open_state(struct node *node, struct err *err)
             PROGRAM, config_str(node->config, "state"), node->state, sizeof node->state, err);
 
     if (r == 0)
+        r = daemon_state_path(node->state, MEASUREMENT_FILE_NAME, node->measurements, err);
+    if (r == 0)
         r = daemon_state_path(node->state, "link.key", path, err);
     return r == 0 ? keys_load_or_create(path, &node->keys, err) : r;
 }
@@ -500,6 +504,7 @@ static int open_supervisor(struct node *node, struct err *err)
                     .start_timeout_ms = (uint32_t)config_uint(config, "engine.start-timeout"),
                     .stop_timeout_ms = (uint32_t)config_uint(config, "engine.stop-timeout")},
             .node_name = node->name,
+            .measurements = node->measurements,
             .memory = {.hardware = {.root = config_str(config, "host-root"),
                                .choice = chosen_pool(node)},
                     .limit_bytes = config_uint(config, "memory-limit"),

@@ -107,6 +107,28 @@ struct source *source_of_engine(
     return source;
 }
 
+/* One that makes vectors reserves a row for each token of a batch in any case, and none more. */
+struct model_run source_run(const struct source *source, uint32_t rows_of_sequence)
+{
+    struct model_run run = source->run;
+    uint64_t rows = (uint64_t)rows_of_sequence * run.sequences;
+
+    if (run.batch_tokens == 0)
+        run.output_rows = rows < ESTIMATE_BATCH_DEFAULT ? (uint32_t)rows : ESTIMATE_BATCH_DEFAULT;
+    return run;
+}
+
+uint64_t source_load_bytes(const struct source *source, uint32_t rows_of_sequence)
+{
+    const struct model_run run = source_run(source, rows_of_sequence);
+    struct model_memory memory;
+
+    if (run.output_rows == 0 || run.context == 0 || source->shape.tensor_bytes == 0)
+        return source->load_bytes;
+    estimate_memory(&source->shape, &run, &memory);
+    return memory.total_bytes;
+}
+
 void source_destroy(struct source *source)
 {
     if (source == NULL)
@@ -115,10 +137,12 @@ void source_destroy(struct source *source)
     free(source);
 }
 
-uint32_t source_context_within(const struct source *source, uint64_t bytes)
+uint32_t source_context_within(
+        const struct source *source, uint32_t rows_of_sequence, uint64_t bytes)
 {
-    return source->shape.tensor_bytes == 0 ? 0
-                                           : estimate_context(&source->shape, &source->run, bytes);
+    const struct model_run run = source_run(source, rows_of_sequence);
+
+    return source->shape.tensor_bytes == 0 ? 0 : estimate_context(&source->shape, &run, bytes);
 }
 
 bool source_is_adopted(const struct source *source)

@@ -52,11 +52,17 @@ struct source *source_of_file(const struct backend_ops *ops, const struct catalo
 /* Borrows the URL and the key of `model`. NULL where malloc refuses. */
 struct source *source_of_engine(
         const struct backend_ops *ops, const struct engines_model *model, bool pin);
+/* How its engine is started: `run`, with so many rows of logits for a sequence as its kind is known
+ * to reserve. Of a file. */
+struct model_run source_run(const struct source *source, uint32_t rows_of_sequence);
+/* `load_bytes` of such a run. */
+uint64_t source_load_bytes(const struct source *source, uint32_t rows_of_sequence);
 /* Takes NULL. */
 void source_destroy(struct source *source);
 
-/* The largest context with which it would be within `bytes`; 0: none, or not known. */
-uint32_t source_context_within(const struct source *source, uint64_t bytes);
+/* The largest context with which such a run would be within `bytes`; 0: none, or not known. */
+uint32_t source_context_within(
+        const struct source *source, uint32_t rows_of_sequence, uint64_t bytes);
 
 bool source_is_adopted(const struct source *source);
 /* True where what runs from the one need not end for the other. */

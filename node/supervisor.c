@@ -97,6 +97,17 @@ static void on_released(void *ctx, uint64_t bytes)
     s->released_at_ms = now;
 }
 
+/* What others would take may be known better too. */
+static void on_measured(void *ctx)
+{
+    struct supervisor *s = ctx;
+
+    measurement_file_save(s->measurements);
+    for (size_t i = 0; i < s->count; i++)
+        s->events->on_change(s->ctx, instance_name(s->instances[i]));
+    kick(s);
+}
+
 /* … whatever else is there. */
 static uint32_t context_that_fits(const struct instance *instance,
         const struct residency_model *model, const struct residency_room *room)
@@ -105,7 +116,7 @@ static uint32_t context_that_fits(const struct instance *instance,
                      : model->reason == RESIDENCY_PINS  ? room->beside_pins_bytes
                                                         : 0;
 
-    return source_context_within(instance_source(instance), bytes);
+    return instance_context_within(instance, bytes);
 }
 
 /* What would fit is part of a refusal that does not pass by itself. */
@@ -113,7 +124,7 @@ static void add_what_fits(const struct instance *instance, const struct residenc
         const struct residency_room *room, char text[TEXT_MAX])
 {
     uint32_t most = context_that_fits(instance, model, room);
-    uint32_t now = source_context_within(instance_source(instance), room->now_bytes);
+    uint32_t now = instance_context_within(instance, room->now_bytes);
     size_t len = strlen(text);
 
     if (most == 0)
@@ -495,6 +506,19 @@ void supervisor_memory(struct supervisor *s, struct msg_state *state)
 
 /* --- life --- */
 
+static int open_parts(struct supervisor *s, struct loop *loop, struct err *err)
+{
+    const struct supervisor_config *config = &s->config;
+    int rc = memory_create(&config->memory, config->host.env, &s->memory, err);
+
+    if (rc == 0)
+        rc = measurement_file_create(loop, config->measurements, &s->measurements, err);
+    if (rc < 0)
+        return rc;
+    s->timer = loop_timer_create(loop, on_timer, s);
+    return s->timer == NULL ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
 int supervisor_create(struct loop *loop, const struct supervisor_config *config,
         const struct supervisor_events *events, void *ctx, struct supervisor **ret_supervisor,
         struct err *err)
@@ -507,21 +531,19 @@ int supervisor_create(struct loop *loop, const struct supervisor_config *config,
     s->config = *config;
     s->events = events;
     s->ctx = ctx;
-    s->common = (struct instance_common){.host = config->host,
-            .on_change = on_change,
-            .on_due = kick,
-            .on_released = on_released,
-            .ctx = s};
-    rc = memory_create(&config->memory, config->host.env, &s->memory, err);
-    if (rc == 0) {
-        s->timer = loop_timer_create(loop, on_timer, s);
-        if (s->timer == NULL)
-            rc = err_set(err, -ENOMEM, "out of memory");
-    }
+    rc = open_parts(s, loop, err);
     if (rc < 0) {
         supervisor_destroy(s);
         return rc;
     }
+    s->common = (struct instance_common){.host = config->host,
+            .pool = memory_state(s->memory)->pool,
+            .measurements = measurement_file_table(s->measurements),
+            .on_change = on_change,
+            .on_due = kick,
+            .on_released = on_released,
+            .on_measured = on_measured,
+            .ctx = s};
     *ret_supervisor = s;
     return 0;
 }
@@ -534,6 +556,7 @@ void supervisor_destroy(struct supervisor *s)
         instance_destroy(s->instances[i]);
     free(s->instances);
     loop_timer_destroy(s->timer);
+    measurement_file_destroy(s->measurements);
     memory_destroy(s->memory);
     free(s);
 }

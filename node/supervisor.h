@@ -28,6 +28,7 @@ struct supervisor_config {
     struct memory_config memory;
     uint64_t swap_bytes; /* swap_allowance: one model may pass the limit by so much, in batch */
     uint64_t bandwidth_bytes; /* a second, of the memory; 0: as the hardware tells */
+    const char *measurements; /* file that they are kept in (measurement_file.h); NULL: none */
 };
 
 struct supervisor_events {

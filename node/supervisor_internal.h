@@ -1,6 +1,7 @@
 /* What supervisor.c and supervisor_orders.c share; of no use to others. */
 #pragma once
 
+#include "node/measurement_file.h"
 #include "node/residency.h"
 #include "node/supervisor.h"
 
@@ -13,6 +14,7 @@ struct supervisor {
     struct instance **instances;
     size_t count, capacity;
     struct memory *memory;
+    struct measurement_file *measurements;
     uint64_t short_at_ms, released_at_ms, released_bytes; /* as struct residency_host has them */
     bool draining, stopped_told;
     uint64_t grace_until_ms; /* while draining */

@@ -42,12 +42,16 @@ static struct residency_model candidate_of(const struct supervisor *s,
         const struct supervisor_load *load, const struct instance *instance)
 {
     const struct footprint_room room = supervisor_room(s);
-    struct footprint footprint = {.memory.total_bytes = instance_source(instance)->load_bytes};
+    struct residency_model candidate = {
+            .name = load->name, .memory_bytes = instance_load_bytes(instance)};
+    struct footprint footprint;
 
-    if (load->settings != NULL)
-        footprint_of(load->model, load->settings, &room, &footprint);
-    return (struct residency_model){
-            .name = load->name, .memory_bytes = footprint.memory.total_bytes};
+    if (load->settings == NULL)
+        return candidate;
+    footprint_of(load->model, load->settings, &room, &footprint);
+    candidate.memory_bytes =
+            instance_load_bytes_with(instance, load->model, load->settings, &footprint);
+    return candidate;
 }
 
 /* In words of a person who decides about it; `room_bytes` are those of that way. */

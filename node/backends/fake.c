@@ -59,6 +59,7 @@ static const struct setting settings[] = {
         NUMBER("fail", fail_status, STATUS_MIN, STATUS_MAX),
         NUMBER("die-after", die_after, 0, FAKE_TOKENS_MAX),
         NUMBER("hang-after", hang_after, 0, FAKE_TOKENS_MAX),
+        NUMBER("took", took_mib, 1, 1u << 24),
         FLAG("refuse", refuse),
         FLAG("never-ready", never_ready),
 };
@@ -265,17 +266,27 @@ static void finish_end(struct instance_backend *instance)
     instance->events->on_exit(instance->ctx, instance->wanted, instance->reason);
 }
 
+static void become_ready(struct instance_backend *instance)
+{
+    const struct backend_measured measured = {
+            .device_bytes = instance->script.took_mib * UINT64_C(1024) * 1024};
+
+    sm_set(&instance->sm, STATE_READY);
+    instance->events->on_ready(
+            instance->ctx, instance->slots, instance->context, capabilities | CAPABILITY_EXACT);
+    if (instance->sm.state == STATE_READY && measured.device_bytes > 0 &&
+            instance->events->on_measured)
+        instance->events->on_measured(instance->ctx, &measured);
+}
+
 static void finish_load(struct instance_backend *instance)
 {
-    if (instance->script.refuse) {
+    if (instance->script.refuse)
         begin_end(instance, "refused to start, as its script says");
-    } else if (instance->script.never_ready) {
+    else if (instance->script.never_ready)
         begin_end(instance, "not ready in time, as its script says");
-    } else {
-        sm_set(&instance->sm, STATE_READY);
-        instance->events->on_ready(
-                instance->ctx, instance->slots, instance->context, capabilities | CAPABILITY_EXACT);
-    }
+    else
+        become_ready(instance);
 }
 
 static void on_step(void *ctx)

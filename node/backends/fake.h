@@ -16,6 +16,7 @@
  *   fail=STATUS      each request is answered with this error status
  *   die-after=N      the engine dies when a request has had N tokens
  *   hang-after=N     a request stands still after N tokens, for ever
+ *   took=N           it says that it took N MiB of GPUs, once it has loaded   (it says nothing)
  *   refuse           it dies instead of getting ready
  *   never-ready      it loads until the start timeout
  *
@@ -41,6 +42,7 @@ struct fake_script {
     uint32_t ttft_ms, rate_tok_s, tokens;
     uint32_t fail_status; /* 0: none */
     uint32_t die_after, hang_after;
+    uint32_t took_mib; /* 0: it does not say */
     bool refuse, never_ready;
     char text[FAKE_TEXT_MAX];
 };

@@ -248,6 +248,16 @@ void puppet_ready(const char *model, uint32_t slots, uint32_t context)
     engine->events->on_ready(engine->ctx, slots, context, engine->capabilities | CAPABILITY_EXACT);
 }
 
+void puppet_measured(const char *model, uint64_t bytes, uint32_t output_rows)
+{
+    const struct backend_measured measured = {
+            .device_bytes = bytes, .host_bytes = bytes, .output_rows = output_rows};
+    struct instance_backend *engine = find(model);
+
+    assert(engine != NULL && engine->running);
+    engine->events->on_measured(engine->ctx, &measured);
+}
+
 void puppet_exit(const char *model, const char *reason)
 {
     static const struct msg_fail died = {.code = FAIL_ENGINE_DIED, .message = "the engine died"};

@@ -27,6 +27,8 @@ void puppet_refuse_next_run(int error);
 void puppet_fail_next_start(void);
 
 void puppet_ready(const char *model, uint32_t slots, uint32_t context);
+/* It says what it took: `bytes` on GPUs, and as much again in the host's memory. */
+void puppet_measured(const char *model, uint64_t bytes, uint32_t output_rows);
 /* Ends its runs as the contract of backend.h asks for, then on_exit. A stop that was asked for
  * makes it wanted. */
 void puppet_exit(const char *model, const char *reason);

@@ -39,6 +39,7 @@ struct fixture {
     struct instance_backend *instance;
     bool inside, ready, exited, wanted;
     uint32_t slots, context, capabilities;
+    struct backend_measured measured;
     char reason[128];
     struct client clients[RUNS_MAX];
     int open, most_open, ended;
@@ -67,7 +68,14 @@ static void on_exit_of_engine(void *ctx, bool wanted, const char *reason)
     loop_stop(&f->loop);
 }
 
-static const struct backend_events backend_events = {on_ready, on_exit_of_engine, NULL};
+static void on_measured(void *ctx, const struct backend_measured *measured)
+{
+    struct fixture *f = ctx;
+
+    f->measured = *measured;
+}
+
+static const struct backend_events backend_events = {on_ready, on_exit_of_engine, on_measured};
 
 static void count_open(struct client *client)
 {
@@ -186,6 +194,17 @@ static void stop(struct fixture *f)
     assert_true(f->wanted);
 }
 
+static void test_what_it_took(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, "fake:took=700");
+    assert_int_equal(f->measured.device_bytes, UINT64_C(700) << 20);
+    assert_int_equal(f->measured.host_bytes, 0);
+    assert_true(f->ready);
+    stop(f);
+}
+
 static int begin_kind(struct fixture *f, enum request_kind kind, const char *body)
 {
     struct run_spec spec = {
@@ -263,7 +282,7 @@ static void test_script(void **state)
     assert_int_equal(script.die_after, FAKE_NEVER);
     assert_int_equal(fake_script_parse(
                              "fake:load=1s,ttft=50ms,rate=200,tokens=40,slots=4,context=9,fail=500,"
-                             "die-after=0,hang-after=3,refuse,never-ready,text=a, b=c",
+                             "die-after=0,hang-after=3,took=700,refuse,never-ready,text=a, b=c",
                              &script, NULL),
             0);
     assert_int_equal(script.load_ms, 1000);
@@ -275,6 +294,7 @@ static void test_script(void **state)
     assert_int_equal(script.fail_status, 500);
     assert_int_equal(script.die_after, 0);
     assert_int_equal(script.hang_after, 3);
+    assert_int_equal(script.took_mib, 700);
     assert_true(script.refuse && script.never_ready);
     assert_string_equal(script.text, "a, b=c");
 }
@@ -546,6 +566,7 @@ int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
+            TEST(test_what_it_took),
             TEST(test_results),
             TEST(test_results_wait_for_their_time),
             TEST(test_bodies_of_no_use),
