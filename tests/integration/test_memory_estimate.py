@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import gguf_make
 import mesh
-from mesh import CODER, FAST, MODELS, THINKER
+from mesh import CODER, FAST, MODELS, Mesh, THINKER, wait_until
 
 MIB = 1 << 20
 BUFFER = re.compile(r"\s(\S+)\s+(model|KV|RS|compute|output) buffer size =\s*([\d.]+) MiB")
@@ -45,9 +45,8 @@ def engine_log(path, context, slots, kind):
     return "".join(lines)
 
 
-def measured(path, *run):
-    """MiB of each kind of buffer."""
-    log = engine_log(path, *run)
+def buffers(log):
+    """MiB of each kind of buffer that the last load in a log has taken."""
     begin = max((match.start() for match in LOADED.finditer(log)), default=0)
     sums = {}
     for _, kind, mib in BUFFER.findall(log[begin:]):
@@ -66,7 +65,7 @@ def estimated(path, context, slots, kind):
 
 def compare(path):
     for run in RUNS:
-        said, (model, cell) = measured(path, *run), estimated(path, *run)
+        said, (model, cell) = buffers(engine_log(path, *run)), estimated(path, *run)
         total = sum(said.values())
         where = f"{path.name} {run}: engine {said}, estimate {cell}"
         print(f"# {path.stem} context {run[0]}, {run[1]} slots, {run[2]}: engine {total:.2f} MiB, "
@@ -89,5 +88,49 @@ def a_larger_model_takes_what_is_estimated():
         compare(path)
 
 
+def counted(node, name):
+    return node.model(name).get("memory_bytes", 0)
+
+
+def counted_at_loads(node, name):
+    """What each load of the model counted before its engine had said anything, in all lives of the node."""
+    return [int(size) for size in re.findall(rf"model loading .*model={name} .*memory_bytes=(\d+)", node.daemon.text())]
+
+
+def what_an_engine_takes_counts_for_the_next_load():
+    """The large vocabulary is what an estimate for engines of unknown age gets wrong."""
+    with Mesh({"ask": ["one"]}) as cluster:
+        node = cluster.add_node("halo1", [], start=False)
+        for seed, name in enumerate(("one", "other")):
+            gguf_make.make(node.models / f"{name}.gguf", name, vocabulary=32000, seed=seed)
+        node.start(words=("--log-level", "debug"))
+        wait_until("both models are there", lambda: counted(node, "one") and counted(node, "other"))
+        estimate = counted(node, "one")
+        assert counted(node, "other") == estimate
+        assert cluster.ask("one", "hello", max_tokens=1).status == 200
+
+        wait_until(lambda: f"the engine's word counts, not {estimate}", lambda: counted(node, "one") != estimate)
+        taken = counted(node, "one")
+        said = sum(buffers(node.daemon.text()).values())
+        print(f"# estimate {estimate / MIB:.2f} MiB, counted {taken / MIB:.2f}, engine {said:.2f}")
+        assert abs(taken / MIB - said) <= 1, (taken, said)
+        wait_until("the other's estimate is of such an engine",
+                   lambda: abs(counted(node, "other") - taken) <= 0.05 * taken + MIB)
+
+        node.engine("one").kill()
+        wait_until("it is loaded again", lambda: len(counted_at_loads(node, "one")) == 2)
+        node.wait_resident("one")
+        assert counted_at_loads(node, "one") == [estimate, taken]
+
+        assert node.daemon.stop() == 0
+        node.start()
+        wait_until("its models are there", lambda: counted(node, "one") and counted(node, "other"))
+        assert counted(node, "one") == taken
+        assert cluster.ask("one", "hello", max_tokens=1).status == 200
+        assert counted_at_loads(node, "one") == [estimate, taken, taken]
+        assert counted(node, "one") == taken
+
+
 if __name__ == "__main__":
-    mesh.run(demo_models_take_what_is_estimated, a_larger_model_takes_what_is_estimated)
+    mesh.run(demo_models_take_what_is_estimated, a_larger_model_takes_what_is_estimated,
+             what_an_engine_takes_counts_for_the_next_load)
