@@ -1,6 +1,6 @@
 /* The main memory of this host: what there is and what is free now, from /proc/meminfo, the limits
- * of the cgroups (v2) that the process is in, and how much programs wait for memory. A few small
- * reads of the kernel's own files: cheap enough for the loop thread. */
+ * of the cgroups that the process is in (cgroup.h), and how much programs wait for memory. A few
+ * small reads of the kernel's own files: cheap enough for the loop thread. */
 #pragma once
 
 #include "common/buf.h"

@@ -123,6 +123,32 @@ static void test_groups_above_groups(void **state)
     assert_true(memory.pressure_some_pct < 0);
 }
 
+/* Of version 1: the limit of /ai, and what that leaves beside what it and the group below it use
+ * without their file cache. */
+static void test_groups_of_the_first_version(void **state)
+{
+    struct host_memory memory;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(host_memory_read(recorded_host("cgroup-v1"), &memory, &err), 0);
+    assert_int_equal(memory.total_bytes, 34359738368);
+    assert_int_equal(memory.available_bytes, 34359738368 - 18622709760);
+}
+
+/* The path is the host's, the mount shows only the container's own group. */
+static void test_container_of_the_first_version(void **state)
+{
+    (void)state;
+    scratch_write(&scratch, "proc/meminfo", meminfo);
+    scratch_write(&scratch, "proc/self/cgroup", "4:memory:/docker/0123\n");
+    scratch_write(&scratch, "sys/fs/cgroup/memory/memory.limit_in_bytes", "5000\n");
+    scratch_write(&scratch, "sys/fs/cgroup/memory/memory.usage_in_bytes", "2000\n");
+    scratch_write(&scratch, "sys/fs/cgroup/memory/memory.stat",
+            "inactive_file 900\ntotal_inactive_file 400\ntotal_active_file 100\n");
+    expect(5000, 3500);
+}
+
 /* The root of a container's own hierarchy has limits, which the host's root has not. */
 static void test_container_with_a_hierarchy_of_its_own(void **state)
 {
@@ -268,6 +294,8 @@ int main(void)
             TEST(test_a_limit_above_the_host_changes_nothing),
             TEST(test_the_high_mark_is_a_limit),
             TEST(test_groups_above_groups),
+            TEST(test_groups_of_the_first_version),
+            TEST(test_container_of_the_first_version),
             TEST(test_container_with_a_hierarchy_of_its_own),
             TEST(test_group_outside_of_the_container),
             TEST(test_container_with_the_hosts_path),
