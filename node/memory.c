@@ -14,6 +14,8 @@ struct memory {
     const struct env *env;
     struct hardware *hardware;
     struct hardware_state state;
+    char *root; /* of the files of the kernel, for the watch */
+    struct oom_watch oom_watch;
     uint64_t looked_ms, limit_bytes, keep_free_bytes;
     char trouble[ERR_TEXT_MAX]; /* told already */
 };
@@ -34,6 +36,7 @@ void memory_look(struct memory *memory)
     struct err err;
 
     memory->looked_ms = env_now_ms(memory->env);
+    oom_watch_look(&memory->oom_watch);
     if (hardware_read(memory->hardware, &memory->state, &err) == 0) {
         tell_trouble(memory, memory->state.devices.trouble);
     } else {
@@ -46,6 +49,11 @@ void memory_refresh(struct memory *memory)
 {
     if (env_now_ms(memory->env) - memory->looked_ms >= MEMORY_LOOK_MS)
         memory_look(memory);
+}
+
+struct oom_watch *memory_oom_watch(struct memory *memory)
+{
+    return &memory->oom_watch;
 }
 
 const struct hardware_state *memory_state(const struct memory *memory)
@@ -90,6 +98,10 @@ static int start(struct memory *memory, const struct memory_config *config, stru
 
     if (rc < 0)
         return rc;
+    memory->root = strdup(config->hardware.root);
+    if (memory->root == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    oom_watch_init(&memory->oom_watch, memory->root, memory->env);
     memory_look(memory);
     rc = set_limit(memory, config, err);
     if (rc == 0)
@@ -124,5 +136,6 @@ void memory_destroy(struct memory *memory)
     if (memory == NULL)
         return;
     hardware_destroy(memory->hardware);
+    free(memory->root);
     free(memory);
 }

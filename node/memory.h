@@ -6,6 +6,7 @@
 #include "common/env.h"
 #include "common/err.h"
 #include "node/hardware/hardware.h"
+#include "node/hardware/oom_watch.h"
 
 #include <stdint.h>
 
@@ -36,6 +37,9 @@ void memory_destroy(struct memory *memory);
 void memory_look(struct memory *memory);
 /* Looks where the last look is older than MEMORY_LOOK_MS. */
 void memory_refresh(struct memory *memory);
+
+/* For those who start processes: it looks whenever the memory does. Valid as long as `memory`. */
+struct oom_watch *memory_oom_watch(struct memory *memory);
 
 /* At the last look; borrowed. */
 const struct hardware_state *memory_state(const struct memory *memory);

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "node/guard.h"
+#include "node/hardware/oom_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +17,17 @@
 enum {
     READ_BYTES = 4096,
     REASON_MAX = ERR_TEXT_MAX,
-    DRAIN_READS_MAX = 64, /* of READ_BYTES after its end: more than a pipe holds */
+    DRAIN_READS_MAX = 64,          /* of READ_BYTES after its end: more than a pipe holds */
+    STATUS_KILLED = 128 + SIGKILL, /* how shells and container programs tell it */
 };
 
 struct process {
     uv_process_t uv;
     uv_pipe_t output;
-    int open_handles;        /* freed with the last one */
-    bool spawned;            /* libuv knows `uv`, also where the spawn failed */
+    int open_handles; /* freed with the last one */
+    bool spawned;     /* libuv knows `uv`, also where the spawn failed */
+    bool elsewhere;   /* it has a stop command: a container, in a cgroup of its own */
+    struct oom_watch *oom_watch;
     process_line_fn on_line; /* may be NULL */
     process_exit_fn on_exit;
     void *ctx;
@@ -149,6 +153,14 @@ static void describe_end(
         append_way_out(ret_text, size);
 }
 
+/* False where it was not the kernel who ended it, as far as is known. */
+static bool describe_oom_kill(
+        const struct process *process, int64_t status, int signum, char *ret_text, size_t size)
+{
+    return process->oom_watch && (signum == SIGKILL || status == STATUS_KILLED) &&
+           oom_watch_explain(process->oom_watch, !process->elsewhere, ret_text, size);
+}
+
 static void on_process_exit(uv_process_t *uv, int64_t status, int signum)
 {
     struct process *process = uv->data;
@@ -157,7 +169,8 @@ static void on_process_exit(uv_process_t *uv, int64_t status, int signum)
     if (signum == SIGKILL)
         guard_sweep_session(uv->pid);
     drain_output(process);
-    describe_end(process, status, signum, reason, sizeof(reason));
+    if (!describe_oom_kill(process, status, signum, reason, sizeof(reason)))
+        describe_end(process, status, signum, reason, sizeof(reason));
     close_handles(process);
     process->on_exit(process->ctx, reason);
 }
@@ -274,6 +287,8 @@ static struct process *process_create(
     process->on_exit = on_exit;
     process->ctx = ctx;
     process->open_handles = 1;
+    process->elsewhere = process_count_words(spec->stop_command) > 0;
+    process->oom_watch = spec->oom_watch;
     last_words_init(&process->last_words);
     snprintf(process->name, sizeof(process->name), "%s", spec->name);
     uv_pipe_init(&loop->uv, &process->output, 0);

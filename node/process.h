@@ -18,6 +18,7 @@ enum {
 };
 
 struct process;
+struct oom_watch;
 
 /* A line that it wrote, not empty, without its end, cut to PROCESS_LINE_MAX, and of printable ASCII
  * only ('?' for what is not). Borrowed; the process may be asked to stop in it. */
@@ -34,12 +35,13 @@ struct process_spec {                /* all borrowed during process_start() */
     const char *const *variables;
     process_line_fn on_line; /* may be NULL; none comes after on_exit */
     uint32_t stop_timeout_ms;
+    struct oom_watch *oom_watch; /* outlives the process; NULL: SIGKILL is not explained */
 };
 
 /* Nothing of the process is left. `reason` is for people: "exited with status 1: the lines that
- * tell most", "killed by signal 11 (Segmentation fault): …". After SIGKILL and SIGTERM, which
- * come from outside, its lines say nothing and are left out; for a command that could not be
- * run it names the settings to look at. */
+ * tell most", "killed by signal 11 (Segmentation fault): …", "killed by the kernel for want of
+ * memory (…)". After SIGKILL and SIGTERM, which come from outside, its lines say nothing and are
+ * left out; for a command that could not be run it names the settings to look at. */
 typedef void (*process_exit_fn)(void *ctx, const char *reason);
 
 /* 0, -EINVAL for an empty command, or libuv's error with its words. A command that cannot be run is

@@ -544,6 +544,7 @@ int supervisor_create(struct loop *loop, const struct supervisor_config *config,
             .on_released = on_released,
             .on_measured = on_measured,
             .ctx = s};
+    s->common.host.oom_watch = memory_oom_watch(s->memory);
     *ret_supervisor = s;
     return 0;
 }

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct oom_watch;
+
 /* What every backend needs to start an instance; borrowed strings live as long as the instance. */
 struct backend_host {
     struct loop *loop;
@@ -29,6 +31,7 @@ struct backend_host {
     uint32_t start_timeout_ms;   /* until health says ready */
     uint32_t stop_timeout_ms;    /* between SIGTERM and SIGKILL */
     uint32_t health_interval_ms; /* between two looks at a ready engine; 0: the backend's own */
+    struct oom_watch *oom_watch; /* to tell why an engine was killed; NULL: not told */
 };
 
 struct adopted_model;
@@ -62,9 +65,9 @@ struct backend_events {
     void (*on_ready)(void *ctx, uint32_t slots, uint32_t context, uint32_t capabilities);
     /* The engine is gone and nothing of it is left; exactly once for each start, also after stop.
      * Of an adopted one: it is left, and the model is not loaded there any more as far as is known.
-     * `reason` is for people ("exited with status 1: …last words…", "killed by signal 9", "not
-     * ready after 60 s", "stopped"). All runs have ended before. The instance may be destroyed or
-     * started again inside this call. */
+     * `reason` is for people ("exited with status 1: …last words…", "killed by signal 9", "killed
+     * by the kernel for want of memory (…)", "not ready after 60 s", "stopped"). All runs have
+     * ended before. The instance may be destroyed or started again inside this call. */
     void (*on_exit)(void *ctx, bool wanted, const char *reason);
     /* Some time after on_ready, and again when it has loaded anew; not at all where an engine does
      * not tell. May be NULL. */

@@ -475,7 +475,8 @@ static int start_process(
             .socket_path = instance->socket_path,
             .variables = engine_variables,
             .on_line = on_engine_line,
-            .stop_timeout_ms = instance->host.stop_timeout_ms};
+            .stop_timeout_ms = instance->host.stop_timeout_ms,
+            .oom_watch = instance->host.oom_watch};
 
     return process_start(
             instance->host.loop, &spec, on_engine_exit, instance, &instance->process, err);

@@ -176,6 +176,36 @@ static void test_a_kernel_that_does_not_answer(void **state)
     assert_int_equal(free_bytes(), gib);
 }
 
+static void count_kills(const char *line)
+{
+    scratch_write(&f.scratch, "sys/fs/cgroup/box/memory.events", line);
+}
+
+static bool is_explained(void)
+{
+    char why[128];
+
+    return oom_watch_explain(memory_oom_watch(f.memory), true, why, sizeof why);
+}
+
+/* A look at the memory is one at the OOM killer: a kill that it saw long ago explains nothing now.
+ */
+static void test_each_look_counts_kills(void **state)
+{
+    struct memory_config config = config_of(f.scratch.path, "");
+
+    (void)state;
+    scratch_write(&f.scratch, "proc/self/cgroup", "0::/box\n");
+    count_kills("oom_kill 0\n");
+    make(&config);
+    count_kills("oom_kill 1\n");
+    refresh_after(MEMORY_LOOK_MS);
+    virtual_env_advance_ms(&f.world, OOM_WATCH_RECENT_MS);
+    assert_false(is_explained());
+    count_kills("oom_kill 2\n");
+    assert_true(is_explained());
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -187,6 +217,7 @@ int main(void)
             TEST(test_no_gpu_where_one_is_asked_for),
             TEST(test_memory_is_looked_at_each_second),
             TEST(test_a_kernel_that_does_not_answer),
+            TEST(test_each_look_counts_kills),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -5,9 +5,12 @@
 
 #include <cmocka.h>
 
+#include "common/env.h"
 #include "node/guard.h"
+#include "node/hardware/oom_watch.h"
 #include "node/process.h"
 #include "tests/lib/patience.h"
+#include "tests/lib/scratch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -209,6 +212,65 @@ static void test_stop_command(void **state)
     assert_non_null(strstr(f->last_line, "stop command sh failed"));
 }
 
+/* What the kernel would count is counted by a script, to which `way` is the end. */
+static void end_by(struct fixture *f, const char *way, const char *stop, const char *count)
+{
+    struct scratch scratch;
+    struct oom_watch watch;
+    char script[PATH_MAX + 128];
+    const char *const command[] = {"sh", "-c", script, NULL};
+    const char *const stop_command[] = {"sh", "-c", stop, NULL};
+    struct process_spec spec = {.name = "toy",
+            .self_path = "/proc/self/exe",
+            .command = command,
+            .stop_command = stop ? stop_command : NULL,
+            .stop_timeout_ms = 5000,
+            .oom_watch = &watch};
+
+    scratch_init(&scratch);
+    scratch_write(&scratch, "proc/self/cgroup", "0::/box\n");
+    scratch_write(&scratch, "sys/fs/cgroup/box/memory.max", "2147483648\n");
+    scratch_write(&scratch, "sys/fs/cgroup/box/memory.events", "oom_kill 3\n");
+    scratch_write(&scratch, "proc/vmstat", "\noom_kill 5\n");
+    oom_watch_init(&watch, scratch.path, &env_system);
+    snprintf(script, sizeof(script), "cd %s && %s; echo last words; %s", scratch.path, count, way);
+    assert_int_equal(process_start(&f->loop, &spec, on_exit_of_process, f, &f->process, NULL), 0);
+    loop_run(&f->loop);
+    scratch_fini(&scratch);
+}
+
+#define IN_GROUP "echo oom_kill 4 > sys/fs/cgroup/box/memory.events"
+#define ON_HOST  "printf '\\noom_kill 6\\n' > proc/vmstat"
+
+static void test_killed_for_want_of_memory(void **state)
+{
+    struct fixture *f = *state;
+    const char *want = "killed by the kernel for want of memory (memory cgroup /box, "
+                       "limit 2.0 GiB)";
+
+    end_by(f, "kill -9 $$", NULL, IN_GROUP);
+    assert_string_equal(f->reason, want);
+    end_by(f, "exit 137", NULL, IN_GROUP);
+    assert_string_equal(f->reason, want);
+    /* A container is in a group of its own. */
+    end_by(f, "exit 137", "true", ON_HOST);
+    assert_non_null(strstr(f->reason, "probably by the kernel"));
+}
+
+static void test_killed_for_another_reason(void **state)
+{
+    struct fixture *f = *state;
+
+    end_by(f, "kill -9 $$", NULL, "true");
+    assert_string_equal(f->reason, "killed by signal 9 (Killed)");
+    end_by(f, "kill -9 $$", NULL, ON_HOST);
+    assert_string_equal(f->reason, "killed by signal 9 (Killed)");
+    end_by(f, "exit 137", NULL, "true");
+    assert_string_equal(f->reason, "exited with status 137: last words");
+    end_by(f, "exit 9", NULL, IN_GROUP);
+    assert_string_equal(f->reason, "exited with status 9: last words");
+}
+
 static void test_command_that_cannot_run(void **state)
 {
     static const char *const command[] = {"/nonexistent/engine", NULL};
@@ -345,6 +407,8 @@ int main(int argc, char **argv)
             TEST(test_killed_guard_leaves_no_grandchild),
             TEST(test_stop),
             TEST(test_stop_command),
+            TEST(test_killed_for_want_of_memory),
+            TEST(test_killed_for_another_reason),
             TEST(test_command_that_cannot_run),
             TEST(test_guard_that_cannot_run),
             TEST(test_empty_command_is_refused),
