@@ -257,6 +257,7 @@ class Node:
         self.key, self.daemon = None, None
         self.join = mesh.state / "local.token"  # None: it is a stranger, who knows the coordinator's key
         self.memory_limit = "4G"
+        self.cgroup = None  # it runs in (tests/lib/cgroup.py)
 
     def start(self, link=None, words=()):
         """A stranger knocks and waits; `link`: dialled beside what the node remembers."""
@@ -269,7 +270,7 @@ class Node:
             words = ("--coordinator", link, *words)
         self.daemon = self.mesh.spawn(self.name, "modemesh-node", "--config", self.config, "--state", self.state,
                                       "--name", self.name, "--models", self.models, "--memory-limit", self.memory_limit,
-                                      "--no-mdns", *words)
+                                      "--no-mdns", *words, before=self.cgroup.words() if self.cgroup else ())
 
     def status(self):
         """What the coordinator says of it, {} where it says nothing."""
@@ -364,8 +365,9 @@ class Mesh:
 
     # Daemons
 
-    def spawn(self, name, program, *words):
-        argv = [str(word) for word in (self.bin / program, *words)]
+    def spawn(self, name, program, *words, before=()):
+        """`before`: the words of a command that becomes the program."""
+        argv = [str(word) for word in (*before, self.bin / program, *words)]
         daemon = Daemon(name, argv, self.folder / f"{name}.log", self.env())
         self.daemons.append(daemon)
         return daemon
