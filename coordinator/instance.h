@@ -18,7 +18,9 @@ struct instance {
     bool usable; /* the node is heard of, and not draining */
     bool fits;   /* the node's memory limit can hold it; else it is never loaded there */
     bool silent; /* it would be usable if it were heard of: back in a moment, or gone */
+    bool ordered; /* its node has been told to load it: requests wait for that */
     bool pinned;
+    bool foreign; /* on an engine that is not this node's own: no order is taken for it */
     uint64_t file_bytes, memory_bytes; /* of the file; loaded, or if it were */
     uint32_t context;                  /* tokens of one sequence */
     uint32_t slots;        /* requests that the engine serves at once; 0 while not loaded */
@@ -26,6 +28,7 @@ struct instance {
     uint32_t running;      /* requests that we have sent there and that have not ended */
     uint64_t last_used_us; /* when we last sent it one; 0: never */
     float prefill_tok_s, decode_tok_s;
+    enum cache_type type_k, type_v; /* as its engine runs, or would */
     uint32_t restarts;
     uint32_t capabilities;    /* CAPABILITY_… */
     uint32_t context_trained; /* tokens; 0: not known */

@@ -28,6 +28,7 @@ struct node_session {
 
     uint32_t epoch;
     struct stream_table *table;
+    struct node_orders *orders;
     struct list streams; /* node_stream.open */
     struct list sending; /* node_stream.sending: body not out yet */
     struct list owing;   /* node_stream.owing: credit to return */
@@ -83,9 +84,11 @@ static void refresh_usable(struct node_session *session)
 {
     bool takes_work = !session->facts.draining;
     for (size_t i = 0; i < session->instance_count; i++) {
-        session->instances[i]->usable = takes_work && session->sm.state == SESSION_UP;
-        session->instances[i]->silent = takes_work && session->sm.state == SESSION_SUSPECT;
-        session->instances[i]->fits = fits_limit(session, session->instances[i]);
+        struct instance *instance = session->instances[i];
+        instance->usable = takes_work && session->sm.state == SESSION_UP;
+        instance->silent = takes_work && session->sm.state == SESSION_SUSPECT;
+        instance->fits = fits_limit(session, instance);
+        instance->ordered = node_orders_loading(session->orders, instance->model);
     }
 }
 
@@ -113,6 +116,10 @@ static enum outbox_lane lane_of(const struct msg *msg)
     switch (msg->type) {
     case MSG_START:
     case MSG_BODY:
+    case MSG_LOAD: /* what was asked of a model before an order is answered as before it */
+    case MSG_UNLOAD:
+    case MSG_PIN:
+    case MSG_DRAIN:
         return OUTBOX_DATA;
     case MSG_TUNNEL_DATA:
     case MSG_TUNNEL_CLOSE:
@@ -165,6 +172,12 @@ static bool stream_is_open(const struct node_session *session, uint64_t id)
     return stream_table_get(session->table, id) != NULL;
 }
 
+/* Data of a stream that was cancelled meanwhile is not; what belongs to no stream is. */
+static bool is_wanted(const struct node_session *session, enum outbox_lane lane, uint64_t stream)
+{
+    return lane != OUTBOX_DATA || stream == 0 || stream_is_open(session, stream);
+}
+
 /* False where the link takes no more now. */
 static bool flush_lane(struct node_session *session, enum outbox_lane lane)
 {
@@ -172,8 +185,7 @@ static bool flush_lane(struct node_session *session, enum outbox_lane lane)
     const void *frame;
     size_t len;
     while (outbox_peek(&session->outbox, lane, &stream, &frame, &len)) {
-        bool wanted = lane != OUTBOX_DATA || stream_is_open(session, stream);
-        if (wanted && !try_send(session, frame, len))
+        if (is_wanted(session, lane, stream) && !try_send(session, frame, len))
             return false;
         outbox_drop(&session->outbox, lane);
     }
@@ -395,6 +407,43 @@ void node_stream_cancel(struct node_stream *stream)
     send_cancel(session, id);
 }
 
+/* --- orders --- */
+
+/* A model that is ordered is one that requests wait for. */
+static void note_orders(struct node_session *session)
+{
+    refresh_usable(session);
+    if (session->sm.state != SESSION_GONE)
+        session->events->on_change(session->ctx, session);
+}
+
+int node_session_order(struct node_session *session, const struct msg *order,
+        const struct node_order_events *events, void *ctx, struct node_order **ret_order,
+        struct err *err)
+{
+    struct msg msg;
+    if (session->sm.state != SESSION_UP || *session->broken)
+        return err_set(err, -EAGAIN, "node \"%s\" is not heard of now", session->name);
+    int r = node_orders_open(session->orders, order, events, ctx, &msg, ret_order, err);
+    if (r)
+        return r;
+    send_msg(session, 0, &msg);
+    note_orders(session);
+    return 0;
+}
+
+static void on_done(struct node_session *session, const struct msg_done *done)
+{
+    node_orders_on_done(session->orders, done);
+    note_orders(session);
+}
+
+static void on_unsupported(struct node_session *session, uint32_t type)
+{
+    node_orders_on_unsupported(session->orders, type);
+    note_orders(session);
+}
+
 /* --- what the node says --- */
 
 static struct instance *find_instance(struct node_session *session, const char *model)
@@ -451,6 +500,7 @@ static void update_instance(struct instance *instance, const struct msg_instance
 {
     instance->state = said->state;
     instance->pinned = said->pinned;
+    instance->foreign = said->foreign;
     instance->file_bytes = said->file_bytes;
     instance->memory_bytes = said->memory_bytes;
     instance->context = said->context;
@@ -458,6 +508,8 @@ static void update_instance(struct instance *instance, const struct msg_instance
     instance->busy = said->busy;
     instance->prefill_tok_s = said->prefill_tok_s;
     instance->decode_tok_s = said->decode_tok_s;
+    instance->type_k = said->type_k;
+    instance->type_v = said->type_v;
     instance->restarts = said->restarts;
     instance->capabilities = said->capabilities;
     instance->context_trained = said->context_trained;
@@ -518,6 +570,7 @@ static void on_state(struct node_session *session, const struct msg_state *state
     session->facts.memory_available_bytes = state->memory_available_bytes;
     session->facts.memory_limit_bytes = state->memory_limit_bytes;
     session->facts.memory_used_bytes = state->memory_used_bytes;
+    session->facts.memory_bandwidth_bytes = state->memory_bandwidth_bytes;
     refresh_usable(session);
     session->events->on_change(session->ctx, session);
 }
@@ -603,10 +656,15 @@ static void on_msg(struct node_session *session, const struct msg *msg)
         on_tunnel(session, msg);
         break;
     case MSG_PROGRESS:
+        node_orders_on_progress(session->orders, &msg->progress);
+        break;
     case MSG_DONE:
-        break; /* of an order that nobody here waits for */
-    case MSG_UNSUPPORTED:
-        break; /* an older node: what it does not know, it can do without */
+        on_done(session, &msg->done);
+        break;
+    case MSG_UNSUPPORTED: /* an older node: but for orders, it can do without what it does not know
+                           */
+        on_unsupported(session, msg->unsupported.type);
+        break;
     case MSG_HELLO:
         break_session(session, "it said HELLO a second time on one connection");
         break;
@@ -673,6 +731,7 @@ static void fail_all(struct node_session *session, const char *reason)
     struct msg_fail fail = {.code = FAIL_ENGINE_DIED, .message = text};
     while (!list_empty(&session->streams))
         stream_finish(list_entry(session->streams.next, struct node_stream, open), &fail);
+    node_orders_fail_all(session->orders, reason);
 }
 
 void node_session_end(struct node_session *session, const char *reason)
@@ -735,8 +794,11 @@ static struct node_session *session_alloc(const struct env *env, const struct li
     copy_text(session->software, sizeof(session->software), hello->software);
     session->facts.connected_us = session->facts.last_heard_us = env_now_us(env);
     session->table = stream_table_create(session->epoch);
-    if (session->table)
+    session->orders = node_orders_create(session->epoch, session->name);
+    if (session->table && session->orders)
         return session;
+    stream_table_destroy(session->table);
+    node_orders_destroy(session->orders);
     free(session);
     return NULL;
 }
@@ -774,6 +836,7 @@ void node_session_destroy(struct node_session *session)
         free(session->instances[--session->instance_count]);
     free(session->instances);
     stream_table_destroy(session->table);
+    node_orders_destroy(session->orders);
     outbox_fini(&session->outbox);
     buf_fini(&session->scratch);
     arena_fini(&session->arena);

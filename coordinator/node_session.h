@@ -23,6 +23,7 @@
 #include "common/list.h"
 #include "common/stream.h"
 #include "coordinator/instance.h"
+#include "coordinator/node_orders.h"
 #include "proto/codec.h"
 
 #include <stdbool.h>
@@ -115,6 +116,13 @@ bool node_stream_body_sent(const struct node_stream *stream);
 /* Tells the node at once; no event comes any more, the stream is freed. Takes NULL. */
 void node_stream_cancel(struct node_stream *stream);
 
+/* Gives the node an order: one of LOAD, UNLOAD, PIN and DRAIN, whose id is made here. It goes
+ * behind the requests that were sent before it. -EAGAIN where the node is not heard of now, or what
+ * node_orders_open() returns; no event comes before this returns. */
+MUST_CHECK int node_session_order(struct node_session *session, const struct msg *order,
+        const struct node_order_events *events, void *ctx, struct node_order **ret_order,
+        struct err *err);
+
 /* What people and the scheduler read. Borrowed. */
 const char *node_session_name(const struct node_session *session);
 unsigned node_session_roles(const struct node_session *session);
@@ -131,6 +139,7 @@ struct node_facts {
     uint64_t connected_us, last_heard_us; /* of env's clock */
     uint64_t rtt_us;                      /* 0: not measured yet */
     uint64_t memory_total_bytes, memory_available_bytes, memory_limit_bytes, memory_used_bytes;
-    uint64_t running, done, failed; /* requests */
+    uint64_t memory_bandwidth_bytes; /* a second; 0: not known */
+    uint64_t running, done, failed;  /* requests */
 };
 struct node_facts node_session_facts(const struct node_session *session);

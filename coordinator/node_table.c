@@ -660,6 +660,16 @@ struct node_session *node_table_find_key(const struct node_table *table, const c
     return NULL;
 }
 
+struct node_session *node_table_find_name(const struct node_table *table, const char *name)
+{
+    list_for_each (it, &table->entries) {
+        struct node_session *session = list_entry(it, struct entry, by_age)->session;
+        if (strcmp(node_session_name(session), name) == 0)
+            return session;
+    }
+    return NULL;
+}
+
 size_t node_table_editors(const struct node_table *table, const struct node_session *session)
 {
     list_for_each (it, &table->entries) {

@@ -67,6 +67,8 @@ struct instance *const *node_table_models(struct node_table *table, size_t *ret_
 
 /* NULL where the node of that key is not connected. */
 struct node_session *node_table_find_key(const struct node_table *table, const char *key_z85);
+/* As above, for the node that people call so. */
+struct node_session *node_table_find_name(const struct node_table *table, const char *name);
 /* Editors' connections that the node of this session carries now. */
 size_t node_table_editors(const struct node_table *table, const struct node_session *session);
 size_t node_table_count(const struct node_table *table);

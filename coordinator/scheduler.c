@@ -94,6 +94,15 @@ static bool any_that_can_be_loaded(
     return false;
 }
 
+static bool any_that_is_ordered(
+        struct instance *const *instances, size_t count, const struct scheduler_request *request)
+{
+    for (size_t i = 0; i < count; i++)
+        if (instances[i]->ordered && instances[i]->usable && suits(request, instances[i]))
+            return true;
+    return false;
+}
+
 static bool any_silent(
         struct instance *const *instances, size_t count, const struct scheduler_request *request)
 {
@@ -103,10 +112,11 @@ static bool any_silent(
     return false;
 }
 
-/* Loading, or about to be: it was sent a request and its node has not spoken since. */
+/* Loading, or about to be: it was sent a request and its node has not spoken since, or its node was
+ * told to load it, and maybe lets another one finish first. */
 static bool is_loading(const struct instance *instance)
 {
-    return instance->state == INSTANCE_LOADING ||
+    return instance->state == INSTANCE_LOADING || instance->ordered ||
            (instance->state == INSTANCE_AVAILABLE && instance->running > 0);
 }
 
@@ -187,7 +197,8 @@ static struct scheduler_plan wait_or_none(
             {INSTANCE_FAILED, "the engine is being restarted"},
             {INSTANCE_STOPPING, "the engine is being stopped"},
     };
-    if (any_that_can_be_loaded(instances, count, request))
+    if (any_that_is_ordered(instances, count, request) ||
+            any_that_can_be_loaded(instances, count, request))
         return wait_because("the model is being loaded");
     for (size_t i = 0; i < sizeof(hopes) / sizeof(hopes[0]); i++)
         if (any_in_state(instances, count, request, hopes[i].state))

@@ -1020,6 +1020,139 @@ static void destroying_fails_what_is_open(void **state)
     assert_int_equal(world->gones, 0);
 }
 
+/* --- orders --- */
+
+struct ordered { /* what one order told its owner */
+    struct node_order *order;
+    unsigned progresses, dones;
+    bool ok;
+    char text[MSG_TEXT_MAX + 1];
+};
+
+static void on_order_progress(void *ctx, const char *text)
+{
+    struct ordered *ordered = ctx;
+    ordered->progresses++;
+    (void)snprintf(ordered->text, sizeof(ordered->text), "%s", text);
+}
+
+static void on_order_done(void *ctx, const struct msg_done *done)
+{
+    struct ordered *ordered = ctx;
+    ordered->dones++;
+    ordered->ok = done->ok;
+    (void)snprintf(ordered->text, sizeof(ordered->text), "%s", done->message);
+}
+
+static const struct node_order_events order_events = {
+        .on_progress = on_order_progress, .on_done = on_order_done};
+
+static int order_load(struct world *world, struct ordered *ordered)
+{
+    const struct msg msg = {.type = MSG_LOAD,
+            .load = {.model = "small",
+                    .replaces = "large",
+                    .context = 8192,
+                    .slots = 2,
+                    .type_k = "q8_0",
+                    .type_v = ""}};
+    *ordered = (struct ordered){0};
+    return node_session_order(world->session, &msg, &order_events, ordered, &ordered->order, NULL);
+}
+
+static void an_order_is_carried_out(void **state)
+{
+    struct world *world = *state;
+    struct ordered ordered;
+    assert_int_equal(order_load(world, &ordered), 0);
+    struct msg msg = next(world, MSG_LOAD);
+    assert_string_equal(msg.load.model, "small");
+    assert_string_equal(msg.load.replaces, "large");
+    assert_int_equal(msg.load.context, 8192);
+    assert_int_equal(msg.load.order >> 32, world->epoch);
+    uint64_t id = msg.load.order;
+    say(world, &(struct msg){.type = MSG_PROGRESS, .progress = {.order = id, .text = "drains"}});
+    assert_string_equal(ordered.text, "drains");
+    say(world, &(struct msg){
+                       .type = MSG_DONE, .done = {.order = id, .ok = true, .message = "loaded"}});
+    say(world,
+            &(struct msg){.type = MSG_DONE, .done = {.order = id, .ok = false, .message = "late"}});
+    assert_int_equal(ordered.dones, 1);
+    assert_true(ordered.ok);
+    assert_string_equal(ordered.text, "loaded");
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 0);
+}
+
+static void what_is_ordered_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    const struct instance *instance = node_session_instance(world->session, 0);
+    struct ordered ordered;
+    unsigned changes = world->changes;
+    assert_int_equal(order_load(world, &ordered), 0);
+    assert_true(instance->ordered);
+    assert_true(world->changes > changes);
+    uint64_t id = next(world, MSG_LOAD).load.order;
+    say_state(world, false, "small", INSTANCE_LOADING);
+    assert_true(instance->ordered);
+    changes = world->changes;
+    say(world, &(struct msg){
+                       .type = MSG_DONE, .done = {.order = id, .ok = true, .message = "loaded"}});
+    assert_false(instance->ordered);
+    assert_true(world->changes > changes);
+}
+
+static void an_order_goes_behind_the_requests_before_it(void **state)
+{
+    struct world *world = *state;
+    static struct request request;
+    struct ordered ordered;
+    request = (struct request){0};
+    world->link.result[0] = -EAGAIN;
+    assert_int_equal(try_open(world, "{}", 2, &request), 0);
+    assert_int_equal(order_load(world, &ordered), 0);
+    world->link.result[0] = 0;
+    node_session_flush(world->session);
+    next(world, MSG_START);
+    next(world, MSG_LOAD);
+    next(world, MSG_BODY);
+}
+
+static void an_older_node_refuses_orders(void **state)
+{
+    struct world *world = *state;
+    struct ordered ordered;
+    assert_int_equal(order_load(world, &ordered), 0);
+    say(world, &(struct msg){.type = MSG_UNSUPPORTED, .unsupported = {.type = MSG_LOAD}});
+    assert_int_equal(ordered.dones, 1);
+    assert_false(ordered.ok);
+    assert_non_null(strstr(ordered.text, "node \"halo1\" runs an older modemesh"));
+    node_session_flush(world->session);
+    assert_int_equal(world->gones, 0);
+}
+
+static void a_node_that_goes_fails_its_orders(void **state)
+{
+    struct world *world = *state;
+    struct ordered ordered;
+    assert_int_equal(order_load(world, &ordered), 0);
+    node_session_end(world->session, "unreachable");
+    assert_int_equal(ordered.dones, 1);
+    assert_string_equal(ordered.text, "node \"halo1\" is gone: unreachable");
+}
+
+static void a_node_that_is_not_heard_of_takes_no_order(void **state)
+{
+    struct world *world = *state;
+    struct ordered ordered;
+    virtual_env_advance_ms(&world->env, SESSION_SUSPECT_MS + 1);
+    node_session_tick(world->session, false);
+    assert_int_equal(order_load(world, &ordered), -EAGAIN);
+    say(world, &(struct msg){.type = MSG_HEARTBEAT, .heartbeat = {.sent_us = 1}});
+    assert_int_equal(order_load(world, &ordered), 0);
+}
+
 #define SESSION_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -1073,6 +1206,12 @@ int main(void)
             SESSION_TEST(silence_makes_suspect_then_gone),
             SESSION_TEST(a_stall_of_our_own_proves_nothing),
             SESSION_TEST(destroying_fails_what_is_open),
+            SESSION_TEST(an_order_is_carried_out),
+            SESSION_TEST(what_is_ordered_is_waited_for),
+            SESSION_TEST(an_order_goes_behind_the_requests_before_it),
+            SESSION_TEST(an_older_node_refuses_orders),
+            SESSION_TEST(a_node_that_goes_fails_its_orders),
+            SESSION_TEST(a_node_that_is_not_heard_of_takes_no_order),
     };
     return cmocka_run_group_tests_name("node_session", tests, NULL, NULL);
 }

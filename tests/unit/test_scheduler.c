@@ -234,6 +234,27 @@ static void chat_leaves_room_for_autocomplete(void **state)
     assert_int_equal(choose_able(&it, 1, 0, LANE_AUTOCOMPLETE).verdict, SCHEDULER_WAIT);
 }
 
+/* Others that could load it are left alone: its node is about to. */
+static void what_is_ordered_is_not_loaded_elsewhere(void **state)
+{
+    (void)state;
+    static const enum instance_state states[] = {
+            INSTANCE_AVAILABLE, INSTANCE_STOPPING, INSTANCE_LOADING, INSTANCE_FAILED};
+    struct instance list[] = {
+            instance_of("small", INSTANCE_AVAILABLE), instance_of("small", INSTANCE_AVAILABLE)};
+    list[1].ordered = true;
+    list[1].last_used_us = 9;
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        list[1].state = states[i];
+        runs_on(choose(list, 2, small, 1), &list[1]);
+    }
+    list[1].fits = false; /* beside what there is now */
+    runs_on(choose(list, 2, small, 1), &list[1]);
+    list[1].state = INSTANCE_AVAILABLE;
+    list[1].running = SCHEDULER_REQUESTS_PER_SLOT;
+    assert_int_equal(choose(&list[1], 1, small, 1).verdict, SCHEDULER_WAIT);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -245,6 +266,7 @@ int main(void)
             cmocka_unit_test(a_resident_one_without_slots_still_serves),
             cmocka_unit_test(nothing_resident_is_loaded_once),
             cmocka_unit_test(what_may_come_is_waited_for),
+            cmocka_unit_test(what_is_ordered_is_not_loaded_elsewhere),
             cmocka_unit_test(what_fits_no_limit_is_never_sent_for),
             cmocka_unit_test(nobody_has_it),
             cmocka_unit_test(a_silent_node_is_waited_for),
