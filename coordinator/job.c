@@ -34,12 +34,14 @@ struct job {
     char mode[MSG_NAME_MAX + 1]; /* "-" where a model was asked for by name */
     char *models[MODE_MODELS_MAX];
     size_t model_count;
+    char *replaced[JOB_MOVES_MAX]; /* models that its mode has moved away from: maybe named below */
+    size_t replaced_count;
 
     /* The instance that has it, or had it last. */
     struct node_stream *stream;
     struct answer *answer;
     char node[MSG_NODE_NAME_MAX + 1];                /* "-" before */
-    const char *model;                               /* one of `models`, or "-" */
+    const char *model;                               /* one of `models` or `replaced`, or "-" */
     uint32_t epoch;                                  /* of its session */
     const char *reason;                              /* why there, or why it waits */
     struct scheduler_avoid failed[JOB_ATTEMPTS_MAX]; /* the instances it has failed on */
@@ -157,6 +159,8 @@ static void job_free(struct job *job)
     request_fini(&job->request);
     for (size_t i = 0; i < job->model_count; i++)
         free(job->models[i]);
+    for (size_t i = 0; i < job->replaced_count; i++)
+        free(job->replaced[i]);
     free(job);
 }
 
@@ -734,6 +738,73 @@ void jobs_retry_waiting(struct jobs *jobs)
 {
     retry_lane(&jobs->waiting[LANE_AUTOCOMPLETE]);
     retry_lane(&jobs->waiting[LANE_CHAT]);
+}
+
+/* --- when a mode moves --- */
+
+static size_t place_of(const struct job *job, const char *model)
+{
+    size_t i = 0;
+    while (i < job->model_count && strcmp(job->models[i], model) != 0)
+        i++;
+    return i;
+}
+
+static void drop_model(struct job *job, size_t at)
+{
+    job->replaced[job->replaced_count++] = job->models[at];
+    job->model_count--;
+    memmove(&job->models[at], &job->models[at + 1],
+            (job->model_count - at) * sizeof(job->models[0]));
+}
+
+static void put_first(struct job *job, char *model)
+{
+    memmove(&job->models[1], &job->models[0], job->model_count * sizeof(job->models[0]));
+    job->models[0] = model;
+    job->model_count++;
+}
+
+/* A name that something may still point to is kept until the job ends. Where there is no memory for
+ * a new one, the job keeps its list. */
+static void follow(struct job *job, const char *replaced, const char *model)
+{
+    size_t old = place_of(job, replaced), new = place_of(job, model);
+    bool listed = new < job->model_count;
+    char *name = listed ? job->models[new] : strdup(model);
+    if (!name)
+        return;
+    if (listed) {
+        memmove(&job->models[1], &job->models[0], new * sizeof(job->models[0]));
+        job->models[0] = name;
+        old += old < new;
+    }
+    drop_model(job, old);
+    if (!listed)
+        put_first(job, name);
+}
+
+static bool may_follow(const struct job *job, const char *mode, const char *replaced)
+{
+    return job->request.follows_mode && !job->committed && !job->ended &&
+           job->replaced_count < JOB_MOVES_MAX && strcmp(job->mode, mode) == 0 &&
+           place_of(job, replaced) < job->model_count;
+}
+
+static void move_list(struct list *list, const char *mode, const char *replaced, const char *model)
+{
+    list_for_each (it, list) {
+        struct job *job = list_entry(it, struct job, link);
+        if (may_follow(job, mode, replaced))
+            follow(job, replaced, model);
+    }
+}
+
+void jobs_move_mode(struct jobs *jobs, const char *mode, const char *replaced, const char *model)
+{
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        move_list(&jobs->waiting[i], mode, replaced, model);
+    move_list(&jobs->running, mode, replaced, model);
 }
 
 /* --- the client's side --- */

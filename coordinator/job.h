@@ -41,6 +41,7 @@ enum {
     JOB_HEADERS_RUNNING_MS = 1000,
     JOB_HEADERS_WAITING_MS = 15 * 1000,
     JOB_IDLE_MS = 15 * 1000, /* a silent stream gets a sign of life this often */
+    JOB_MOVES_MAX = 4,       /* so often a request follows its mode to another model */
     JOB_RETRY_AFTER_S = 5,   /* told to clients with a 429 or 503 that says nothing else */
 };
 
@@ -65,6 +66,9 @@ void jobs_destroy(struct jobs *jobs);
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
         struct request *request, const char *mode, char *const *models, size_t model_count);
 
+/* The mode has `model` first now, in the place of `replaced`: so do its requests that may follow it
+ * and have not begun to answer; those that run stay where they are unless they fail there. */
+void jobs_move_mode(struct jobs *jobs, const char *mode, const char *replaced, const char *model);
 /* Something changed: tries the waiting ones, oldest first. */
 void jobs_retry_waiting(struct jobs *jobs);
 /* Time limits and signs of life; about ten times a second. */

@@ -8,12 +8,18 @@
 #include <string.h>
 #include <strings.h>
 
-static bool has_model(const struct mode *mode, const char *model)
+/* The number of its models where it is not among them. */
+static size_t place_of(const struct mode *mode, const char *model)
 {
-    for (size_t i = 0; i < mode->model_count; i++)
-        if (strcmp(mode->models[i], model) == 0)
-            return true;
-    return false;
+    size_t i = 0;
+    while (i < mode->model_count && strcmp(mode->models[i], model) != 0)
+        i++;
+    return i;
+}
+
+bool mode_lists(const struct mode *mode, const char *model)
+{
+    return place_of(mode, model) < mode->model_count;
 }
 
 static int no_memory(struct err *err)
@@ -24,7 +30,7 @@ static int no_memory(struct err *err)
 static int add_model(struct mode *mode, const char *model, const char *origin, struct err *err)
 {
     struct err why;
-    if (has_model(mode, model))
+    if (mode_lists(mode, model))
         return err_set(
                 err, -EINVAL, "%s: mode \"%s\" names \"%s\" twice", origin, mode->name, model);
     if (rules_text(TEXT_MODEL_NAME, "model", model, strlen(model), &why))
@@ -87,6 +93,43 @@ int modes_from_config(const struct config *config, struct modes *ret_modes, stru
     return r;
 }
 
+/* --- changing a copy --- */
+
+static void drop_at(struct mode *mode, size_t at)
+{
+    free(mode->models[at]);
+    mode->model_count--;
+    memmove(&mode->models[at], &mode->models[at + 1],
+            (mode->model_count - at) * sizeof(*mode->models));
+}
+
+void mode_take_off(struct mode *mode, const char *model)
+{
+    size_t at = place_of(mode, model);
+    if (at < mode->model_count)
+        drop_at(mode, at);
+}
+
+int mode_put_first(struct mode *mode, const char *model, struct err *err)
+{
+    char *copy = strdup(model);
+    char **models =
+            copy ? reallocarray(mode->models, mode->model_count + 1, sizeof(*models)) : NULL;
+    if (models)
+        mode->models = models;
+    if (!copy || !models) {
+        free(copy);
+        return no_memory(err);
+    }
+    mode_take_off(mode, model);
+    if (mode->model_count == MODE_MODELS_MAX)
+        drop_at(mode, mode->model_count - 1);
+    memmove(&models[1], &models[0], mode->model_count * sizeof(*models));
+    models[0] = copy;
+    mode->model_count++;
+    return 0;
+}
+
 static void mode_fini(struct mode *mode)
 {
     for (size_t i = 0; i < mode->model_count; i++)
@@ -101,6 +144,43 @@ void modes_fini(struct modes *modes)
         mode_fini(&modes->list[i]);
     free(modes->list);
     *modes = (struct modes){0};
+}
+
+static int copy_mode(const struct mode *mode, struct mode *ret_copy, struct err *err)
+{
+    struct mode copy = *mode;
+    copy.model_count = 0;
+    copy.name = strdup(mode->name);
+    copy.models = calloc(mode->model_count + 1, sizeof(*copy.models));
+    int r = copy.name && copy.models ? 0 : no_memory(err);
+    for (size_t i = 0; !r && i < mode->model_count; i++) {
+        copy.models[i] = strdup(mode->models[i]);
+        if (copy.models[i])
+            copy.model_count++;
+        else
+            r = no_memory(err);
+    }
+    if (r)
+        mode_fini(&copy);
+    else
+        *ret_copy = copy;
+    return r;
+}
+
+int modes_copy(const struct modes *modes, struct modes *ret_copy, struct err *err)
+{
+    struct modes copy = {.list = calloc(modes->count + 1, sizeof(struct mode))};
+    int r = copy.list ? 0 : no_memory(err);
+    for (size_t i = 0; !r && i < modes->count; i++) {
+        r = copy_mode(&modes->list[i], &copy.list[i], err);
+        if (!r)
+            copy.count++;
+    }
+    if (r)
+        modes_fini(&copy);
+    else
+        *ret_copy = copy;
+    return r;
 }
 
 const struct mode *modes_find(const struct modes *modes, const char *name)
@@ -175,6 +255,18 @@ const struct mode *modes_resolve(const struct modes *modes, const char *name)
             mode = find_with_model(modes, plain + len);
     }
     return mode;
+}
+
+bool modes_name_is_open(const struct mode *mode, const char *name)
+{
+    char plain[MSG_NAME_MAX + 1];
+    modes_plain_name(name, plain);
+    for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
+        size_t len = strlen(aliases[i]);
+        if (strncmp(plain, aliases[i], len) == 0 && names_a_model(mode, plain + len))
+            return false;
+    }
+    return true;
 }
 
 bool modes_name_leaves(const struct mode *mode, const char *name, const char *model)

@@ -35,6 +35,15 @@ MUST_CHECK int modes_from_config(
         const struct config *config, struct modes *ret_modes, struct err *err);
 void modes_fini(struct modes *modes);
 
+/* -ENOMEM. */
+MUST_CHECK int modes_copy(const struct modes *modes, struct modes *ret_copy, struct err *err);
+/* Makes `model` the first of the mode's list; past MODE_MODELS_MAX the last one is lost. -ENOMEM:
+ * nothing has changed. */
+MUST_CHECK int mode_put_first(struct mode *mode, const char *model, struct err *err);
+/* Takes `model` off the list, where it is on it. */
+void mode_take_off(struct mode *mode, const char *model);
+bool mode_lists(const struct mode *mode, const char *model);
+
 /* The mode of that name; "auto" gives the fallback. NULL where there is none. Case counts. */
 const struct mode *modes_find(const struct modes *modes, const char *name);
 
@@ -50,5 +59,7 @@ const struct mode *modes_resolve(const struct modes *modes, const char *name);
 /* True where `name`, for which modes_resolve() gives `mode`, leaves `model` (one of the mode's)
  * among those that may answer: all of them, but for mesh-MODE-MODEL those that begin so. Pure. */
 bool modes_name_leaves(const struct mode *mode, const char *name, const char *model);
+/* True where `name` asks for the mode alone, in whatever spelling, and for no model of it. Pure. */
+bool modes_name_is_open(const struct mode *mode, const char *name);
 /* Copies `name` without ":latest" or "[1m]" at its end, which some clients add. */
 void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1]);

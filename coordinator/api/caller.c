@@ -46,6 +46,11 @@ bool caller_allows_model(const struct caller *caller, const char *model)
     return !caller->key || api_key_allows_model(caller->key, model);
 }
 
+bool caller_has_all_models(const struct caller *caller)
+{
+    return !caller->key || caller->key->model_count == 0;
+}
+
 size_t caller_models_of_mode(
         const struct caller *caller, const struct mode *mode, char *allowed[MODE_MODELS_MAX])
 {

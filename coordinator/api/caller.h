@@ -37,6 +37,8 @@ void call_reply_json(const struct call *call, int r, const struct buf *body);
 
 bool caller_allows_mode(const struct caller *caller, const char *mode);
 bool caller_allows_model(const struct caller *caller, const char *model);
+/* True where no model, known or not, is kept from it. */
+bool caller_has_all_models(const struct caller *caller);
 /* A key that names modes and no models may ask for those modes' models, and no others, by name. */
 bool caller_may_name_model(
         const struct caller *caller, const struct modes *modes, const char *model);

@@ -132,13 +132,15 @@ static void keep_named(const char *name, struct target *target)
 }
 
 /* `name` is what it was asked for by. */
-static int take_mode(const struct call *call, const struct request *request,
-        const struct mode *mode, const char *name, struct target *target)
+static int take_mode(const struct call *call, struct request *request, const struct mode *mode,
+        const char *name, struct target *target)
 {
     target->mode = request->kind == REQUEST_INFILL ? mode_for_infill(call->api->view, mode) : mode;
     target->count = caller_models_of_mode(call->caller, target->mode, target->models);
     if (target->mode == mode)
         keep_named(name, target);
+    request->follows_mode =
+            caller_has_all_models(call->caller) && modes_name_is_open(target->mode, name);
     if (target->count > 0)
         return 0;
     refuse_caller(call, "mode", target->mode->name);
@@ -157,7 +159,7 @@ static int take_model(const struct call *call, char *model, struct target *targe
 
 /* A name that is both a mode's and a model's asks for the mode; a model's whole name comes before
  * what modes_resolve() makes of it. `plain` keeps the model's name. */
-static int take_name(const struct call *call, const struct request *request, const char *name,
+static int take_name(const struct call *call, struct request *request, const char *name,
         char plain[MSG_NAME_MAX + 1], struct target *target)
 {
     const struct admin_view *view = call->api->view;
@@ -197,16 +199,15 @@ static int take_any(const struct call *call, const struct request *request, stru
     return -ENOENT;
 }
 
-static int take_default(
-        const struct call *call, const struct request *request, struct target *target)
+static int take_default(const struct call *call, struct request *request, struct target *target)
 {
     const struct mode *mode = modes_find(call->api->view->modes, kinds[request->kind].mode);
     return mode ? take_mode(call, request, mode, mode->name, target)
                 : take_any(call, request, target);
 }
 
-static int take_header(const struct call *call, const struct request *request, const char *name,
-        struct target *target)
+static int take_header(
+        const struct call *call, struct request *request, const char *name, struct target *target)
 {
     const struct mode *mode = modes_resolve(call->api->view->modes, name);
     if (mode)

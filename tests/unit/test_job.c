@@ -807,6 +807,117 @@ static void stopping_tells_nodes_and_clients(void **state)
     next(world, 0, MSG_CANCEL);
 }
 
+/* --- when a mode moves --- */
+
+static void follow_the_mode(struct request *request)
+{
+    request->follows_mode = true;
+}
+
+static void what_waits_goes_where_the_mode_goes(void **state)
+{
+    struct world *world = *state;
+    static const char *const models[] = {"small", "other"};
+    world->edit = follow_the_mode;
+    fake_mesh_hello(&world->mesh, 0, "s");
+    fake_link_forget(&world->mesh.link, 0);
+    say_model(world, 0, "small", INSTANCE_STOPPING);
+    ask_for(world, 0, true, models, 2);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    jobs_move_mode(world->jobs, "code", "small", "large"); /* another mode */
+    jobs_move_mode(world->jobs, "ask", "nobody", "large");
+    say_model(world, 0, "large", INSTANCE_RESIDENT);
+    turn(world);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    jobs_move_mode(world->jobs, "ask", "small", "large");
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    turn(world);
+    struct msg start = next(world, 0, MSG_START);
+    assert_string_equal(start.start.model, "large");
+    next(world, 0, MSG_BODY);
+    complete(world, 0, start.start.stream, "new");
+    is_complete_stream(&world->clients[0]);
+}
+
+static void what_may_not_follow_stays(void **state)
+{
+    struct world *world = *state;
+    fake_mesh_hello(&world->mesh, 0, "s");
+    fake_link_forget(&world->mesh.link, 0);
+    say_model(world, 0, "small", INSTANCE_STOPPING);
+    ask(world, 0, true);
+    jobs_move_mode(world->jobs, "ask", "small", "large");
+    say_model(world, 0, "large", INSTANCE_RESIDENT);
+    turn(world);
+    nothing_sent(world, 0);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    turn(world);
+    assert_string_equal(next(world, 0, MSG_START).start.model, "small");
+}
+
+static void what_runs_stays_until_it_fails(void **state)
+{
+    struct world *world = *state;
+    world->edit = follow_the_mode;
+    join(world, 0, "small");
+    say_model(world, 0, "large", INSTANCE_RESIDENT);
+    struct http_exchange *stays = ask(world, 0, true);
+    uint64_t first = take_request(world, 0);
+    struct http_exchange *fails = ask(world, 1, true);
+    uint64_t second = take_request(world, 0);
+    wait_ms(world, JOB_HEADERS_RUNNING_MS); /* both streams name the model that they began with */
+    say_data(world, 0, first, DELTA_TEXT, "from the ");
+    jobs_move_mode(world->jobs, "ask", "small", "large");
+    say_fail(world, 0, second, FAIL_DRAINING, 0, "it is being replaced");
+    complete(world, 0, first, "old one");
+    turn(world);
+    struct msg start = next(world, 0, MSG_START);
+    assert_string_equal(start.start.model, "large");
+    next(world, 0, MSG_BODY);
+    complete(world, 0, start.start.stream, "from the new one");
+    is_complete_stream(stays);
+    is_complete_stream(fails);
+    assert_true(fake_exchange_has(stays, "old one"));
+    assert_true(fake_exchange_has(fails, "from the new one"));
+}
+
+static void a_model_of_the_list_comes_to_the_front(void **state)
+{
+    struct world *world = *state;
+    static const char *const models[] = {"small", "middle", "large"};
+    world->edit = follow_the_mode;
+    fake_mesh_hello(&world->mesh, 0, "s");
+    fake_link_forget(&world->mesh.link, 0);
+    say_model(world, 0, "small", INSTANCE_STOPPING);
+    ask_for(world, 0, true, models, 3);
+    jobs_move_mode(world->jobs, "ask", "small", "large");
+    say_model(world, 0, "middle", INSTANCE_RESIDENT);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    say_model(world, 0, "large", INSTANCE_RESIDENT);
+    turn(world);
+    assert_string_equal(next(world, 0, MSG_START).start.model, "large");
+}
+
+static void a_mode_that_moves_too_often_is_left_alone(void **state)
+{
+    struct world *world = *state;
+    static const char *const names[] = {"small", "a", "b", "c", "d", "e"};
+    world->edit = follow_the_mode;
+    fake_mesh_hello(&world->mesh, 0, "s");
+    fake_link_forget(&world->mesh.link, 0);
+    say_model(world, 0, "small", INSTANCE_STOPPING);
+    ask(world, 0, true);
+    for (size_t i = 0; i < JOB_MOVES_MAX + 1; i++)
+        jobs_move_mode(world->jobs, "ask", names[i], names[i + 1]);
+    say_model(world, 0, "d", INSTANCE_STOPPING);
+    say_model(world, 0, "e", INSTANCE_RESIDENT);
+    turn(world);
+    nothing_sent(world, 0);
+    say_model(world, 0, "d", INSTANCE_RESIDENT);
+    turn(world);
+    assert_string_equal(next(world, 0, MSG_START).start.model, "d");
+}
+
 #define JOB_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 static void need_vision(struct request *request)
@@ -926,6 +1037,11 @@ int main(void)
             JOB_TEST(what_no_model_can_is_the_clients_fault),
             JOB_TEST(the_only_instance_that_can_is_tried_again),
             JOB_TEST(autocomplete_overtakes_chat_in_the_queue),
+            JOB_TEST(what_waits_goes_where_the_mode_goes),
+            JOB_TEST(what_may_not_follow_stays),
+            JOB_TEST(what_runs_stays_until_it_fails),
+            JOB_TEST(a_model_of_the_list_comes_to_the_front),
+            JOB_TEST(a_mode_that_moves_too_often_is_left_alone),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }

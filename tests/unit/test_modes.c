@@ -155,6 +155,76 @@ static void a_name_is_plain_without_what_clients_add(void **state)
     assert_string_equal(plain, "qwen3:30b");
 }
 
+static void lists(const struct mode *mode, const char *const *models)
+{
+    size_t count = 0;
+    for (; models[count]; count++)
+        assert_string_equal(mode->models[count], models[count]);
+    assert_int_equal(mode->model_count, count);
+}
+
+static void a_copy_is_changed_alone(void **state)
+{
+    (void)state;
+    struct modes modes, copy;
+    struct err err;
+    assert_int_equal(
+            load("modes:\n  code:\n    models: [a, b]\n  ask:\n    models: [c]\n", &modes, &err),
+            0);
+    assert_int_equal(modes_copy(&modes, &copy, &err), 0);
+    assert_int_equal(copy.count, 2);
+    struct mode *code = &copy.list[0];
+    assert_string_equal(code->name, "code");
+    assert_int_equal(mode_put_first(code, "d", &err), 0);
+    lists(code, (const char *const[]){"d", "a", "b", NULL});
+    assert_int_equal(mode_put_first(code, "b", &err), 0);
+    lists(code, (const char *const[]){"b", "d", "a", NULL});
+    assert_int_equal(mode_put_first(code, code->models[0], &err), 0);
+    lists(code, (const char *const[]){"b", "d", "a", NULL});
+    assert_true(mode_lists(code, "d"));
+    mode_take_off(code, "d");
+    mode_take_off(code, "nobody");
+    assert_false(mode_lists(code, "d"));
+    lists(code, (const char *const[]){"b", "a", NULL});
+    lists(&modes.list[0], (const char *const[]){"a", "b", NULL});
+    modes_fini(&modes);
+    modes_fini(&copy);
+}
+
+static void a_full_list_loses_its_last(void **state)
+{
+    (void)state;
+    char yaml[1024] = "modes:\n  code:\n    models: [";
+    struct modes modes;
+    struct err err;
+    for (int i = 0; i < MODE_MODELS_MAX; i++)
+        (void)snprintf(yaml + strlen(yaml), sizeof(yaml) - strlen(yaml), "m%d, ", i);
+    strcpy(yaml + strlen(yaml) - 2, "]\n");
+    assert_int_equal(load(yaml, &modes, &err), 0);
+    assert_int_equal(mode_put_first(&modes.list[0], "new", &err), 0);
+    assert_int_equal(modes.list[0].model_count, MODE_MODELS_MAX);
+    assert_string_equal(modes.list[0].models[0], "new");
+    assert_string_equal(modes.list[0].models[1], "m0");
+    assert_false(mode_lists(&modes.list[0], "m31"));
+    modes_fini(&modes);
+}
+
+static void a_name_that_names_a_model_is_not_open(void **state)
+{
+    (void)state;
+    struct modes modes;
+    struct err err;
+    assert_int_equal(load("modes:\n  code:\n    models: [qwen3-coder]\n", &modes, &err), 0);
+    const struct mode *code = &modes.list[0];
+    assert_true(modes_name_is_open(code, "code"));
+    assert_true(modes_name_is_open(code, "mesh-code"));
+    assert_true(modes_name_is_open(code, "claude-mesh-code:latest"));
+    assert_true(modes_name_is_open(code, "auto"));
+    assert_false(modes_name_is_open(code, "mesh-code-qwen3"));
+    assert_false(modes_name_is_open(code, "claude-mesh-code-Qwen3-coder[1m]"));
+    modes_fini(&modes);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -166,6 +236,9 @@ int main(void)
             cmocka_unit_test(editors_spell_modes_in_many_ways),
             cmocka_unit_test(a_name_with_a_model_leaves_that_model),
             cmocka_unit_test(a_name_is_plain_without_what_clients_add),
+            cmocka_unit_test(a_copy_is_changed_alone),
+            cmocka_unit_test(a_full_list_loses_its_last),
+            cmocka_unit_test(a_name_that_names_a_model_is_not_open),
     };
     return cmocka_run_group_tests_name("modes", tests, NULL, NULL);
 }
