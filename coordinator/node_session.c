@@ -1,8 +1,6 @@
-#include "coordinator/node_session.h"
+#include "coordinator/node_session_internal.h"
 
-#include "common/sm.h"
 #include "common/text.h"
-#include "coordinator/outbox.h"
 #include "proto/frame.h"
 
 #include <errno.h>
@@ -10,53 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    INSTANCES_MAX = 1024, /* models of one node */
-    REASON_MAX = 160,
-};
-
-struct node_session {
-    struct sm sm;
-    const struct env *env;
-    struct transport transport;
-    struct link_peer peer;
-    char name[MSG_NODE_NAME_MAX + 1];
-    char software[MSG_NAME_MAX + 1];
-    unsigned roles;
-    const struct node_session_events *events;
-    void *ctx;
-
-    uint32_t epoch;
-    struct stream_table *table;
-    struct node_orders *orders;
-    struct list streams; /* node_stream.open */
-    struct list sending; /* node_stream.sending: body not out yet */
-    struct list owing;   /* node_stream.owing: credit to return */
-    struct outbox outbox;
-    struct buf scratch;      /* the frame being encoded */
-    struct arena arena;      /* the frame being decoded */
-    char broken[REASON_MAX]; /* why the session must end; "" while sound */
-
-    struct instance **instances;
-    size_t instance_count;
-
-    struct node_facts facts;
-    uint64_t last_sent_us;
-};
-
-struct node_stream {
-    struct node_session *session;
-    struct list open, sending, owing;
-    uint64_t id;
-    struct instance *instance; /* NULL once the node has dropped the model */
-    struct stream_writer writer;
-    struct stream_reader reader;
-    const uint8_t *body;
-    size_t body_len, body_sent;
-    uint32_t owed;
-    const struct node_stream_events *events;
-    void *ctx;
-};
+enum { INSTANCES_MAX = 1024 }; /* models of one node */
 
 static const char *const state_names[SESSION_STATE_COUNT] = {"up", "suspect", "gone"};
 static const uint32_t next_states[SESSION_STATE_COUNT] = {
@@ -102,8 +54,7 @@ static void session_set_state(struct node_session *session, enum session_state s
         session->events->on_change(session->ctx, session);
 }
 
-/* The session ends at the next flush, tick or probe, never under the feet of the caller. */
-static void break_session(struct node_session *session, const char *reason)
+void node_session_break(struct node_session *session, const char *reason)
 {
     if (!*session->broken)
         snprintf(session->broken, sizeof(session->broken), "%s", reason);
@@ -135,7 +86,7 @@ static bool try_send(struct node_session *session, const void *frame, size_t len
     if (r == 0)
         session->last_sent_us = env_now_us(session->env);
     else if (r != -EAGAIN)
-        break_session(session, "unreachable");
+        node_session_break(session, "unreachable");
     return r == 0;
 }
 
@@ -149,12 +100,12 @@ static bool must_wait(const struct node_session *session, enum outbox_lane lane)
     return false;
 }
 
-static void send_msg(struct node_session *session, uint64_t stream, const struct msg *msg)
+void node_session_post(struct node_session *session, uint64_t stream, const struct msg *msg)
 {
     struct err err;
     buf_clear(&session->scratch);
     if (codec_encode(msg, &session->scratch, &err)) {
-        break_session(session, err.text);
+        node_session_break(session, err.text);
         return;
     }
     enum outbox_lane lane = lane_of(msg);
@@ -164,7 +115,8 @@ static void send_msg(struct node_session *session, uint64_t stream, const struct
     if (*session->broken)
         return;
     if (outbox_put(&session->outbox, lane, stream, frame, session->scratch.len))
-        break_session(session, "its link is too slow: more waits for it than the outbox holds");
+        node_session_break(
+                session, "its link is too slow: more waits for it than the outbox holds");
 }
 
 static bool stream_is_open(const struct node_session *session, uint64_t id)
@@ -192,77 +144,13 @@ static bool flush_lane(struct node_session *session, enum outbox_lane lane)
     return true;
 }
 
-static void send_body_piece(struct node_stream *stream)
-{
-    size_t left = stream->body_len - stream->body_sent;
-    size_t len = left < MSG_CHUNK_MAX ? left : MSG_CHUNK_MAX;
-    if (len > stream->writer.credit)
-        len = (size_t)stream->writer.credit;
-    if (!stream_writer_spend(&stream->writer, (uint32_t)len))
-        return;
-    struct msg msg = {.type = MSG_BODY,
-            .body = {.stream = stream->id,
-                    .data = stream->body + stream->body_sent,
-                    .len = len,
-                    .last = len == left}};
-    stream->body_sent += len;
-    send_msg(stream->session, stream->id, &msg);
-}
-
-static bool body_may_go(const struct node_stream *stream)
-{
-    return stream->body_sent < stream->body_len && stream->writer.credit > 0 &&
-           outbox_bytes(&stream->session->outbox, OUTBOX_DATA) < SESSION_OUTBOX_BODY_MAX;
-}
-
-/* One piece of each body, so that a long prompt does not hold up a short one. False where nothing
- * could go. */
-static bool send_body_round(struct node_session *session)
-{
-    bool sent = false;
-    list_for_each_safe (it, &session->sending) {
-        struct node_stream *stream = list_entry(it, struct node_stream, sending);
-        if (body_may_go(stream)) {
-            send_body_piece(stream);
-            sent = true;
-        }
-        if (stream->body_sent == stream->body_len)
-            list_del(&stream->sending);
-    }
-    return sent;
-}
-
-static void flush_bodies(struct node_session *session)
-{
-    while (!*session->broken && send_body_round(session))
-        continue;
-}
-
-static void flush_credit(struct node_session *session)
-{
-    struct msg_grant grants[64];
-    while (!list_empty(&session->owing)) {
-        size_t count = 0;
-        list_for_each_safe (it, &session->owing) {
-            if (count == sizeof(grants) / sizeof(grants[0]))
-                break;
-            struct node_stream *stream = list_entry(it, struct node_stream, owing);
-            grants[count++] = (struct msg_grant){.stream = stream->id, .bytes = stream->owed};
-            stream->owed = 0;
-            list_del(&stream->owing);
-        }
-        struct msg msg = {.type = MSG_CREDIT, .credit = {.grants = grants, .count = count}};
-        send_msg(session, 0, &msg);
-    }
-}
-
 void node_session_flush(struct node_session *session)
 {
     if (session->sm.state == SESSION_GONE)
         return;
-    flush_credit(session);
+    node_streams_flush_credit(session);
     if (flush_lane(session, OUTBOX_CONTROL) && flush_lane(session, OUTBOX_DATA))
-        flush_bodies(session);
+        node_streams_flush_bodies(session);
     if (!must_wait(session, OUTBOX_DATA))
         (void)flush_lane(session, OUTBOX_TUNNEL);
     if (*session->broken)
@@ -272,7 +160,7 @@ void node_session_flush(struct node_session *session)
 void node_session_send(struct node_session *session, const struct msg *msg)
 {
     if (session->sm.state != SESSION_GONE)
-        send_msg(session, 0, msg);
+        node_session_post(session, 0, msg);
 }
 
 bool node_session_tunnel_room(const struct node_session *session)
@@ -286,125 +174,7 @@ static void send_heartbeat(struct node_session *session, uint64_t sent_us, uint6
     if (outbox_bytes(&session->outbox, OUTBOX_CONTROL) > 0)
         return;
     struct msg msg = {.type = MSG_HEARTBEAT, .heartbeat = {.sent_us = sent_us, .echo_us = echo_us}};
-    send_msg(session, 0, &msg);
-}
-
-/* --- streams --- */
-
-/* Its place is free: the scheduler may want to know. */
-static void stream_free(struct node_stream *stream)
-{
-    struct node_session *session = stream->session;
-    stream_table_remove(session->table, stream->id);
-    list_del(&stream->open);
-    list_del(&stream->sending);
-    list_del(&stream->owing);
-    session->facts.running--;
-    if (stream->instance)
-        stream->instance->running--;
-    free(stream);
-    session->events->on_room(session->ctx, session);
-}
-
-static void stream_finish(struct node_stream *stream, const struct msg_fail *fail)
-{
-    struct node_session *session = stream->session;
-    const struct node_stream_events *events = stream->events;
-    void *ctx = stream->ctx;
-    if (fail)
-        session->facts.failed++;
-    else
-        session->facts.done++;
-    stream_free(stream);
-    events->on_end(ctx, fail);
-}
-
-static struct node_stream *stream_create(
-        struct instance *instance, const struct node_stream_events *events, void *ctx)
-{
-    struct node_stream *stream = calloc(1, sizeof(*stream));
-    if (!stream)
-        return NULL;
-    stream->session = instance->session;
-    stream->instance = instance;
-    stream->events = events;
-    stream->ctx = ctx;
-    list_init(&stream->open);
-    list_init(&stream->sending);
-    list_init(&stream->owing);
-    stream_writer_init(&stream->writer, STREAM_WINDOW);
-    stream_reader_init(&stream->reader, STREAM_WINDOW);
-    return stream;
-}
-
-static void send_start(struct node_stream *stream, const char *request_id, enum request_kind kind)
-{
-    struct msg msg = {.type = MSG_START,
-            .start = {.stream = stream->id,
-                    .request_id = request_id,
-                    .model = stream->instance->model,
-                    .kind = kind,
-                    .window = STREAM_WINDOW,
-                    .body_bytes = stream->body_len}};
-    send_msg(stream->session, stream->id, &msg);
-}
-
-int node_session_open(struct instance *instance, const char *request_id, enum request_kind kind,
-        const void *body, size_t body_len, const struct node_stream_events *events, void *ctx,
-        struct node_stream **ret_stream, struct err *err)
-{
-    struct node_session *session = instance->session;
-    if (session->sm.state != SESSION_UP || *session->broken)
-        return err_set(err, -EAGAIN, "node \"%s\" takes no work now", session->name);
-    struct node_stream *stream = stream_create(instance, events, ctx);
-    if (!stream)
-        return err_set(err, -ENOMEM, "no memory for a stream");
-    int r = stream_table_add(session->table, stream, &stream->id);
-    if (r) {
-        free(stream);
-        return err_set(err, r,
-                "node \"%s\" has %d streams open, its limit, or there is no memory for one more",
-                session->name, STREAM_TABLE_MAX);
-    }
-    stream->body = body;
-    stream->body_len = body_len;
-    list_push_back(&session->streams, &stream->open);
-    list_push_back(&session->sending, &stream->sending);
-    session->facts.running++;
-    instance->running++;
-    instance->last_used_us = env_now_us(session->env);
-    send_start(stream, request_id, kind);
-    *ret_stream = stream;
-    return 0;
-}
-
-void node_stream_took(struct node_stream *stream, uint32_t bytes)
-{
-    stream->owed += stream_reader_take(&stream->reader, bytes);
-    if (stream->owed > 0 && !list_linked(&stream->owing))
-        list_push_back(&stream->session->owing, &stream->owing);
-}
-
-bool node_stream_body_sent(const struct node_stream *stream)
-{
-    return stream->body_sent == stream->body_len;
-}
-
-static void send_cancel(struct node_session *session, uint64_t id)
-{
-    struct msg msg = {.type = MSG_CANCEL, .cancel = {.stream = id}};
-    if (session->sm.state != SESSION_GONE)
-        send_msg(session, 0, &msg);
-}
-
-void node_stream_cancel(struct node_stream *stream)
-{
-    if (!stream)
-        return;
-    struct node_session *session = stream->session;
-    uint64_t id = stream->id;
-    stream_free(stream);
-    send_cancel(session, id);
+    node_session_post(session, 0, &msg);
 }
 
 /* --- orders --- */
@@ -414,7 +184,7 @@ static void note_orders(struct node_session *session)
 {
     refresh_usable(session);
     if (session->sm.state != SESSION_GONE)
-        session->events->on_change(session->ctx, session);
+        session->events->on_room(session->ctx, session);
 }
 
 int node_session_order(struct node_session *session, const struct msg *order,
@@ -427,7 +197,7 @@ int node_session_order(struct node_session *session, const struct msg *order,
     int r = node_orders_open(session->orders, order, events, ctx, &msg, ret_order, err);
     if (r)
         return r;
-    send_msg(session, 0, &msg);
+    node_session_post(session, 0, &msg);
     note_orders(session);
     return 0;
 }
@@ -477,11 +247,7 @@ static struct instance *add_instance(struct node_session *session, const char *m
 static void remove_instance(struct node_session *session, size_t index)
 {
     struct instance *instance = session->instances[index];
-    list_for_each (it, &session->streams) {
-        struct node_stream *stream = list_entry(it, struct node_stream, open);
-        if (stream->instance == instance)
-            stream->instance = NULL;
-    }
+    node_streams_forget_instance(session, instance);
     free(instance);
     session->instance_count--;
     memmove(&session->instances[index], &session->instances[index + 1],
@@ -553,7 +319,7 @@ static void take_instances(struct node_session *session, const struct msg_state 
         const struct msg_instance *said = &state->instances[i];
         struct instance *instance = find_instance(session, said->model);
         if (!instance && !(instance = add_instance(session, said->model))) {
-            break_session(session,
+            node_session_break(session,
                     "it has more models than a session takes, or no memory is left for them");
             break;
         }
@@ -586,42 +352,11 @@ static void on_heartbeat(struct node_session *session, const struct msg_heartbea
         send_heartbeat(session, 0, heartbeat->sent_us);
 }
 
-static void on_delta(struct node_session *session, const struct msg_delta *delta)
-{
-    struct node_stream *stream = stream_table_get(session->table, delta->stream);
-    if (!stream)
-        return; /* cancelled while this was on its way */
-    if (stream_reader_receive(&stream->reader, msg_delta_cost(delta)) == 0) {
-        stream->events->on_delta(stream->ctx, delta);
-        return;
-    }
-    send_cancel(session, stream->id);
-    struct msg_fail fail = {
-            .code = FAIL_PROTOCOL, .message = "the node sent more than it had credit for"};
-    stream_finish(stream, &fail);
-}
-
-static void on_credit(struct node_session *session, const struct msg_credit *credit)
-{
-    for (size_t i = 0; i < credit->count; i++) {
-        struct node_stream *stream = stream_table_get(session->table, credit->grants[i].stream);
-        if (stream && stream_writer_grant(&stream->writer, credit->grants[i].bytes))
-            break_session(session, "it granted more credit than a stream can have");
-    }
-}
-
-static void on_end(struct node_session *session, uint64_t id, const struct msg_fail *fail)
-{
-    struct node_stream *stream = stream_table_get(session->table, id);
-    if (stream)
-        stream_finish(stream, fail);
-}
-
 static void on_tunnel(struct node_session *session, const struct msg *msg)
 {
     struct err err;
     if (session->events->on_tunnel(session->ctx, session, msg, &err) < 0)
-        break_session(session, err.text);
+        node_session_break(session, err.text);
 }
 
 static void on_msg(struct node_session *session, const struct msg *msg)
@@ -634,17 +369,17 @@ static void on_msg(struct node_session *session, const struct msg *msg)
         on_heartbeat(session, &msg->heartbeat);
         break;
     case MSG_CREDIT:
-        on_credit(session, &msg->credit);
+        node_streams_on_credit(session, &msg->credit);
         break;
     case MSG_DELTAS:
         for (size_t i = 0; i < msg->deltas.count; i++)
-            on_delta(session, &msg->deltas.deltas[i]);
+            node_streams_on_delta(session, &msg->deltas.deltas[i]);
         break;
     case MSG_END:
-        on_end(session, msg->end.stream, NULL);
+        node_streams_on_end(session, msg->end.stream, NULL);
         break;
     case MSG_FAIL:
-        on_end(session, msg->fail.stream, &msg->fail);
+        node_streams_on_end(session, msg->fail.stream, &msg->fail);
         break;
     case MSG_JOIN:
         session->events->on_join(session->ctx, session, &msg->join);
@@ -666,17 +401,17 @@ static void on_msg(struct node_session *session, const struct msg *msg)
         on_unsupported(session, msg->unsupported.type);
         break;
     case MSG_HELLO:
-        break_session(session, "it said HELLO a second time on one connection");
+        node_session_break(session, "it said HELLO a second time on one connection");
         break;
     default:
-        break_session(session, "it sent a message that only a coordinator sends");
+        node_session_break(session, "it sent a message that only a coordinator sends");
     }
 }
 
 static void answer_unsupported(struct node_session *session, unsigned type)
 {
     struct msg msg = {.type = MSG_UNSUPPORTED, .unsupported = {.type = type}};
-    send_msg(session, 0, &msg);
+    node_session_post(session, 0, &msg);
 }
 
 void node_session_on_frame(struct node_session *session, const void *data, size_t len)
@@ -693,7 +428,7 @@ void node_session_on_frame(struct node_session *session, const void *data, size_
     else if (r == -EOPNOTSUPP)
         answer_unsupported(session, msg.type);
     else
-        break_session(session, err.text);
+        node_session_break(session, err.text);
     arena_fini(&session->arena);
 }
 
@@ -708,7 +443,7 @@ void node_session_tick(struct node_session *session, bool stalled)
         session->facts.last_heard_us = now_us;
     uint64_t silent_ms = (now_us - session->facts.last_heard_us) / 1000;
     if (silent_ms > SESSION_GONE_MS)
-        break_session(session, "silent for 3 s");
+        node_session_break(session, "silent for 3 s");
     else if (silent_ms > SESSION_SUSPECT_MS)
         session_set_state(session, SESSION_SUSPECT);
     if (now_us - session->last_sent_us >= SESSION_HEARTBEAT_MS * 1000)
@@ -726,11 +461,10 @@ void node_session_probe(struct node_session *session)
 
 static void fail_all(struct node_session *session, const char *reason)
 {
-    char text[REASON_MAX + 128];
+    char text[SESSION_REASON_MAX + 128];
     snprintf(text, sizeof(text), "node \"%s\" is gone: %s", session->name, reason);
     struct msg_fail fail = {.code = FAIL_ENGINE_DIED, .message = text};
-    while (!list_empty(&session->streams))
-        stream_finish(list_entry(session->streams.next, struct node_stream, open), &fail);
+    node_streams_fail_all(session, &fail);
     node_orders_fail_all(session->orders, reason);
 }
 
@@ -738,7 +472,7 @@ void node_session_end(struct node_session *session, const char *reason)
 {
     if (session->sm.state == SESSION_GONE)
         return;
-    char why[REASON_MAX];
+    char why[SESSION_REASON_MAX];
     snprintf(why, sizeof(why), "%s", session->facts.draining ? "it has shut down" : reason);
     session_set_state(session, SESSION_GONE);
     fail_all(session, why);
@@ -763,7 +497,7 @@ static void send_welcome(
                     .certificate = admission->certificate,
                     .coordinators = admission->coordinators,
                     .coordinator_count = admission->coordinator_count}};
-    send_msg(session, 0, &msg);
+    node_session_post(session, 0, &msg);
 }
 
 /* The highest version that both speak; 0 where there is none. */

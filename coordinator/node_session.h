@@ -47,7 +47,8 @@ struct node_stream; /* one request on a node */
 struct node_session_events {
     /* Something that the scheduler or a person looks at has changed. */
     void (*on_change)(void *ctx, struct node_session *session);
-    /* A stream has ended: one of the instances has room for another. Nothing else has changed. */
+    /* A stream has ended, so that an instance has room for another, or an order has begun or ended.
+     * No instance has come or gone. */
     void (*on_room)(void *ctx, struct node_session *session);
     /* It wants another link key of its own to be the member's. */
     void (*on_join)(void *ctx, struct node_session *session, const struct msg_join *join);

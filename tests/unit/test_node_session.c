@@ -1089,18 +1089,18 @@ static void what_is_ordered_is_waited_for(void **state)
     struct world *world = *state;
     const struct instance *instance = node_session_instance(world->session, 0);
     struct ordered ordered;
-    unsigned changes = world->changes;
+    unsigned rooms = world->rooms;
     assert_int_equal(order_load(world, &ordered), 0);
     assert_true(instance->ordered);
-    assert_true(world->changes > changes);
+    assert_true(world->rooms > rooms);
     uint64_t id = next(world, MSG_LOAD).load.order;
     say_state(world, false, "small", INSTANCE_LOADING);
     assert_true(instance->ordered);
-    changes = world->changes;
+    rooms = world->rooms;
     say(world, &(struct msg){
                        .type = MSG_DONE, .done = {.order = id, .ok = true, .message = "loaded"}});
     assert_false(instance->ordered);
-    assert_true(world->changes > changes);
+    assert_true(world->rooms > rooms);
 }
 
 static void an_order_goes_behind_the_requests_before_it(void **state)
