@@ -17,6 +17,7 @@
 #include "coordinator/api/api.h"
 #include "coordinator/api/operations.h"
 #include "coordinator/api/recordings.h"
+#include "coordinator/deploy/tasks.h"
 #include "coordinator/dialects/responses/response_store.h"
 #include "coordinator/http/listeners.h"
 #include "coordinator/http/tls.h"
@@ -62,11 +63,12 @@ struct coordinator {
     struct door *door;
     struct api_keys *api_keys;
     struct throttle *throttle;
-    struct modes modes;
+    struct mode_moves *modes;
     const char *origins[CORS_ORIGINS_MAX]; /* of other pages that are let in; the config's */
     struct link_server *link;
     struct node_table *nodes;
     struct jobs *jobs;
+    struct tasks *tasks;
     struct response_store *responses;
     struct recordings *recordings;
     struct tls *tls;
@@ -163,6 +165,7 @@ static void on_tick(void *ctx)
     node_table_tick(c->nodes);
     jobs_retry_waiting(c->jobs);
     jobs_tick(c->jobs);
+    tasks_tick(c->tasks);
     response_store_expire(c->responses);
     recordings_tick(c->recordings);
     if (c->tls && env_now_ms(&env_system) - c->tls_refreshed_ms >= TLS_REFRESH_MS)
@@ -194,25 +197,22 @@ static void apply_log_level(const struct config *config)
         log_init(PROGRAM, level);
 }
 
-/* What runs borrows the words of c->config, so that stays. */
-static void take_settings(struct coordinator *c, struct config *config, struct modes *modes)
+static int read_modes(struct coordinator *c, const struct config *config, struct err *err)
 {
-    modes_fini(&c->modes);
-    c->modes = *modes;
-    apply_log_level(config);
-    config_destroy(config);
+    struct modes modes;
+    int r = modes_from_config(config, &modes, err);
+    return r ? r : mode_moves_reload(c->modes, &modes, err);
 }
 
 static void on_reload(void *ctx)
 {
     struct coordinator *c = ctx;
     struct config *config;
-    struct modes modes;
     struct err err;
     refresh_tls(c);
     int r = config_load_all(coordinator_keys, c->argc, c->argv, &c->args, &config, &err);
     if (!r) {
-        r = modes_from_config(config, &modes, &err);
+        r = read_modes(c, config, &err);
         if (r)
             config_destroy(config);
     }
@@ -223,9 +223,10 @@ static void on_reload(void *ctx)
     const char *fixed = config_restart_key(c->config, config);
     if (fixed)
         log_warn("setting changed that needs a restart to count", LOG_S("key", fixed));
-    take_settings(c, config, &modes);
+    apply_log_level(config);
+    config_destroy(config); /* what runs borrows the words of c->config: that stays */
     c->changed = true;
-    log_info("settings reloaded", LOG_U("modes", c->modes.count));
+    log_info("settings reloaded", LOG_U("modes", mode_moves_modes(c->modes)->count));
 }
 
 /* --- the local network --- */
@@ -416,7 +417,10 @@ static int open_link(struct coordinator *c, struct err *err)
     c->responses = response_store_create(&(struct response_store_config){.env = &env_system});
     c->recordings = recordings_create(
             &(struct recordings_config){.env = &env_system, .store = c->responses});
-    if (c->jobs && c->responses && c->recordings)
+    if (c->jobs)
+        c->tasks = tasks_create(&(struct tasks_config){
+                .env = &env_system, .nodes = c->nodes, .moves = c->modes, .jobs = c->jobs});
+    if (c->tasks && c->responses && c->recordings)
         return 0;
     return err_set(err, -ENOMEM, "no memory for the requests");
 }
@@ -475,7 +479,8 @@ static void fill_view(struct coordinator *c)
             .key = c->keys.public_z85,
             .mesh = c->mesh_id,
             .started_us = env_now_us(&env_system),
-            .modes = &c->modes,
+            .modes = mode_moves_modes(c->modes),
+            .moves = c->modes,
             .nodes = c->nodes,
             .jobs = c->jobs,
             .door = c->door};
@@ -483,6 +488,7 @@ static void fill_view(struct coordinator *c)
             .door = c->door,
             .keys = c->api_keys,
             .nodes = c->nodes,
+            .tasks = c->tasks,
             .tls = c->tls,
             .link_endpoint = link_server_endpoint(c->link)};
     listeners_urls(c->listeners, c->operations.listeners);
@@ -600,13 +606,24 @@ static void remove_files(struct coordinator *c)
         log_warn("local token not revoked", LOG_S("reason", err.text));
 }
 
+static int open_modes(struct coordinator *c, struct modes *modes, struct err *err)
+{
+    char path[PATH_MAX];
+    int r = daemon_state_path(c->state, "mode-moves.json", path, err);
+    return r ? r : mode_moves_open(path, modes, &c->modes, err);
+}
+
 static int open_all(struct coordinator *c, struct err *err)
 {
-    int r = modes_from_config(c->config, &c->modes, err);
+    struct modes modes = {.count = 0};
+    int r = modes_from_config(c->config, &modes, err);
     if (!r)
         r = check_cors(c, err);
     if (!r)
         r = lock_state(c, err);
+    if (!r)
+        r = open_modes(c, &modes, err);
+    modes_fini(&modes);
     if (!r)
         r = open_door(c, err);
     if (!r)
@@ -647,7 +664,8 @@ static int start(struct coordinator *c, struct err *err)
     log_info("coordinator is up", LOG_S("version", MODEMESH_VERSION), LOG_S("http", c->view.http),
             LOG_S("network", listeners_network(c->listeners)), LOG_S("link", c->view.link),
             LOG_S("mesh", c->mesh_id), LOG_S("key", c->keys.public_z85),
-            LOG_U("modes", c->modes.count), LOG_U("members", members_count(c->members)),
+            LOG_U("modes", mode_moves_modes(c->modes)->count),
+            LOG_U("members", members_count(c->members)),
             LOG_U("api_keys", api_keys_count(c->api_keys)));
     return 0;
 }
@@ -659,6 +677,7 @@ static void stop(struct coordinator *c)
     remove_files(c);
     discovery_destroy(c->discovery);
     netwatch_destroy(c->netwatch);
+    tasks_destroy(c->tasks);
     jobs_destroy(c->jobs);
     recordings_destroy(c->recordings);
     response_store_destroy(c->responses);
@@ -678,7 +697,7 @@ static void stop(struct coordinator *c)
     keys_fini(&c->keys);
     keys_fini(&c->next_keys);
     identity_fini(&c->identity);
-    modes_fini(&c->modes);
+    mode_moves_close(c->modes);
     config_destroy(c->config);
     if (c->state_lock >= 0)
         close(c->state_lock);

@@ -45,6 +45,26 @@ static void add_choice(
     json_writer_str(out, "reason", plan.reason);
 }
 
+/* What a deploy has moved: "" and nothing where the mode is as the config has it. */
+static void add_moves(
+        struct json_writer *out, const struct admin_view *view, const struct mode *mode)
+{
+    struct mode_moves_saved moved = {.count = 0};
+    int64_t moved_ms = 0;
+    if (view->moves)
+        mode_moves_save(view->moves, mode->name, &moved);
+    for (size_t i = 0; i < moved.count; i++)
+        if (moved.entries[i].moved_ms > moved_ms)
+            moved_ms = moved.entries[i].moved_ms;
+    json_writer_str(out, "deployed", moved.count ? mode->models[0] : "");
+    json_writer_array(out, "replaced");
+    for (size_t i = 0; i < moved.count; i++)
+        if (moved.entries[i].off)
+            json_writer_str(out, NULL, moved.entries[i].model);
+    json_writer_array_end(out);
+    json_writer_u64(out, "deployed_ms", (uint64_t)moved_ms);
+}
+
 static void add_mode(
         struct json_writer *out, const struct admin_view *view, const struct mode *mode)
 {
@@ -54,6 +74,7 @@ static void add_mode(
     for (size_t i = 0; i < mode->model_count; i++)
         json_writer_str(out, NULL, mode->models[i]);
     json_writer_array_end(out);
+    add_moves(out, view, mode);
     add_choice(out, view, mode);
     json_writer_object_end(out);
 }

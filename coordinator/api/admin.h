@@ -4,6 +4,7 @@
 
 #include "common/buf.h"
 #include "common/env.h"
+#include "coordinator/deploy/mode_moves.h"
 #include "coordinator/job.h"
 #include "coordinator/modes.h"
 #include "coordinator/node_table.h"
@@ -15,6 +16,7 @@ struct admin_view { /* what there is to tell; all borrowed */
     const char *http; /* the first loopback listener; NULL: there is none */
     uint64_t started_us;
     const struct modes *modes;
+    const struct mode_moves *moves; /* what deploys have changed of them; NULL: nothing */
     struct node_table *nodes;
     const struct jobs *jobs;
     const struct door *door;

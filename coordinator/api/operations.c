@@ -6,76 +6,20 @@
 #include "common/json.h"
 #include "common/phrase.h"
 #include "common/text.h"
+#include "coordinator/api/model_operations.h"
+#include "coordinator/api/operation_body.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_MAX = API_KEY_SCOPE_MAX, HOST_NAME_BYTES = 128 };
-
-/* --- reading what was asked for --- */
-
-/* A member that is there must be text, and not empty. `def` where it is not there. */
-static int take_text(
-        const cJSON *body, const char *key, const char *def, const char **ret_text, struct err *err)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(body, key);
-    if (!item && def) {
-        *ret_text = def;
-        return 0;
-    }
-    if (!cJSON_IsString(item) || !*item->valuestring)
-        return err_set(err, -EINVAL, "\"%s\" must be a string that is not empty", key);
-    *ret_text = item->valuestring;
-    return 0;
-}
-
-static int take_whole(const cJSON *body, const char *key, uint64_t def, uint64_t max,
-        uint64_t *ret_value, struct err *err)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(body, key);
-    if (!item) {
-        *ret_value = def;
-        return 0;
-    }
-    uint64_t value;
-    if (!json_whole(item, &value) || value > max)
-        return err_set(err, -EINVAL, "\"%s\" must be a whole number from 0 to %llu", key,
-                (unsigned long long)max);
-    *ret_value = value;
-    return 0;
-}
-
-struct words { /* of strings, borrowed from the body */
-    const char *at[LIST_MAX];
-    size_t count;
-};
-
-static int take_list(const cJSON *body, const char *key, struct words *ret_list, struct err *err)
-{
-    const cJSON *array = cJSON_GetObjectItemCaseSensitive(body, key), *item;
-    ret_list->count = 0;
-    if (!array)
-        return 0;
-    if (!cJSON_IsArray(array))
-        return err_set(err, -EINVAL, "\"%s\" must be a list of strings", key);
-    cJSON_ArrayForEach(item, array)
-    {
-        if (!cJSON_IsString(item) || !*item->valuestring)
-            return err_set(
-                    err, -EINVAL, "\"%s\" must be a list of strings that are not empty", key);
-        if (ret_list->count == LIST_MAX)
-            return err_set(err, -E2BIG, "\"%s\" has more than %d entries", key, LIST_MAX);
-        ret_list->at[ret_list->count++] = item->valuestring;
-    }
-    return 0;
-}
+enum { HOST_NAME_BYTES = 128 };
 
 static int take_roles(const cJSON *body, unsigned def, unsigned *ret_roles, struct err *err)
 {
-    struct words list;
-    int r = take_list(body, "roles", &list, err);
+    struct operation_words list;
+    int r = operation_take_list(body, "roles", &list, err);
     *ret_roles = list.count || r ? 0 : def;
     for (size_t i = 0; !r && i < list.count; i++) {
         if (strcmp(list.at[i], "node") == 0)
@@ -206,11 +150,11 @@ static int approve_node(const struct operations *operations, const cJSON *body,
     const struct pending_node *found;
     const char *what = NULL, *typed = "", *name = "";
     unsigned roles;
-    int r = take_text(body, "node", NULL, &what, err);
+    int r = operation_take_text(body, "node", NULL, &what, err);
     if (!r)
-        r = take_text(body, "phrase", "", &typed, err);
+        r = operation_take_text(body, "phrase", "", &typed, err);
     if (!r)
-        r = take_text(body, "name", "", &name, err);
+        r = operation_take_text(body, "name", "", &name, err);
     if (!r)
         r = take_roles(body, 0, &roles, err); /* none: the door's choice */
     if (!r)
@@ -245,7 +189,7 @@ static int change_node(const struct operations *operations, const cJSON *body,
 {
     char name[CERTIFICATE_NAME_MAX + 1];
     const char *what = NULL;
-    int r = take_text(body, "node", NULL, &what, err);
+    int r = operation_take_text(body, "node", NULL, &what, err);
     if (r)
         return r;
     copy_name(operations, what, name);
@@ -275,7 +219,7 @@ static int accept_nodes(const struct operations *operations, const cJSON *body,
     uint64_t for_ms;
     if (!cJSON_GetObjectItemCaseSensitive(body, "for_ms"))
         return err_set(err, -EINVAL, "\"for_ms\" is missing: milliseconds, 0 to end it");
-    int r = take_whole(body, "for_ms", 0, DOOR_WINDOW_MAX_MS, &for_ms, err);
+    int r = operation_take_whole(body, "for_ms", 0, DOOR_WINDOW_MAX_MS, &for_ms, err);
     if (!r)
         r = door_open_window(operations->door, for_ms, err);
     if (!r)
@@ -415,19 +359,19 @@ static int create_token(const struct operations *operations, const cJSON *body,
 {
     char line[JOIN_TOKEN_TEXT_MAX + 1];
     struct token token;
-    struct words addresses;
+    struct operation_words addresses;
     struct buf text;
     uint64_t uses, expires_in_ms;
     unsigned roles;
     void *room;
-    int r = take_whole(body, "uses", 1, TOKEN_USES_MAX, &uses, err);
+    int r = operation_take_whole(body, "uses", 1, TOKEN_USES_MAX, &uses, err);
     if (!r)
-        r = take_whole(body, "expires_in_ms", OPERATIONS_TOKEN_EXPIRES_MS,
+        r = operation_take_whole(body, "expires_in_ms", OPERATIONS_TOKEN_EXPIRES_MS,
                 OPERATIONS_TOKEN_EXPIRES_MAX_MS, &expires_in_ms, err);
     if (!r)
         r = take_roles(body, CERTIFICATE_ROLE_NODE | CERTIFICATE_ROLE_EDGE, &roles, err);
     if (!r)
-        r = take_list(body, "addresses", &addresses, err);
+        r = operation_take_list(body, "addresses", &addresses, err);
     if (r)
         return r;
     buf_init(&text, sizeof(line));
@@ -452,7 +396,7 @@ static int revoke_token(const struct operations *operations, const cJSON *body,
         struct json_writer *out, struct err *err)
 {
     const char *id = NULL;
-    int r = take_text(body, "id", NULL, &id, err);
+    int r = operation_take_text(body, "id", NULL, &id, err);
     if (!r)
         r = tokens_revoke(door_tokens(operations->door), id, err);
     if (!r)
@@ -493,30 +437,21 @@ static int list_keys(const struct operations *operations, const cJSON *body,
     return 0;
 }
 
-static int take_admin(const cJSON *body, bool *ret_admin, struct err *err)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(body, "admin");
-    if (item && !cJSON_IsBool(item))
-        return err_set(err, -EINVAL, "\"admin\" must be true or false");
-    *ret_admin = cJSON_IsTrue(item);
-    return 0;
-}
-
 static int create_key(const struct operations *operations, const cJSON *body,
         struct json_writer *out, struct err *err)
 {
     char text[API_KEY_TEXT_LEN + 1];
     struct api_key_spec spec = {.name = NULL};
-    struct words modes, models;
-    int r = take_text(body, "name", NULL, &spec.name, err);
+    struct operation_words modes, models;
+    int r = operation_take_text(body, "name", NULL, &spec.name, err);
     if (!r)
-        r = take_admin(body, &spec.admin, err);
+        r = operation_take_flag(body, "admin", &spec.admin, err);
     if (!r)
-        r = take_list(body, "modes", &modes, err);
+        r = operation_take_list(body, "modes", &modes, err);
     if (!r)
-        r = take_list(body, "models", &models, err);
+        r = operation_take_list(body, "models", &models, err);
     if (!r)
-        r = take_whole(
+        r = operation_take_whole(
                 body, "requests_per_minute", 0, API_KEY_RATE_MAX, &spec.requests_per_minute, err);
     if (r)
         return r;
@@ -537,7 +472,7 @@ static int revoke_key(const struct operations *operations, const cJSON *body,
         struct json_writer *out, struct err *err)
 {
     const char *name = NULL;
-    int r = take_text(body, "name", NULL, &name, err);
+    int r = operation_take_text(body, "name", NULL, &name, err);
     if (!r)
         r = api_keys_revoke(operations->keys, name, err);
     if (!r)
@@ -587,16 +522,26 @@ static const struct operation operations_table[] = {
         {"GET", "/mesh/v1/tls", show_tls},
 };
 
+static const struct operation *find_in(const struct operation *table, size_t count,
+        const char *method, const char *path, const char **ret_allowed)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(table[i].path, path) != 0)
+            continue;
+        if (strcmp(table[i].method, method) == 0)
+            return &table[i];
+        *ret_allowed = *ret_allowed ? "GET, POST" : table[i].method;
+    }
+    return NULL;
+}
+
 const struct operation *operation_find(
         const char *method, const char *path, const char **ret_allowed)
 {
     *ret_allowed = NULL;
-    for (size_t i = 0; i < sizeof(operations_table) / sizeof(operations_table[0]); i++) {
-        if (strcmp(operations_table[i].path, path) != 0)
-            continue;
-        if (strcmp(operations_table[i].method, method) == 0)
-            return &operations_table[i];
-        *ret_allowed = *ret_allowed ? "GET, POST" : operations_table[i].method;
-    }
-    return NULL;
+    const struct operation *found = find_in(operations_table,
+            sizeof(operations_table) / sizeof(operations_table[0]), method, path, ret_allowed);
+    return found || *ret_allowed
+                   ? found
+                   : find_in(model_operations, MODEL_OPERATIONS, method, path, ret_allowed);
 }

@@ -15,7 +15,8 @@
  *   POST keys           {"name", "modes"?, "models"?, "admin"?, "requests_per_minute"?}
  *   POST keys/revoke    {"name"}
  *   GET  tls
- */
+ *
+ * and what takes longer than a request (model_operations.h). */
 #pragma once
 
 #include "common/env.h"
@@ -35,11 +36,14 @@ enum {
 };
 #define OPERATIONS_TOKEN_EXPIRES_MAX_MS (366ull * 24 * 60 * 60 * 1000)
 
+struct tasks;
+
 struct operations { /* what they work on; all borrowed */
     const struct env *env;
     struct door *door;
     struct api_keys *keys;
     struct node_table *nodes;
+    struct tasks *tasks;
     const struct tls *tls;     /* NULL: no listener has TLS */
     const char *link_endpoint; /* "tcp://0.0.0.0:8421", as bound */
     const char

@@ -2,6 +2,7 @@
 
 #include "common/json.h"
 #include "tests/lib/fake_mesh.h"
+#include "tests/lib/task_bench.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,6 +182,32 @@ static void a_status_that_does_not_fit_is_an_error(void **state)
     buf_fini(&out);
 }
 
+static void a_mode_tells_what_a_deploy_has_moved(void **state)
+{
+    struct world *world = *state;
+    const char *yaml = "modes:\n  ask:\n    models: [small, large]\n  code:\n    models: [coder]\n";
+    struct modes config = task_bench_modes(yaml);
+    struct mode_moves *moves;
+    const cJSON *mode = at(json_array(get(world, admin_append_status), "modes"), 0);
+    assert_string_equal(json_str(mode, "deployed", "?"), "");
+    assert_int_equal(mode_moves_open(scratch_path(&world->mesh.scratch, "moves.json"), &config,
+                             &moves, NULL),
+            0);
+    assert_int_equal(mode_moves_put(moves, "ask", "new", 1234, NULL), 0);
+    world->view.modes = mode_moves_modes(moves);
+    world->view.moves = moves;
+    const cJSON *modes = json_array(get(world, admin_append_status), "modes");
+    mode = at(modes, 0);
+    assert_string_equal(json_str(mode, "deployed", ""), "new");
+    assert_string_equal(at(json_array(mode, "models"), 0)->valuestring, "new");
+    assert_string_equal(at(json_array(mode, "replaced"), 0)->valuestring, "small");
+    assert_int_equal((int)json_num(mode, "deployed_ms", 0), 1234);
+    mode = at(modes, 1);
+    assert_string_equal(json_str(mode, "deployed", "?"), "");
+    assert_int_equal(cJSON_GetArraySize(json_array(mode, "replaced")), 0);
+    mode_moves_close(moves);
+}
+
 #define ADMIN_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -191,6 +218,7 @@ int main(void)
             ADMIN_TEST(a_mesh_without_a_loopback_listener_is_described),
             ADMIN_TEST(a_node_is_described),
             ADMIN_TEST(memberships_are_described),
+            ADMIN_TEST(a_mode_tells_what_a_deploy_has_moved),
             ADMIN_TEST(a_status_that_does_not_fit_is_an_error),
     };
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);

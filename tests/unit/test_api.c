@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "coordinator/api/recordings.h"
+#include "coordinator/deploy/tasks.h"
 #include "coordinator/dialects/responses/response_store.h"
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
@@ -29,6 +30,7 @@ struct world {
     struct admin_view view;
     struct api_keys *keys;
     struct throttle *throttle;
+    struct tasks *tasks;
     struct operations operations;
     struct response_store *responses;
     struct recordings *recordings;
@@ -69,10 +71,14 @@ static int setup(void **state)
             0);
     world->throttle = throttle_create();
     assert_non_null(world->throttle);
+    world->tasks = tasks_create(
+            &(struct tasks_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
+    assert_non_null(world->tasks);
     world->operations = (struct operations){.env = &world->mesh.env.env,
             .door = world->mesh.door,
             .keys = world->keys,
             .nodes = world->mesh.nodes,
+            .tasks = world->tasks,
             .link_endpoint = "tcp://127.0.0.1:8421"};
     world->responses =
             response_store_create(&(struct response_store_config){.env = &world->mesh.env.env});
@@ -100,6 +106,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct world *world = *state;
+    tasks_destroy(world->tasks);
     jobs_destroy(world->jobs);
     recordings_destroy(world->recordings);
     response_store_destroy(world->responses);
@@ -574,6 +581,12 @@ static const struct {
         {"POST", "/mesh/v1/keys"},
         {"POST", "/mesh/v1/keys/revoke"},
         {"GET", "/mesh/v1/tls"},
+        {"POST", "/mesh/v1/deploy"},
+        {"POST", "/mesh/v1/models/load"},
+        {"POST", "/mesh/v1/models/unload"},
+        {"POST", "/mesh/v1/models/pin"},
+        {"POST", "/mesh/v1/nodes/drain"},
+        {"GET", "/mesh/v1/operations"},
 };
 enum { OPERATIONS = sizeof(all_operations) / sizeof(all_operations[0]) };
 
