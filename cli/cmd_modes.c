@@ -6,9 +6,26 @@ static const struct table_column columns[] = {
         {.key = "models", .title = "MODELS", .type = TABLE_LIST, .wrap = true},
         {.key = "model", .title = "NOW"},
         {.key = "node", .title = "ON"},
+        {.key = "deployed", .title = "DEPLOYED", .wrap = true},
         {.key = "reason", .title = "WHY", .wrap = true, .detail = true},
         {.key = NULL},
 };
+
+/* The model that a deploy has put first; for people also what it is there instead of, "-" where the
+ * mode is as the config has it. */
+static const char *deployed_of(enum table_format format, const cJSON *mode, char *buf, size_t size)
+{
+    const char *model = json_str(mode, "deployed", "");
+    char replaced[REPORT_CELL_MAX];
+
+    report_list(format, json_array(mode, "replaced"), replaced, sizeof(replaced));
+    if (!table_is_text(format))
+        return model;
+    if (!*model || !*replaced)
+        return *model ? model : "-";
+    snprintf(buf, size, "%s instead of %s", model, replaced);
+    return buf;
+}
 
 static int fill(struct table *table, const cJSON *status, enum table_format format)
 {
@@ -17,7 +34,7 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
 
     cJSON_ArrayForEach(mode, json_array(status, "modes"))
     {
-        char models[REPORT_CELL_MAX];
+        char models[REPORT_CELL_MAX], deployed[REPORT_CELL_MAX];
         const cJSON *now = json_obj(mode, "now");
         const char *cells[] = {
                 json_str(mode, "name", ""),
@@ -25,6 +42,7 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
                 report_list(format, json_array(mode, "models"), models, sizeof(models)),
                 json_str(now, "model", none),
                 json_str(now, "node", none),
+                deployed_of(format, mode, deployed, sizeof(deployed)),
                 json_str(mode, "reason", ""),
         };
         int rc = table_add(table, cells);

@@ -28,6 +28,47 @@ static const struct command_flag report_flags[] = {
         {.name = NULL},
 };
 
+static const struct command_flag deploy_flags[] = {
+        {.name = "context",
+                .metavar = "TOKENS",
+                .help = "Of one request and its answer: 32k (as the node's config has it)"},
+        {.name = "slots", .metavar = "N", .help = "Requests at once (as the node's config has it)"},
+        {.name = "kv",
+                .metavar = "TYPE",
+                .help = "Type of keys and values in the cache: q8_0 (as the node's config has it)"},
+        {.name = "node", .metavar = "NODE", .help = "Load it there (where it suits best)"},
+        {.name = "undo", .help = "Back to the models that the config lists for MODE"},
+        {.name = "dry-run", .help = "Only say how it would be done"},
+        {.name = "json", .help = "Print the operation as JSON once it has ended"},
+        {.name = NULL},
+};
+
+static const struct command_flag load_flags[] = {
+        {.name = "context",
+                .metavar = "TOKENS",
+                .help = "Of one request and its answer: 32k (as the node's config has it)"},
+        {.name = "slots", .metavar = "N", .help = "Requests at once (as the node's config has it)"},
+        {.name = "kv",
+                .metavar = "TYPE",
+                .help = "Type of keys and values in the cache: q8_0 (as the node's config has it)"},
+        {.name = "node", .metavar = "NODE", .help = "Load it there (where it suits best)"},
+        {.name = "keep", .help = "Pin it: it stays loaded, also after the node starts again"},
+        {.name = "dry-run", .help = "Only say how it would be done"},
+        {.name = "json", .help = "Print the operation as JSON once it has ended"},
+        {.name = NULL},
+};
+
+static const struct command_flag where_flags[] = {
+        {.name = "node", .metavar = "NODE", .help = "Only there"},
+        {.name = "json", .help = "Print the operation as JSON once it has ended"},
+        {.name = NULL},
+};
+
+static const struct command_flag drain_flags[] = {
+        {.name = "json", .help = "Print the operation as JSON once it has ended"},
+        {.name = NULL},
+};
+
 static const struct command_flag fit_flags[] = {
         {.name = "context",
                 .metavar = "A,B",
@@ -159,6 +200,25 @@ static const char fit_detail[] =
         "Reads the files' headers only and asks nobody; only a model whose architecture is not\n"
         "known here is shown to llama-fit-params, where that is on PATH.";
 
+static const char deploy_detail[] =
+        "Asks the nodes first, and says what will be done before it is: the new model is loaded\n"
+        "beside the old one where both fit; else the old one finishes its requests and goes, and\n"
+        "those of MODE wait for the new one. No request fails for it, and where the new one does\n"
+        "not load, all is as before. The new model is then the first of MODE, and the one that it\n"
+        "replaces is off its list and, where no other mode lists it, out of memory; 'modes' shows\n"
+        "that, and --undo goes back to the config. Ctrl-C leaves it going ('operations').";
+
+static const char load_detail[] =
+        "The settings stay the model's on that node until another load or an unload. Without\n"
+        "--node the node that suits best loads it: where it fits, then the faster one.\n"
+        "Ctrl-C leaves it going ('operations').";
+
+static const char where_detail[] = "Without --node everywhere where that is so.";
+
+static const char pin_detail[] =
+        "Without --node everywhere where it is loaded; where it is loaded nowhere, on the one\n"
+        "node that has it.";
+
 static const struct command commands[] = {
         {.name = "status",
                 .operands = "",
@@ -186,10 +246,72 @@ static const struct command commands[] = {
                 .flags = report_flags,
                 .run = cmd_modes},
         {.name = "models",
+                .operands = "[COMMAND]",
+                .summary = "Show the models of all nodes, load them, let them go",
+                .detail = admin_detail,
+                .flags = report_flags,
+                .run = cmd_models},
+        {.name = "models list",
                 .operands = "",
                 .summary = "Show the models of all nodes (also --json, --raw)",
                 .flags = report_flags,
                 .run = cmd_models},
+        {.name = "models load",
+                .operands = "MODEL",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Load a model now, with settings of its own",
+                .detail = load_detail,
+                .examples = "  modemesh models load qwen3-coder --context 64k --kv q8_0\n"
+                            "  modemesh models load qwen3-coder --node halo1 --keep",
+                .flags = load_flags,
+                .admin = true,
+                .run = cmd_models_load},
+        {.name = "models unload",
+                .operands = "MODEL",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Let a model go once its requests are done; its pin and settings end",
+                .detail = where_detail,
+                .flags = where_flags,
+                .admin = true,
+                .run = cmd_models_unload},
+        {.name = "models pin",
+                .operands = "MODEL",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Keep a model loaded",
+                .detail = pin_detail,
+                .flags = where_flags,
+                .admin = true,
+                .run = cmd_models_pin},
+        {.name = "models unpin",
+                .operands = "MODEL",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Keep it no more: it goes when its memory is needed",
+                .detail = where_detail,
+                .flags = where_flags,
+                .admin = true,
+                .run = cmd_models_unpin},
+        {.name = "deploy",
+                .operands = "MODE=MODEL",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Give a mode another model, without a request failing for it",
+                .detail = deploy_detail,
+                .examples = "  modemesh deploy code=qwen3-coder --dry-run\n"
+                            "  modemesh deploy code=qwen3-coder --context 64k --kv q8_0\n"
+                            "  modemesh deploy --undo code",
+                .flags = deploy_flags,
+                .admin = true,
+                .run = cmd_deploy},
+        {.name = "operations",
+                .operands = "",
+                .summary = "Show what was deployed, loaded, drained, … and how it goes",
+                .flags = report_flags,
+                .admin = true,
+                .run = cmd_operations},
         {.name = "fit",
                 .operands = "[MODEL...]",
                 .operands_max = 1000,
@@ -251,6 +373,23 @@ static const struct command commands[] = {
                 .summary = "Make a node a stranger again, who may wait for approval",
                 .admin = true,
                 .run = cmd_nodes_forget},
+        {.name = "nodes drain",
+                .operands = "NODE",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Give a node no new requests, as before maintenance",
+                .examples = "  modemesh nodes drain halo1\n  modemesh nodes resume halo1",
+                .flags = drain_flags,
+                .admin = true,
+                .run = cmd_nodes_drain},
+        {.name = "nodes resume",
+                .operands = "NODE",
+                .operands_min = 1,
+                .operands_max = 1,
+                .summary = "Give it requests again",
+                .flags = drain_flags,
+                .admin = true,
+                .run = cmd_nodes_resume},
         {.name = "nodes accept",
                 .operands = "",
                 .summary = "Take whoever comes for a while, without approval",

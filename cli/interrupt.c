@@ -11,6 +11,7 @@ static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 enum { SIGNAL_COUNT = sizeof(signals) / sizeof(signals[0]) };
 
 static int event_fd = -1;
+static unsigned depth;
 static struct sigaction before[SIGNAL_COUNT];
 
 static void on_signal(int number)
@@ -29,6 +30,11 @@ int interrupt_arm(int *ret_fd, struct err *err)
     /* No SA_RESTART: a write to a stuck terminal must end too. */
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
 
+    if (depth > 0) {
+        depth++;
+        *ret_fd = event_fd;
+        return 0;
+    }
     event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (event_fd < 0)
         return err_set(err, -errno, "eventfd: %s", strerror(errno));
@@ -38,12 +44,15 @@ int interrupt_arm(int *ret_fd, struct err *err)
         if (before[i].sa_handler != SIG_IGN)
             sigaction(signals[i], &action, NULL);
     }
+    depth = 1;
     *ret_fd = event_fd;
     return 0;
 }
 
 void interrupt_disarm(void)
 {
+    if (--depth > 0)
+        return;
     for (size_t i = 0; i < SIGNAL_COUNT; i++)
         sigaction(signals[i], &before[i], NULL);
     close(event_fd);

@@ -1,5 +1,6 @@
 /* Ctrl-C as something to poll: while armed, SIGINT, SIGTERM and SIGHUP make a descriptor readable
- * instead of ending the program; a second one ends it. One at a time in a process. */
+ * instead of ending the program; a second one ends it. Who arms it while it is armed shares it: the
+ * outermost counts. One thread. */
 #pragma once
 
 #include "common/buf.h"
@@ -7,5 +8,5 @@
 
 /* Writes a descriptor to `*ret_fd` that stays readable from the first signal on; borrowed. */
 MUST_CHECK int interrupt_arm(int *ret_fd, struct err *err);
-/* Puts back what was before. */
+/* The last one puts back what was before. */
 void interrupt_disarm(void);

@@ -17,8 +17,7 @@ enum {
 
 static const char contexts_default[] = "8k,32k,128k";
 
-/* A size without bytes: "8k" but not "8kB". */
-static int parse_context(const char *text, uint32_t *ret_context, struct err *err)
+int fit_ask_parse_context(const char *text, uint32_t *ret_context, struct err *err)
 {
     uint64_t tokens = 0;
     size_t len = strlen(text);
@@ -61,7 +60,7 @@ static int parse_contexts(const char *text, struct fit_ask *ask, struct err *err
             return err_set(
                     err, -EINVAL, "\"%.80s\" are more than %d contexts", text, FIT_CONTEXTS_MAX);
         (void)snprintf(word, sizeof word, "%.*s", (int)len, at);
-        rc = parse_context(word, &ask->contexts[ask->context_count], err);
+        rc = fit_ask_parse_context(word, &ask->contexts[ask->context_count], err);
         if (rc < 0)
             return rc;
         ask->context_count++;
@@ -83,7 +82,7 @@ static int read_contexts(const struct command_line *line, struct fit_ask *ask, s
         return err_prefix(err, rc, "--context");
     ask->together = ask->contexts[ask->context_count / 2];
     if (together)
-        rc = parse_context(together, &ask->together, err);
+        rc = fit_ask_parse_context(together, &ask->together, err);
     return rc < 0 ? err_prefix(err, rc, "--together") : 0;
 }
 

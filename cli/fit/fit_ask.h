@@ -29,6 +29,8 @@ struct fit_ask {
 MUST_CHECK int fit_ask_read(
         const struct command_line *line, struct fit_ask *ret_ask, struct err *err);
 
+/* Tokens from 1 to FIT_CONTEXT_MAX: a size without bytes, "8k" but not "8kB". -EINVAL says so. */
+MUST_CHECK int fit_ask_parse_context(const char *text, uint32_t *ret_context, struct err *err);
 /* "8k", "1M", "40960" into `buf`: a context as people write it. Returns `buf`. */
 const char *fit_ask_context(uint32_t tokens, char *buf, size_t size);
 
