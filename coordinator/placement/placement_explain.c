@@ -1,0 +1,293 @@
+#include "coordinator/placement/placement_explain.h"
+
+#include "common/text.h"
+#include "coordinator/placement/placement_seating.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What is explained, and the text as far as it is written. */
+struct words {
+    const struct placement_fleet *fleet;
+    const struct placement *placement;
+    char *text;
+    size_t len;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(struct words *words, const char *fmt, ...)
+{
+    size_t left = PLACEMENT_TEXT_MAX - words->len;
+    va_list args;
+
+    va_start(args, fmt);
+    int n = vsnprintf(words->text + words->len, left, fmt, args);
+    va_end(args);
+    if (n > 0)
+        words->len += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+static void say_size(struct words *words, uint64_t bytes)
+{
+    char size[32];
+    say(words, "%s", text_format_size(bytes, size, sizeof(size)));
+}
+
+static const char *model_name(const struct words *words, size_t file)
+{
+    return words->fleet->models[words->fleet->files[file].model];
+}
+
+static const char *node_name(const struct words *words, size_t file)
+{
+    return words->fleet->nodes[words->fleet->files[file].node].name;
+}
+
+/* ---- names of modes */
+
+/* Copies of the mode that sit at that engine (PLACEMENT_NONE: at any) of that node, but for one. */
+static uint32_t copies_at(const struct words *words, size_t mode, size_t engine, size_t node,
+        const struct placement_service *but)
+{
+    const struct placement *placement = words->placement;
+    uint32_t copies = 0;
+    for (size_t i = 0; i < placement->service_count; i++) {
+        const struct placement_service *it = &placement->services[i];
+        if (it == but || it->mode != mode || it->engine == PLACEMENT_NONE)
+            continue;
+        if (engine != PLACEMENT_NONE && it->engine != engine)
+            continue;
+        copies += words->fleet->files[placement->engines[it->engine].file].node == node;
+    }
+    return copies;
+}
+
+static size_t say_modes(struct words *words, const char *before, size_t engine, size_t node,
+        const struct placement_service *but)
+{
+    size_t said = 0;
+    for (size_t m = 0; m < words->fleet->mode_count; m++) {
+        uint32_t copies = copies_at(words, m, engine, node, but);
+        if (!copies)
+            continue;
+        say(words, "%s%s", said++ ? ", " : before, words->fleet->modes[m].name);
+        if (copies > 1)
+            say(words, " (%u copies)", copies);
+    }
+    return said;
+}
+
+/* ---- engines */
+
+static void say_uses(struct words *words, size_t engine)
+{
+    size_t file = words->placement->engines[engine].file;
+    bool pinned = words->fleet->files[file].pinned;
+    if (pinned)
+        say(words, words->fleet->files[file].foreign ? "not ours, left as it is" : "pinned");
+    say_modes(words, pinned ? "; for " : "for ", engine, words->fleet->files[file].node, NULL);
+}
+
+static bool gets_loaded(const struct placement_engine *engine)
+{
+    return engine->action == PLACEMENT_LOAD || engine->action == PLACEMENT_RELOAD;
+}
+
+/* What gets loaded on that node, in whose favour another goes. */
+static void say_loads(struct words *words, size_t node)
+{
+    size_t said = 0;
+    for (size_t i = 0; i < words->placement->engine_count; i++) {
+        const struct placement_engine *it = &words->placement->engines[i];
+        if (words->fleet->files[it->file].node == node && gets_loaded(it))
+            say(words, "%s\"%s\"", said++ ? ", " : "its room is needed for ",
+                    model_name(words, it->file));
+    }
+    if (!said)
+        say(words, "there is no room for it");
+}
+
+static void say_refusal(struct words *words, const struct placement_engine *engine)
+{
+    const struct placement_host *host =
+            &words->placement->hosts[words->fleet->files[engine->file].node];
+    say(words, "pinned, but it takes ");
+    say_size(words, engine->memory_bytes);
+    say(words, ", and beside what is pinned there before it the node has less of its ");
+    say_size(words, host->capacity_bytes);
+}
+
+static void say_swap(struct words *words, const struct placement_engine *engine)
+{
+    if (!engine->swap_bytes)
+        return;
+    say(words, "; ");
+    say_size(words, engine->swap_bytes);
+    say(words, " of it in swap");
+}
+
+const char *placement_explain_engine(const struct placement_fleet *fleet,
+        const struct placement *placement, size_t engine, char text[PLACEMENT_TEXT_MAX])
+{
+    struct words words = {.fleet = fleet, .placement = placement, .text = text};
+    const struct placement_engine *it = &placement->engines[engine];
+    const struct placement_file *file = &fleet->files[it->file];
+
+    text[0] = '\0';
+    if (it->action == PLACEMENT_SPARE)
+        say(&words, "no mode uses it, and nothing needs its room");
+    else if (it->action == PLACEMENT_REFUSE)
+        say_refusal(&words, it);
+    else if (it->action == PLACEMENT_UNLOAD)
+        say_loads(&words, file->node);
+    else
+        say_uses(&words, engine);
+    if (it->action == PLACEMENT_RELOAD)
+        say(&words, "; had %u tokens and %u slots", file->context, file->slots);
+    say_swap(&words, it);
+    return text;
+}
+
+/* ---- what stands against a model or a context */
+
+struct obstacle {
+    size_t roomiest; /* file on the node that has most room for it, of those that can run it */
+    uint64_t needed, room;
+};
+
+/* The least that would do for the mode, and that its prices allow. */
+static uint32_t least_context(const struct placement_mode *mode)
+{
+    uint32_t floor = mode->context_floor ? mode->context_floor : PLACEMENT_CONTEXT_FLOOR;
+    uint32_t least = mode->context;
+    for (int halvings = 1; halvings <= PLACEMENT_HALVINGS_MAX; halvings++)
+        if (mode->context >> halvings >= floor)
+            least = mode->context >> halvings;
+    return least;
+}
+
+/* What an engine for that file could fill: the node, or what the plan leaves of it to that engine
+ * (a spare one would go). */
+static uint64_t room_for(const struct words *words, size_t file, bool beside)
+{
+    const struct placement_host *host = &words->placement->hosts[words->fleet->files[file].node];
+    uint64_t room = beside ? host->free_bytes + host->spare_bytes : host->capacity_bytes;
+
+    for (size_t i = 0; beside && i < words->placement->engine_count; i++) {
+        const struct placement_engine *it = &words->placement->engines[i];
+        if (it->file == file && (it->action == PLACEMENT_KEEP || gets_loaded(it)))
+            room += it->memory_bytes;
+    }
+    return room;
+}
+
+/* The node where the engine misses least, be it alone there or beside the rest of the plan. False:
+ * no node has the model and could run it so. */
+static bool find_obstacle(const struct words *words, size_t model, uint32_t context, uint32_t slots,
+        bool beside, struct obstacle *ret_obstacle)
+{
+    const struct placement_fleet *fleet = words->fleet;
+    bool found = false;
+    for (size_t i = 0; i < fleet->file_count; i++) {
+        const struct placement_file *it = &fleet->files[i];
+        if (it->model != model || (it->context_max && it->context_max < context))
+            continue;
+        uint64_t room = room_for(words, i, beside);
+        if (found && room <= ret_obstacle->room)
+            continue;
+        found = true;
+        *ret_obstacle = (struct obstacle){
+                .roomiest = i, .needed = seating_bytes(fleet, i, context, slots), .room = room};
+    }
+    return found;
+}
+
+static bool is_on_a_disk(const struct placement_fleet *fleet, size_t model)
+{
+    for (size_t i = 0; i < fleet->file_count; i++)
+        if (fleet->files[i].model == model)
+            return true;
+    return false;
+}
+
+static void say_obstacle(
+        struct words *words, const struct obstacle *obstacle, uint32_t context, bool beside)
+{
+    say(words, "\"%s\" takes ", model_name(words, obstacle->roomiest));
+    say_size(words, obstacle->needed);
+    say(words, " with %u tokens; \"%s\" has %s", context, node_name(words, obstacle->roomiest),
+            beside ? "beside the rest of this plan " : "");
+    say_size(words, obstacle->room);
+}
+
+static void say_why_not(
+        struct words *words, const struct placement_mode *mode, size_t choice, uint32_t context)
+{
+    size_t model = mode->choices[choice].model;
+    struct obstacle obstacle;
+
+    if (!is_on_a_disk(words->fleet, model))
+        say(words, "no node has \"%s\" to load", words->fleet->models[model]);
+    else if (!find_obstacle(words, model, context, mode->slots, false, &obstacle))
+        say(words, "\"%s\" was not trained for %u tokens", words->fleet->models[model], context);
+    else if (obstacle.needed > obstacle.room)
+        say_obstacle(words, &obstacle, context, false);
+    else if (find_obstacle(words, model, context, mode->slots, true, &obstacle) &&
+             obstacle.needed > obstacle.room)
+        say_obstacle(words, &obstacle, context, true);
+    else
+        say(words, "\"%s\" with %u tokens would cost the fleet more than it gains",
+                words->fleet->models[model], context);
+}
+
+/* ---- services */
+
+static void say_choice(struct words *words, const struct placement_service *service)
+{
+    const struct placement_mode *mode = &words->fleet->modes[service->mode];
+    if (service->engine == PLACEMENT_NONE)
+        say(words, "not served: ");
+    else if (service->choice == 0)
+        say(words, "first choice");
+    else
+        say(words, "choice %zu of %zu: ", service->choice + 1, mode->choice_count);
+    if (service->engine == PLACEMENT_NONE || service->choice > 0)
+        say_why_not(words, mode, 0, least_context(mode));
+}
+
+static void say_context(struct words *words, const struct placement_service *service)
+{
+    const struct placement_mode *mode = &words->fleet->modes[service->mode];
+    if (service->engine == PLACEMENT_NONE)
+        return;
+    if (service->context == mode->context) {
+        say(words, "; its whole context");
+        return;
+    }
+    say(words, "; %u of %u tokens: ", service->context, mode->context);
+    say_why_not(words, mode, service->choice, mode->context);
+}
+
+static void say_company(struct words *words, const struct placement_service *service)
+{
+    if (service->engine == PLACEMENT_NONE)
+        return;
+    size_t file = words->placement->engines[service->engine].file;
+    char before[PLACEMENT_TEXT_MAX];
+    snprintf(before, sizeof(before), "; shares \"%s\" with ", node_name(words, file));
+    if (!say_modes(words, before, PLACEMENT_NONE, words->fleet->files[file].node, service))
+        say(words, "; alone on \"%s\"", node_name(words, file));
+}
+
+const char *placement_explain_service(const struct placement_fleet *fleet,
+        const struct placement *placement, size_t service, char text[PLACEMENT_TEXT_MAX])
+{
+    struct words words = {.fleet = fleet, .placement = placement, .text = text};
+    const struct placement_service *it = &placement->services[service];
+
+    text[0] = '\0';
+    say_choice(&words, it);
+    say_context(&words, it);
+    say_company(&words, it);
+    return text;
+}
