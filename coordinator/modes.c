@@ -62,6 +62,43 @@ static int fill_mode(
     return r;
 }
 
+static uint32_t number_of(const struct config *config, const struct mode *mode, const char *key)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "modes.%s.%s", mode->name, key);
+    return (uint32_t)config_uint(config, path);
+}
+
+static int read_floor(struct mode *mode, const struct config *config, struct err *err)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "modes.%s.context-floor", mode->name);
+    mode->context_floor = (uint32_t)config_uint(config, path);
+    if (mode->context_floor <= mode->context)
+        return 0;
+    if (config_is_set(config, path))
+        return err_set(err, -EINVAL,
+                "%s: mode \"%s\" has a context-floor of %u, above its context of %u",
+                config_origin(config, path), mode->name, mode->context_floor, mode->context);
+    mode->context_floor = mode->context;
+    return 0;
+}
+
+/* What plans are made by; the table of settings keeps each number in its range. */
+static int read_needs(struct mode *mode, const struct config *config, struct err *err)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "modes.%s.batch", mode->name);
+    mode->batch = config_bool(config, path);
+    snprintf(path, sizeof(path), "modes.%s.context", mode->name);
+    mode->context_is_set = config_is_set(config, path);
+    mode->context = number_of(config, mode, "context");
+    mode->slots = number_of(config, mode, "slots");
+    mode->copies = number_of(config, mode, "copies");
+    mode->weight = number_of(config, mode, "weight");
+    return read_floor(mode, config, err);
+}
+
 static int add_mode(
         struct modes *modes, const struct config *config, const char *name, struct err *err)
 {
@@ -76,7 +113,8 @@ static int add_mode(
     if (!(mode->name = strdup(name)))
         return no_memory(err);
     modes->count++;
-    return fill_mode(mode, config, path, err);
+    int r = fill_mode(mode, config, path, err);
+    return r ? r : read_needs(mode, config, err);
 }
 
 int modes_from_config(const struct config *config, struct modes *ret_modes, struct err *err)

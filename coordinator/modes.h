@@ -1,5 +1,6 @@
 /* Modes as policy: a name that editors ask for, and the models that may answer, in the order of
- * preference. From the config (`modes.NAME.models`); replaced whole on reload. */
+ * preference, and what a request of it needs. From the config (`modes.NAME`); replaced whole on
+ * reload. */
 #pragma once
 
 #include "common/buf.h"
@@ -9,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     MODES_MAX = 64,
@@ -22,6 +24,15 @@ struct mode {
     char *name;
     char **models; /* `model_count` names */
     size_t model_count;
+
+    /* For plans of which models should be loaded where (plan/plan.h): */
+    uint32_t context;       /* tokens that a request and its answer need … */
+    bool context_is_set;    /* … by the config; else fewer do, where its models know no more */
+    uint32_t context_floor; /* … and with how many they do at the least; at most `context` */
+    uint32_t slots;         /* requests that one agent has at once */
+    uint32_t copies;        /* agents at once */
+    uint32_t weight;        /* share of use against the other modes */
+    bool batch;             /* nobody waits in front of a screen */
 };
 
 struct modes {
@@ -30,7 +41,7 @@ struct modes {
 };
 
 /* -EINVAL names the mode: no models, too many, a mode named "auto", the same model twice or with a
- * name that no node may use. -ENOMEM. */
+ * name that no node may use, a floor above the context. -ENOMEM. */
 MUST_CHECK int modes_from_config(
         const struct config *config, struct modes *ret_modes, struct err *err);
 void modes_fini(struct modes *modes);

@@ -45,9 +45,13 @@ static char *ask_models[] = {"small", "tiny"}, *code_models[] = {"coder"},
             *fill_models[] = {"filler-a", "filler-b"}, *embed_models[] = {"vectors"},
             *rerank_models[] = {"ranks"}, *transcribe_models[] = {"ears"};
 
-static const struct mode all_modes[MODES] = {{"ask", ask_models, 2}, {"code", code_models, 1},
-        {"autocomplete", fill_models, 2}, {"embed", embed_models, 1}, {"rerank", rerank_models, 1},
-        {"transcribe", transcribe_models, 1}};
+static const struct mode all_modes[MODES] = {
+        {.name = "ask", .models = ask_models, .model_count = 2},
+        {.name = "code", .models = code_models, .model_count = 1},
+        {.name = "autocomplete", .models = fill_models, .model_count = 2},
+        {.name = "embed", .models = embed_models, .model_count = 1},
+        {.name = "rerank", .models = rerank_models, .model_count = 1},
+        {.name = "transcribe", .models = transcribe_models, .model_count = 1}};
 
 static const struct {
     const char *name;

@@ -16,7 +16,7 @@
 #include "tests/lib/fake_offers.h"
 
 static char *ask_models[] = {"small"};
-static struct mode mode_list[] = {{"ask", ask_models, 1}};
+static struct mode mode_list[] = {{.name = "ask", .models = ask_models, .model_count = 1}};
 static const struct modes modes = {.list = mode_list, .count = 1}, no_modes = {.count = 0};
 static const struct offers offers = {.modes = &modes}, models_only = {.modes = &no_modes};
 

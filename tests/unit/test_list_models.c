@@ -19,7 +19,8 @@ enum { CHATS = CAPABILITY_CHAT | CAPABILITY_TOOLS };
 
 static char *ask_models[] = {"small"};
 static char *code_models[] = {"absent"};
-static struct mode mode_list[] = {{"ask", ask_models, 1}, {"code", code_models, 1}};
+static struct mode mode_list[] = {{.name = "ask", .models = ask_models, .model_count = 1},
+        {.name = "code", .models = code_models, .model_count = 1}};
 static const struct modes modes = {.list = mode_list, .count = 2};
 
 static int setup(void **state)

@@ -92,6 +92,59 @@ static void too_many_are_refused(void **state)
     refused(yaml, "at most 64");
 }
 
+static void modes_say_what_a_request_needs(void **state)
+{
+    (void)state;
+    struct modes modes;
+    struct err err;
+    assert_int_equal(load("modes:\n  code:\n    models: [a]\n    context: 131072\n"
+                          "    context-floor: 65536\n    slots: 4\n    copies: 3\n"
+                          "    weight: 1000\n    batch: true\n  ask:\n    models: [a]\n",
+                             &modes, &err),
+            0);
+    const struct mode *code = &modes.list[0], *ask = &modes.list[1];
+    assert_int_equal(code->context, 131072);
+    assert_int_equal(code->context_floor, 65536);
+    assert_int_equal(code->slots, 4);
+    assert_int_equal(code->copies, 3);
+    assert_int_equal(code->weight, 1000);
+    assert_true(code->batch);
+    assert_true(code->context_is_set);
+    assert_false(ask->context_is_set);
+    assert_int_equal(ask->context, 32768);
+    assert_int_equal(ask->context_floor, 8192);
+    assert_int_equal(ask->slots, 1);
+    assert_int_equal(ask->copies, 1);
+    assert_int_equal(ask->weight, 10);
+    assert_false(ask->batch);
+    modes_fini(&modes);
+}
+
+static void a_floor_is_not_above_the_context(void **state)
+{
+    (void)state;
+    struct modes modes;
+    struct err err;
+    assert_int_equal(load("modes:\n  ask:\n    models: [a]\n    context: 4096\n", &modes, &err), 0);
+    assert_int_equal(modes.list[0].context_floor, 4096);
+    modes_fini(&modes);
+    refused("modes:\n  ask:\n    models: [a]\n    context: 4096\n    context-floor: 4097\n",
+            "test.yaml:5: mode \"ask\" has a context-floor of 4097, above its context of 4096");
+}
+
+static void needs_out_of_their_range_are_refused(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"context: 255", "context: 16777217", "context-floor: 0",
+            "slots: 0", "slots: 1025", "copies: 0", "copies: 65", "weight: 0", "weight: 1001",
+            "batch: maybe", "context: lots"};
+    char yaml[128];
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        (void)snprintf(yaml, sizeof(yaml), "modes:\n  ask:\n    models: [a]\n    %s\n", keys[i]);
+        refused(yaml, "test.yaml:4");
+    }
+}
+
 static void spelled(const struct modes *modes, const char *name, const char *mode)
 {
     const struct mode *found = modes_resolve(modes, name);
@@ -233,6 +286,9 @@ int main(void)
             cmocka_unit_test(auto_is_the_fallback_where_there_is_one),
             cmocka_unit_test(bad_modes_are_refused_by_name),
             cmocka_unit_test(too_many_are_refused),
+            cmocka_unit_test(modes_say_what_a_request_needs),
+            cmocka_unit_test(a_floor_is_not_above_the_context),
+            cmocka_unit_test(needs_out_of_their_range_are_refused),
             cmocka_unit_test(editors_spell_modes_in_many_ways),
             cmocka_unit_test(a_name_with_a_model_leaves_that_model),
             cmocka_unit_test(a_name_is_plain_without_what_clients_add),
