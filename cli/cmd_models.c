@@ -1,7 +1,9 @@
 #include "cli/report.h"
 #include "common/json.h"
 
-enum { MODEL_CELLS = 15 };
+#include <string.h>
+
+enum { MODEL_CELLS = 20 };
 
 /* Programs get the members of `status --json`, and the node's name. */
 static const struct table_column columns[] = {
@@ -24,6 +26,11 @@ static const struct table_column columns[] = {
         {.key = "decode_tok_s", .title = "DECODE/S", .type = TABLE_NUMBER, .right = true},
         {.key = "restarts", .type = TABLE_NUMBER},
         {.key = "note", .title = "NOTE", .wrap = true},
+        {.key = "aliases", .title = "ALIASES", .type = TABLE_LIST, .wrap = true, .detail = true},
+        {.key = "quality", .type = TABLE_NUMBER},
+        {.key = "foreign", .type = TABLE_BOOL},
+        {.key = "fingerprint"},
+        {.key = "differs_from"},
         {.key = NULL},
 };
 
@@ -47,23 +54,44 @@ static const char *pinned(enum table_format format, const cJSON *model)
     return table_is_text(format) ? "-" : "no";
 }
 
-/* For people the number of restarts stands in front; programs have it as a member of its own. */
+static const char *yes_or_no(const cJSON *model, const char *key)
+{
+    return json_bool(model, key, false) ? "yes" : "no";
+}
+
+/* Appends to a cell, "; " between its parts. */
+static void add_part(char *buf, size_t size, const char *part)
+{
+    size_t len = strlen(buf);
+
+    if (*part)
+        snprintf(buf + len, size - len, "%s%s", len ? "; " : "", part);
+}
+
+/* For people all that is to be said about it; programs have the rest in members of its own. */
 static const char *note(enum table_format format, const cJSON *model, char *buf, size_t size)
 {
-    const char *text = json_str(model, "note", "");
+    const char *text = json_str(model, "note", ""), *other = json_str(model, "differs_from", "");
     uint64_t restarts = report_u64(model, "restarts");
+    char part[REPORT_CELL_MAX];
 
-    if (restarts == 0 || !table_is_text(format))
+    if (!table_is_text(format))
         return text;
-    snprintf(buf, size, "%llu restart%s%s%s", (unsigned long long)restarts,
-            restarts == 1 ? "" : "s", *text ? ": " : "", text);
+    buf[0] = '\0';
+    snprintf(part, sizeof(part), "%llu restart%s", (unsigned long long)restarts,
+            restarts == 1 ? "" : "s");
+    add_part(buf, size, restarts ? part : "");
+    add_part(buf, size, text);
+    snprintf(part, sizeof(part), "not the file that %s has under this name", other);
+    add_part(buf, size, *other ? part : "");
+    add_part(buf, size, json_bool(model, "foreign", false) ? "not the mesh's own engine" : "");
     return buf;
 }
 
 static int add_model(
         struct table *table, const char *node, const cJSON *model, enum table_format format)
 {
-    char cell[MODEL_CELLS][32], text[REPORT_CELL_MAX];
+    char cell[MODEL_CELLS][32], text[REPORT_CELL_MAX], aliases[REPORT_CELL_MAX];
     const char *cells[MODEL_CELLS] = {
             json_str(model, "name", ""),
             node,
@@ -80,6 +108,11 @@ static int add_model(
             report_rate(format, json_num(model, "decode_tok_s", 0), cell[12], sizeof(cell[12])),
             count(model, "restarts", cell[13], sizeof(cell[13])),
             note(format, model, text, sizeof(text)),
+            report_list(format, json_array(model, "aliases"), aliases, sizeof(aliases)),
+            count(model, "quality", cell[15], sizeof(cell[15])),
+            yes_or_no(model, "foreign"),
+            json_str(model, "fingerprint", ""),
+            json_str(model, "differs_from", ""),
     };
 
     return table_add(table, cells);

@@ -15,9 +15,9 @@ struct instance {
     const char *node; /* its name; borrowed from the session */
     char model[MSG_NAME_MAX + 1];
     enum instance_state state;
-    bool usable; /* the node is heard of, and not draining */
-    bool fits;   /* the node's memory limit can hold it; else it is never loaded there */
-    bool silent; /* it would be usable if it were heard of: back in a moment, or gone */
+    bool usable;  /* the node is heard of, and not draining */
+    bool fits;    /* the node's memory limit can hold it; else it is never loaded there */
+    bool silent;  /* it would be usable if it were heard of: back in a moment, or gone */
     bool ordered; /* its node has been told to load it: requests wait for that */
     bool pinned;
     bool foreign; /* on an engine that is not this node's own: no order is taken for it */
@@ -37,8 +37,25 @@ struct instance {
     char architecture[32], quantisation[16];
     char engine[32];
     char note[256];
+
+    char (*aliases)[MSG_NAME_MAX + 1]; /* more names to ask for it by; the session's memory */
+    size_t alias_count;
+    uint32_t quality;     /* of its answers, 1 to MSG_QUALITY_MAX; 0: not said */
+    bool has_fingerprint; /* of its content; else not known */
+    uint8_t fingerprint[MSG_FINGERPRINT_BYTES];
+    bool batch_only;  /* it is larger than the memory (swap_allowance) */
+    uint32_t load_ms; /* of its last load; 0: none was measured */
+
+    /* For planning, as the node said it (msg_instance): what another context or other slots would
+     * take. */
+    struct model_shape shape;        /* tensor_bytes 0: not known */
+    uint32_t run_context, run_slots; /* as its engine would be started now; 0: not known */
+    uint32_t batch_tokens, output_rows;
+    uint64_t side_bytes, measured_bytes;
 };
 
 /* Of `needs` (CAPABILITY_… bits) those that the instance is known to lack. What a file does not say
  * counts as lacking only once the engine runs. Pure. */
 uint32_t instance_lacks(const struct instance *instance, uint32_t needs);
+/* True where both are known by their content, and it is not the same. Pure. */
+bool instance_differs(const struct instance *instance, const struct instance *other);

@@ -244,11 +244,17 @@ static struct instance *add_instance(struct node_session *session, const char *m
     return instance;
 }
 
+static void instance_free(struct instance *instance)
+{
+    free(instance->aliases);
+    free(instance);
+}
+
 static void remove_instance(struct node_session *session, size_t index)
 {
     struct instance *instance = session->instances[index];
     node_streams_forget_instance(session, instance);
-    free(instance);
+    instance_free(instance);
     session->instance_count--;
     memmove(&session->instances[index], &session->instances[index + 1],
             (session->instance_count - index) * sizeof(*session->instances));
@@ -260,6 +266,41 @@ static void copy_text(char *to, size_t size, const char *text)
     size_t len = text_utf8_cut(text, strlen(text), size - 1);
     memcpy(to, text, len);
     to[len] = '\0';
+}
+
+/* False: no memory; the instance is as it was. */
+static bool update_aliases(struct instance *instance, const struct msg_instance *said)
+{
+    char(*aliases)[MSG_NAME_MAX + 1] = NULL;
+    if (said->alias_count > 0 && !(aliases = calloc(said->alias_count, sizeof(*aliases))))
+        return false;
+    for (size_t i = 0; i < said->alias_count; i++)
+        copy_text(aliases[i], sizeof(aliases[i]), said->aliases[i]);
+    free(instance->aliases);
+    instance->aliases = aliases;
+    instance->alias_count = said->alias_count;
+    return true;
+}
+
+static void update_needs(struct instance *instance, const struct msg_instance *said)
+{
+    instance->shape = said->shape;
+    instance->run_context = said->run_context;
+    instance->run_slots = said->run_slots;
+    instance->batch_tokens = said->batch_tokens;
+    instance->output_rows = said->output_rows;
+    instance->side_bytes = said->side_bytes;
+    instance->measured_bytes = said->measured_bytes;
+    instance->load_ms = said->load_ms;
+}
+
+static void update_identity(struct instance *instance, const struct msg_instance *said)
+{
+    instance->quality = said->quality;
+    instance->batch_only = said->batch_only;
+    instance->has_fingerprint = said->fingerprint.len == MSG_FINGERPRINT_BYTES;
+    if (instance->has_fingerprint)
+        memcpy(instance->fingerprint, said->fingerprint.data, MSG_FINGERPRINT_BYTES);
 }
 
 static void update_instance(struct instance *instance, const struct msg_instance *said)
@@ -285,6 +326,8 @@ static void update_instance(struct instance *instance, const struct msg_instance
     copy_text(instance->quantisation, sizeof(instance->quantisation), said->quantisation);
     copy_text(instance->engine, sizeof(instance->engine), said->engine);
     copy_text(instance->note, sizeof(instance->note), said->note);
+    update_identity(instance, said);
+    update_needs(instance, said);
 }
 
 static bool state_names_model(const struct msg_state *state, const char *model)
@@ -318,7 +361,9 @@ static void take_instances(struct node_session *session, const struct msg_state 
     for (size_t i = 0; i < state->instance_count; i++) {
         const struct msg_instance *said = &state->instances[i];
         struct instance *instance = find_instance(session, said->model);
-        if (!instance && !(instance = add_instance(session, said->model))) {
+        if (!instance)
+            instance = add_instance(session, said->model);
+        if (!instance || !update_aliases(instance, said)) {
             node_session_break(session,
                     "it has more models than a session takes, or no memory is left for them");
             break;
@@ -336,6 +381,7 @@ static void on_state(struct node_session *session, const struct msg_state *state
     session->facts.memory_available_bytes = state->memory_available_bytes;
     session->facts.memory_limit_bytes = state->memory_limit_bytes;
     session->facts.memory_used_bytes = state->memory_used_bytes;
+    session->facts.swap_allowance_bytes = state->swap_allowance_bytes;
     session->facts.memory_bandwidth_bytes = state->memory_bandwidth_bytes;
     refresh_usable(session);
     session->events->on_change(session->ctx, session);
@@ -567,7 +613,7 @@ void node_session_destroy(struct node_session *session)
     session_set_state(session, SESSION_GONE);
     fail_all(session, "the coordinator is stopping");
     while (session->instance_count > 0)
-        free(session->instances[--session->instance_count]);
+        instance_free(session->instances[--session->instance_count]);
     free(session->instances);
     stream_table_destroy(session->table);
     node_orders_destroy(session->orders);

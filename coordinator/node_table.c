@@ -40,7 +40,7 @@ struct node_table {
     uint64_t renewed_ms;
     struct farewell farewells[NODE_TABLE_FAREWELLS_MAX];
     size_t farewell_count;
-    struct instance_list instances, models;
+    struct instance_list instances, by_name, models;
 };
 
 struct node_table *node_table_create(const struct node_table_config *config)
@@ -63,6 +63,7 @@ struct node_table *node_table_create(const struct node_table_config *config)
 static void forget_lists(struct node_table *table)
 {
     table->instances.stale = true;
+    table->by_name.stale = true;
     table->models.stale = true;
 }
 
@@ -113,6 +114,7 @@ void node_table_destroy(struct node_table *table)
     while (!list_empty(&table->entries))
         entry_free(list_entry(table->entries.next, struct entry, by_age));
     free(table->instances.at);
+    free(table->by_name.at);
     free(table->models.at);
     free(table);
 }
@@ -621,11 +623,16 @@ static int by_model_then_context(const void *left, const void *right)
     return order ? order : (a->context < b->context) - (a->context > b->context);
 }
 
+static void gather_by_name(const struct node_table *table, struct instance_list *list)
+{
+    gather(table, list);
+    if (list->count > 0)
+        qsort(list->at, list->count, sizeof(struct instance *), by_model_then_context);
+}
+
 static void keep_first_of_each_model(struct instance_list *list)
 {
     size_t kept = 0;
-    if (list->count > 0)
-        qsort(list->at, list->count, sizeof(struct instance *), by_model_then_context);
     for (size_t i = 0; i < list->count; i++)
         if (kept == 0 || strcmp(list->at[kept - 1]->model, list->at[i]->model) != 0)
             list->at[kept++] = list->at[i];
@@ -643,11 +650,47 @@ struct instance *const *node_table_instances(struct node_table *table, size_t *r
 struct instance *const *node_table_models(struct node_table *table, size_t *ret_count)
 {
     if (table->models.stale) {
-        gather(table, &table->models);
+        gather_by_name(table, &table->models);
         keep_first_of_each_model(&table->models);
     }
     *ret_count = table->models.count;
     return table->models.at;
+}
+
+/* The first of those in the list that are named so; its end where there is none. */
+static size_t first_named(const struct instance_list *list, const char *model)
+{
+    size_t from = 0, to = list->count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (strcmp(list->at[middle]->model, model) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+const struct instance *node_table_differing(
+        struct node_table *table, const struct instance *instance)
+{
+    struct instance_list *list = &table->by_name;
+    if (list->stale)
+        gather_by_name(table, list);
+    for (size_t i = first_named(list, instance->model);
+            i < list->count && strcmp(list->at[i]->model, instance->model) == 0; i++)
+        if (list->at[i]->has_fingerprint)
+            return instance_differs(instance, list->at[i]) ? list->at[i] : NULL;
+    return NULL;
+}
+
+struct node_session *node_table_next(
+        const struct node_table *table, const struct node_session *session)
+{
+    const struct list *at = &table->entries;
+    if (session)
+        at = &find_entry(table, node_session_peer(session))->by_age;
+    return at->next == &table->entries ? NULL : list_entry(at->next, struct entry, by_age)->session;
 }
 
 struct node_session *node_table_find_key(const struct node_table *table, const char *key_z85)

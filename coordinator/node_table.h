@@ -65,6 +65,16 @@ struct instance *const *node_table_instances(struct node_table *table, size_t *r
 /* One instance of each model, in the order of names: the one with the most context. As above. */
 struct instance *const *node_table_models(struct node_table *table, size_t *ret_count);
 
+/* An instance of the same name on another node whose content is not the same (instance_differs()):
+ * who stands for the name is the one with the most context that is known by its content, so that
+ * those who follow it differ from nobody. NULL: none. As above. */
+const struct instance *node_table_differing(
+        struct node_table *table, const struct instance *instance);
+
+/* The connected nodes, the oldest session first: the one that comes after `session`, which is in
+ * the table, or the first of all where that is NULL. NULL past the last. */
+struct node_session *node_table_next(
+        const struct node_table *table, const struct node_session *session);
 /* NULL where the node of that key is not connected. */
 struct node_session *node_table_find_key(const struct node_table *table, const char *key_z85);
 /* As above, for the node that people call so. */

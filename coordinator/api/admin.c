@@ -3,6 +3,8 @@
 #include "common/json_writer.h"
 #include "coordinator/scheduler.h"
 
+#include <sodium.h>
+
 static void add_coordinator(struct json_writer *out, const struct admin_view *view)
 {
     json_writer_object(out, "coordinator");
@@ -65,6 +67,17 @@ static void add_moves(
     json_writer_u64(out, "deployed_ms", (uint64_t)moved_ms);
 }
 
+/* By what plans go. */
+static void add_needs(struct json_writer *out, const struct mode *mode)
+{
+    json_writer_u64(out, "context", mode->context);
+    json_writer_u64(out, "context_floor", mode->context_floor);
+    json_writer_u64(out, "slots", mode->slots);
+    json_writer_u64(out, "copies", mode->copies);
+    json_writer_u64(out, "weight", mode->weight);
+    json_writer_bool(out, "batch", mode->batch);
+}
+
 static void add_mode(
         struct json_writer *out, const struct admin_view *view, const struct mode *mode)
 {
@@ -75,6 +88,7 @@ static void add_mode(
         json_writer_str(out, NULL, mode->models[i]);
     json_writer_array_end(out);
     add_moves(out, view, mode);
+    add_needs(out, mode);
     add_choice(out, view, mode);
     json_writer_object_end(out);
 }
@@ -87,7 +101,34 @@ static void add_modes(struct json_writer *out, const struct admin_view *view)
     json_writer_array_end(out);
 }
 
-static void add_instance(struct json_writer *out, const struct instance *instance)
+static void add_fingerprint(struct json_writer *out, const struct instance *instance)
+{
+    char hex[2 * MSG_FINGERPRINT_BYTES + 1] = "";
+    if (instance->has_fingerprint)
+        sodium_bin2hex(hex, sizeof(hex), instance->fingerprint, MSG_FINGERPRINT_BYTES);
+    json_writer_str(out, "fingerprint", hex);
+}
+
+/* Who it is, beside its name. */
+static void add_identity(
+        struct json_writer *out, struct node_table *nodes, const struct instance *instance)
+{
+    const struct instance *other = node_table_differing(nodes, instance);
+    json_writer_array(out, "aliases");
+    for (size_t i = 0; i < instance->alias_count; i++)
+        json_writer_str(out, NULL, instance->aliases[i]);
+    json_writer_array_end(out);
+    json_writer_str(out, "quantisation", instance->quantisation);
+    add_fingerprint(out, instance);
+    json_writer_str(out, "differs_from", other ? other->node : "");
+    json_writer_u64(out, "quality", instance->quality);
+    json_writer_bool(out, "foreign", instance->foreign);
+    json_writer_bool(out, "batch_only", instance->batch_only);
+    json_writer_u64(out, "load_ms", instance->load_ms);
+}
+
+static void add_instance(
+        struct json_writer *out, struct node_table *nodes, const struct instance *instance)
 {
     json_writer_object(out, NULL);
     json_writer_str(out, "name", instance->model);
@@ -104,6 +145,7 @@ static void add_instance(struct json_writer *out, const struct instance *instanc
     json_writer_u64(out, "restarts", instance->restarts);
     json_writer_str(out, "engine", instance->engine);
     json_writer_str(out, "note", instance->note);
+    add_identity(out, nodes, instance);
     json_writer_object_end(out);
 }
 
@@ -114,6 +156,8 @@ static void add_memory(struct json_writer *out, const struct node_facts *facts)
     json_writer_u64(out, "available_bytes", facts->memory_available_bytes);
     json_writer_u64(out, "limit_bytes", facts->memory_limit_bytes);
     json_writer_u64(out, "used_bytes", facts->memory_used_bytes);
+    json_writer_u64(out, "swap_allowance_bytes", facts->swap_allowance_bytes);
+    json_writer_u64(out, "bandwidth_bytes", facts->memory_bandwidth_bytes);
     json_writer_object_end(out);
 }
 
@@ -146,7 +190,7 @@ static void add_connected(
     add_facts(out, &facts, env_now_us(view->env));
     json_writer_array(out, "models");
     for (size_t i = 0; i < node_session_instance_count(session); i++)
-        add_instance(out, node_session_instance(session, i));
+        add_instance(out, view->nodes, node_session_instance(session, i));
     json_writer_array_end(out);
 }
 

@@ -32,7 +32,8 @@ static int setup(void **state)
     fake_mesh_init(&world->mesh, 2);
     world->jobs = jobs_create(
             &(struct jobs_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
-    world->mode_list[0] = (struct mode){.name = "ask", .models = ask_models, .model_count = 2};
+    world->mode_list[0] = (struct mode){
+            .name = "ask", .models = ask_models, .model_count = 2, .context = 4096, .copies = 3};
     world->mode_list[1] = (struct mode){.name = "code", .models = code_models, .model_count = 1};
     world->modes = (struct modes){.list = world->mode_list, .count = 2};
     world->view = (struct admin_view){.env = &world->mesh.env.env,
@@ -63,9 +64,16 @@ static int teardown(void **state)
 
 static void join(struct world *world, size_t node, const char *model)
 {
+    static const char *const aliases[] = {"the best"};
+    const uint8_t fingerprint[MSG_FINGERPRINT_BYTES] = {0xab, (uint8_t)node};
     struct msg_instance instance = {.model = model,
             .state = INSTANCE_RESIDENT,
             .slots = 2,
+            .aliases = aliases,
+            .alias_count = 1,
+            .fingerprint = {.data = fingerprint, .len = sizeof(fingerprint)},
+            .quality = 80,
+            .load_ms = 900,
             .context = 4096,
             .prefill_tok_s = 812.5f,
             .engine = "llama-server",
@@ -112,6 +120,7 @@ static void an_empty_mesh_is_described(void **state)
     const cJSON *ask = at(json_array(json, "modes"), 0);
     assert_string_equal(json_str(ask, "name", ""), "ask");
     assert_int_equal(cJSON_GetArraySize(json_array(ask, "models")), 2);
+    assert_true(json_num(ask, "context", 0) == 4096 && json_num(ask, "copies", 0) == 3);
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(ask, "now")));
     assert_string_equal(json_str(ask, "reason", ""), "no connected node has the model");
     const cJSON *node = at(json_array(json, "nodes"), 1);
@@ -152,6 +161,27 @@ static void a_node_is_described(void **state)
     assert_string_equal(json_str(model, "note", ""), "a \"note\"");
     assert_true(json_num(model, "prefill_tok_s", 0) == 812.5);
     assert_true(json_num(model, "slots", 0) == 2);
+}
+
+static void a_model_is_known_by_more_than_its_name(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "large");
+    join(world, 1, "large");
+    const cJSON *json = get(world, admin_append_status);
+    const cJSON *first = at(json_array(at(json_array(json, "nodes"), 0), "models"), 0),
+                *second = at(json_array(at(json_array(json, "nodes"), 1), "models"), 0);
+    assert_string_equal(json_str(first, "fingerprint", ""),
+            "ab00000000000000000000000000000000000000000000000000000000000000");
+    assert_string_equal(at(json_array(first, "aliases"), 0)->valuestring, "the best");
+    assert_true(json_num(first, "quality", 0) == 80);
+    assert_true(json_num(first, "load_ms", 0) == 900);
+    assert_false(json_bool(first, "foreign", true));
+    /* one of the two stands for the name */
+    const char *differs = json_str(first, "differs_from", ""),
+               *other = json_str(second, "differs_from", "");
+    assert_true((!*differs && strcmp(other, "node0") == 0) ||
+                (!*other && strcmp(differs, "node1") == 0));
 }
 
 static void memberships_are_described(void **state)
@@ -217,6 +247,7 @@ int main(void)
             ADMIN_TEST(an_empty_mesh_is_described),
             ADMIN_TEST(a_mesh_without_a_loopback_listener_is_described),
             ADMIN_TEST(a_node_is_described),
+            ADMIN_TEST(a_model_is_known_by_more_than_its_name),
             ADMIN_TEST(memberships_are_described),
             ADMIN_TEST(a_mode_tells_what_a_deploy_has_moved),
             ADMIN_TEST(a_status_that_does_not_fit_is_an_error),

@@ -424,6 +424,52 @@ static void too_many_models_break_the_session(void **state)
     assert_non_null(strstr(world->reason, "more models"));
 }
 
+static void what_a_plan_needs_is_kept(void **state)
+{
+    struct world *world = *state;
+    static const char *const aliases[] = {"glm", "the big one"};
+    static const uint8_t fingerprint[MSG_FINGERPRINT_BYTES] = {1, 2, 3};
+    struct msg_instance said = instance_of("small", INSTANCE_RESIDENT);
+    said.aliases = aliases;
+    said.alias_count = 2;
+    said.fingerprint = (struct msg_bytes){.data = fingerprint, .len = sizeof(fingerprint)};
+    said.quality = 70;
+    said.foreign = said.batch_only = true;
+    said.load_ms = 4321;
+    said.shape = (struct model_shape){.tensor_bytes = 9, .full = {.layers = 3}};
+    said.run_context = 512;
+    said.run_slots = 2;
+    said.type_k = CACHE_TYPE_Q8_0;
+    said.measured_bytes = 77;
+    say(world, &(struct msg){.type = MSG_STATE,
+                       .state = {.instances = &said,
+                               .instance_count = 1,
+                               .swap_allowance_bytes = 5,
+                               .memory_bandwidth_bytes = 6}});
+    const struct instance *instance = node_session_instance(world->session, 0);
+    assert_int_equal(instance->alias_count, 2);
+    assert_string_equal(instance->aliases[1], "the big one");
+    assert_true(instance->has_fingerprint);
+    assert_memory_equal(instance->fingerprint, fingerprint, sizeof(fingerprint));
+    assert_int_equal(instance->quality, 70);
+    assert_true(instance->foreign && instance->batch_only);
+    assert_int_equal(instance->load_ms, 4321);
+    assert_int_equal(instance->shape.tensor_bytes, 9);
+    assert_int_equal(instance->shape.full.layers, 3);
+    assert_int_equal(instance->run_context, 512);
+    assert_int_equal(instance->run_slots, 2);
+    assert_int_equal(instance->type_k, CACHE_TYPE_Q8_0);
+    assert_int_equal(instance->measured_bytes, 77);
+    struct node_facts facts = node_session_facts(world->session);
+    assert_int_equal(facts.swap_allowance_bytes, 5);
+    assert_int_equal(facts.memory_bandwidth_bytes, 6);
+    say_state(world, false, "small", INSTANCE_RESIDENT); /* as an older node tells it */
+    assert_int_equal(instance->alias_count, 0);
+    assert_null(instance->aliases);
+    assert_false(instance->has_fingerprint);
+    assert_int_equal(instance->shape.tensor_bytes, 0);
+}
+
 static void a_draining_node_is_not_usable(void **state)
 {
     struct world *world = *state;
@@ -1172,6 +1218,7 @@ int main(void)
             SESSION_TEST(what_a_model_can_do_is_kept),
             SESSION_TEST(a_long_note_is_cut_between_characters),
             SESSION_TEST(too_many_models_break_the_session),
+            SESSION_TEST(what_a_plan_needs_is_kept),
             SESSION_TEST(a_draining_node_is_not_usable),
             SESSION_TEST(the_nodes_limit_says_what_fits),
             SESSION_TEST(a_node_that_drained_has_shut_down),

@@ -758,6 +758,59 @@ static void models_are_named_once_and_in_order(void **state)
     assert_int_equal(count, 3);
 }
 
+static void say_content(struct world *world, size_t node, const char *model, uint32_t context,
+        const uint8_t *fingerprint)
+{
+    struct link_peer peer = fake_link_peer(node);
+    struct msg_instance instance = {.model = model,
+            .context = context,
+            .fingerprint = {.data = fingerprint, .len = fingerprint ? MSG_FINGERPRINT_BYTES : 0},
+            .engine = "",
+            .note = ""};
+    fake_mesh_say_as(&world->mesh, &peer,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
+static const struct instance *only_instance(struct world *world, size_t node)
+{
+    return node_session_instance(
+            node_table_find_key(world->mesh.nodes, fake_link_peer(node).key), 0);
+}
+
+static void content_that_differs_is_found(void **state)
+{
+    static const uint8_t one[MSG_FINGERPRINT_BYTES] = {1}, two[MSG_FINGERPRINT_BYTES] = {2};
+    struct world *world = *state;
+    struct node_table *nodes = world->mesh.nodes;
+    for (size_t i = 0; i < 3; i++)
+        join(world, i);
+    say_content(world, 0, "glm", 4096, one);
+    say_content(world, 1, "glm", 2048, two);
+    say_content(world, 2, "glm", 8192, NULL); /* not known: differs from nobody */
+    assert_null(node_table_differing(nodes, only_instance(world, 0)));
+    assert_ptr_equal(node_table_differing(nodes, only_instance(world, 1)), only_instance(world, 0));
+    assert_null(node_table_differing(nodes, only_instance(world, 2)));
+    say_content(world, 1, "glm", 2048, one);
+    assert_null(node_table_differing(nodes, only_instance(world, 1)));
+    say_content(world, 2, "other", 2048, two);
+    assert_null(node_table_differing(nodes, only_instance(world, 1)));
+}
+
+static void sessions_come_one_after_another(void **state)
+{
+    struct world *world = *state;
+    struct node_table *nodes = world->mesh.nodes;
+    assert_null(node_table_next(nodes, NULL));
+    join(world, 1);
+    join(world, 0);
+    struct node_session *first = node_table_next(nodes, NULL);
+    assert_string_equal(node_session_name(first), "node1");
+    struct node_session *second = node_table_next(nodes, first);
+    assert_string_equal(node_session_name(second), "node0");
+    assert_null(node_table_next(nodes, second));
+}
+
 static void several_end_in_one_flush(void **state)
 {
     struct world *world = *state;
@@ -893,6 +946,8 @@ int main(void)
             TABLE_TEST(a_wrong_key_for_a_routing_id_is_not_heard),
             TABLE_TEST(instances_follow_the_sessions),
             TABLE_TEST(models_are_named_once_and_in_order),
+            TABLE_TEST(content_that_differs_is_found),
+            TABLE_TEST(sessions_come_one_after_another),
             TABLE_TEST(several_end_in_one_flush),
             TABLE_TEST(all_end_in_one_tick_but_not_after_a_stall),
             TABLE_TEST(who_is_no_member_any_more_loses_its_session),
