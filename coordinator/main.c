@@ -17,10 +17,12 @@
 #include "coordinator/api/api.h"
 #include "coordinator/api/operations.h"
 #include "coordinator/api/recordings.h"
+#include "coordinator/deploy/plan_keeper.h"
 #include "coordinator/deploy/tasks.h"
 #include "coordinator/dialects/responses/response_store.h"
 #include "coordinator/http/listeners.h"
 #include "coordinator/http/tls.h"
+#include "coordinator/plan/planner.h"
 #include "coordinator/settings.h"
 #include "coordinator/trust/door.h"
 #include "proto/rules.h"
@@ -71,6 +73,8 @@ struct coordinator {
     struct tasks *tasks;
     struct response_store *responses;
     struct recordings *recordings;
+    struct planner *planner;
+    struct plan_keeper *plan_keeper;
     struct tls *tls;
     uint64_t tls_refreshed_ms;
     struct listeners *listeners;
@@ -166,6 +170,7 @@ static void on_tick(void *ctx)
     jobs_retry_waiting(c->jobs);
     jobs_tick(c->jobs);
     tasks_tick(c->tasks);
+    plan_keeper_tick(c->plan_keeper);
     response_store_expire(c->responses);
     recordings_tick(c->recordings);
     if (c->tls && env_now_ms(&env_system) - c->tls_refreshed_ms >= TLS_REFRESH_MS)
@@ -197,6 +202,11 @@ static void apply_log_level(const struct config *config)
         log_init(PROGRAM, level);
 }
 
+static void apply_residency(struct coordinator *c, const struct config *config)
+{
+    plan_keeper_set(c->plan_keeper, strcmp(config_str(config, "residency"), "planned") == 0);
+}
+
 static int read_modes(struct coordinator *c, const struct config *config, struct err *err)
 {
     struct modes modes;
@@ -224,6 +234,7 @@ static void on_reload(void *ctx)
     if (fixed)
         log_warn("setting changed that needs a restart to count", LOG_S("key", fixed));
     apply_log_level(config);
+    apply_residency(c, config);
     config_destroy(config); /* what runs borrows the words of c->config: that stays */
     c->changed = true;
     log_info("settings reloaded", LOG_U("modes", mode_moves_modes(c->modes)->count));
@@ -417,10 +428,18 @@ static int open_link(struct coordinator *c, struct err *err)
     c->responses = response_store_create(&(struct response_store_config){.env = &env_system});
     c->recordings = recordings_create(
             &(struct recordings_config){.env = &env_system, .store = c->responses});
-    if (c->jobs)
-        c->tasks = tasks_create(&(struct tasks_config){
-                .env = &env_system, .nodes = c->nodes, .moves = c->modes, .jobs = c->jobs});
-    if (c->tasks && c->responses && c->recordings)
+    c->planner = planner_create(&(struct planner_config){
+            .loop = &c->loop, .nodes = c->nodes, .modes = mode_moves_modes(c->modes)});
+    if (c->jobs && c->planner)
+        c->tasks = tasks_create(&(struct tasks_config){.env = &env_system,
+                .nodes = c->nodes,
+                .moves = c->modes,
+                .jobs = c->jobs,
+                .planner = c->planner});
+    if (c->tasks)
+        c->plan_keeper = plan_keeper_create(&(struct plan_keeper_config){
+                .env = &env_system, .planner = c->planner, .tasks = c->tasks});
+    if (c->plan_keeper && c->responses && c->recordings)
         return 0;
     return err_set(err, -ENOMEM, "no memory for the requests");
 }
@@ -499,6 +518,7 @@ static void fill_view(struct coordinator *c)
             .operations = &c->operations,
             .responses = c->responses,
             .recordings = c->recordings,
+            .planner = c->planner,
             .keyless_network = config_bool(c->config, "http-without-key"),
             .cors = {.origins = c->origins, .count = config_list_len(c->config, "cors-origins")},
             .own_name = c->name};
@@ -658,6 +678,7 @@ static int start(struct coordinator *c, struct err *err)
     int r = open_all(c, err);
     if (r)
         return r;
+    apply_residency(c, c->config);
     loop_hook_add(&c->loop, &c->flush_hook, on_flush, c);
     loop_timer_start(c->tick, TICK_MS, TICK_MS);
     warn_of_open_doors(c);
@@ -677,12 +698,14 @@ static void stop(struct coordinator *c)
     remove_files(c);
     discovery_destroy(c->discovery);
     netwatch_destroy(c->netwatch);
+    plan_keeper_destroy(c->plan_keeper);
     tasks_destroy(c->tasks);
     jobs_destroy(c->jobs);
     recordings_destroy(c->recordings);
     response_store_destroy(c->responses);
     node_table_destroy(c->nodes);
     listeners_close(c->listeners);
+    planner_destroy(c->planner);
     link_server_destroy(c->link);
     tls_destroy(c->tls);
     door_destroy(c->door);

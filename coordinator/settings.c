@@ -115,6 +115,17 @@ const struct config_key coordinator_keys[] = {
                 .flag = "rotate-key",
                 .help = "change over to the next link key, which all nodes that were connected "
                         "know already, and exit; the coordinator must not be running"},
+        {.path = "residency",
+                .type = CONFIG_ENUM,
+                .def = "on-demand",
+                .choices = "on-demand|planned",
+                .reloadable = true,
+                .flag = "residency",
+                .metavar = "HOW",
+                .env = "MODEMESH_COORDINATOR_RESIDENCY",
+                .help = "which models are loaded: those that are asked for, or also those that "
+                        "`modemesh plan` would load, again and again as nodes, models and modes "
+                        "change"},
         {.path = "modes.*.models",
                 .type = CONFIG_LIST,
                 .reloadable = true,

@@ -7,6 +7,7 @@
 #include "coordinator/api/inference.h"
 #include "coordinator/api/responses.h"
 #include "coordinator/api/serve_list.h"
+#include "coordinator/api/serve_plan.h"
 #include "coordinator/dialects/anthropic/anthropic.h"
 #include "coordinator/dialects/llamacpp/llamacpp.h"
 #include "coordinator/dialects/ollama/ollama.h"
@@ -214,6 +215,7 @@ static const struct route routes[] = {
         {"GET", "/health", SCOPE_OPEN, &family_openai, serve_health, NULL},
         {"GET", "/v1/health", SCOPE_OPEN, &family_openai, serve_health, NULL},
         {"GET", "/mesh/v1/status", SCOPE_USE, &family_openai, serve_status, NULL},
+        {"GET", "/mesh/v1/plan", SCOPE_RUN, &family_openai, serve_plan, NULL},
 };
 
 /* Where the pattern's "*" may be in the path; NULL: it does not match. A "*" in the middle takes

@@ -15,6 +15,7 @@
 #include "coordinator/job.h"
 #include "coordinator/modes.h"
 
+struct planner;
 struct recordings;
 struct response_store;
 
@@ -26,6 +27,7 @@ struct api {                       /* all borrowed */
     const struct operations *operations;
     struct response_store *responses; /* what stays of answers for a while */
     struct recordings *recordings;    /* answers that nobody waits for */
+    struct planner *planner;          /* of which models should be loaded where */
     struct cors cors;
     bool keyless_network; /* setting http-without-key */
     const char *own_name; /* of this host */

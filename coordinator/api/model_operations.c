@@ -177,6 +177,17 @@ static int drain_node(const struct operations *operations, const cJSON *body,
     return r ? r : start(operations, &spec, out, err);
 }
 
+static int apply_plan(const struct operations *operations, const cJSON *body,
+        struct json_writer *out, struct err *err)
+{
+    const struct task_spec spec = spec_of(TASK_PLAN);
+    bool apply = false;
+    int r = take_switch(body, "apply", &apply, err);
+    if (!r && !apply)
+        r = err_set(err, -EINVAL, "\"apply\" is false: GET tells the plan and changes nothing");
+    return r ? r : start(operations, &spec, out, err);
+}
+
 /* --- telling how it goes --- */
 
 static uint64_t unix_ms(int64_t ms)
@@ -199,6 +210,8 @@ static void add_switch(struct json_writer *out, const struct task_spec *spec)
         json_writer_bool(out, "pinned", spec->on);
     else if (spec->kind == TASK_DRAIN)
         json_writer_bool(out, "draining", spec->on);
+    else if (spec->kind == TASK_PLAN)
+        json_writer_bool(out, "automatic", spec->automatic);
     else if (spec->kind != TASK_UNLOAD)
         add_settings(out, spec);
 }
@@ -241,5 +254,6 @@ const struct operation model_operations[MODEL_OPERATIONS] = {
         {"POST", "/mesh/v1/models/unload", unload_model},
         {"POST", "/mesh/v1/models/pin", pin_model},
         {"POST", "/mesh/v1/nodes/drain", drain_node},
+        {"POST", "/mesh/v1/plan", apply_plan},
         {"GET", "/mesh/v1/operations", list_tasks},
 };

@@ -7,6 +7,7 @@
  *   POST models/unload  {"model", "node"?}
  *   POST models/pin     {"model", "node"?, "pinned": true|false}
  *   POST nodes/drain    {"node", "draining": true|false}
+ *   POST plan           {"apply": true}: carry out what GET plan would say now (serve_plan.h)
  *   GET  operations     the last ones, the newest first
  *
  * SETTINGS: "context"? (tokens of one request), "slots"?, "kv"? (cache type of keys and values) or
@@ -17,6 +18,6 @@
 
 #include "coordinator/api/operations.h"
 
-enum { MODEL_OPERATIONS = 6 };
+enum { MODEL_OPERATIONS = 7 };
 
 extern const struct operation model_operations[MODEL_OPERATIONS];

@@ -6,6 +6,7 @@
 #include "coordinator/deploy/tasks.h"
 
 struct deploy;
+struct plan_task;
 
 struct task {
     struct list link; /* of tasks */
@@ -13,8 +14,9 @@ struct task {
     const struct tasks_config *world;
     struct task_facts facts;
     struct round_events round_events;
-    struct round *round;   /* the orders that it waits for; NULL: none */
-    struct deploy *deploy; /* of DEPLOY and LOAD; else NULL */
+    struct round *round;    /* the orders that it waits for; NULL: none */
+    struct deploy *deploy;  /* of DEPLOY and LOAD; else NULL */
+    struct plan_task *plan; /* of PLAN; else NULL */
 };
 
 /* What it waits for now; "node: text" where a node says so, `node` NULL: we do. */

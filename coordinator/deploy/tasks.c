@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "coordinator/deploy/deploy.h"
 #include "coordinator/deploy/plain_order.h"
+#include "coordinator/deploy/plan_task.h"
 #include "coordinator/deploy/task.h"
 #include "proto/rules.h"
 
@@ -17,7 +18,8 @@ struct tasks {
     size_t count, running;
 };
 
-static const char *const kind_names[TASK_KIND_COUNT] = {"deploy", "load", "unload", "pin", "drain"};
+static const char *const kind_names[TASK_KIND_COUNT] = {
+        "deploy", "load", "unload", "pin", "drain", "plan"};
 static const char *const state_names[TASK_STATE_COUNT] = {"running", "done", "failed"};
 
 const char *task_kind_name(enum task_kind kind)
@@ -161,6 +163,7 @@ static void task_free(struct task *task)
     list_del(&task->link);
     round_destroy(task->round);
     deploy_destroy(task->deploy);
+    plan_task_destroy(task->plan);
     free(task);
 }
 
@@ -183,6 +186,12 @@ static void forget_oldest(struct tasks *tasks)
     tasks->count--;
 }
 
+static bool is_same_deploy(const struct task_spec *a, const struct task_spec *b)
+{
+    return a->kind == TASK_DEPLOY && b->kind == TASK_DEPLOY && !a->rehearse && !b->rehearse &&
+           strcmp(a->mode, b->mode) == 0;
+}
+
 static int check_room(const struct tasks *tasks, const struct task_spec *spec, struct err *err)
 {
     if (tasks->running >= TASKS_RUNNING_MAX)
@@ -190,9 +199,12 @@ static int check_room(const struct tasks *tasks, const struct task_spec *spec, s
                 TASKS_RUNNING_MAX);
     list_for_each (it, &tasks->list) {
         const struct task_facts *other = &list_entry(it, struct task, link)->facts;
-        if (other->state == TASK_RUNNING && spec->kind == TASK_DEPLOY && !spec->rehearse &&
-                !other->spec.rehearse && other->spec.kind == TASK_DEPLOY &&
-                strcmp(other->spec.mode, spec->mode) == 0)
+        if (other->state != TASK_RUNNING)
+            continue;
+        if (spec->kind == TASK_PLAN && other->spec.kind == TASK_PLAN)
+            return err_set(
+                    err, -EEXIST, "a plan is being carried out already: operation %s", other->id);
+        if (is_same_deploy(spec, &other->spec))
             return err_set(err, -EEXIST, "mode \"%s\" is being deployed already: operation %s",
                     spec->mode, other->id);
     }
@@ -214,6 +226,19 @@ static struct task *task_create(struct tasks *tasks, const struct task_spec *spe
     return task;
 }
 
+static int begin(struct task *task, struct err *err)
+{
+    switch (task->facts.spec.kind) {
+    case TASK_DEPLOY:
+    case TASK_LOAD:
+        return deploy_begin(task, err);
+    case TASK_PLAN:
+        return plan_task_begin(task, err);
+    default:
+        return plain_order_begin(task, err);
+    }
+}
+
 int tasks_start(struct tasks *tasks, const struct task_spec *spec,
         const struct task_facts **ret_task, struct err *err)
 {
@@ -224,8 +249,7 @@ int tasks_start(struct tasks *tasks, const struct task_spec *spec,
     if (!task)
         return err_set(err, -ENOMEM, "no memory for an operation");
     tasks->running++; /* it may end at once */
-    r = spec->kind == TASK_DEPLOY || spec->kind == TASK_LOAD ? deploy_begin(task, err)
-                                                             : plain_order_begin(task, err);
+    r = begin(task, err);
     if (r) {
         tasks->running--;
         task_free(task);
@@ -243,7 +267,11 @@ void tasks_tick(struct tasks *tasks)
 {
     list_for_each (it, &tasks->list) {
         struct task *task = list_entry(it, struct task, link);
-        if (task->facts.state == TASK_RUNNING)
+        if (task->facts.state != TASK_RUNNING)
+            continue;
+        if (task->plan)
+            plan_task_tick(task->plan);
+        else
             round_tick(task->round);
     }
 }

@@ -1,7 +1,7 @@
 /* What people ask of the nodes and their models and what takes longer than a request: to deploy,
- * load, unload, pin and drain. Each goes on when the request that asked for it has been answered;
- * GET /mesh/v1/operations tells how. A coordinator that stops forgets them; the nodes carry out
- * what they have begun. Loop thread.
+ * load, unload, pin and drain, and to carry out a plan. Each goes on when the request that asked
+ * for it has been answered; GET /mesh/v1/operations tells how. A coordinator that stops forgets
+ * them; the nodes carry out what they have begun. Loop thread.
  *
  *   (start) ──▶ RUNNING ──▶ DONE
  *                  └──────▶ FAILED
@@ -29,7 +29,15 @@ enum {
     TASK_ORDER_MS = 60 * 60 * 1000, /* that a node may take; its requests finish first */
 };
 
-enum task_kind { TASK_DEPLOY, TASK_LOAD, TASK_UNLOAD, TASK_PIN, TASK_DRAIN, TASK_KIND_COUNT };
+enum task_kind {
+    TASK_DEPLOY,
+    TASK_LOAD,
+    TASK_UNLOAD,
+    TASK_PIN,
+    TASK_DRAIN,
+    TASK_PLAN, /* load and unload whatever a plan of the fleet says */
+    TASK_KIND_COUNT,
+};
 const char *task_kind_name(enum task_kind kind); /* "deploy", … */
 enum task_state { TASK_RUNNING, TASK_DONE, TASK_FAILED, TASK_STATE_COUNT };
 const char *task_state_name(enum task_state state); /* "running", … */
@@ -45,7 +53,9 @@ struct task_spec { /* what is asked; names as rules_text() wants them, or "" */
     bool keep;                   /* LOAD: pin it */
     bool rehearse;               /* DEPLOY, LOAD: change nothing, tell how it would go */
     bool undo;                   /* DEPLOY: back to the models that the config lists */
-    bool on; /* PIN: keep it, or no more; DRAIN: take no new work, or take it again */
+    bool on;        /* PIN: keep it, or no more; DRAIN: take no new work, or take it again */
+    bool automatic; /* PLAN: nobody asked for it (plan_keeper.h), so what people have just asked of
+                       a node is not undone (plan_is_unsettled()) */
 };
 
 struct task_facts { /* what people read */
@@ -59,6 +69,7 @@ struct task_facts { /* what people read */
     int64_t started_ms, ended_ms;     /* Unix time; 0: not yet */
 };
 
+struct planner;
 struct tasks;
 
 struct tasks_config { /* all borrowed */
@@ -66,6 +77,7 @@ struct tasks_config { /* all borrowed */
     struct node_table *nodes;
     struct mode_moves *moves;
     struct jobs *jobs;
+    struct planner *planner; /* for PLAN */
 };
 
 /* NULL where malloc refuses. */
@@ -75,8 +87,8 @@ void tasks_destroy(struct tasks *tasks);
 
 /* Begins what `spec` asks for; it may have ended already on return. `*ret_task` is valid until the
  * next call. -ENOENT: there is no such mode, model or node; -EEXIST: the mode is being deployed
- * already; -EINVAL, -E2BIG: a node must be named; -ENOSPC: too many run; -ENOMEM; nothing was told
- * to any node then. */
+ * already, or a plan carried out; -EINVAL, -E2BIG: a node must be named; -ENOSPC: too many run;
+ * -ENOMEM; nothing was told to any node then. */
 MUST_CHECK int tasks_start(struct tasks *tasks, const struct task_spec *spec,
         const struct task_facts **ret_task, struct err *err);
 /* About ten times a second. */

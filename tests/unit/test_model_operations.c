@@ -201,6 +201,8 @@ static void bad_requests_are_told_what_is_wrong(void **state)
             {"models/pin", "{\"model\":\"small\",\"pinned\":1}", "pinned"},
             {"nodes/drain", "{\"draining\":true}", "\"node\""},
             {"nodes/drain", "{\"node\":\"node0\"}", "\"draining\" is missing"},
+            {"plan", "{}", "\"apply\" is missing"},
+            {"plan", "{\"apply\":false}", "GET tells the plan"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char path[64];
