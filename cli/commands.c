@@ -69,6 +69,12 @@ static const struct command_flag drain_flags[] = {
         {.name = NULL},
 };
 
+static const struct command_flag plan_flags[] = {
+        {.name = "apply", .help = "Carry it out: unload and load what it says"},
+        {.name = "json", .help = "Print JSON: the plan; with --apply the operation that has ended"},
+        {.name = NULL},
+};
+
 static const struct command_flag fit_flags[] = {
         {.name = "context",
                 .metavar = "A,B",
@@ -219,6 +225,18 @@ static const char pin_detail[] =
         "Without --node everywhere where it is loaded; where it is loaded nowhere, on the one\n"
         "node that has it.";
 
+static const char plan_detail[] =
+        "Weighs each mode's models in their order, its context, copies and weight (the\n"
+        "coordinator's config), the memory and the speed of the nodes, and what is loaded\n"
+        "now: a load has a price, so a model moves only where that is worth it. What is\n"
+        "pinned stays as it is, and so do engines that are not the mesh's.\n"
+        "ACTION: keep, load, reload (with another context or other slots), unload, spare (no\n"
+        "mode's, and in nobody's way), refuse (pinned, and there is no room). LOSS is what a\n"
+        "mode gets less than at best: its first model, at its whole context, alone on the\n"
+        "fastest node.\n"
+        "--apply makes the plan anew and carries it out, on each node what goes before what\n"
+        "comes; requests finish first. Ctrl-C leaves it going ('operations').";
+
 static const struct command commands[] = {
         {.name = "status",
                 .operands = "",
@@ -312,6 +330,14 @@ static const struct command commands[] = {
                 .flags = report_flags,
                 .admin = true,
                 .run = cmd_operations},
+        {.name = "plan",
+                .operands = "",
+                .summary = "Show which models should be loaded where, and why (also --apply)",
+                .detail = plan_detail,
+                .examples = "  modemesh plan\n  modemesh plan --apply",
+                .flags = plan_flags,
+                .admin = true,
+                .run = cmd_plan},
         {.name = "fit",
                 .operands = "[MODEL...]",
                 .operands_max = 1000,
