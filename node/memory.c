@@ -45,9 +45,14 @@ void memory_look(struct memory *memory)
     }
 }
 
+uint64_t memory_due_ms(const struct memory *memory)
+{
+    return memory->looked_ms + MEMORY_LOOK_MS;
+}
+
 void memory_refresh(struct memory *memory)
 {
-    if (env_now_ms(memory->env) - memory->looked_ms >= MEMORY_LOOK_MS)
+    if (env_now_ms(memory->env) >= memory_due_ms(memory))
         memory_look(memory);
 }
 

@@ -35,8 +35,10 @@ void memory_destroy(struct memory *memory);
 /* Looks now. Should the kernel or a driver fail to answer, nothing counts as free; that, and its
  * end, is logged once. */
 void memory_look(struct memory *memory);
-/* Looks where the last look is older than MEMORY_LOOK_MS. */
+/* Looks where the last look is older than MEMORY_LOOK_MS, … */
 void memory_refresh(struct memory *memory);
+/* … which it is from this time on. */
+uint64_t memory_due_ms(const struct memory *memory);
 
 /* For those who start processes: it looks whenever the memory does. Valid as long as `memory`. */
 struct oom_watch *memory_oom_watch(struct memory *memory);

@@ -208,13 +208,13 @@ static void decide(struct supervisor *s)
 
     if (s->count == 0)
         return;
-    models = calloc(s->count, sizeof *models);
-    if (models == NULL)
-        return; /* the next look is not far */
     if (somebody_wants_a_load(s))
         memory_look(s->memory); /* a load is decided on what is free at this moment */
     else
         memory_refresh(s->memory);
+    models = calloc(s->count, sizeof *models);
+    if (models == NULL)
+        return; /* the next look is not far */
     decide_on(s, models);
     free(models);
 }
@@ -293,7 +293,7 @@ static void arm_timer(struct supervisor *s)
     for (size_t i = 0; i < s->count; i++) {
         earlier(&at_ms, instance_due_ms(s->instances[i], now));
         if (needs_memory(s->instances[i]))
-            earlier(&at_ms, now + MEMORY_LOOK_MS);
+            earlier(&at_ms, memory_due_ms(s->memory));
     }
     if (at_ms != UINT64_MAX)
         loop_timer_start(s->timer, at_ms > now ? at_ms - now : 0, 0);

@@ -632,6 +632,26 @@ static void test_an_idle_node_is_not_woken(void **state)
     assert_int_equal(memory().memory_available_bytes, gib);
 }
 
+/* … however often there is something else to do meanwhile. */
+static void test_others_are_seen_within_a_second(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    load("a");
+    tick_after(MEMORY_LOOK_MS);
+    virtual_env_advance_ms(&f.world, MEMORY_LOOK_MS - 1);
+    want(&waiter, "a");
+    tick();
+    instance_release(waiter.instance);
+    set_memory(0);
+    assert_int_equal(wakes_in_ms(), 1);
+    tick_after(1);
+    assert_true(puppet_stopping("a"));
+}
+
 /* Idle models make room for other programs, the least used first and no more than needed; nothing
  * is loaded until the memory is back. */
 static void test_others_take_memory(void **state)
@@ -1244,6 +1264,7 @@ int main(void)
             TEST(test_never_past_the_limit),
             TEST(test_free_memory_of_the_host_counts),
             TEST(test_an_idle_node_is_not_woken),
+            TEST(test_others_are_seen_within_a_second),
             TEST(test_others_take_memory),
             TEST(test_the_busy_stay),
             TEST(test_the_busy_are_closed_for_one_who_waits),
