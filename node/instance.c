@@ -50,9 +50,11 @@ struct instance {
     uint64_t retry_at_ms; /* FAILED: when it may be tried again */
     uint32_t restarts;
     float prefill_tok_s, decode_tok_s;
-    enum residency_reason wait_reason; /* in the note; RESIDENCY_REASON_COUNT: none is */
+    enum residency_reason noted; /* in the note; RESIDENCY_REASON_COUNT: none is */
+    uint64_t noted_ms;
     char waits_for[INSTANCE_NOTE_MAX];
     char note[INSTANCE_NOTE_MAX];
+    char last_words[INSTANCE_NOTE_MAX]; /* of its last engine that died; "" where it is healthy */
     char name[];
 };
 
@@ -100,12 +102,25 @@ static void instance_set_state(struct instance *instance, enum instance_state st
     due(instance);
 }
 
+static void set_text(char text[INSTANCE_NOTE_MAX], const char *from)
+{
+    size_t len = text_utf8_cut(from, strlen(from), INSTANCE_NOTE_MAX - 1);
+
+    memcpy(text, from, len);
+    text[len] = '\0';
+}
+
 static void set_note(struct instance *instance, const char *text)
 {
-    size_t len = text_utf8_cut(text, strlen(text), sizeof instance->note - 1);
+    set_text(instance->note, text);
+}
 
-    memcpy(instance->note, text, len);
-    instance->note[len] = '\0';
+/* Whatever was wrong is over. */
+static void forget_failures(struct instance *instance)
+{
+    instance->failures = 0;
+    instance->retry_at_ms = 0;
+    instance->last_words[0] = '\0';
 }
 
 static void tell_first(struct list *waits, const struct msg_fail *fail)
@@ -353,8 +368,7 @@ static void take_up(struct instance *instance)
 void instance_put(struct instance *instance, struct source *source)
 {
     if (current(instance) != NULL && !source_is_same(current(instance), source)) {
-        instance->failures = 0; /* whatever was wrong, it is another one now */
-        instance->retry_at_ms = 0;
+        forget_failures(instance); /* it is another one now */
         instance->doubt_until_ms = 0;
     }
     sources_put(&instance->sources, source);
@@ -415,6 +429,7 @@ static void engine_failed(struct instance *instance, const char *reason)
 
     instance->restart = state_of(instance) == INSTANCE_RESIDENT;
     set_note(instance, reason);
+    set_text(instance->last_words, reason);
     log_warn("engine died", LOG_S("model", instance->name), LOG_S("while", sm_name(&instance->sm)),
             LOG_S("reason", reason), LOG_U("retry_ms", delay_ms));
     instance_set_state(instance, INSTANCE_FAILED);
@@ -440,8 +455,8 @@ static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_
     instance->used_at_ms = now_ms(instance);
     if (!instance->lent)
         instance->load_ms = (uint32_t)(instance->used_at_ms - instance->state_since_ms);
-    if (instance->failures > 0)
-        (void)snprintf(note, sizeof note, "restarted after: %s", instance->note);
+    if (instance->last_words[0] != '\0')
+        (void)snprintf(note, sizeof note, "restarted after: %s", instance->last_words);
     set_note(instance, note);
     log_info("model resident", LOG_S("model", instance->name),
             LOG_U("load_ms", now_ms(instance) - instance->state_since_ms), LOG_U("slots", slots),
@@ -581,9 +596,9 @@ static int engine_create(struct instance *instance, struct err *err)
 
 static void forget_wait(struct instance *instance)
 {
-    if (instance->wait_reason != RESIDENCY_REASON_COUNT && instance->failures == 0)
+    if (instance->noted != RESIDENCY_REASON_COUNT && instance->failures == 0)
         set_note(instance, "");
-    instance->wait_reason = RESIDENCY_REASON_COUNT;
+    instance->noted = RESIDENCY_REASON_COUNT;
     instance->waits_for[0] = '\0';
 }
 
@@ -651,7 +666,7 @@ static void check_health(struct instance *instance, uint64_t now)
 
     if (state == INSTANCE_RESIDENT && instance->failures > 0 &&
             now - instance->state_since_ms >= INSTANCE_HEALTHY_MS) {
-        instance->failures = 0;
+        forget_failures(instance);
         set_note(instance, "");
         changed(instance);
     }
@@ -704,15 +719,25 @@ uint64_t instance_due_ms(const struct instance *instance, uint64_t now)
     return at_ms;
 }
 
-void instance_refuse_memory(struct instance *instance, const char *message)
+static void note_decision(
+        struct instance *instance, enum residency_reason reason, const char *explanation)
+{
+    instance->noted = reason;
+    instance->noted_ms = now_ms(instance);
+    if (strcmp(instance->note, explanation) == 0)
+        return;
+    set_note(instance, explanation);
+    changed(instance);
+}
+
+void instance_refuse_memory(
+        struct instance *instance, enum residency_reason reason, const char *message)
 {
     if (!instance->short_of_memory)
         log_warn("model refused", LOG_S("model", instance->name), LOG_S("reason", message));
     instance->short_of_memory = true;
-    if (strcmp(instance->note, message) != 0) {
-        set_note(instance, message);
-        changed(instance);
-    }
+    if (instance->noted != reason || now_ms(instance) - instance->noted_ms >= INSTANCE_RENEW_MS)
+        note_decision(instance, reason, message);
     instance_refuse(instance, FAIL_NO_MEMORY, message);
 }
 
@@ -722,11 +747,8 @@ void instance_note_wait(
     if (list_empty(&instance->waits))
         return;
     (void)snprintf(instance->waits_for, sizeof instance->waits_for, "%s", explanation);
-    if (instance->wait_reason == reason)
-        return;
-    instance->wait_reason = reason;
-    set_note(instance, explanation);
-    changed(instance);
+    if (instance->noted != reason)
+        note_decision(instance, reason, explanation);
 }
 
 const char *instance_waits_for(const struct instance *instance)
@@ -1021,7 +1043,7 @@ struct instance *instance_create(
     memcpy(instance->name, name, len);
     instance->common = common;
     instance->role = role;
-    instance->wait_reason = RESIDENCY_REASON_COUNT;
+    instance->noted = RESIDENCY_REASON_COUNT;
     instance->state_since_ms = now_ms(instance);
     sm_init(&instance->sm, &instance_sm, INSTANCE_AVAILABLE);
     list_init(&instance->waits);

@@ -45,6 +45,8 @@ enum {
     INSTANCE_DOUBT_MS = 60000,       /* an engine that is not ours has let it go: it is not loaded
                                         or taken up by itself for so long */
     INSTANCE_NOTE_MAX = 384,         /* bytes of its note */
+    INSTANCE_RENEW_MS = 10000,       /* a note of the same refusal with other numbers is not newer
+                                        than this */
 };
 
 /* Two instances of a node may have one name, while one takes the place of the other. */
@@ -103,8 +105,10 @@ enum instance_role instance_role(const struct instance *instance);
 void instance_refuse(struct instance *instance, enum fail_code code, const char *message);
 /* … who are not batch work. */
 void instance_refuse_interactive(struct instance *instance, const char *message);
-/* … and notes why there is no memory for it. */
-void instance_refuse_memory(struct instance *instance, const char *message);
+/* … and notes why there is no memory for it: at once where `reason` is another than before, else
+ * no more often than each INSTANCE_RENEW_MS, as the numbers in it are never still. */
+void instance_refuse_memory(
+        struct instance *instance, enum residency_reason reason, const char *message);
 /* Answers who can be answered now, notices what time brings, and loads what is foreign and wanted.
  */
 void instance_look(struct instance *instance, uint64_t now_ms);

@@ -147,7 +147,7 @@ static void refuse(const struct supervisor *s, struct instance *instance,
     if (model->reason == RESIDENCY_BATCH_ONLY)
         instance_refuse_interactive(instance, text);
     else
-        instance_refuse_memory(instance, text);
+        instance_refuse_memory(instance, model->reason, text);
 }
 
 /* What was decided of one model, but for a load and a refusal. */

@@ -811,6 +811,103 @@ static void test_death_in_service(void **state)
     assert_string_equal(describe("a").note, "");
 }
 
+/* It tells of the death, not of what was told meanwhile, and tells it once. */
+static void test_the_note_of_one_that_dies_again(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    load("a");
+    puppet_exit("a", "killed by signal 9");
+    set_memory(gib);
+    want(&waiter, "a");
+    tick_after(RESIDENCY_SETTLE_MS);
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    assert_string_equal(describe("a").note, waiter.message);
+    set_memory(8 * gib);
+    tick_after(RESIDENCY_CALM_MS);
+    ready("a", 1, 0);
+    assert_string_equal(describe("a").note, "restarted after: killed by signal 9");
+    tick();
+    puppet_exit("a", "exited with status 1");
+    tick_after(2 * INSTANCE_BACKOFF_MIN_MS * 12 / 10);
+    ready("a", 1, 0);
+    assert_string_equal(describe("a").note, "restarted after: exited with status 1");
+}
+
+/* One that was well before is not told as one that died. */
+static void test_the_note_of_a_load_that_is_broken_off(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    set_memory(100 * mib);
+    tick_after(MEMORY_LOOK_MS);
+    puppet_exit("a", "stopped");
+    set_memory(8 * gib);
+    tick_after(RESIDENCY_CALM_MS);
+    ready("a", 1, 0);
+    assert_string_equal(describe("a").note, "");
+    tick();
+    instance_release(waiter.instance);
+}
+
+/* What is free is never still, and each change of a note goes to everybody who looks. */
+static void test_the_note_of_a_refusal_is_renewed_now_and_then(void **state)
+{
+    static const char *const resident[] = {"a", NULL};
+    unsigned changes;
+
+    (void)state;
+    make(resident);
+    put("a", 2 * gib);
+    set_memory(2 * gib);
+    tick();
+    assert_non_null(strstr(describe("a").note, "other programs leave 1.5 GiB"));
+    changes = f.changes;
+    set_memory(gib);
+    for (int i = 0; i < INSTANCE_RENEW_MS / 1000 - 1; i++)
+        tick_after(1000);
+    assert_int_equal(f.changes, changes);
+    tick_after(1000);
+    assert_int_equal(f.changes, changes + 1);
+    assert_non_null(strstr(describe("a").note, "other programs leave 512.0 MiB"));
+    for (int i = 0; i < INSTANCE_RENEW_MS / 1000; i++)
+        tick_after(1000);
+    assert_int_equal(f.changes, changes + 1);
+}
+
+/* … but told at once where it is another one; who asks gets the numbers of now. */
+static void test_the_note_of_another_refusal(void **state)
+{
+    static const char *const resident[] = {"a", "b", NULL};
+    struct waiter waiter;
+
+    (void)state;
+    make(resident);
+    put("a", 3 * gib);
+    put("b", 3 * gib);
+    set_memory(gib);
+    tick();
+    assert_non_null(strstr(describe("b").note, "other programs leave 512.0 MiB"));
+    set_memory(8 * gib);
+    tick();
+    ready("a", 1, 0);
+    tick();
+    assert_non_null(strstr(describe("b").note, "beside the pinned model a"));
+    put("b", 3 * gib + 512 * mib);
+    want(&waiter, "b");
+    tick();
+    assert_non_null(strstr(waiter.message, "b needs 4.0 GiB"));
+    assert_non_null(strstr(describe("b").note, "b needs 3.5 GiB"));
+}
+
 static void test_load_that_fails(void **state)
 {
     struct waiter waiter;
@@ -1271,6 +1368,10 @@ int main(void)
             TEST(test_memory_is_looked_at_before_a_load),
             TEST(test_a_gpu_that_is_lost),
             TEST(test_death_in_service),
+            TEST(test_the_note_of_one_that_dies_again),
+            TEST(test_the_note_of_a_load_that_is_broken_off),
+            TEST(test_the_note_of_a_refusal_is_renewed_now_and_then),
+            TEST(test_the_note_of_another_refusal),
             TEST(test_load_that_fails),
             TEST(test_backoff_doubles_and_is_bounded),
             TEST(test_start_that_fails_at_once),
