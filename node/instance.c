@@ -764,9 +764,11 @@ const char *instance_waits_for(const struct instance *instance)
 
 void instance_close(struct instance *instance, bool closed)
 {
-    if (instance->closed && !closed)
-        due(instance);
+    bool opens = instance->closed && !closed;
+
     instance->closed = closed;
+    if (opens && instance_ready(instance))
+        answer(instance, NULL);
 }
 
 /* --- what there is to know of it --- */

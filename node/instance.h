@@ -125,8 +125,8 @@ void instance_snapshot(const struct instance *instance, struct residency_model *
  * the reason is the same, not each new number. */
 void instance_note_wait(
         struct instance *instance, enum residency_reason reason, const char *explanation);
-/* A closed model takes no new run, until it is opened or its engine has
- * ended. */
+/* A closed model takes no new run, until it is opened or its engine has ended. Opening it answers
+ * those who wait, and asks for no other decision: that could be to close it again. */
 void instance_close(struct instance *instance, bool closed);
 
 /* Of a model of an engine that runs already. */

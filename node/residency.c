@@ -147,12 +147,13 @@ static void unpick(struct scene *scene, const struct residency_model *claimant)
 }
 
 /* Those that are closed already come first, else two claims to one memory would take turns in
- * closing others and none would ever be idle together. */
+ * closing others and none would ever be idle together. A claim that closes nothing as yet leaves
+ * them to those that do. */
 static bool picked_before(
         const struct residency_model *a, const struct residency_model *b, enum reach reach)
 {
     if (reach > REACH_IDLE && a->closed != b->closed)
-        return a->closed;
+        return (reach == REACH_BUSY) == a->closed;
     return worth_less(a, b);
 }
 

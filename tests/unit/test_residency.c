@@ -585,6 +585,24 @@ static void test_closed_one_stays_closed(void **state)
     assert_false(first->evict);
 }
 
+/* … beside a claim that comes first and closes nothing, as it waits for a model to grow old. */
+static void test_closed_one_stays_closed_beside_another_claim(void **state)
+{
+    struct residency_model *one = add_busy("one", 20), *other = add_busy("other", 20);
+    struct residency_model *young = add_resident("young", 30);
+    struct residency_model *big = add_wanted("big", 70, 3600000);
+    struct residency_model *small = add_wanted("small", 25, 3000000);
+
+    (void)state;
+    young->loaded_at_ms = now - LOAD_MS;
+    one->closed = true;
+    decide();
+    expect_wait(big, RESIDENCY_YOUNG);
+    expect_wait(small, RESIDENCY_BUSY);
+    assert_true(one->close);
+    assert_false(other->close);
+}
+
 static void test_claim_is_kept(void **state)
 {
     struct residency_model *busy = add_busy("busy", 60), *big = add_wanted("big", 90, 3600000);
@@ -1175,6 +1193,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_closes_who_is_never_idle, setup, teardown),
             cmocka_unit_test_setup_teardown(test_prefers_idle_to_closing, setup, teardown),
             cmocka_unit_test_setup_teardown(test_closed_one_stays_closed, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    test_closed_one_stays_closed_beside_another_claim, setup, teardown),
             cmocka_unit_test_setup_teardown(test_claim_is_kept, setup, teardown),
             cmocka_unit_test_setup_teardown(test_no_claim_before_it_is_due, setup, teardown),
             cmocka_unit_test_setup_teardown(
