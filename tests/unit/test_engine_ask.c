@@ -6,22 +6,16 @@
 #include <cmocka.h>
 
 #include "node/backends/engine_ask.h"
+#include "tests/lib/engine_bench.h"
 #include "tests/lib/patience.h"
-#include "tests/lib/toy_answers.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATIENCE_MS = 60000 };
-
 struct fixture {
-    struct loop loop;
-    struct loop_timer *patience;
-    struct http_client *http;
-    struct toy_answers *toy;
-    struct engine_address address;
+    struct engine_bench bench;
     struct engine_ask *ask;
     bool inside; /* of engine_ask_start(): no callback may come */
     int calls, result;
@@ -34,11 +28,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
 
     assert_non_null(f);
-    assert_int_equal(loop_init(&f->loop), 0);
-    f->http = http_client_create(&f->loop);
-    f->patience = patience_start(&f->loop, PATIENCE_MS);
-    f->toy = toy_answers_create();
-    f->address.url = toy_answers_url(f->toy);
+    engine_bench_init(&f->bench);
     *state = f;
     return 0;
 }
@@ -48,10 +38,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     engine_ask_cancel(f->ask);
-    http_client_destroy(f->http);
-    toy_answers_destroy(f->toy);
-    loop_timer_destroy(f->patience);
-    loop_fini(&f->loop);
+    engine_bench_fini(&f->bench);
     free(f);
     return 0;
 }
@@ -67,32 +54,33 @@ static void on_answer(void *ctx, int result, const char *text, size_t len, const
     f->len = len;
     snprintf(f->text, sizeof(f->text), "%.*s", (int)len, len ? text : "");
     snprintf(f->words, sizeof(f->words), "%s", result < 0 ? err->text : "");
-    loop_stop(&f->loop);
+    loop_stop(&f->bench.loop);
 }
 
 static void begin(struct fixture *f, const struct engine_question *question)
 {
     f->inside = true;
-    assert_int_equal(
-            engine_ask_start(f->http, &f->address, question, on_answer, f, &f->ask, NULL), 0);
+    assert_int_equal(engine_ask_start(f->bench.http, &f->bench.address, question, on_answer, f,
+                             &f->ask, NULL),
+            0);
     f->inside = false;
 }
 
 static void ask(struct fixture *f, const char *json)
 {
     const struct engine_question question = {
-            .path = "/api/x", .json = json, .timeout_ms = PATIENCE_MS};
+            .path = "/api/x", .json = json, .timeout_ms = ENGINE_BENCH_PATIENCE_MS};
 
     begin(f, &question);
     while (f->ask)
-        loop_run(&f->loop);
+        loop_run(&f->bench.loop);
     assert_int_equal(f->calls, 1);
 }
 
 static void answer(struct fixture *f, int status, const char *body)
 {
-    toy_answers_add(
-            f->toy, &(struct toy_answer){.request = "GET /api/x", .status = status, .body = body});
+    toy_answers_add(f->bench.toy,
+            &(struct toy_answer){.request = "GET /api/x", .status = status, .body = body});
 }
 
 static void test_an_answer(void **state)
@@ -104,7 +92,7 @@ static void test_an_answer(void **state)
     ask(f, NULL);
     assert_int_equal(f->result, 0);
     assert_string_equal(f->text, "{\"a\":1}");
-    toy_answers_last(f->toy, "GET /api/x", asked);
+    toy_answers_last(f->bench.toy, "GET /api/x", asked);
     assert_null(strstr(asked, "Authorization"));
 }
 
@@ -113,12 +101,12 @@ static void test_a_post_with_a_key(void **state)
     struct fixture *f = *state;
     char asked[TOY_ASKED_MAX];
 
-    f->address.authorization = "Authorization: Bearer sesame";
-    toy_answers_set(f->toy, "POST /api/x", "");
+    f->bench.address.authorization = "Authorization: Bearer sesame";
+    toy_answers_set(f->bench.toy, "POST /api/x", "");
     ask(f, "{\"model\":\"m\"}");
     assert_int_equal(f->result, 0);
     assert_int_equal(f->len, 0);
-    toy_answers_last(f->toy, "POST /api/x", asked);
+    toy_answers_last(f->bench.toy, "POST /api/x", asked);
     assert_non_null(strstr(asked, "Bearer sesame\r\n"));
     assert_non_null(strstr(asked, "Content-Type: application/json\r\n"));
     assert_non_null(strstr(asked, "\r\n\r\n{\"model\":\"m\"}"));
@@ -168,8 +156,7 @@ static void test_the_longest_answer(void **state)
     f->calls = 0;
     memset(body, ' ', ENGINE_ANSWER_MAX + 1);
     assert_refusal(f, -EMSGSIZE, "the answer is longer than 1 MiB");
-    toy_answers_destroy(f->toy);
-    f->toy = NULL;
+    engine_bench_hang_up(&f->bench);
     free(body);
 }
 
@@ -178,10 +165,9 @@ static void test_nobody_listens(void **state)
     struct fixture *f = *state;
     char url[64];
 
-    snprintf(url, sizeof(url), "%s", f->address.url);
-    toy_answers_destroy(f->toy);
-    f->toy = NULL;
-    f->address.url = url;
+    snprintf(url, sizeof(url), "%s", f->bench.address.url);
+    engine_bench_hang_up(&f->bench);
+    f->bench.address.url = url;
     ask(f, NULL);
     assert_int_equal(f->result, -ECONNREFUSED);
     assert_true(f->words[0]);
@@ -195,23 +181,24 @@ static void test_somebody_who_says_nothing(void **state)
     answer(f, 200, NULL);
     begin(f, &question);
     while (f->ask)
-        loop_run(&f->loop);
+        loop_run(&f->bench.loop);
     assert_int_equal(f->result, -ETIMEDOUT);
 }
 
 static void test_cancel(void **state)
 {
     struct fixture *f = *state;
-    const struct engine_question question = {.path = "/api/x", .timeout_ms = PATIENCE_MS};
+    const struct engine_question question = {
+            .path = "/api/x", .timeout_ms = ENGINE_BENCH_PATIENCE_MS};
 
     answer(f, 200, NULL);
     begin(f, &question);
-    while (toy_answers_count(f->toy, "GET /api/x", NULL) == 0)
-        patience_run_for(&f->loop, 1);
+    while (toy_answers_count(f->bench.toy, "GET /api/x", NULL) == 0)
+        patience_run_for(&f->bench.loop, 1);
     engine_ask_cancel(f->ask);
     f->ask = NULL;
-    while (toy_answers_closed(f->toy) == 0)
-        patience_run_for(&f->loop, 1);
+    while (toy_answers_closed(f->bench.toy) == 0)
+        patience_run_for(&f->bench.loop, 1);
     assert_int_equal(f->calls, 0);
 }
 

@@ -7,6 +7,7 @@
 
 #include "tests/lib/node_bench.h"
 #include "tests/lib/settings_maker.h"
+#include "tests/lib/waiter.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,14 +19,6 @@ static const uint64_t mib = 1024 * 1024, gib = 1024 * 1024 * 1024;
 enum {
     LOAD_MS = 100,
     DUE_MS = 1000, /* of waiting, until others leave that are used no more than these */
-};
-
-struct waiter {
-    struct instance_wait wait;
-    struct instance *instance;
-    unsigned calls;
-    int code; /* -1: ready */
-    char message[512];
 };
 
 static struct node_bench bench;
@@ -158,24 +151,9 @@ static void assert_state(const char *name, enum instance_state state)
     assert_string_equal(instance_state_name(describe(name).state), instance_state_name(state));
 }
 
-static void on_answer(void *ctx, const struct msg_fail *fail)
-{
-    struct waiter *waiter = ctx;
-
-    waiter->calls++;
-    waiter->code = fail == NULL ? -1 : (int)fail->code;
-    (void)snprintf(
-            waiter->message, sizeof waiter->message, "%s", fail == NULL ? "" : fail->message);
-    if (fail == NULL)
-        assert_non_null(instance_acquire(waiter->instance));
-}
-
 static void want(struct waiter *waiter, const char *name)
 {
-    *waiter = (struct waiter){.wait = {.fn = on_answer, .ctx = waiter}};
-    waiter->instance = supervisor_find(bench.supervisor, name);
-    assert_non_null(waiter->instance);
-    instance_wait(waiter->instance, &waiter->wait);
+    waiter_begin(waiter, bench.supervisor, name);
     tick();
 }
 

@@ -12,6 +12,7 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/settings_maker.h"
 #include "tests/lib/virtual_env.h"
+#include "tests/lib/waiter.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -32,14 +33,6 @@ struct fixture {
     const char *const *resident; /* ends with NULL; NULL: none */
     uint32_t context;            /* of every model; 0: the node's choice */
     unsigned changes, stopped;
-};
-
-struct waiter {
-    struct instance_wait wait;
-    struct instance *instance;
-    unsigned calls;
-    int code; /* -1: ready */
-    char message[512];
 };
 
 static struct fixture f;
@@ -184,25 +177,9 @@ static void assert_state(const char *name, enum instance_state state)
     assert_string_equal(instance_state_name(describe(name).state), instance_state_name(state));
 }
 
-static void on_answer(void *ctx, const struct msg_fail *fail)
-{
-    struct waiter *waiter = ctx;
-
-    waiter->calls++;
-    waiter->code = fail == NULL ? -1 : (int)fail->code;
-    (void)snprintf(
-            waiter->message, sizeof waiter->message, "%s", fail == NULL ? "" : fail->message);
-    if (fail == NULL)
-        assert_non_null(instance_acquire(waiter->instance));
-}
-
 static void want(struct waiter *waiter, const char *name)
 {
-    *waiter = (struct waiter){.wait = {.fn = on_answer, .ctx = waiter}};
-    waiter->instance = supervisor_find(f.supervisor, name);
-    assert_non_null(waiter->instance);
-    instance_wait(waiter->instance, &waiter->wait);
-    assert_int_equal(waiter->calls, 0);
+    waiter_begin(waiter, f.supervisor, name);
 }
 
 /* A load takes a while, as it does with real engines. */
