@@ -40,6 +40,7 @@ static struct run runs[PUPPET_RUNS_MAX];
 static size_t run_count;
 static bool fail_next_start;
 static int refuse_next_run;
+static int64_t own_pid;
 
 static unsigned last_serial;
 
@@ -134,7 +135,7 @@ static void stop(struct instance_backend *engine)
 static int64_t pid(const struct instance_backend *engine)
 {
     (void)engine;
-    return 0;
+    return own_pid;
 }
 
 static int refuse(struct err *err)
@@ -208,6 +209,7 @@ void puppet_reset(void)
     run_count = 0;
     fail_next_start = false;
     refuse_next_run = 0;
+    own_pid = 0;
 }
 
 bool puppet_running(const char *model)
@@ -233,6 +235,11 @@ unsigned puppet_starts(const char *model)
 void puppet_refuse_next_run(int error)
 {
     refuse_next_run = error;
+}
+
+void puppet_set_pid(int64_t pid)
+{
+    own_pid = pid;
 }
 
 void puppet_fail_next_start(void)

@@ -23,6 +23,8 @@ bool puppet_lent(const char *model);     /* made for what somebody else has load
 unsigned puppet_starts(const char *model);
 /* The next run() fails so; 0: it does not. */
 void puppet_refuse_next_run(int error);
+/* The process that each engine says it is from now on; 0: none. */
+void puppet_set_pid(int64_t pid);
 /* The next start() fails. */
 void puppet_fail_next_start(void);
 

@@ -22,6 +22,7 @@ static const uint64_t mib = 1024 * 1024, gib = 1024 * 1024 * 1024;
 enum {
     LOAD_MS = 100,
     DUE_MS = 1000, /* of waiting, until others leave that are used no more than these */
+    LONG_MS = 60000,
 };
 
 /* A node of 8 GiB that may load 4 GiB: models of 1 GiB count 1.5 GiB, so two fit. */
@@ -1198,6 +1199,340 @@ static void test_rates(void **state)
     assert_float_equal(describe("a").decode_tok_s, 62.5, 0.1);
 }
 
+/* --- what is decided on: each part of it --- */
+
+/* A request that is over at once. */
+static void use(const char *name)
+{
+    struct waiter waiter;
+
+    want(&waiter, name);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    instance_release(waiter.instance);
+}
+
+/* Loads `name` in `ms` without a request. */
+static void load_in(const char *name, uint64_t ms)
+{
+    struct waiter waiter;
+
+    want(&waiter, name);
+    tick();
+    instance_unwait(&waiter.wait);
+    virtual_env_advance_ms(&f.world, ms);
+    puppet_ready(name, 2, 4096);
+    tick();
+    assert_state(name, INSTANCE_RESIDENT);
+}
+
+/* Which of two models leaves for a third. */
+static void expect_to_leave(const char *name, const char *other)
+{
+    static struct waiter waiter; /* is told at the end of the test */
+
+    want(&waiter, "c");
+    tick_after(LONG_MS);
+    assert_true(puppet_stopping(name));
+    assert_false(puppet_stopping(other));
+}
+
+/* Two of them fit. */
+static void make_three(void)
+{
+    make(NULL);
+    put("b", gib);
+    put("a", gib);
+    put("c", gib);
+}
+
+static void test_who_was_used_last_stays(void **state)
+{
+    (void)state;
+    make_three();
+    load_in("a", LOAD_MS);
+    load_in("b", LOAD_MS);
+    expect_to_leave("a", "b");
+}
+
+static void test_who_is_used_more_stays(void **state)
+{
+    (void)state;
+    make_three();
+    load_in("a", LOAD_MS);
+    load_in("b", LOAD_MS);
+    for (int i = 0; i < 10; i++)
+        use("a");
+    tick_after(1000);
+    use("b");
+    expect_to_leave("b", "a");
+}
+
+/* … as long as that is not long ago. */
+static void test_who_was_used_more_leaves(void **state)
+{
+    (void)state;
+    make_three();
+    load_in("a", LOAD_MS);
+    load_in("b", LOAD_MS);
+    for (int i = 0; i < 10; i++)
+        use("a");
+    tick_after(7200 * 1000);
+    use("b");
+    expect_to_leave("a", "b");
+}
+
+static void test_who_loads_slowly_stays(void **state)
+{
+    (void)state;
+    make_three();
+    load_in("a", 100 * LOAD_MS);
+    load_in("b", LOAD_MS);
+    use("a");
+    use("b");
+    expect_to_leave("b", "a");
+}
+
+/* Of a model that is in use, others wait for the time to load both: hers is measured, theirs is
+ * not, and counts as its size says. */
+static void test_the_price_of_a_model_in_use(void **state)
+{
+    static const uint64_t guess_ms = 3 * 2048; /* of 3 GiB */
+    static struct waiter a, b;
+
+    (void)state;
+    make(NULL);
+    put("a", 3 * gib);
+    put("b", 3 * gib);
+    load_in("a", LOAD_MS);
+    want(&a, "a");
+    tick();
+    want(&b, "b");
+    tick_after(LOAD_MS + guess_ms - 1);
+    assert_true(instance_ready(a.instance));
+    tick_after(1);
+    assert_false(instance_ready(a.instance));
+    instance_release(a.instance);
+}
+
+/* One that is used often is missed at once, and less so with each moment of silence. */
+static void test_the_price_of_a_model_that_is_idle(void **state)
+{
+    static struct waiter b;
+
+    (void)state;
+    make(NULL);
+    put("a", 3 * gib);
+    put("b", 3 * gib);
+    load_in("a", 200 * LOAD_MS);
+    tick_after(LONG_MS);
+    for (int i = 0; i < 60; i++)
+        use("a");
+    want(&b, "b");
+    tick_after(5000);
+    assert_false(puppet_stopping("a"));
+    tick_after(10000);
+    assert_true(puppet_stopping("a"));
+}
+
+static void test_a_run_that_ends_is_use(void **state)
+{
+    static struct waiter a, b;
+
+    (void)state;
+    make(NULL);
+    put("a", 3 * gib);
+    put("b", 3 * gib);
+    load_in("a", 200 * LOAD_MS);
+    for (int i = 0; i < 60; i++)
+        use("a");
+    want(&a, "a");
+    tick_after(LONG_MS);
+    instance_release(a.instance);
+    want(&b, "b");
+    tick_after(5000);
+    assert_false(puppet_stopping("a"));
+}
+
+/* Twice the time of its load. */
+static void test_a_model_stays_for_a_while(void **state)
+{
+    static struct waiter waiter; /* is told at the end of the test */
+
+    (void)state;
+    make(NULL);
+    put("a", 3 * gib);
+    put("b", 3 * gib);
+    load_in("a", 100 * LOAD_MS);
+    want(&waiter, "b");
+    tick_after(200 * LOAD_MS - 1);
+    assert_false(puppet_stopping("a"));
+    tick_after(1);
+    assert_true(puppet_stopping("a"));
+}
+
+static void test_no_load_right_after_others_took_memory(void **state)
+{
+    static struct waiter a, b;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    put("b", gib);
+    load_in("a", LOAD_MS);
+    want(&a, "a");
+    set_memory(0);
+    tick_after(MEMORY_LOOK_MS);
+    set_memory(8 * gib);
+    want(&b, "b");
+    tick_after(RESIDENCY_CALM_MS - 1);
+    assert_int_equal(b.calls, 0);
+    assert_false(puppet_running("b"));
+    tick_after(1);
+    assert_true(puppet_running("b"));
+    instance_release(a.instance);
+}
+
+/* What an engine has had may show as free late. */
+static void test_memory_of_an_ended_engine_is_awaited(void **state)
+{
+    static struct waiter waiter; /* is told at the end of the test */
+
+    (void)state;
+    make(NULL);
+    put("a", 3 * gib);
+    put("b", 3 * gib);
+    load_in("a", LOAD_MS);
+    set_memory(512 * mib);
+    want(&waiter, "b");
+    tick_after(LONG_MS);
+    puppet_exit("a", "stopped");
+    tick();
+    tick_after(RESIDENCY_SETTLE_MS - 1);
+    assert_int_equal(waiter.calls, 0);
+    tick_after(1);
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+}
+
+static void show_process(int64_t pid, uint64_t bytes)
+{
+    char name[64], text[128];
+
+    (void)snprintf(name, sizeof name, "proc/%lld/status", (long long)pid);
+    (void)snprintf(text, sizeof text, "Name: x\nRssAnon: %llu kB\nRssShmem: 0 kB\n",
+            (unsigned long long)(bytes / 1024));
+    scratch_write(&f.scratch, name, text);
+    (void)snprintf(
+            name, sizeof name, "proc/%lld/task/%lld/children", (long long)pid, (long long)pid);
+    scratch_write(&f.scratch, name, "");
+    puppet_set_pid(pid);
+}
+
+/* The file of `name` is lost, and its engine ends. */
+static void lose(const char *name)
+{
+    supervisor_model_gone(f.supervisor, name);
+    tick();
+    puppet_exit(name, "stopped");
+}
+
+/* … and counts as free against others for a moment. */
+static void test_memory_of_an_ended_engine_is_not_missing(void **state)
+{
+    (void)state;
+    make_three();
+    load_in("a", LOAD_MS);
+    load_in("b", LOAD_MS);
+    tick_after(MEMORY_LOOK_MS);
+    set_memory(100 * mib);
+    lose("a");
+    tick_after(RESIDENCY_RELEASE_MS - 1);
+    assert_false(puppet_stopping("b"));
+    tick_after(1);
+    assert_true(puppet_stopping("b"));
+}
+
+/* "a" of 1.5 GiB and "b" of 0.5 GiB end, and then 1.9 GiB are missing of what "c" will take. */
+static void end_two(uint64_t apart_ms)
+{
+    make(NULL);
+    put("a", gib);
+    put("b", 1);
+    put("c", gib);
+    load_in("a", LOAD_MS);
+    load_in("b", LOAD_MS);
+    load_in("c", LOAD_MS);
+    show_process(77, 0);
+    lose("a");
+    virtual_env_advance_ms(&f.world, apart_ms);
+    lose("b");
+    set_memory(100 * mib);
+    tick_after(MEMORY_LOOK_MS);
+}
+
+static void test_engines_that_end_together_are_not_missing(void **state)
+{
+    (void)state;
+    end_two(RESIDENCY_RELEASE_MS - 1);
+    assert_false(puppet_stopping("c"));
+}
+
+static void test_engines_that_end_one_by_one_are_missing(void **state)
+{
+    (void)state;
+    end_two(RESIDENCY_RELEASE_MS);
+    assert_true(puppet_stopping("c"));
+}
+
+/* "a" counts 1.5 GiB and its process has 0.5 GiB as yet; 1.4 GiB are free, of which 0.5 GiB are to
+ * stay so. */
+static void load_what_still_grows(void)
+{
+    put("a", gib);
+    load_in("a", LOAD_MS);
+    show_process(77, 512 * mib);
+    set_memory(gib + 400 * mib);
+    tick_after(MEMORY_LOOK_MS);
+}
+
+static void test_what_an_engine_will_still_take_is_missing(void **state)
+{
+    (void)state;
+    make(NULL);
+    load_what_still_grows();
+    assert_true(puppet_stopping("a"));
+}
+
+/* It is another's process then. */
+static void test_what_a_container_has_is_not_known(void **state)
+{
+    static const char *const stop[] = {"podman", "stop", NULL};
+    struct supervisor_config config = config_of(f.scratch.path, "");
+
+    (void)state;
+    config.host.stop_command = stop;
+    make_from(&config);
+    load_what_still_grows();
+    assert_false(puppet_stopping("a"));
+}
+
+/* A process's own memory says nothing of what it has on a GPU. */
+static void test_what_an_engine_has_on_a_gpu_is_not_known(void **state)
+{
+    struct supervisor_config config;
+
+    (void)state;
+    scratch_write(&f.scratch, "nvml", "gpus 1\n0.total 8589934592\n0.free 8000000000\n");
+    config = config_of(f.scratch.path, recorded_nvml(scratch_path(&f.scratch, "nvml")));
+    make_from(&config);
+    put("a", gib);
+    load_in("a", LOAD_MS);
+    show_process(77, mib);
+    scratch_write(&f.scratch, "nvml", "gpus 1\n0.total 8589934592\n0.free 1500000000\n");
+    tick_after(MEMORY_LOOK_MS);
+    assert_false(puppet_stopping("a"));
+}
+
 static void put_version_of_engine(const char *name, uint64_t taken_bytes, const char *version)
 {
     struct found_model facts = {
@@ -1361,6 +1696,22 @@ int main(void)
             TEST(test_drain_lets_requests_finish),
             TEST(test_unwait),
             TEST(test_rates),
+            TEST(test_who_was_used_last_stays),
+            TEST(test_who_is_used_more_stays),
+            TEST(test_who_was_used_more_leaves),
+            TEST(test_who_loads_slowly_stays),
+            TEST(test_the_price_of_a_model_in_use),
+            TEST(test_the_price_of_a_model_that_is_idle),
+            TEST(test_a_run_that_ends_is_use),
+            TEST(test_a_model_stays_for_a_while),
+            TEST(test_no_load_right_after_others_took_memory),
+            TEST(test_memory_of_an_ended_engine_is_awaited),
+            TEST(test_memory_of_an_ended_engine_is_not_missing),
+            TEST(test_engines_that_end_together_are_not_missing),
+            TEST(test_engines_that_end_one_by_one_are_missing),
+            TEST(test_what_an_engine_will_still_take_is_missing),
+            TEST(test_what_a_container_has_is_not_known),
+            TEST(test_what_an_engine_has_on_a_gpu_is_not_known),
             TEST(test_a_kept_model_of_an_engine_that_is_not_ours),
             TEST(test_a_kept_model_of_which_there_is_a_new_version),
             TEST(test_a_kept_model_that_was_let_go_is_kept_again),
