@@ -1347,6 +1347,7 @@ static void test_a_run_that_ends_is_use(void **state)
     for (int i = 0; i < 60; i++)
         use("a");
     want(&a, "a");
+    tick();
     tick_after(LONG_MS);
     instance_release(a.instance);
     want(&b, "b");
@@ -1368,6 +1369,51 @@ static void test_a_model_stays_for_a_while(void **state)
     tick_after(200 * LOAD_MS - 1);
     assert_false(puppet_stopping("a"));
     tick_after(1);
+    assert_true(puppet_stopping("a"));
+}
+
+/* Who waits for it then does not keep it. */
+static void test_a_closed_model_leaves_once_it_is_idle(void **state)
+{
+    static struct waiter a, late, b;
+
+    (void)state;
+    make(NULL);
+    put("a", 3 * gib);
+    put("b", 3 * gib);
+    load_in("a", LOAD_MS);
+    want(&a, "a");
+    tick();
+    want(&b, "b");
+    tick_after(LONG_MS);
+    want(&late, "a");
+    instance_release(a.instance);
+    tick();
+    assert_true(puppet_stopping("a"));
+}
+
+/* Nobody leaves so soon for a model that failed to load. */
+static void test_others_stay_where_one_has_failed(void **state)
+{
+    static struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", 3 * gib);
+    put("b", 3 * gib);
+    virtual_env_advance_ms(&f.world, 2 * RESIDENCY_PARDON_MS);
+    want(&waiter, "b");
+    tick();
+    puppet_exit("b", "exited with status 1");
+    load_in("a", LOAD_MS);
+    tick_after(RESIDENCY_PARDON_MS - LOAD_MS - 1);
+    want(&waiter, "b");
+    tick();
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    assert_non_null(strstr(waiter.message, "b failed to load 1 time"));
+    tick_after(1);
+    want(&waiter, "b");
+    tick_after(LONG_MS);
     assert_true(puppet_stopping("a"));
 }
 
@@ -1704,6 +1750,8 @@ int main(void)
             TEST(test_the_price_of_a_model_that_is_idle),
             TEST(test_a_run_that_ends_is_use),
             TEST(test_a_model_stays_for_a_while),
+            TEST(test_a_closed_model_leaves_once_it_is_idle),
+            TEST(test_others_stay_where_one_has_failed),
             TEST(test_no_load_right_after_others_took_memory),
             TEST(test_memory_of_an_ended_engine_is_awaited),
             TEST(test_memory_of_an_ended_engine_is_not_missing),
