@@ -535,8 +535,8 @@ void instance_stop(struct instance *instance, const char *why)
     if (state_of(instance) != INSTANCE_LOADING && state_of(instance) != INSTANCE_RESIDENT)
         return;
     log_info("model stopping", LOG_S("model", instance->name), LOG_S("reason", why));
-    /* A load that is broken off may have taken more than was known: the next is not at once. */
-    if (state_of(instance) == INSTANCE_LOADING)
+    /* A load that others break off may have taken more than was known: the next is not at once. */
+    if (state_of(instance) == INSTANCE_LOADING && instance->leaving == NULL)
         (void)count_failure(instance);
     instance_set_state(instance, INSTANCE_STOPPING);
     instance->sources.loaded->ops->stop(instance->backend);

@@ -1102,6 +1102,28 @@ static void test_a_load_that_is_broken_off_backs_off(void **state)
     instance_release(waiter.instance);
 }
 
+/* … but at once where somebody has ordered it to go, and then wants it. */
+static void test_a_load_that_is_ordered_to_end(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    supervisor_unload(f.supervisor, "a");
+    tick();
+    assert_true(puppet_stopping("a"));
+    puppet_exit("a", "stopped");
+    tick();
+    ready("a", 1, 0);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    assert_int_equal(describe("a").restarts, 0);
+    instance_release(waiter.instance);
+}
+
 static void test_drain(void **state)
 {
     struct waiter waiter;
@@ -1738,6 +1760,7 @@ int main(void)
             TEST(test_a_busy_model_without_file_wakes_nobody),
             TEST(test_a_mended_file_is_tried_at_once),
             TEST(test_a_load_that_is_broken_off_backs_off),
+            TEST(test_a_load_that_is_ordered_to_end),
             TEST(test_drain),
             TEST(test_drain_lets_requests_finish),
             TEST(test_unwait),
