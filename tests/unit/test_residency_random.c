@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "node/residency.h"
+#include "tests/lib/offline_loads.h"
 #include "tests/lib/virtual_env.h"
 
 #include <inttypes.h>
@@ -71,10 +72,7 @@ struct toy_host {
     uint64_t next_event_ms, short_since_ms;
     bool knows_taken; /* the node sees what each engine has taken */
     size_t favourite;
-    struct service {
-        uint64_t asked_ms;
-        size_t model;
-    } services[SERVICES_MAX];
+    struct offline_service services[SERVICES_MAX];
     unsigned events;
     struct tally tally;
 };
@@ -302,7 +300,8 @@ static void engine_serve(size_t i)
     for (size_t k = 0; k < engine->wait_count; k++) {
         answered(engine->waits[k]);
         assert_true(toy->tally.served < SERVICES_MAX);
-        toy->services[toy->tally.served++] = (struct service){engine->waits[k], i};
+        toy->services[toy->tally.served++] =
+                (struct offline_service){engine->waits[k], i, model->memory_bytes};
         assert_true(engine->run_count < REQUESTS_MAX);
         engine->runs[engine->run_count++] = toy->host.now_ms + 100 + below(RUN_MAX_MS - 100);
         model->used_at_ms = toy->host.now_ms;
@@ -725,37 +724,6 @@ static void furnish(void)
     toy->engines[2].real_bytes = toy->models[2].memory_bytes / 10 * 11;
 }
 
-static int compare_asked(const void *a, const void *b)
-{
-    const struct service *x = a, *y = b;
-
-    return (x->asked_ms > y->asked_ms) - (x->asked_ms < y->asked_ms);
-}
-
-/* What was served, in the order in which it was asked for, in as few groups as fit in memory at
- * once: whoever serves in that order, knowing all of it, loads at least one model for each. */
-static unsigned least_loads(void)
-{
-    bool there[MODELS] = {false};
-    unsigned loads = 0;
-    uint64_t sum = 0;
-
-    qsort(toy->services, toy->tally.served, sizeof *toy->services, compare_asked);
-    for (unsigned k = 0; k < toy->tally.served; k++) {
-        size_t i = toy->services[k].model;
-        if (there[i])
-            continue;
-        sum += toy->models[i].memory_bytes;
-        if (sum > toy->host.limit_bytes) {
-            memset(there, 0, sizeof there);
-            sum = toy->models[i].memory_bytes;
-            loads++;
-        }
-        there[i] = true;
-    }
-    return loads;
-}
-
 static void report(unsigned least)
 {
     const struct tally *t = &toy->tally;
@@ -789,7 +757,7 @@ static void run(uint64_t seed)
     toy->next_event_ms = toy->host.now_ms + 1;
     while (toy->events < EVENTS)
         step();
-    least = least_loads();
+    least = offline_loads(toy->services, toy->tally.served, toy->host.limit_bytes);
     report(least);
     check_tally(least);
 }
