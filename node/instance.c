@@ -1,6 +1,7 @@
 #include "node/instance.h"
 
 #include "common/log.h"
+#include "common/saturating.h"
 #include "common/sm.h"
 #include "common/text.h"
 
@@ -340,6 +341,22 @@ static void take_seen(struct instance *instance, uint64_t bytes)
     instance->memory_bytes = bytes;
     if (!instance->lent && bytes > measured_bytes(instance))
         keep_measurement(instance, &measurement);
+}
+
+uint64_t instance_outgrown_bytes(const struct instance *instance)
+{
+    return saturating_sum(instance->memory_bytes, INSTANCE_PROGRAM_BYTES);
+}
+
+void instance_outgrow(struct instance *instance, uint64_t bytes)
+{
+    const struct measurement measurement = {.host_bytes = bytes};
+
+    log_warn("model takes more than it counts", LOG_S("model", instance->name),
+            LOG_U("memory_bytes", bytes), LOG_U("expected_bytes", instance->memory_bytes));
+    instance->memory_bytes = bytes;
+    keep_measurement(instance, &measurement);
+    changed(instance);
 }
 
 /* The engine tells more of what runs on it. */

@@ -276,7 +276,7 @@ static void relieve(struct scene *scene)
         model->evict = false;
         scene->claimed = room_with(scene->claimed, scene->host, model);
     }
-    if (over_free(scene, scene->claimed) > 0)
+    if (is_over(scene, scene->claimed))
         stop_loads(scene);
 }
 

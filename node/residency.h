@@ -27,9 +27,9 @@
  *   the host shall keep, idle models go now, the least valuable first, whatever their tenure; then
  *   a load under way; where nothing at all is free, every idle model. Loads are refused while that
  *   lasts, and none begins for RESIDENCY_CALM_MS after it. Idle models go as well where the sum is
- *   above the limit (an engine took more than it was estimated at). What somebody else has loaded
- *   into an engine that this node uses too is others' memory like any: no part of the sum, but gone
- *   from what is free.
+ *   above the limit (an engine took more than it was estimated at), then a load under way. What
+ *   somebody else has loaded into an engine that this node uses too is others' memory like any: no
+ *   part of the sum, but gone from what is free.
  * - A model that failed to load is tried again in free memory when its back-off is over, but others
  *   leave for it again only after RESIDENCY_PARDON_MS, doubling with each failure.
  * - A model above the limit by no more than `swap_bytes` may be loaded for batch work, alone. While

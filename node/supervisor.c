@@ -38,7 +38,7 @@ static void on_change(void *ctx, const char *model)
 /* Mapped weights still count as available in main memory. Of what is on a GPU, in a container that
  * is no child of ours, or in no process that we know, all is taken. */
 static void measure(
-        const struct supervisor *s, const struct instance *instance, struct residency_model *model)
+        const struct supervisor *s, struct instance *instance, struct residency_model *model)
 {
     int64_t pid = instance_pid(instance);
     uint64_t bytes;
@@ -46,9 +46,14 @@ static void measure(
     if (memory_state(s->memory)->pool != POOL_HOST || pid == 0 ||
             s->config.host.stop_command != NULL)
         return;
-    if (process_memory_read(s->config.memory.hardware.root, pid, &bytes) == 0 &&
-            bytes < model->taken_bytes)
+    if (process_memory_read(s->config.memory.hardware.root, pid, &bytes) < 0)
+        return;
+    if (model->state == RESIDENCY_LOADING && bytes > instance_outgrown_bytes(instance)) {
+        instance_outgrow(instance, bytes);
+        model->memory_bytes = model->taken_bytes = bytes;
+    } else if (bytes < model->taken_bytes) {
         model->taken_bytes = bytes;
+    }
 }
 
 void supervisor_snapshot(const struct supervisor *s, struct residency_model *ret_models)

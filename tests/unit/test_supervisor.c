@@ -1496,6 +1496,48 @@ static void show_process(int64_t pid, uint64_t bytes)
     puppet_set_pid(pid);
 }
 
+/* It is not others who have the memory: the load ends, what it took is known from then on, and who
+ * waits hears it. */
+static void test_an_engine_that_takes_more_than_it_counts(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    show_process(77, 5 * gib);
+    tick_after(MEMORY_LOOK_MS);
+    assert_true(puppet_stopping("a"));
+    assert_int_equal(describe("a").memory_bytes, 5 * gib);
+    puppet_exit("a", "stopped");
+    tick_after(RESIDENCY_SETTLE_MS);
+    assert_int_equal(waiter.code, FAIL_NO_MEMORY);
+    if (strstr(waiter.message, "needs 5.0 GiB") == NULL)
+        fail_msg("%s", waiter.message);
+    assert_int_equal(puppet_starts("a"), 1);
+}
+
+/* An engine's program takes some beside its model. */
+static void test_an_engine_that_takes_a_little_more(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    show_process(77, gib + 512 * mib + INSTANCE_PROGRAM_BYTES);
+    tick_after(MEMORY_LOOK_MS);
+    assert_false(puppet_stopping("a"));
+    assert_int_equal(describe("a").memory_bytes, gib + 512 * mib);
+    ready("a", 2, 4096);
+    tick();
+    instance_release(waiter.instance);
+}
+
 /* The file of `name` is lost, and its engine ends. */
 static void lose(const char *name)
 {
@@ -1777,6 +1819,8 @@ int main(void)
             TEST(test_others_stay_where_one_has_failed),
             TEST(test_no_load_right_after_others_took_memory),
             TEST(test_memory_of_an_ended_engine_is_awaited),
+            TEST(test_an_engine_that_takes_more_than_it_counts),
+            TEST(test_an_engine_that_takes_a_little_more),
             TEST(test_memory_of_an_ended_engine_is_not_missing),
             TEST(test_engines_that_end_together_are_not_missing),
             TEST(test_engines_that_end_one_by_one_are_missing),
