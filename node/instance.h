@@ -159,7 +159,8 @@ int64_t instance_pid(const struct instance *instance);
 /* Past so many bytes an engine that loads has taken more than it counts, whatever its program needs
  * beside the model. (One that serves keeps prompts in memory, too, which it would give up.) */
 uint64_t instance_outgrown_bytes(const struct instance *instance);
-/* … so that it counts `bytes` from now on, and so does the next load. */
+/* … so that it counts `bytes` from now on, and so does the next load, until one has come to its end
+ * or there is another file or other settings. */
 void instance_outgrow(struct instance *instance, uint64_t bytes);
 /* What its engine counts; 0 where none runs. */
 uint64_t instance_memory_bytes(const struct instance *instance);

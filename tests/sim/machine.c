@@ -225,6 +225,8 @@ static struct instance_backend *create(const struct backend_host *host,
     engine->plan.bytes -= engine->plan.bytes % KIB; /* as finely as it can be seen */
     engine->timer = loop_timer_create(host->loop, end, engine);
     engine->backend = make(engine, host, model, err);
+    if (machine->kind == MACHINE_PROCESSES)
+        show_process(machine, (size_t)(engine - machine->engines));
     assert(engine->timer != NULL && engine->backend != NULL);
     return engine->backend;
 }
