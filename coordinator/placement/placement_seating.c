@@ -1,5 +1,7 @@
 #include "coordinator/placement/placement_seating.h"
 
+#include "common/number.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -20,26 +22,22 @@ static_assert(PLACEMENT_STEP * PLACEMENT_STEPS_COUNTED +
                       PLACEMENT_TIME < PLACEMENT_TIME_BATCH + PLACEMENT_SWAP,
         "prices");
 
-static uint64_t at_most(uint64_t value, uint64_t most)
-{
-    return value < most ? value : most;
-}
-
 /* An engine takes at least a byte: by that it is known to be there. */
 static uint64_t counted(uint64_t bytes)
 {
-    return bytes ? at_most(bytes, BYTES_MAX) : 1;
+    return bytes ? number_lesser(bytes, BYTES_MAX) : 1;
 }
 
 uint64_t seating_capacity(const struct placement_node *node)
 {
-    uint64_t reserve = at_most(node->reserve_bytes, node->pool_bytes);
-    return at_most(node->pool_bytes - reserve, BYTES_MAX - 1);
+    uint64_t reserve = number_lesser(node->reserve_bytes, node->pool_bytes);
+    return number_lesser(node->pool_bytes - reserve, BYTES_MAX - 1);
 }
 
 uint64_t seating_most(const struct placement_node *node)
 {
-    return at_most(seating_capacity(node) + at_most(node->swap_bytes, BYTES_MAX), BYTES_MAX - 1);
+    return number_lesser(
+            seating_capacity(node) + number_lesser(node->swap_bytes, BYTES_MAX), BYTES_MAX - 1);
 }
 
 uint64_t seating_bytes(
@@ -56,7 +54,7 @@ uint32_t seating_load_ms(const struct placement_fleet *fleet, size_t file)
 
     if (!ms) /* bytes per millisecond, so that no size overflows */
         ms = it->file_bytes / ((speed ? speed : PLACEMENT_DISK_BYTES_S) / MILLI + 1);
-    return (uint32_t)at_most(ms, PLACEMENT_LOAD_MS_MAX);
+    return (uint32_t)number_lesser(ms, PLACEMENT_LOAD_MS_MAX);
 }
 
 /* ---- what a place costs */
@@ -171,11 +169,6 @@ static uint64_t engine_bytes(
     return seating_bytes(seating->fleet, file, context, slots);
 }
 
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Of the engine with the service beside those who sit there. False: it cannot take it. */
 static bool grown_bytes(const struct seating *seating, const struct seating_service *service,
         const struct place *place, uint64_t *ret_bytes)
@@ -189,8 +182,8 @@ static bool grown_bytes(const struct seating *seating, const struct seating_serv
     if (place->kept)
         return file->slots + slots <= file->residence.slots;
     if (file->services)
-        *ret_bytes = engine_bytes(
-                seating, place->file, larger(file->context, place->context), file->slots + slots);
+        *ret_bytes = engine_bytes(seating, place->file,
+                (uint32_t)number_greater(file->context, place->context), file->slots + slots);
     return true;
 }
 
@@ -267,7 +260,7 @@ static void join(struct seating *seating, const struct seating_service *service)
     const struct placement_mode *mode = mode_of(seating, service);
 
     file->kept = place->kept;
-    file->context = larger(file->context, place->context);
+    file->context = (uint32_t)number_greater(file->context, place->context);
     file->slots += mode->slots;
     file->services++;
     file->batch += mode->batch;
@@ -533,7 +526,7 @@ static void set_speeds(struct seating *seating)
     uint32_t fastest = 0, slowest = 0;
     for (size_t i = 0; i < fleet->node_count; i++) {
         uint32_t it = bandwidth_of(&fleet->nodes[i]);
-        fastest = larger(fastest, it);
+        fastest = (uint32_t)number_greater(fastest, it);
         if (it && (!slowest || it < slowest))
             slowest = it;
     }

@@ -2,6 +2,7 @@
 
 #include "common/arena.h"
 #include "common/model/estimate.h"
+#include "common/number.h"
 #include "common/saturating.h"
 
 #include <errno.h>
@@ -237,10 +238,9 @@ static struct placement_file placement_file_of(const struct instance *instance, 
 static bool fill_file(
         struct plan *plan, const char *model, const struct instance *instance, struct file *file)
 {
-    uint64_t bytes = instance->memory_bytes;
     *file = (struct file){.model = model,
             .shape = instance->shape,
-            .memory_bytes = bytes > instance->file_bytes ? bytes : instance->file_bytes,
+            .memory_bytes = number_greater(instance->memory_bytes, instance->file_bytes),
             .context = context_of(instance),
             .slots = slots_of(instance),
             .run = {.type_k = instance->type_k,
@@ -457,11 +457,6 @@ static uint32_t most_trained(const struct plan *plan, const struct placement_mod
     return most ? most : UINT32_MAX;
 }
 
-static uint32_t lesser(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 static int add_mode(struct making *making, const struct mode *mode)
 {
     struct plan *plan = making->plan;
@@ -479,8 +474,8 @@ static int add_mode(struct making *making, const struct mode *mode)
         return -ENOMEM;
     it->choice_count = take_choices(making, mode, choices);
     if (!mode->context_is_set)
-        it->context = lesser(it->context, most_trained(plan, it));
-    it->context_floor = lesser(mode->context_floor, it->context);
+        it->context = (uint32_t)number_lesser(it->context, most_trained(plan, it));
+    it->context_floor = (uint32_t)number_lesser(mode->context_floor, it->context);
     return 0;
 }
 

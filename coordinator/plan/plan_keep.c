@@ -1,5 +1,7 @@
 #include "coordinator/plan/plan_keep.h"
 
+#include "common/number.h"
+
 static void note_change(struct plan_keep *keep, uint64_t now_ms)
 {
     if (!keep->changed)
@@ -38,7 +40,7 @@ static uint64_t pause_ms(const struct plan_keep *keep)
     uint64_t pause = PLAN_KEEP_INTERVAL_MS;
     for (unsigned i = 0; i < keep->failures && pause < PLAN_KEEP_FAILED_MAX_MS; i++)
         pause *= 2;
-    return pause < PLAN_KEEP_FAILED_MAX_MS ? pause : PLAN_KEEP_FAILED_MAX_MS;
+    return number_lesser(pause, PLAN_KEEP_FAILED_MAX_MS);
 }
 
 void plan_keep_later(struct plan_keep *keep, uint64_t now_ms)
