@@ -18,8 +18,12 @@ import gguf_patch
 ALIGNMENT = gguf_patch.ALIGNMENT
 TYPE_INT32, TYPE_FLOAT32, TYPE_BOOL = 5, 6, 7
 TOKEN_NORMAL, TOKEN_CONTROL = 1, 3
-# name → (ggml_type, general.file_type, elements of a block, its bytes)
+# name → (ggml_type, general.file_type of a model that is mostly that, elements of a block, its bytes)
 TYPES = {"F32": (0, 0, 1, 4), "F16": (1, 1, 1, 2), "Q8_0": (8, 7, 32, 34)}
+SPARSE_TYPES = {"Q5_0": (6, 8, 32, 22), "Q2_K": (10, 10, 256, 84), "Q3_K": (11, 12, 256, 110),
+                "Q4_K": (12, 15, 256, 144), "Q5_K": (13, 17, 256, 176), "Q6_K": (14, 18, 256, 210),
+                "MXFP4": (39, 38, 32, 17)}
+ALL_TYPES = TYPES | SPARSE_TYPES  # of those in SPARSE_TYPES no weights are made
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 PATTERN_BLOCKS = 65521  # prime, so that the rows of a matrix differ although the pattern comes again
 TEMPLATE = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -117,7 +121,7 @@ def tensors_of(shape):
 
 
 def bytes_of(dimensions, kind):
-    _, _, block, block_bytes = TYPES[kind]
+    _, _, block, block_bytes = ALL_TYPES[kind]
     if dimensions[0] % block:
         raise ValueError(f"a row of {dimensions[0]} elements is not whole blocks of {block}")
     return math.prod(dimensions) // block * block_bytes
@@ -130,7 +134,7 @@ def padded(length):
 def tensor_info(name, dimensions, kind, offset):
     return (gguf_patch.raw_text(name) + struct.pack("<I", len(dimensions))
             + b"".join(struct.pack("<Q", dimension) for dimension in dimensions)
-            + struct.pack("<IQ", TYPES[kind][0], offset))
+            + struct.pack("<IQ", ALL_TYPES[kind][0], offset))
 
 
 def weights(kind, seed):
@@ -171,9 +175,8 @@ def write_data(out, tensors, patterns):
         out.write(bytes(padded(length) - length))
 
 
-def header(shape, name):
+def header(keys, tensors):
     """The bytes before the tensors' data, and the size of that data with its padding."""
-    tensors, keys = list(tensors_of(shape)), keys_of(shape, name)
     infos, offset = b"", 0
     for tensor_name, dimensions, kind in tensors:
         infos += tensor_info(tensor_name, dimensions, kind, offset)
@@ -199,7 +202,7 @@ def make(path, name="made", **given):
     """Writes the model and returns its tensors' size in bytes. The keywords are those of DEFAULTS."""
     shape = shape_of(given)
     with open(path, "wb") as out:
-        out.write(header(shape, name)[0])
+        out.write(header(keys_of(shape, name), list(tensors_of(shape)))[0])
         write_data(out, tensors_of(shape), {kind: Pattern(kind, shape["seed"]) for kind in ("F32", shape["type"])})
     return tensor_bytes(shape)
 
@@ -207,11 +210,16 @@ def make(path, name="made", **given):
 def make_sparse(path, name="made", **given):
     """As make(), but the tensors' data is a hole in the file, which costs no disk. Returns the header's size too."""
     shape = shape_of(given)
-    head, data_bytes = header(shape, name)
+    return tensor_bytes(shape), write_sparse(path, keys_of(shape, name), list(tensors_of(shape)))
+
+
+def write_sparse(path, keys, tensors):
+    """Writes the header and a hole for the tensors' data; returns the header's size."""
+    head, data_bytes = header(keys, tensors)
     with open(path, "wb") as out:
         out.write(head)
         out.truncate(len(head) + data_bytes)
-    return tensor_bytes(shape), len(head)
+    return len(head)
 
 
 def layers_for(size, **given):
