@@ -11,22 +11,36 @@
 #include "node/model_settings.h"
 #include "node/settings.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 
-/* configs/`name`, found from where this file was compiled. The caller destroys. */
-static struct config *load(const struct config_key *keys, const char *name)
+enum { PATH_BYTES = 512, DESCRIPTORS = 8 };
+
+/* configs/`name`, found from where this file was compiled. */
+static void path_of(const char *name, char path[PATH_BYTES])
 {
     const char *slash = strrchr(__FILE__, '/');
+    snprintf(path, PATH_BYTES, "%.*s/../../configs/%s", (int)(slash - __FILE__), __FILE__, name);
+}
+
+/* The caller destroys. */
+static struct config *load_path(const struct config_key *keys, const char *path)
+{
     struct config *config = config_create(keys);
     struct err err = {0};
-    char path[512];
 
     assert_non_null(config);
-    snprintf(path, sizeof(path), "%.*s/../../configs/%s", (int)(slash - __FILE__), __FILE__, name);
     if (config_load_file(config, path, &err) < 0)
         fail_msg("%s", err.text);
     return config;
+}
+
+static struct config *load(const struct config_key *keys, const char *name)
+{
+    char path[PATH_BYTES];
+    path_of(name, path);
+    return load_path(keys, path);
 }
 
 static void check_modes(const char *name)
@@ -82,12 +96,68 @@ static void the_demos_nodes_load(void **state)
     }
 }
 
+/* An editor that asks for "auto" gets `ask`, so each has it. */
+static void check_coordinator(const char *path)
+{
+    struct config *config = load_path(coordinator_keys, path);
+    struct modes modes;
+    struct err err = {0};
+
+    if (modes_from_config(config, &modes, &err) < 0)
+        fail_msg("%s: %s", path, err.text);
+    assert_non_null(modes_find(&modes, MODE_AUTO));
+    modes_fini(&modes);
+    config_destroy(config);
+}
+
+static void check_node(const char *path)
+{
+    struct config *config = load_path(node_keys, path);
+    struct model_rules *rules;
+    struct err err = {0};
+
+    if (model_rules_create(config, &rules, &err) < 0)
+        fail_msg("%s: %s", path, err.text);
+    model_rules_destroy(rules);
+    config_destroy(config);
+}
+
+static size_t coordinators, nodes;
+
+/* A coordinator's file is called coordinator.yaml; all others are of nodes. */
+static int check_file(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    const char *dot = strrchr(path, '.');
+
+    (void)st;
+    if (type != FTW_F || dot == NULL || strcmp(dot, ".yaml") != 0)
+        return 0;
+    bool coordinator = strcmp(path + at->base, "coordinator.yaml") == 0;
+    coordinators += coordinator;
+    nodes += !coordinator;
+    (coordinator ? check_coordinator : check_node)(path);
+    return 0;
+}
+
+static void all_that_are_shipped_load(void **state)
+{
+    char path[PATH_BYTES];
+
+    (void)state;
+    path_of("", path);
+    coordinators = nodes = 0;
+    assert_int_equal(nftw(path, check_file, DESCRIPTORS, FTW_PHYS), 0);
+    assert_true(coordinators >= 12);
+    assert_true(nodes >= 15);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_coordinators_example_loads),
             cmocka_unit_test(the_nodes_example_loads),
             cmocka_unit_test(the_demos_nodes_load),
+            cmocka_unit_test(all_that_are_shipped_load),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
