@@ -215,7 +215,7 @@ static bool pick(struct scene *scene, const struct residency_model *claimant, en
 /* More has been promised than is there. */
 static uint64_t over_free(const struct scene *scene, struct room room)
 {
-    uint64_t over = room_over_free(room);
+    uint64_t over = room_short_bytes(room, scene->host);
 
     return scene->free_is_known && over > scene->coming_bytes ? over - scene->coming_bytes : 0;
 }

@@ -23,13 +23,13 @@
  *   are. Those behind it are loaded meanwhile only into what the claim leaves. The claim with the
  *   longest wait comes first, so two that need each other's memory take turns.
  * - What cannot fit, alone or beside the pinned models, is refused at once.
- * - Memory that others take counts. Where less is free than the engines have been promised and
- *   the host shall keep, idle models go now, the least valuable first, whatever their tenure; then
- *   a load under way; where nothing at all is free, every idle model. Loads are refused while that
- *   lasts, and none begins for RESIDENCY_CALM_MS after it. Idle models go as well where the sum is
- *   above the limit (an engine took more than it was estimated at), then a load under way. What
- *   somebody else has loaded into an engine that this node uses too is others' memory like any: no
- *   part of the sum, but gone from what is free.
+ * - Memory that others take counts. A load needs all that the host shall keep free beside what the
+ *   engines have been promised; where half of that has gone as well, idle models go now, the least
+ * valuable first, whatever their tenure; then a load under way; where nothing at all is free, every
+ * idle model. Loads are refused while that lasts, and none begins for RESIDENCY_CALM_MS after it.
+ * Idle models go as well where the sum is above the limit (an engine took more than it was
+ * estimated at), then a load under way. What somebody else has loaded into an engine that this node
+ * uses too is others' memory like any: no part of the sum, but gone from what is free.
  * - A model that failed to load is tried again in free memory when its back-off is over, but others
  *   leave for it again only after RESIDENCY_PARDON_MS, doubling with each failure.
  * - A model above the limit by no more than `swap_bytes` may be loaded for batch work, alone. While
@@ -48,6 +48,9 @@ enum {
     RESIDENCY_RELEASE_MS = 1000,    /* … but so long it counts as free against others */
     RESIDENCY_PARDON_MS = 60000,    /* from a failed load until others leave for it again … */
     RESIDENCY_PARDON_DOUBLINGS = 6, /* … at most so often doubled */
+    RESIDENCY_SLACK_DIVISOR = 2,    /* others may take so large a part of what is kept free before a
+                                       model leaves for it: else one that just fits would come and go
+                                       with every little thing */
     RESIDENCY_NAMED_MAX = 4,        /* models that an explanation names */
 };
 

@@ -348,7 +348,7 @@ static void say_eviction(struct words *words)
                 size_text(over).text, size_text(words->host->limit_bytes).text);
     else
         say(words, "%s is stopped: other programs took memory, %s too little is free", model->name,
-                size_text(room_over_free(room)).text);
+                size_text(room_short_bytes(room, words->host)).text);
 }
 
 static void say_closed(struct words *words)

@@ -102,9 +102,11 @@ uint64_t room_over_limit(struct room room, const struct residency_host *host)
     return saturating_difference(room.used_bytes, host->limit_bytes);
 }
 
-uint64_t room_over_free(struct room room)
+uint64_t room_short_bytes(struct room room, const struct residency_host *host)
 {
-    return saturating_difference(room.owed_bytes, room.free_bytes);
+    uint64_t slack = host->keep_free_bytes / RESIDENCY_SLACK_DIVISOR;
+
+    return saturating_difference(room.owed_bytes, saturating_sum(room.free_bytes, slack));
 }
 
 uint64_t room_left(struct room room, const struct residency_host *host)

@@ -37,5 +37,5 @@ uint64_t room_left(struct room room, const struct residency_host *host);
 
 /* What is taken above the limit, … */
 uint64_t room_over_limit(struct room room, const struct residency_host *host);
-/* … and what has been promised, or is to stay free, and is not there. */
-uint64_t room_over_free(struct room room);
+/* … and what has been promised and is not there, or is to stay free, a part of that for sure. */
+uint64_t room_short_bytes(struct room room, const struct residency_host *host);

@@ -289,6 +289,12 @@ static int64_t spare_to_come_bytes(void)
     return spare;
 }
 
+/* Of what is to be kept free, what others may have before a model goes. */
+static int64_t slack_bytes(void)
+{
+    return (int64_t)w->keep_free_bytes / RESIDENCY_SLACK_DIVISOR;
+}
+
 static bool has_engine(void)
 {
     return committed_bytes() > 0;
@@ -296,7 +302,7 @@ static bool has_engine(void)
 
 static void note_shortage(void)
 {
-    if (spare_to_come_bytes() >= 0) {
+    if (spare_to_come_bytes() + slack_bytes() >= 0) {
         w->short_since_ms = 0;
         return;
     }

@@ -602,7 +602,7 @@ static void check_reclaimed(void)
 
 static void note_shortage(void)
 {
-    if (spare_bytes() >= 0)
+    if (spare_bytes() + (int64_t)toy->host.keep_free_bytes / RESIDENCY_SLACK_DIVISOR >= 0)
         toy->short_since_ms = 0;
     else if (toy->short_since_ms == 0)
         toy->short_since_ms = toy->host.now_ms;
