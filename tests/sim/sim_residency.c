@@ -345,6 +345,13 @@ static void check_start(const struct model *model)
         check(w->models[i].committed_bytes == 0 || w->models[i].resident || w->models[i].stopping);
 }
 
+/* Beside its model an engine's program takes some, but not so much that it counts as outgrown. */
+static uint64_t real_bytes(const struct model *model)
+{
+    return number_lesser(model->committed_bytes / 100 * model->real_percent,
+            model->committed_bytes + INSTANCE_PROGRAM_BYTES);
+}
+
 static void on_start(void *ctx, const char *name, struct machine_plan *ret_plan)
 {
     struct model *model = model_of(name);
@@ -357,7 +364,7 @@ static void on_start(void *ctx, const char *name, struct machine_plan *ret_plan)
     w->tally.loads++;
     w->tally.forced += model->wait_count == 0;
     *ret_plan = (struct machine_plan){
-            .bytes = model->committed_bytes / 100 * model->real_percent,
+            .bytes = real_bytes(model),
             .load_ms = (uint32_t)(model->file_bytes / LOAD_BYTES_PER_MS),
             .run_ms = 100 + (uint32_t)below(RUN_MAX_MS - 100),
             .stop_ms = (uint32_t)below(STOP_MAX_MS),
