@@ -381,6 +381,7 @@ static void on_state(struct node_session *session, const struct msg_state *state
     session->facts.memory_available_bytes = state->memory_available_bytes;
     session->facts.memory_limit_bytes = state->memory_limit_bytes;
     session->facts.memory_used_bytes = state->memory_used_bytes;
+    session->facts.memory_room_bytes = state->memory_room_bytes;
     session->facts.swap_allowance_bytes = state->swap_allowance_bytes;
     session->facts.memory_bandwidth_bytes = state->memory_bandwidth_bytes;
     refresh_usable(session);

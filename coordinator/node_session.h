@@ -140,6 +140,7 @@ struct node_facts {
     uint64_t connected_us, last_heard_us; /* of env's clock */
     uint64_t rtt_us;                      /* 0: not measured yet */
     uint64_t memory_total_bytes, memory_available_bytes, memory_limit_bytes, memory_used_bytes;
+    uint64_t memory_room_bytes;      /* 0: not told */
     uint64_t swap_allowance_bytes;   /* by how much one model may pass the limit */
     uint64_t memory_bandwidth_bytes; /* a second; 0: not known */
     uint64_t running, done, failed;  /* requests */

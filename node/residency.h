@@ -156,7 +156,7 @@ struct residency_room {
     uint64_t beside_pins_bytes; /* with the pinned ones */
     uint64_t now_bytes;         /* with all that is resident */
 };
-/* For `model` of `models`, which is not counted itself. */
+/* For `model` of `models`, which is not counted itself; NULL: for one more. */
 struct residency_room residency_room(const struct residency_host *host,
         const struct residency_model *models, size_t count, const struct residency_model *model);
 

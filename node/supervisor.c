@@ -1,6 +1,7 @@
 #include "node/supervisor_internal.h"
 
 #include "common/log.h"
+#include "common/number.h"
 #include "common/saturating.h"
 #include "node/hardware/process_memory.h"
 #include "node/residency.h"
@@ -177,6 +178,7 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
     supervisor_snapshot(s, models);
     host = supervisor_host(s);
     residency_decide(&host, models, count, &decision);
+    s->room_bytes = residency_room(&host, models, count, NULL).alone_bytes;
     if (decision.short_bytes > 0)
         s->short_at_ms = host.now_ms;
     for (size_t i = 0; i < count; i++) {
@@ -492,6 +494,18 @@ static uint64_t used_bytes(const struct supervisor *s)
     return sum;
 }
 
+/* Where no engine runs nothing is decided, maybe for long. */
+static uint64_t room_bytes(const struct supervisor *s)
+{
+    uint64_t free_bytes = saturating_difference(
+            memory_state(s->memory)->pool_free_bytes, memory_keep_free_bytes(s->memory));
+
+    for (size_t i = 0; i < s->count; i++)
+        if (instance_has_engine(s->instances[i]) && !instance_is_foreign(s->instances[i]))
+            return s->room_bytes;
+    return number_lesser(memory_limit_bytes(s->memory), free_bytes);
+}
+
 static uint64_t bandwidth(const struct supervisor *s)
 {
     return s->config.bandwidth_bytes > 0 ? s->config.bandwidth_bytes
@@ -505,6 +519,7 @@ void supervisor_memory(struct supervisor *s, struct msg_state *state)
     state->memory_available_bytes = memory_state(s->memory)->pool_free_bytes;
     state->memory_limit_bytes = memory_limit_bytes(s->memory);
     state->memory_used_bytes = used_bytes(s);
+    state->memory_room_bytes = room_bytes(s);
     state->swap_allowance_bytes = s->config.swap_bytes;
     state->memory_bandwidth_bytes = bandwidth(s);
 }

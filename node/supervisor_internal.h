@@ -14,6 +14,7 @@ struct supervisor {
     struct instance **instances;
     size_t count, capacity;
     struct memory *memory;
+    uint64_t room_bytes; /* for all engines in sum, as the last decision saw it */
     struct measurement_file *measurements;
     uint64_t short_at_ms, released_at_ms, released_bytes; /* as struct residency_host has them */
     bool draining, stopped_told;

@@ -203,6 +203,8 @@ struct msg_state {
     uint64_t memory_total_bytes, memory_available_bytes; /* of the host */
     uint64_t memory_limit_bytes,
             memory_used_bytes;       /* what the node may load, what it counts as loaded */
+    uint64_t memory_room_bytes;      /* what its engines could have in sum now: the limit, or less
+                                        where others hold memory; 0: not told */
     uint64_t swap_allowance_bytes;   /* by how much one model may pass the limit; 0: by nothing */
     uint64_t memory_bandwidth_bytes; /* a second; 0: not known */
     const struct msg_instance *instances;

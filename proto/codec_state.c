@@ -181,6 +181,7 @@ static void encode_state(const struct msg *msg, struct encoder *enc)
     pb.memory_available_bytes = state->memory_available_bytes;
     pb.memory_limit_bytes = state->memory_limit_bytes;
     pb.memory_used_bytes = state->memory_used_bytes;
+    pb.memory_room_bytes = state->memory_room_bytes;
     pb.swap_allowance_bytes = state->swap_allowance_bytes;
     pb.memory_bandwidth_bytes = state->memory_bandwidth_bytes;
     put_instances(enc, state, &pb);
@@ -326,6 +327,7 @@ static void decode_state(const ProtobufCMessage *base, struct decoder *dec, stru
             .memory_available_bytes = pb->memory_available_bytes,
             .memory_limit_bytes = pb->memory_limit_bytes,
             .memory_used_bytes = pb->memory_used_bytes,
+            .memory_room_bytes = pb->memory_room_bytes,
             .swap_allowance_bytes = pb->swap_allowance_bytes,
             .memory_bandwidth_bytes = pb->memory_bandwidth_bytes,
             .instances = take_instances(dec, pb),

@@ -287,13 +287,22 @@ static bool is_unsettled(const struct making *making, const struct instance *ins
            (serves && !instance->foreign && !has_wanted_name(making, instance));
 }
 
+/* What others hold is not the plan's; what is loaded there already is, though a little is missing
+ * of what should stay free beside it. */
+static uint64_t pool_bytes(const struct node_facts *facts)
+{
+    uint64_t room = number_greater(facts->memory_room_bytes, facts->memory_used_bytes);
+    return facts->memory_room_bytes == 0 ? facts->memory_limit_bytes
+                                         : number_lesser(room, facts->memory_limit_bytes);
+}
+
 static int add_node(struct making *making, const struct plan_host *host)
 {
     struct plan *plan = making->plan;
     const struct node_facts *facts = &host->facts;
     size_t node = plan->fleet.node_count++;
     making->nodes[node] = (struct placement_node){.name = arena_strdup(&plan->arena, host->name),
-            .pool_bytes = facts->memory_limit_bytes,
+            .pool_bytes = pool_bytes(facts),
             .swap_bytes = facts->swap_allowance_bytes,
             .bandwidth_mib_s = (uint32_t)(facts->memory_bandwidth_bytes >> 20)};
     plan->nodes[node].key = host->key ? arena_strdup(&plan->arena, host->key) : NULL;

@@ -101,6 +101,7 @@ static void test_state(void **state)
     assert_int_equal(got->memory_available_bytes, want->memory_available_bytes);
     assert_int_equal(got->memory_limit_bytes, want->memory_limit_bytes);
     assert_int_equal(got->memory_used_bytes, want->memory_used_bytes);
+    assert_int_equal(got->memory_room_bytes, want->memory_room_bytes);
     assert_int_equal(got->swap_allowance_bytes, want->swap_allowance_bytes);
     assert_int_equal(got->memory_bandwidth_bytes, want->memory_bandwidth_bytes);
     assert_int_equal(got->instance_count, want->instance_count);

@@ -245,6 +245,20 @@ static void nodes_that_take_no_work_are_left_out(void **state)
     gets(setup, "ask", "nothing");
 }
 
+static void what_others_hold_is_not_planned(void **state)
+{
+    struct plan_setup *setup = *state;
+    struct plan_host *halo = plan_setup_node(setup, "halo", 100, 200);
+    plan_setup_plain_model(halo, "big", 60, 64);
+    plan_setup_modes(setup, ask_big);
+    halo->facts.memory_room_bytes = GIB(40);
+    plan_setup_plan(setup);
+    gets(setup, "ask", "nothing");
+    halo->facts.memory_used_bytes = GIB(63); /* it is there */
+    plan_setup_plan(setup);
+    gets(setup, "ask", "big on halo, 32768");
+}
+
 static void the_swap_allowance_counts_for_batch_work(void **state)
 {
     struct plan_setup *setup = *state;
@@ -426,6 +440,7 @@ int main(void)
             PLAN_TEST(what_is_pinned_stays_as_it_is),
             PLAN_TEST(what_is_foreign_serves_and_takes_nothing),
             PLAN_TEST(nodes_that_take_no_work_are_left_out),
+            PLAN_TEST(what_others_hold_is_not_planned),
             PLAN_TEST(the_swap_allowance_counts_for_batch_work),
             PLAN_TEST(an_alias_means_every_model_that_has_it),
             PLAN_TEST(a_name_that_no_node_has_stays_a_choice),

@@ -488,6 +488,31 @@ static void test_a_model_larger_than_the_memory(void **state)
     assert_int_equal(told.swap_allowance_bytes, 2 * gib);
 }
 
+static uint64_t told_room(void)
+{
+    struct msg_state told = {0};
+
+    supervisor_memory(f.supervisor, &told);
+    return told.memory_room_bytes;
+}
+
+/* The limit is 4 GiB, and of 8 GiB half a GiB is to stay free. */
+static void test_the_room_that_is_told(void **state)
+{
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    tick();
+    assert_int_equal(told_room(), 4 * gib);
+    set_memory(3 * gib);
+    tick_after(MEMORY_LOOK_MS);
+    assert_int_equal(told_room(), 2 * gib + 512 * mib);
+    load("a");
+    set_memory(2 * gib);
+    tick_after(MEMORY_LOOK_MS);
+    assert_int_equal(told_room(), 3 * gib);
+}
+
 static void test_a_model_larger_than_the_memory_and_the_allowance(void **state)
 {
     struct waiter batch;
@@ -1777,6 +1802,7 @@ int main(void)
             TEST(test_waits_for_a_long_load),
             TEST(test_engine_that_does_not_stop),
             TEST(test_a_model_larger_than_the_memory),
+            TEST(test_the_room_that_is_told),
             TEST(test_a_model_larger_than_the_memory_and_the_allowance),
             TEST(test_a_refusal_names_what_would_fit),
             TEST(test_never_past_the_limit),
