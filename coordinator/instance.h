@@ -16,7 +16,8 @@ struct instance {
     char model[MSG_NAME_MAX + 1];
     enum instance_state state;
     bool usable;  /* the node is heard of, and not draining */
-    bool fits;    /* the node's memory limit can hold it; else it is never loaded there */
+    bool fits;    /* the node's memory limit can hold it, for batch work with the swap allowance;
+                     else it is never loaded there */
     bool silent;  /* it would be usable if it were heard of: back in a moment, or gone */
     bool ordered; /* its node has been told to load it: requests wait for that */
     bool pinned;

@@ -565,14 +565,20 @@ static const struct node_stream_events stream_events = {.on_delta = on_delta, .o
 
 /* --- choosing --- */
 
+static struct scheduler_request wish_of(const struct job *job)
+{
+    return (struct scheduler_request){.models = (const char *const *)job->models,
+            .model_count = job->model_count,
+            .needs = job->request.needs,
+            .lane = job->request.lane,
+            .batch = job->request.batch};
+}
+
 /* Nobody but those that failed it has a model that can: one of them may be back soon. */
 static struct scheduler_plan choose_failed(
         const struct job *job, struct instance *const *instances, size_t count)
 {
-    struct scheduler_request request = {.models = (const char *const *)job->models,
-            .model_count = job->model_count,
-            .needs = job->request.needs,
-            .lane = job->request.lane};
+    const struct scheduler_request request = wish_of(job);
     struct scheduler_plan plan = scheduler_choose(instances, count, &request);
     if (plan.verdict == SCHEDULER_RUN && age_ms(job, job->state_us) < JOB_SAME_AGAIN_MS)
         return (struct scheduler_plan){.verdict = SCHEDULER_WAIT,
@@ -582,11 +588,8 @@ static struct scheduler_plan choose_failed(
 
 static struct scheduler_plan choose(const struct job *job)
 {
-    struct scheduler_request request = {.models = (const char *const *)job->models,
-            .model_count = job->model_count,
-            .avoid_count = job->failed_count,
-            .needs = job->request.needs,
-            .lane = job->request.lane};
+    struct scheduler_request request = wish_of(job);
+    request.avoid_count = job->failed_count;
     memcpy(request.avoid, job->failed, sizeof(job->failed));
     size_t count;
     struct instance *const *instances = node_table_instances(job->jobs->config.nodes, &count);
@@ -631,11 +634,14 @@ static void take_instance(struct job *job, const struct instance *instance, cons
 static bool run_on(struct job *job, struct instance *instance, const char *reason)
 {
     struct err err;
+    const struct node_work work = {.request_id = job->request.id,
+            .kind = job->request.kind,
+            .batch = job->request.batch,
+            .body = buf_at(&job->request.body),
+            .body_len = job->request.body.len};
     int r = make_answer(job, own_name(job, instance->model));
     if (!r)
-        r = node_session_open(instance, job->request.id, job->request.kind,
-                buf_at(&job->request.body), job->request.body.len, &stream_events, job,
-                &job->stream, &err);
+        r = node_session_open(instance, &work, &stream_events, job, &job->stream, &err);
     if (r == 0) {
         take_instance(job, instance, reason);
         return true;
@@ -716,7 +722,8 @@ static bool dispatch(struct job *job)
 static bool waits_alike(const struct job *a, const struct job *b)
 {
     if (a->failed_count + b->failed_count > 0 || a->model_count != b->model_count ||
-            a->request.needs != b->request.needs || a->request.lane != b->request.lane)
+            a->request.needs != b->request.needs || a->request.lane != b->request.lane ||
+            a->request.batch != b->request.batch)
         return false;
     for (size_t i = 0; i < a->model_count; i++)
         if (strcmp(a->models[i], b->models[i]) != 0)

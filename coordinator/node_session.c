@@ -1,5 +1,6 @@
 #include "coordinator/node_session_internal.h"
 
+#include "common/saturating.h"
 #include "common/text.h"
 #include "proto/frame.h"
 
@@ -28,8 +29,10 @@ const char *session_state_name(enum session_state state)
 /* A limit of 0: the node has not told one yet. */
 static bool fits_limit(const struct node_session *session, const struct instance *instance)
 {
-    uint64_t limit = session->facts.memory_limit_bytes;
-    return limit == 0 || instance->memory_bytes <= limit;
+    const struct node_facts *facts = &session->facts;
+    uint64_t beyond = instance->batch_only ? facts->swap_allowance_bytes : 0;
+    return facts->memory_limit_bytes == 0 ||
+           instance->memory_bytes <= saturating_sum(facts->memory_limit_bytes, beyond);
 }
 
 static void refresh_usable(struct node_session *session)

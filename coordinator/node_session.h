@@ -104,10 +104,16 @@ bool node_session_tunnel_room(const struct node_session *session);
 /* Ends the session from our side; on_gone follows at once. */
 void node_session_end(struct node_session *session, const char *reason);
 
-/* Sends START for `instance` and then `body` (borrowed until the stream ends). -EAGAIN where the
- * session takes no work, -ENFILE at its limit of streams, -ENOMEM. */
-MUST_CHECK int node_session_open(struct instance *instance, const char *request_id,
-        enum request_kind kind, const void *body, size_t body_len,
+struct node_work { /* what START says of a request; borrowed, the body until the stream ends */
+    const char *request_id;
+    enum request_kind kind;
+    bool batch; /* nobody waits in front of a screen */
+    const void *body;
+    size_t body_len;
+};
+/* Sends START for `instance` and then the body. -EAGAIN where the session takes no work, -ENFILE at
+ * its limit of streams, -ENOMEM. */
+MUST_CHECK int node_session_open(struct instance *instance, const struct node_work *work,
         const struct node_stream_events *events, void *ctx, struct node_stream **ret_stream,
         struct err *err);
 /* The consumer took a delta that cost `bytes`. */

@@ -131,21 +131,22 @@ static struct node_stream *stream_create(
     return stream;
 }
 
-static void send_start(struct node_stream *stream, const char *request_id, enum request_kind kind)
+static void send_start(struct node_stream *stream, const struct node_work *work)
 {
     struct msg msg = {.type = MSG_START,
             .start = {.stream = stream->id,
-                    .request_id = request_id,
+                    .request_id = work->request_id,
                     .model = stream->instance->model,
-                    .kind = kind,
+                    .kind = work->kind,
                     .window = STREAM_WINDOW,
-                    .body_bytes = stream->body_len}};
+                    .body_bytes = work->body_len,
+                    .batch = work->batch}};
     node_session_post(stream->session, stream->id, &msg);
 }
 
-int node_session_open(struct instance *instance, const char *request_id, enum request_kind kind,
-        const void *body, size_t body_len, const struct node_stream_events *events, void *ctx,
-        struct node_stream **ret_stream, struct err *err)
+int node_session_open(struct instance *instance, const struct node_work *work,
+        const struct node_stream_events *events, void *ctx, struct node_stream **ret_stream,
+        struct err *err)
 {
     struct node_session *session = instance->session;
     if (session->sm.state != SESSION_UP || *session->broken)
@@ -160,14 +161,14 @@ int node_session_open(struct instance *instance, const char *request_id, enum re
                 "node \"%s\" has %d streams open, its limit, or there is no memory for one more",
                 session->name, STREAM_TABLE_MAX);
     }
-    stream->body = body;
-    stream->body_len = body_len;
+    stream->body = work->body;
+    stream->body_len = work->body_len;
     list_push_back(&session->streams, &stream->open);
     list_push_back(&session->sending, &stream->sending);
     session->facts.running++;
     instance->running++;
     instance->last_used_us = env_now_us(session->env);
-    send_start(stream, request_id, kind);
+    send_start(stream, work);
     *ret_stream = stream;
     return 0;
 }

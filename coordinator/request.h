@@ -38,6 +38,7 @@ struct request {
     bool include_usage; /* … and a last piece with the usage */
     bool settled;       /* the dialect's answer is complete as it is: no engine is asked */
     bool background;    /* nobody waits: the answer is recorded and fetched later */
+    bool batch;         /* nobody waits in front of a screen: its mode says so */
     bool follows_mode;  /* it may get whatever its mode names, also what that names later */
     uint32_t choices;   /* 1 … REQUEST_CHOICES_MAX */
     uint32_t needs;     /* CAPABILITY_… without which the answer would be wrong */

@@ -11,10 +11,16 @@ static bool avoided(const struct scheduler_request *request, const struct instan
     return false;
 }
 
+/* It swaps: nobody who waits for an answer is sent there. */
+static bool is_closed(const struct scheduler_request *request, const struct instance *instance)
+{
+    return instance->batch_only && !request->batch;
+}
+
 static bool candidate(
         const struct scheduler_request *request, const struct instance *instance, const char *model)
 {
-    return instance->usable && !avoided(request, instance) &&
+    return instance->usable && !avoided(request, instance) && !is_closed(request, instance) &&
            !instance_lacks(instance, request->needs) && strcmp(instance->model, model) == 0;
 }
 
@@ -69,11 +75,21 @@ static bool has_a_model(const struct scheduler_request *request, const struct in
     return false;
 }
 
-/* It has one of the models, can do what is needed, and has not failed this request. */
+/* It has one of the models, can do what is needed, is open to the request and has not failed it. */
 static bool suits(const struct scheduler_request *request, const struct instance *instance)
 {
     return has_a_model(request, instance) && !avoided(request, instance) &&
-           !instance_lacks(instance, request->needs);
+           !is_closed(request, instance) && !instance_lacks(instance, request->needs);
+}
+
+static bool any_closed(
+        struct instance *const *instances, size_t count, const struct scheduler_request *request)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_closed(request, instances[i]) && has_a_model(request, instances[i]) &&
+                !instance_lacks(instances[i], request->needs))
+            return true;
+    return false;
 }
 
 static bool any_in_state(struct instance *const *instances, size_t count,
@@ -205,6 +221,9 @@ static struct scheduler_plan wait_or_none(
             return wait_because(hopes[i].reason);
     if (any_silent(instances, count, request))
         return wait_because("its node is silent: back in a moment, or gone");
+    if (any_closed(instances, count, request))
+        return none_because("the model is larger than its node's memory: only modes with "
+                            "batch: true may use it");
     if (any_in_state(instances, count, request, INSTANCE_AVAILABLE))
         return none_because("the model is larger than the memory limit of each node that has it");
     return none_or_unable(instances, count, request);

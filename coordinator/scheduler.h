@@ -1,7 +1,8 @@
 /* Which instance serves a request: a pure function from a snapshot to a plan and its reason. The
  * rule: the first model of the list that has a resident instance with room; among its instances the
  * least busy one (requests after this one per slot), ties to the least recently used. Nothing
- * resident: a node that can load the first model of the list. */
+ * resident: a node that can load the first model of the list. Where a model is larger than a node's
+ * memory, only batch work is sent there. */
 #pragma once
 
 #include "coordinator/instance.h"
@@ -28,6 +29,7 @@ struct scheduler_request {
     size_t avoid_count;
     uint32_t needs; /* CAPABILITY_…: an instance that lacks one does not count */
     enum request_lane lane;
+    bool batch; /* nobody waits in front of a screen: else none that is batch_only counts */
 };
 
 enum scheduler_verdict {

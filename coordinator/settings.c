@@ -172,6 +172,8 @@ const struct config_key coordinator_keys[] = {
         {.path = "modes.*.batch",
                 .type = CONFIG_BOOL,
                 .reloadable = true,
-                .help = "nobody waits in front of a screen for its answers"},
+                .help = "nobody waits in front of a screen for its answers: models that are larger "
+                        "than a "
+                        "node's memory (its swap-allowance) serve such modes alone"},
         {.path = NULL},
 };

@@ -31,8 +31,9 @@ static void add_queue(struct json_writer *out, const struct admin_view *view)
 static void add_choice(
         struct json_writer *out, const struct admin_view *view, const struct mode *mode)
 {
-    struct scheduler_request request = {
-            .models = (const char *const *)mode->models, .model_count = mode->model_count};
+    struct scheduler_request request = {.models = (const char *const *)mode->models,
+            .model_count = mode->model_count,
+            .batch = mode->batch};
     size_t count;
     struct instance *const *instances = node_table_instances(view->nodes, &count);
     struct scheduler_plan plan = scheduler_choose(instances, count, &request);

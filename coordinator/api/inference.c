@@ -139,6 +139,7 @@ static int take_mode(const struct call *call, struct request *request, const str
     target->count = caller_models_of_mode(call->caller, target->mode, target->models);
     if (target->mode == mode)
         keep_named(name, target);
+    request->batch = target->mode->batch;
     request->follows_mode =
             caller_has_all_models(call->caller) && modes_name_is_open(target->mode, name);
     if (target->count > 0)

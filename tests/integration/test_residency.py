@@ -141,5 +141,30 @@ def what_never_fits_is_refused_with_the_numbers():
         assert not loads_of(node)
 
 
+def what_swaps_serves_batch_work_alone():
+    """Larger than the memory, by no more than its swap allowance: nobody who waits for an answer gets it."""
+    only_batch = "only modes with batch: true may use it"
+    with Mesh({"ask": ["alpha"], "night": {"models": ["alpha"], "batch": True}}) as cluster:
+        node = cluster.add_node("halo1", [], slots=SLOTS, start=False)
+        gguf_make.make(node.models / "alpha.gguf", "alpha", layers=8, experts=64)
+        need = need_bytes(cluster, node)
+        node.memory_limit = str(need * 3 // 4)
+        node.start(words=("--swap-allowance", str(need // 2)))
+        wait_until(lambda: f"the model is told, now {node.status()}", lambda: node.model("alpha").get("batch_only"))
+        for name in ("ask", "alpha"):
+            answer = cluster.ask(name, "hello", max_tokens=2)
+            assert answer.status == 503 and only_batch in answer.error(), (name, answer.body)
+        assert not loads_of(node)
+        answer = cluster.ask("night", "hello", max_tokens=2)
+        assert answer.status == 200 and answer.json()["model"] == "alpha", answer.body
+        assert node.model("alpha")["state"] == "resident", node.status()
+        answer = cluster.ask("alpha", "hello", max_tokens=2)  # no more than before, now that it is loaded
+        assert answer.status == 503 and only_batch in answer.error(), answer.body
+        modes = {mode["name"]: mode for mode in cluster.status()["modes"]}
+        assert modes["night"]["now"]["model"] == "alpha", modes
+        assert modes["ask"]["now"] is None and only_batch in modes["ask"]["reason"], modes
+
+
 if __name__ == "__main__":
-    mesh.run(models_take_turns, all_at_once, what_never_fits_is_refused_with_the_numbers)
+    mesh.run(models_take_turns, all_at_once, what_never_fits_is_refused_with_the_numbers,
+             what_swaps_serves_batch_work_alone)

@@ -314,7 +314,7 @@ def is_engine(words):
 
 
 class Mesh:
-    """Use as a context manager. `modes` is {mode: [models]}."""
+    """Use as a context manager. `modes` is {mode: [models]}, or {mode: {setting: value}}."""
 
     def __init__(self, modes=None):
         self.bin = pathlib.Path(os.environ["MODEMESH_BIN"])
@@ -378,7 +378,8 @@ class Mesh:
         return done.stdout.strip()
 
     def write_modes(self, modes):
-        self.config.write_text(json.dumps({"modes": {name: {"models": models} for name, models in modes.items()}}))
+        self.config.write_text(json.dumps({"modes": {
+            name: told if isinstance(told, dict) else {"models": told} for name, told in modes.items()}}))
 
     def start_coordinator(self, *words):
         """A second start takes the addresses of the first."""

@@ -286,6 +286,36 @@ static void a_long_name_in_the_header_is_cut(void **state)
     assert_true(client->body.len < 1000);
 }
 
+/* --- what is larger than its node --- */
+
+static void only_modes_for_batch_work_reach_a_model_that_swaps(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance huge = {.model = "coder",
+            .state = INSTANCE_RESIDENT,
+            .slots = 1,
+            .capabilities = TALKS,
+            .batch_only = true,
+            .engine = "",
+            .note = "",
+            .architecture = "",
+            .quantisation = ""};
+    struct msg start;
+    join(world);
+    chat(world, "code");
+    assert_true(fake_link_next(&world->mesh.link, 0, &start));
+    assert_false(start.start.batch);
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){.type = MSG_STATE, .state = {.instances = &huge, .instance_count = 1}});
+    is_refused(world, chat(world, "code"), 503, "only modes with batch: true may use it");
+    world->mode_list[1].batch = true; /* code */
+    is_refused(world, chat(world, "coder"), 503, "only modes with batch: true may use it");
+    chat(world, "code");
+    assert_true(fake_link_next(&world->mesh.link, 0, &start));
+    assert_string_equal(start.start.model, "coder");
+    assert_true(start.start.batch);
+}
+
 /* --- where each kind goes by itself --- */
 
 #define FORM_TYPE "multipart/form-data; boundary=b"
@@ -548,6 +578,7 @@ int main(void)
             TEST(a_mode_with_a_model_is_that_model),
             TEST(the_header_comes_first),
             TEST(a_long_name_in_the_header_is_cut),
+            TEST(only_modes_for_batch_work_reach_a_model_that_swaps),
             TEST(without_a_name_each_kind_has_its_mode),
             TEST(without_that_mode_any_model_that_can_will_do),
             TEST(what_is_resident_comes_first_of_any),

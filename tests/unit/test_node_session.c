@@ -186,8 +186,13 @@ static int teardown(void **state)
 
 static int try_open(struct world *world, const void *body, size_t len, struct request *request)
 {
-    return node_session_open(node_session_instance(world->session, 0), "req_1", REQUEST_CHAT, body,
-            len, &stream_events, request, &request->stream, NULL);
+    const struct node_work work = {.request_id = "req_1",
+            .kind = REQUEST_CHAT,
+            .batch = true,
+            .body = body,
+            .body_len = len};
+    return node_session_open(node_session_instance(world->session, 0), &work, &stream_events,
+            request, &request->stream, NULL);
 }
 
 /* Opens a stream whose START the node gets. */
@@ -501,6 +506,35 @@ static void the_nodes_limit_says_what_fits(void **state)
     assert_true(node_session_instance(world->session, 0)->fits);
 }
 
+static void what_is_for_batch_alone_may_pass_the_limit(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance said = {.model = "small",
+            .state = INSTANCE_AVAILABLE,
+            .memory_bytes = 150,
+            .batch_only = true,
+            .engine = "",
+            .note = ""};
+    struct msg msg = {.type = MSG_STATE,
+            .state = {.full = true,
+                    .instances = &said,
+                    .instance_count = 1,
+                    .memory_limit_bytes = 100,
+                    .swap_allowance_bytes = 50}};
+    say(world, &msg);
+    assert_true(node_session_instance(world->session, 0)->fits);
+    assert_true(node_session_instance(world->session, 0)->batch_only);
+    msg.state.swap_allowance_bytes = 49;
+    say(world, &msg);
+    assert_false(node_session_instance(world->session, 0)->fits);
+    msg.state.swap_allowance_bytes = UINT64_MAX;
+    say(world, &msg);
+    assert_true(node_session_instance(world->session, 0)->fits);
+    said.batch_only = false; /* the allowance is not for it */
+    say(world, &msg);
+    assert_false(node_session_instance(world->session, 0)->fits);
+}
+
 static void a_node_that_drained_has_shut_down(void **state)
 {
     struct world *world = *state;
@@ -538,6 +572,7 @@ static void a_body_goes_out_under_credit(void **state)
     assert_int_equal(id >> 32, world->epoch);
     assert_int_equal(start.start.body_bytes, sizeof(body));
     assert_int_equal(start.start.window, STREAM_WINDOW);
+    assert_true(start.start.batch);
     assert_string_equal(start.start.model, "small");
     node_session_flush(world->session);
     assert_int_equal(next(world, MSG_BODY).body.len, STREAM_WINDOW);
@@ -1221,6 +1256,7 @@ int main(void)
             SESSION_TEST(what_a_plan_needs_is_kept),
             SESSION_TEST(a_draining_node_is_not_usable),
             SESSION_TEST(the_nodes_limit_says_what_fits),
+            SESSION_TEST(what_is_for_batch_alone_may_pass_the_limit),
             SESSION_TEST(a_node_that_drained_has_shut_down),
             SESSION_TEST(a_removed_model_leaves_its_streams_alone),
             SESSION_TEST(a_body_goes_out_under_credit),

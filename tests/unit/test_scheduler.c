@@ -234,6 +234,57 @@ static void chat_leaves_room_for_autocomplete(void **state)
     assert_int_equal(choose_able(&it, 1, 0, LANE_AUTOCOMPLETE).verdict, SCHEDULER_WAIT);
 }
 
+static struct scheduler_plan choose_batch(struct instance *list, size_t count, bool batch)
+{
+    struct instance *pointers[8];
+    for (size_t i = 0; i < count; i++)
+        pointers[i] = &list[i];
+    struct scheduler_request request = {.models = small_large, .model_count = 2, .batch = batch};
+    return scheduler_choose(pointers, count, &request);
+}
+
+static void what_swaps_is_for_batch_alone(void **state)
+{
+    (void)state;
+    static const enum instance_state states[] = {INSTANCE_RESIDENT, INSTANCE_AVAILABLE,
+            INSTANCE_LOADING, INSTANCE_STOPPING, INSTANCE_FAILED};
+    struct instance list[] = {
+            instance_of("small", INSTANCE_RESIDENT), instance_of("large", INSTANCE_RESIDENT)};
+    list[0].batch_only = true;
+    runs_on(choose_batch(list, 2, true), &list[0]);
+    runs_on(choose_batch(list, 2, false), &list[1]);
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        list[0].state = states[i];
+        list[0].ordered = states[i] == INSTANCE_STOPPING;
+        struct scheduler_plan plan = choose_batch(list, 1, false);
+        assert_int_equal(plan.verdict, SCHEDULER_NONE);
+        assert_non_null(strstr(plan.reason, "only modes with batch: true may use it"));
+        assert_int_not_equal(choose_batch(list, 1, true).verdict, SCHEDULER_NONE);
+    }
+    list[0].state = INSTANCE_AVAILABLE;
+    runs_on(choose_batch(list, 1, true), &list[0]);
+    list[0].fits = false; /* not even so */
+    assert_int_equal(choose_batch(list, 1, true).verdict, SCHEDULER_NONE);
+}
+
+/* Where it fits elsewhere, that is waited for; nothing is said of what the request does not need.
+ */
+static void a_node_that_swaps_hides_no_other(void **state)
+{
+    (void)state;
+    struct instance list[] = {
+            instance_of("small", INSTANCE_RESIDENT), instance_of("small", INSTANCE_LOADING)};
+    list[0].batch_only = true;
+    list[1].running = SCHEDULER_REQUESTS_PER_SLOT;
+    assert_int_equal(choose_batch(list, 2, false).verdict, SCHEDULER_WAIT);
+    list[1].state = INSTANCE_AVAILABLE;
+    list[1].running = 0;
+    runs_on(choose_batch(list, 2, false), &list[1]);
+    list[0].capabilities = CAPABILITY_CHAT | CAPABILITY_EXACT;
+    assert_string_equal(choose_able(list, 1, CAPABILITY_VISION, LANE_CHAT).reason,
+            "no connected node has a model that can do that");
+}
+
 /* Others that could load it are left alone: its node is about to. */
 static void what_is_ordered_is_not_loaded_elsewhere(void **state)
 {
@@ -275,6 +326,8 @@ int main(void)
             cmocka_unit_test(a_model_that_nobody_has_now_may_be_able_to),
             cmocka_unit_test(what_only_the_engine_knows_is_tried_before_it_runs),
             cmocka_unit_test(chat_leaves_room_for_autocomplete),
+            cmocka_unit_test(what_swaps_is_for_batch_alone),
+            cmocka_unit_test(a_node_that_swaps_hides_no_other),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
 }
