@@ -68,6 +68,19 @@ static void add_part(char *buf, size_t size, const char *part)
         snprintf(buf + len, size - len, "%s%s", len ? "; " : "", part);
 }
 
+static void add_aliases_of_others(char *buf, size_t size, const cJSON *model)
+{
+    char part[REPORT_CELL_MAX];
+    const cJSON *other;
+
+    cJSON_ArrayForEach(other, json_array(model, "aliases_of_others"))
+    {
+        snprintf(part, sizeof(part), "its alias %s means %s", json_str(other, "alias", ""),
+                json_str(other, "model", ""));
+        add_part(buf, size, part);
+    }
+}
+
 /* For people all that is to be said about it; programs have the rest in members of its own. */
 static const char *note(enum table_format format, const cJSON *model, char *buf, size_t size)
 {
@@ -84,6 +97,7 @@ static const char *note(enum table_format format, const cJSON *model, char *buf,
     add_part(buf, size, text);
     snprintf(part, sizeof(part), "not the file that %s has under this name", other);
     add_part(buf, size, *other ? part : "");
+    add_aliases_of_others(buf, size, model);
     add_part(buf, size, json_bool(model, "foreign", false) ? "not the mesh's own engine" : "");
     return buf;
 }

@@ -146,7 +146,7 @@ static const struct command_flag token_flags[] = {
 
 static const struct command_flag key_flags[] = {
         {.name = "modes", .metavar = "A,B", .help = "Only these modes (all)"},
-        {.name = "models", .metavar = "X,Y", .help = "Only these models (all)"},
+        {.name = "models", .metavar = "X,Y", .help = "Only these models, by name or alias (all)"},
         {.name = "admin", .help = "May run the mesh too: nodes, tokens, keys"},
         {.name = "requests-per-minute", .metavar = "N", .help = "So many at most (no limit)"},
         {.name = NULL},

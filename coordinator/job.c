@@ -832,7 +832,7 @@ static void on_gone(void *ctx)
 
 static const struct http_exchange_events exchange_events = {.on_room = on_room, .on_gone = on_gone};
 
-static int copy_models(struct job *job, char *const *models, size_t count)
+static int copy_models(struct job *job, const char *const *models, size_t count)
 {
     for (size_t i = 0; i < count && i < MODE_MODELS_MAX; i++) {
         if (!(job->models[i] = strdup(models[i])))
@@ -875,7 +875,7 @@ static bool holds_too_much(const struct jobs *jobs, enum request_lane lane)
 }
 
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
-        struct request *request, const char *mode, char *const *models, size_t model_count)
+        struct request *request, const char *mode, const char *const *models, size_t model_count)
 {
     enum request_lane lane = request->lane;
     struct job *job = job_create(jobs, reply, dialect, request, mode);

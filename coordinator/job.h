@@ -64,7 +64,7 @@ void jobs_destroy(struct jobs *jobs);
  * a model was asked for by name; `models` are copied. Answers by itself, also where it cannot
  * begin. The caller has set the header X-Modemesh-Request. */
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
-        struct request *request, const char *mode, char *const *models, size_t model_count);
+        struct request *request, const char *mode, const char *const *models, size_t model_count);
 
 /* The mode has `model` first now, in the place of `replaced`: so do its requests that may follow it
  * and have not begun to answer; those that run stay where they are unless they fail there. */

@@ -1,6 +1,6 @@
-/* Modes as policy: a name that editors ask for, and the models that may answer, in the order of
- * preference, and what a request of it needs. From the config (`modes.NAME`); replaced whole on
- * reload. */
+/* Modes as policy: a name that editors ask for, and the models that may answer, by names or aliases
+ * (aliases.h), in the order of preference, and what a request of it needs. From the config
+ * (`modes.NAME`); replaced whole on reload. */
 #pragma once
 
 #include "common/buf.h"

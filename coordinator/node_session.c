@@ -244,6 +244,7 @@ static struct instance *add_instance(struct node_session *session, const char *m
     instance->node = session->name;
     snprintf(instance->model, sizeof(instance->model), "%s", model);
     instances[session->instance_count++] = instance;
+    session->names_edition++;
     return instance;
 }
 
@@ -258,6 +259,7 @@ static void remove_instance(struct node_session *session, size_t index)
     struct instance *instance = session->instances[index];
     node_streams_forget_instance(session, instance);
     instance_free(instance);
+    session->names_edition++;
     session->instance_count--;
     memmove(&session->instances[index], &session->instances[index + 1],
             (session->instance_count - index) * sizeof(*session->instances));
@@ -271,10 +273,22 @@ static void copy_text(char *to, size_t size, const char *text)
     to[len] = '\0';
 }
 
+static bool same_aliases(const struct instance *instance, const struct msg_instance *said)
+{
+    if (instance->alias_count != said->alias_count)
+        return false;
+    for (size_t i = 0; i < said->alias_count; i++)
+        if (strcmp(instance->aliases[i], said->aliases[i]) != 0)
+            return false;
+    return true;
+}
+
 /* False: no memory; the instance is as it was. */
 static bool update_aliases(struct instance *instance, const struct msg_instance *said)
 {
     char(*aliases)[MSG_NAME_MAX + 1] = NULL;
+    if (same_aliases(instance, said))
+        return true;
     if (said->alias_count > 0 && !(aliases = calloc(said->alias_count, sizeof(*aliases))))
         return false;
     for (size_t i = 0; i < said->alias_count; i++)
@@ -282,6 +296,7 @@ static bool update_aliases(struct instance *instance, const struct msg_instance 
     free(instance->aliases);
     instance->aliases = aliases;
     instance->alias_count = said->alias_count;
+    instance->session->names_edition++;
     return true;
 }
 
@@ -652,6 +667,11 @@ const struct link_peer *node_session_peer(const struct node_session *session)
 enum session_state node_session_state(const struct node_session *session)
 {
     return session->sm.state;
+}
+
+unsigned node_session_names_edition(const struct node_session *session)
+{
+    return session->names_edition;
 }
 
 size_t node_session_instance_count(const struct node_session *session)

@@ -137,6 +137,8 @@ uint32_t node_session_epoch(const struct node_session *session);
 const struct link_peer *node_session_peer(const struct node_session *session);
 enum session_state node_session_state(const struct node_session *session);
 const char *session_state_name(enum session_state state);
+/* Changes whenever a model or one of its aliases has come or gone; on_change follows. */
+unsigned node_session_names_edition(const struct node_session *session);
 size_t node_session_instance_count(const struct node_session *session);
 struct instance *node_session_instance(const struct node_session *session, size_t index);
 

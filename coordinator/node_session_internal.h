@@ -32,6 +32,7 @@ struct node_session {
 
     struct instance **instances;
     size_t instance_count;
+    unsigned names_edition; /* of the instances' names and aliases */
 
     struct node_facts facts;
     uint64_t last_sent_us;

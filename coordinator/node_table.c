@@ -21,6 +21,7 @@ struct entry { /* one session's place in the table */
     struct node_session *session;
     struct node_table *table;
     struct edge_gate *gate;     /* NULL: it has carried no editor yet */
+    unsigned names_edition;     /* of the session, when it was looked at last */
     uint64_t certified_until_s; /* end of the newest certificate that the node has */
 };
 
@@ -41,6 +42,8 @@ struct node_table {
     struct farewell farewells[NODE_TABLE_FAREWELLS_MAX];
     size_t farewell_count;
     struct instance_list instances, by_name, models;
+    struct aliases aliases;
+    bool aliases_stale; /* they must be made again */
 };
 
 struct node_table *node_table_create(const struct node_table_config *config)
@@ -101,6 +104,7 @@ static void entry_free(struct entry *entry)
     list_del(&entry->by_id);
     list_del(&entry->by_key);
     entry->table->count--;
+    entry->table->aliases_stale = true;
     forget_lists(entry->table);
     edge_gate_destroy(entry->gate);
     node_session_destroy(entry->session);
@@ -116,13 +120,16 @@ void node_table_destroy(struct node_table *table)
     free(table->instances.at);
     free(table->by_name.at);
     free(table->models.at);
+    aliases_fini(&table->aliases);
     free(table);
 }
 
 static void on_session_change(void *ctx, struct node_session *session)
 {
-    (void)session;
     struct entry *entry = ctx;
+    unsigned edition = node_session_names_edition(session);
+    entry->table->aliases_stale |= edition != entry->names_edition;
+    entry->names_edition = edition;
     forget_lists(entry->table);
     entry->table->config.on_change(entry->table->config.ctx);
 }
@@ -655,6 +662,31 @@ struct instance *const *node_table_models(struct node_table *table, size_t *ret_
     }
     *ret_count = table->models.count;
     return table->models.at;
+}
+
+/* Where there is no memory there are none in this turn, and they are made again at the next. */
+static const struct aliases *aliases_of(struct node_table *table)
+{
+    size_t count;
+    struct instance *const *instances;
+    if (!table->aliases_stale)
+        return &table->aliases;
+    aliases_fini(&table->aliases);
+    instances = node_table_instances(table, &count);
+    table->aliases_stale = aliases_init(&table->aliases, instances, count) < 0;
+    return &table->aliases;
+}
+
+const char *node_table_model(struct node_table *table, const char *name)
+{
+    return aliases_model(aliases_of(table), name);
+}
+
+const struct alias *node_table_aliases(struct node_table *table, size_t *ret_count)
+{
+    const struct aliases *aliases = aliases_of(table);
+    *ret_count = aliases->count;
+    return aliases->at;
 }
 
 /* The first of those in the list that are named so; its end where there is none. */

@@ -9,6 +9,7 @@
 #include "common/err.h"
 #include "common/link.h"
 #include "common/loop.h"
+#include "coordinator/aliases.h"
 #include "coordinator/http/http_server.h"
 #include "coordinator/node_session.h"
 #include "coordinator/trust/door.h"
@@ -64,6 +65,11 @@ void node_table_tick(struct node_table *table);
 struct instance *const *node_table_instances(struct node_table *table, size_t *ret_count);
 /* One instance of each model, in the order of names: the one with the most context. As above. */
 struct instance *const *node_table_models(struct node_table *table, size_t *ret_count);
+
+/* The model that `name` means: `name` itself where it is no alias (aliases.h). As above. */
+const char *node_table_model(struct node_table *table, const char *name);
+/* All aliases, in the order of names; none where there is no memory for the list. As above. */
+const struct alias *node_table_aliases(struct node_table *table, size_t *ret_count);
 
 /* An instance of the same name on another node whose content is not the same (instance_differs()):
  * who stands for the name is the one with the most context that is known by its content, so that

@@ -280,7 +280,8 @@ const struct config_key node_keys[] = {
                 .metavar = "NAME",
                 .reloadable = true,
                 .name_letters = MODEL_SETTINGS_LETTERS,
-                .help = "more names to ask for it by"},
+                .help = "more names to ask for it by, for editors, modes and orders; where another "
+                        "model is called so, or comes before it by name, the name means that one"},
         {.path = "model-settings.*.quality",
                 .type = CONFIG_UINT,
                 .min = 1,

@@ -4,6 +4,7 @@
 #include "coordinator/scheduler.h"
 
 #include <sodium.h>
+#include <string.h>
 
 static void add_coordinator(struct json_writer *out, const struct admin_view *view)
 {
@@ -31,9 +32,11 @@ static void add_queue(struct json_writer *out, const struct admin_view *view)
 static void add_choice(
         struct json_writer *out, const struct admin_view *view, const struct mode *mode)
 {
-    struct scheduler_request request = {.models = (const char *const *)mode->models,
-            .model_count = mode->model_count,
-            .batch = mode->batch};
+    const char *models[MODE_MODELS_MAX];
+    struct scheduler_request request = {
+            .models = models, .model_count = mode->model_count, .batch = mode->batch};
+    for (size_t i = 0; i < mode->model_count; i++)
+        models[i] = node_table_model(view->nodes, mode->models[i]);
     size_t count;
     struct instance *const *instances = node_table_instances(view->nodes, &count);
     struct scheduler_plan plan = scheduler_choose(instances, count, &request);
@@ -110,6 +113,23 @@ static void add_fingerprint(struct json_writer *out, const struct instance *inst
     json_writer_str(out, "fingerprint", hex);
 }
 
+/* Those of its aliases that mean another model: one that is called so, or comes before it. */
+static void add_other_aliases(
+        struct json_writer *out, struct node_table *nodes, const struct instance *instance)
+{
+    json_writer_array(out, "aliases_of_others");
+    for (size_t i = 0; i < instance->alias_count; i++) {
+        const char *model = node_table_model(nodes, instance->aliases[i]);
+        if (strcmp(model, instance->model) == 0)
+            continue;
+        json_writer_object(out, NULL);
+        json_writer_str(out, "alias", instance->aliases[i]);
+        json_writer_str(out, "model", model);
+        json_writer_object_end(out);
+    }
+    json_writer_array_end(out);
+}
+
 /* Who it is, beside its name. */
 static void add_identity(
         struct json_writer *out, struct node_table *nodes, const struct instance *instance)
@@ -119,6 +139,7 @@ static void add_identity(
     for (size_t i = 0; i < instance->alias_count; i++)
         json_writer_str(out, NULL, instance->aliases[i]);
     json_writer_array_end(out);
+    add_other_aliases(out, nodes, instance);
     json_writer_str(out, "quantisation", instance->quantisation);
     add_fingerprint(out, instance);
     json_writer_str(out, "differs_from", other ? other->node : "");

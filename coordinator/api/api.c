@@ -342,7 +342,8 @@ static bool key_counts(enum access_listener kind, const char *text)
 static struct caller identify(
         const struct api_listener *listener, const struct http_exchange *exchange)
 {
-    struct caller caller = {.owner = listener->kind == ACCESS_SOCKET};
+    struct caller caller = {
+            .owner = listener->kind == ACCESS_SOCKET, .nodes = listener->api->view->nodes};
     const char *text = shown_key(exchange);
     if (listener->kind == ACCESS_EDGE)
         caller.node = http_exchange_peer(exchange);

@@ -43,7 +43,8 @@ bool caller_allows_mode(const struct caller *caller, const char *mode)
 
 bool caller_allows_model(const struct caller *caller, const char *model)
 {
-    return !caller->key || api_key_allows_model(caller->key, model);
+    return !caller->key ||
+           api_key_allows_model(caller->key, node_table_model(caller->nodes, model));
 }
 
 bool caller_has_all_models(const struct caller *caller)
@@ -52,7 +53,7 @@ bool caller_has_all_models(const struct caller *caller)
 }
 
 size_t caller_models_of_mode(
-        const struct caller *caller, const struct mode *mode, char *allowed[MODE_MODELS_MAX])
+        const struct caller *caller, const struct mode *mode, const char *allowed[MODE_MODELS_MAX])
 {
     size_t count = 0;
     if (!caller_allows_mode(caller, mode->name))
@@ -63,16 +64,23 @@ size_t caller_models_of_mode(
     return count;
 }
 
-bool caller_may_name_model(
-        const struct caller *caller, const struct modes *modes, const char *model)
+static bool mode_means_model(struct node_table *nodes, const struct mode *mode, const char *model)
+{
+    for (size_t i = 0; i < mode->model_count; i++)
+        if (strcmp(node_table_model(nodes, mode->models[i]), model) == 0)
+            return true;
+    return false;
+}
+
+bool caller_may_name_model(const struct caller *caller, const struct modes *modes, const char *name)
 {
     if (!caller->key || caller->key->mode_count == 0 || caller->key->model_count > 0)
-        return caller_allows_model(caller, model);
+        return caller_allows_model(caller, name);
+    const char *model = node_table_model(caller->nodes, name);
     for (size_t m = 0; m < modes->count; m++)
-        for (size_t i = 0; i < modes->list[m].model_count; i++)
-            if (caller_allows_mode(caller, modes->list[m].name) &&
-                    strcmp(modes->list[m].models[i], model) == 0)
-                return true;
+        if (caller_allows_mode(caller, modes->list[m].name) &&
+                mode_means_model(caller->nodes, &modes->list[m], model))
+            return true;
     return false;
 }
 
@@ -90,7 +98,7 @@ static bool offers_mode(void *ctx, const char *name)
 {
     const struct call_offers *offers = ctx;
     const struct mode *mode = modes_find(offers->modes, name);
-    char *allowed[MODE_MODELS_MAX];
+    const char *allowed[MODE_MODELS_MAX];
     return mode && caller_models_of_mode(offers->caller, mode, allowed) > 0;
 }
 

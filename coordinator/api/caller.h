@@ -9,9 +9,10 @@
 #include <stdbool.h>
 
 struct caller {
-    struct api_key *key; /* NULL: none was shown, and none was needed */
-    bool owner;          /* may run the mesh */
-    const char *node;    /* whose edge carries it; NULL: none */
+    struct api_key *key;      /* NULL: none was shown, and none was needed */
+    bool owner;               /* may run the mesh */
+    const char *node;         /* whose edge carries it; NULL: none */
+    struct node_table *nodes; /* by which names of models are read; NULL only without a key */
 };
 
 struct call { /* a request with its path found; borrowed for the call */
@@ -36,15 +37,16 @@ void call_fail(const struct call *call, int status, const char *code, const char
 void call_reply_json(const struct call *call, int r, const struct buf *body);
 
 bool caller_allows_mode(const struct caller *caller, const char *mode);
+/* A key names models: it may use what an alias of one of them means, and under that name too. */
 bool caller_allows_model(const struct caller *caller, const char *model);
 /* True where no model, known or not, is kept from it. */
 bool caller_has_all_models(const struct caller *caller);
 /* A key that names modes and no models may ask for those modes' models, and no others, by name. */
 bool caller_may_name_model(
-        const struct caller *caller, const struct modes *modes, const char *model);
+        const struct caller *caller, const struct modes *modes, const char *name);
 /* Of the mode's models those that the caller may get by it, in the mode's order. */
 size_t caller_models_of_mode(
-        const struct caller *caller, const struct mode *mode, char *allowed[MODE_MODELS_MAX]);
+        const struct caller *caller, const struct mode *mode, const char *allowed[MODE_MODELS_MAX]);
 /* "local", "key NAME", "edge NODE": for logs, and as the owner of what is stored. */
 void caller_name(const struct caller *caller, char *name, size_t size);
 

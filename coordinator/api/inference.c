@@ -9,9 +9,9 @@
 
 enum { KNOWN_NAMES_MAX = 400 };
 
-struct target {              /* what may answer */
-    const struct mode *mode; /* NULL: a model, or any model that can */
-    char *models[MODE_MODELS_MAX];
+struct target {                          /* what may answer */
+    const struct mode *mode;             /* NULL: a model, or any model that can */
+    const char *models[MODE_MODELS_MAX]; /* their own names, no aliases */
     size_t count;
 };
 
@@ -56,7 +56,8 @@ static bool some_mode_names(const struct modes *modes, const char *model)
 
 static bool is_known_model(const struct admin_view *view, const char *model)
 {
-    return some_instance(view->nodes, model) || some_mode_names(view->modes, model);
+    return some_instance(view->nodes, node_table_model(view->nodes, model)) ||
+           some_mode_names(view->modes, model);
 }
 
 struct names { /* "one, two, …" */
@@ -103,14 +104,21 @@ static bool can(const struct instance *instance, uint32_t needs)
     return instance->capabilities != 0 && !(needs & ~instance->capabilities);
 }
 
-static bool some_model_can(const struct admin_view *view, const struct mode *mode, uint32_t needs)
+static bool model_can(struct node_table *nodes, const char *model, uint32_t needs)
 {
     size_t count;
-    struct instance *const *instances = node_table_instances(view->nodes, &count);
+    struct instance *const *instances = node_table_instances(nodes, &count);
     for (size_t i = 0; i < count; i++)
-        for (size_t m = 0; m < mode->model_count; m++)
-            if (strcmp(instances[i]->model, mode->models[m]) == 0 && can(instances[i], needs))
-                return true;
+        if (strcmp(instances[i]->model, model) == 0 && can(instances[i], needs))
+            return true;
+    return false;
+}
+
+static bool some_model_can(const struct admin_view *view, const struct mode *mode, uint32_t needs)
+{
+    for (size_t i = 0; i < mode->model_count; i++)
+        if (model_can(view->nodes, node_table_model(view->nodes, mode->models[i]), needs))
+            return true;
     return false;
 }
 
@@ -131,6 +139,26 @@ static void keep_named(const char *name, struct target *target)
     target->count = kept;
 }
 
+static bool is_among(const struct target *target, const char *model, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(target->models[i], model) == 0)
+            return true;
+    return false;
+}
+
+/* A model may be in a mode's list under several names. From here on it has its own. */
+static void name_models(struct node_table *nodes, struct target *target)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < target->count; i++) {
+        const char *model = node_table_model(nodes, target->models[i]);
+        if (!is_among(target, model, kept))
+            target->models[kept++] = model;
+    }
+    target->count = kept;
+}
+
 /* `name` is what it was asked for by. */
 static int take_mode(const struct call *call, struct request *request, const struct mode *mode,
         const char *name, struct target *target)
@@ -139,6 +167,7 @@ static int take_mode(const struct call *call, struct request *request, const str
     target->count = caller_models_of_mode(call->caller, target->mode, target->models);
     if (target->mode == mode)
         keep_named(name, target);
+    name_models(call->api->view->nodes, target);
     request->batch = target->mode->batch;
     request->follows_mode =
             caller_has_all_models(call->caller) && modes_name_is_open(target->mode, name);
@@ -148,13 +177,14 @@ static int take_mode(const struct call *call, struct request *request, const str
     return -EACCES;
 }
 
-static int take_model(const struct call *call, char *model, struct target *target)
+static int take_model(const struct call *call, const char *name, struct target *target)
 {
-    if (!caller_may_name_model(call->caller, call->api->view->modes, model)) {
-        refuse_caller(call, "model", model);
+    const struct admin_view *view = call->api->view;
+    if (!caller_may_name_model(call->caller, view->modes, name)) {
+        refuse_caller(call, "model", name);
         return -EACCES;
     }
-    target->models[target->count++] = model;
+    target->models[target->count++] = node_table_model(view->nodes, name);
     return 0;
 }
 

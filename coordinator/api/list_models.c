@@ -46,7 +46,7 @@ static void write_model(struct json_writer *out, const struct offer *offer)
         write_meta(out, offer);
     offer_write_capabilities(out, offer);
     json_writer_object(out, "modemesh");
-    json_writer_str(out, "kind", offer->kind == OFFER_MODE ? "mode" : "model");
+    json_writer_str(out, "kind", offer_kind_name(offer->kind));
     json_writer_object_end(out);
     json_writer_object_end(out);
 }

@@ -32,7 +32,7 @@ static void write_details(struct json_writer *out, const struct offer *offer)
     const struct instance *instance = offer->instance;
     json_writer_object(out, "details");
     json_writer_str(
-            out, "parent_model", offer->kind == OFFER_MODE && instance ? instance->model : "");
+            out, "parent_model", offer->kind != OFFER_MODEL && instance ? instance->model : "");
     json_writer_str(out, "format", "gguf");
     json_writer_str(out, "family", offer_architecture(offer));
     json_writer_array(out, "families");

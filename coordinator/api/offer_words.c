@@ -14,6 +14,13 @@ static_assert(OFFER_DIGEST_MAX == 2 * DIGEST_BYTES + 1, "two digits a byte, and 
 static const int64_t latest_s = INT64_C(253402300799); /* the end of the year 9999 */
 static const uint32_t assumed = CAPABILITY_CHAT | CAPABILITY_TOOLS;
 
+const char *offer_kind_name(enum offer_kind kind)
+{
+    static const char *const names[] = {
+            [OFFER_MODE] = "mode", [OFFER_MODEL] = "model", [OFFER_ALIAS] = "alias"};
+    return names[kind];
+}
+
 const char *offer_digest(const struct offer *offer, char ret_digest[OFFER_DIGEST_MAX])
 {
     unsigned char hash[DIGEST_BYTES];

@@ -13,6 +13,8 @@ enum {
     OFFER_ARCHITECTURE_MAX = 32,
 };
 
+/* "mode", "model", "alias" */
+const char *offer_kind_name(enum offer_kind kind);
 /* Of the name and the size of the file: tells models apart and stays the same, but says nothing of
  * the file's bytes. */
 const char *offer_digest(const struct offer *offer, char ret_digest[OFFER_DIGEST_MAX]);

@@ -14,8 +14,9 @@ static bool may_use_model(const struct offers *offers, const char *model)
 }
 
 /* Of the nodes' instances of a model the one that tells most: a resident one, else any. */
-static const struct instance *find_instance(const struct offers *offers, const char *model)
+static const struct instance *find_instance(const struct offers *offers, const char *name)
 {
+    const char *model = node_table_model(offers->nodes, name);
     const struct instance *found = NULL;
     size_t count;
     struct instance *const *instances = node_table_instances(offers->nodes, &count);
@@ -46,7 +47,7 @@ static bool may_answer(const struct offers *offers, const struct instance *insta
         char *const *models, size_t model_count)
 {
     for (size_t i = 0; i < model_count; i++)
-        if (strcmp(instance->model, models[i]) == 0)
+        if (strcmp(instance->model, node_table_model(offers->nodes, models[i])) == 0)
             return may_use_model(offers, instance->model);
     return false;
 }
@@ -93,12 +94,14 @@ static void make_mode(
     ret->context = least_context(offers, mode->models, mode->model_count);
 }
 
-static void make_model(
-        const struct offers *offers, const struct instance *instance, struct offer *ret)
+/* `name` is its own or an alias. */
+static void make_model(const struct offers *offers, const char *name,
+        const struct instance *instance, struct offer *ret)
 {
-    *ret = (struct offer){.kind = OFFER_MODEL};
-    snprintf(ret->id, sizeof(ret->id), "%s", instance->model);
-    describe(ret, find_instance(offers, instance->model));
+    bool own = strcmp(name, instance->model) == 0;
+    *ret = (struct offer){.kind = own ? OFFER_MODEL : OFFER_ALIAS};
+    snprintf(ret->id, sizeof(ret->id), "%s", name);
+    describe(ret, instance);
     char *models[] = {ret->id};
     ret->context = least_context(offers, models, 1);
 }
@@ -132,26 +135,10 @@ static int offer_modes(
     return r;
 }
 
-/* A model that is called like a mode cannot be asked for by name. */
-static bool can_be_named(const struct offers *offers, const char *model)
+/* What is called like a mode cannot be asked for by that name. */
+static bool can_be_named(const struct offers *offers, const char *name)
 {
-    return !modes_find(offers->modes, model) && may_use_model(offers, model);
-}
-
-int offers_each(
-        const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
-{
-    size_t count;
-    int r = offer_modes(offers, fn, ctx);
-    struct instance *const *models = node_table_models(offers->nodes, &count);
-    for (size_t i = 0; !r && i < count; i++) {
-        struct offer offer;
-        if (!can_be_named(offers, models[i]->model))
-            continue;
-        make_model(offers, models[i], &offer);
-        r = fn(ctx, &offer);
-    }
-    return r;
+    return !modes_find(offers->modes, name) && may_use_model(offers, name);
 }
 
 static bool find_model(const struct offers *offers, const char *name, struct offer *ret_offer)
@@ -159,8 +146,29 @@ static bool find_model(const struct offers *offers, const char *name, struct off
     const struct instance *instance = find_instance(offers, name);
     if (!instance || !can_be_named(offers, name))
         return false;
-    make_model(offers, instance, ret_offer);
+    make_model(offers, name, instance, ret_offer);
     return true;
+}
+
+static int offer_model(const struct offers *offers, const char *name,
+        int (*fn)(void *ctx, const struct offer *offer), void *ctx)
+{
+    struct offer offer;
+    return find_model(offers, name, &offer) ? fn(ctx, &offer) : 0;
+}
+
+int offers_each(
+        const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
+{
+    size_t model_count, alias_count;
+    int r = offer_modes(offers, fn, ctx);
+    struct instance *const *models = node_table_models(offers->nodes, &model_count);
+    const struct alias *aliases = node_table_aliases(offers->nodes, &alias_count);
+    for (size_t i = 0; !r && i < model_count; i++)
+        r = offer_model(offers, models[i]->model, fn, ctx);
+    for (size_t i = 0; !r && i < alias_count; i++)
+        r = offer_model(offers, aliases[i].name, fn, ctx);
+    return r;
 }
 
 bool offers_find(const struct offers *offers, const char *name, struct offer *ret_offer)

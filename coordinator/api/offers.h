@@ -1,7 +1,7 @@
 /* What a caller may ask for, under the names that editors see: each mode as "mesh-MODE",
- * "mesh-auto", and every model that a connected node has. What would only be refused is not
- * offered. Listings of all APIs are made from it. Loop thread; borrowed things live until the next
- * turn. */
+ * "mesh-auto", every model that a connected node has, and their aliases. What would only be refused
+ * is not offered. Listings of all APIs are made from it. Loop thread; borrowed things live until
+ * the next turn. */
 #pragma once
 
 #include "coordinator/instance.h"
@@ -23,14 +23,14 @@ struct offers { /* all borrowed */
     void *ctx;
 };
 
-enum offer_kind { OFFER_MODE, OFFER_MODEL };
+enum offer_kind { OFFER_MODE, OFFER_MODEL, OFFER_ALIAS };
 
 struct offer {
     char id[OFFER_ID_MAX + 1]; /* what to ask for */
     enum offer_kind kind;
     const char *mode; /* OFFER_MODE: its name in the config; else NULL */
-    /* The model itself, or the first of the mode's that a node has; of several instances a resident
-     * one. NULL: no node has any of the mode's models now. */
+    /* The model itself, or the one that the alias means, or the first of the mode's that a node
+     * has; of several instances a resident one. NULL: no node has any of the mode's models now. */
     const struct instance *instance;
     uint32_t context; /* tokens of a request with its answer, the least of all instances that could
                        * answer: of resident ones, or where there is none of those that could be
@@ -38,7 +38,8 @@ struct offer {
     uint32_t capabilities; /* CAPABILITY_… */
 };
 
-/* Calls `fn` for each, modes first, until it returns nonzero, which is then returned. */
+/* Calls `fn` for each, modes first, then models, then aliases, until it returns nonzero, which is
+ * then returned. */
 int offers_each(
         const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx);
 /* What `name` asks for, in any of the spellings that modes_resolve() knows. False: nothing that

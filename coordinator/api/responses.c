@@ -55,7 +55,7 @@ static int begin(const struct call *call, const struct request *request,
 }
 
 void responses_start(const struct call *call, struct request *request, const char *mode,
-        char *const *models, size_t model_count)
+        const char *const *models, size_t model_count)
 {
     struct recording *recording;
     struct err err;

@@ -156,6 +156,15 @@ static void mode_has_moved(struct task *task, const char *from, const char *to)
             LOG_S("operation", task->facts.id));
 }
 
+/* What to write into the mode's list: as the config names it. */
+static const char *name_to_list(const struct task *task)
+{
+    const char *model = task->deploy->model;
+    const struct mode *mode = mode_moves_config(task->world->moves, task->facts.spec.mode);
+    const char *listed = mode ? task_listed_name(task, mode, model) : NULL;
+    return listed ? listed : model;
+}
+
 static int move_mode(struct task *task, struct err *err)
 {
     struct deploy *deploy = task->deploy;
@@ -165,7 +174,7 @@ static int move_mode(struct task *task, struct err *err)
         return 0;
     mode_moves_save(moves, spec->mode, &deploy->saved);
     int r = spec->undo ? mode_moves_undo(moves, spec->mode, err)
-                       : mode_moves_put(moves, spec->mode, deploy->model,
+                       : mode_moves_put(moves, spec->mode, name_to_list(task),
                                  env_wall_ms(task->world->env), err);
     if (!r && *deploy->old)
         mode_has_moved(task, deploy->old, deploy->model);
@@ -470,7 +479,7 @@ static const char *other_mode_of(const struct task *task, const char *model)
     const struct modes *modes = mode_moves_modes(task->world->moves);
     for (size_t i = 0; i < modes->count; i++)
         if (strcmp(modes->list[i].name, task->facts.spec.mode) != 0 &&
-                mode_lists(&modes->list[i], model))
+                task_listed_name(task, &modes->list[i], model))
             return modes->list[i].name;
     return NULL;
 }
@@ -483,7 +492,7 @@ static void note_who_keeps_old(struct task *task)
     const struct task_spec *spec = &task->facts.spec;
     const struct mode *config = mode_moves_config(task->world->moves, spec->mode);
     const char *mode = other_mode_of(task, deploy->old);
-    if (!mode && spec->undo && config && mode_lists(config, deploy->old))
+    if (!mode && spec->undo && config && task_listed_name(task, config, deploy->old))
         mode = spec->mode;
     if (mode)
         snprintf(deploy->kept_for, sizeof(deploy->kept_for), "%s", mode);
@@ -496,7 +505,8 @@ static int read_undo(struct task *task, struct err *err)
     mode_moves_save(task->world->moves, name, &saved);
     if (saved.count == 0)
         return err_set(err, -ENOENT, "no deploy has moved mode \"%s\"", name);
-    const char *model = mode_moves_config(task->world->moves, name)->models[0];
+    const char *listed = mode_moves_config(task->world->moves, name)->models[0];
+    const char *model = node_table_model(task->world->nodes, listed);
     snprintf(task->deploy->model, sizeof(task->deploy->model), "%s", model);
     snprintf(task->facts.spec.model, sizeof(task->facts.spec.model), "%s", model);
     return 0;
@@ -513,9 +523,10 @@ static int read_mode(struct task *task, struct err *err)
                 task->facts.spec.mode);
     if (task->facts.spec.undo)
         r = read_undo(task, err);
-    if (r || strcmp(mode->models[0], deploy->model) == 0)
+    const char *first = node_table_model(task->world->nodes, mode->models[0]);
+    if (r || strcmp(first, deploy->model) == 0)
         return r;
-    snprintf(deploy->old, sizeof(deploy->old), "%s", mode->models[0]);
+    snprintf(deploy->old, sizeof(deploy->old), "%s", first);
     note_who_keeps_old(task);
     return 0;
 }

@@ -34,6 +34,9 @@ const char *task_gather(const struct task *task, bool failed_only, char *buf, si
 /* True where all answers are ok. */
 bool task_all_ok(const struct task *task);
 
+/* The name, the model's own or an alias, under which it is in the mode's list; NULL where it is
+ * not. */
+const char *task_listed_name(const struct task *task, const struct mode *mode, const char *model);
 /* True for an instance of the model on the node; `node` "" is any. */
 bool task_means(const struct instance *instance, const char *model, const char *node);
 /* Why no connected node can load the model: there is no such node, or none has it on its disk and

@@ -110,6 +110,14 @@ bool task_all_ok(const struct task *task)
     return true;
 }
 
+const char *task_listed_name(const struct task *task, const struct mode *mode, const char *model)
+{
+    for (size_t i = 0; i < mode->model_count; i++)
+        if (strcmp(node_table_model(task->world->nodes, mode->models[i]), model) == 0)
+            return mode->models[i];
+    return NULL;
+}
+
 bool task_means(const struct instance *instance, const char *model, const char *node)
 {
     return strcmp(instance->model, model) == 0 && (!*node || strcmp(instance->node, node) == 0);
@@ -220,6 +228,8 @@ static struct task *task_create(struct tasks *tasks, const struct task_spec *spe
     task->tasks = tasks;
     task->world = &tasks->config;
     task->facts.spec = *spec;
+    snprintf(task->facts.spec.model, sizeof(task->facts.spec.model), "%s",
+            node_table_model(tasks->config.nodes, spec->model));
     task->facts.started_ms = env_wall_ms(tasks->config.env);
     snprintf(task->facts.node, sizeof(task->facts.node), "%s", spec->node);
     env_random_hex(tasks->config.env, task->facts.id, TASK_ID_LEN / 2);

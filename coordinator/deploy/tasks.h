@@ -45,7 +45,7 @@ const char *task_state_name(enum task_state state); /* "running", … */
 struct task_spec { /* what is asked; names as rules_text() wants them, or "" */
     enum task_kind kind;
     char mode[MSG_NAME_MAX + 1];      /* DEPLOY */
-    char model[MSG_NAME_MAX + 1];     /* not for DRAIN, nor with `undo` */
+    char model[MSG_NAME_MAX + 1];     /* or an alias; not for DRAIN, nor with `undo` */
     char node[MSG_NODE_NAME_MAX + 1]; /* "": which one is chosen here; needed for DRAIN */
     /* DEPLOY, LOAD: 0 and "" are the node's own settings. */
     uint32_t context, slots;
@@ -60,7 +60,7 @@ struct task_spec { /* what is asked; names as rules_text() wants them, or "" */
 
 struct task_facts { /* what people read */
     char id[TASK_ID_LEN + 1];
-    struct task_spec spec;
+    struct task_spec spec; /* with the model's own name */
     enum task_state state;
     char node[MSG_NODE_NAME_MAX + 1]; /* that carries it out; "": several, or not chosen yet */
     enum order_way way;               /* DEPLOY, LOAD: ORDER_WAY_NONE until it is known */

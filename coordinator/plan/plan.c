@@ -4,6 +4,7 @@
 #include "common/model/estimate.h"
 #include "common/number.h"
 #include "common/saturating.h"
+#include "coordinator/aliases.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -39,18 +40,13 @@ struct plan {
     struct placement *placement;
 };
 
-struct asked { /* a name in a mode's list, and a model that bears it */
-    const char *name, *model;
-};
-
 /* What is only needed while a plan is made. */
 struct making {
     struct plan *plan;
     const struct modes *modes;
-    const char **wanted; /* all names in the lists of modes, in the order of names */
+    struct aliases aliases;
+    const char **wanted; /* all models in the lists of modes, in the order of names */
     size_t wanted_count;
-    struct asked *asked;
-    size_t asked_count;
     /* What the fleet points to: */
     struct placement_node *nodes;
     struct placement_file *files;
@@ -104,16 +100,9 @@ static size_t unique_texts(const char **texts, size_t count)
     return kept;
 }
 
-static int by_name_then_model(const void *left, const void *right)
+static bool is_wanted(const struct making *making, const char *model)
 {
-    const struct asked *a = left, *b = right;
-    int order = strcmp(a->name, b->name);
-    return order ? order : strcmp(a->model, b->model);
-}
-
-static bool is_wanted(const struct making *making, const char *name)
-{
-    return bsearch(&name, making->wanted, making->wanted_count, sizeof(*making->wanted), by_text);
+    return bsearch(&model, making->wanted, making->wanted_count, sizeof(*making->wanted), by_text);
 }
 
 static int take_wanted(struct making *making)
@@ -126,17 +115,10 @@ static int take_wanted(struct making *making)
         return -ENOMEM;
     for (size_t m = 0; m < making->modes->count; m++)
         for (size_t i = 0; i < making->modes->list[m].model_count; i++)
-            making->wanted[making->wanted_count++] = making->modes->list[m].models[i];
+            making->wanted[making->wanted_count++] =
+                    aliases_model(&making->aliases, making->modes->list[m].models[i]);
     making->wanted_count = unique_texts(making->wanted, making->wanted_count);
     return 0;
-}
-
-static bool has_wanted_name(const struct making *making, const struct instance *instance)
-{
-    bool wanted = is_wanted(making, instance->model);
-    for (size_t i = 0; !wanted && i < instance->alias_count; i++)
-        wanted = is_wanted(making, instance->aliases[i]);
-    return wanted;
 }
 
 /* ---- what an engine takes */
@@ -201,7 +183,7 @@ static uint32_t slots_of(const struct instance *instance)
  * says why. */
 static bool counts(struct making *making, const char *node, const struct instance *instance)
 {
-    if (!is_resident(instance) && !instance->pinned && !has_wanted_name(making, instance))
+    if (!is_resident(instance) && !instance->pinned && !is_wanted(making, instance->model))
         return false;
     if (instance->foreign && instance->state != INSTANCE_RESIDENT) {
         note(making->plan,
@@ -258,12 +240,6 @@ static bool fill_file(
     return file->fingerprint != NULL;
 }
 
-static void add_asked(struct making *making, const char *name, const char *model)
-{
-    if (is_wanted(making, name))
-        making->asked[making->asked_count++] = (struct asked){.name = name, .model = model};
-}
-
 static int add_file(struct making *making, const struct instance *instance)
 {
     struct plan *plan = making->plan;
@@ -272,9 +248,6 @@ static int add_file(struct making *making, const struct instance *instance)
     if (!model || !fill_file(plan, model, instance, &plan->files[file]))
         return -ENOMEM;
     making->files[file] = placement_file_of(instance, node);
-    add_asked(making, model, model);
-    for (size_t i = 0; i < instance->alias_count; i++)
-        add_asked(making, instance->aliases[i], model);
     return 0;
 }
 
@@ -284,7 +257,7 @@ static bool is_unsettled(const struct making *making, const struct instance *ins
     bool serves = instance->busy > 0 || instance->running > 0;
     return instance->ordered || instance->state == INSTANCE_LOADING ||
            instance->state == INSTANCE_STOPPING ||
-           (serves && !instance->foreign && !has_wanted_name(making, instance));
+           (serves && !instance->foreign && !is_wanted(making, instance->model));
 }
 
 /* What others hold is not the plan's; what is loaded there already is, though a little is missing
@@ -334,32 +307,6 @@ static int take_hosts(struct making *making, const struct plan_host *const *host
 
 /* ---- models */
 
-static const struct asked *first_asked(const struct making *making, const char *name)
-{
-    size_t from = 0, to = making->asked_count;
-    while (from < to) {
-        size_t middle = from + (to - from) / 2;
-        if (strcmp(making->asked[middle].name, name) < 0)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    bool found = from < making->asked_count && strcmp(making->asked[from].name, name) == 0;
-    return found ? &making->asked[from] : NULL;
-}
-
-static void sort_asked(struct making *making)
-{
-    size_t kept = 0;
-    struct asked *asked = making->asked;
-    if (making->asked_count > 0)
-        qsort(asked, making->asked_count, sizeof(*asked), by_name_then_model);
-    for (size_t i = 0; i < making->asked_count; i++)
-        if (kept == 0 || by_name_then_model(&asked[kept - 1], &asked[i]) != 0)
-            asked[kept++] = asked[i];
-    making->asked_count = kept;
-}
-
 static size_t model_index(const struct plan *plan, const char *model)
 {
     const char *const *found = bsearch(&model, plan->fleet.models, plan->fleet.model_count,
@@ -372,12 +319,9 @@ static int take_models(struct making *making)
 {
     struct plan *plan = making->plan;
     size_t count = 0;
-    sort_asked(making);
     for (size_t i = 0; i < plan->fleet.file_count; i++)
         making->models[count++] = plan->files[i].model;
     for (size_t i = 0; i < making->wanted_count; i++) {
-        if (first_asked(making, making->wanted[i]))
-            continue;
         making->models[count] = arena_strdup(&plan->arena, making->wanted[i]);
         if (!making->models[count++])
             return -ENOMEM;
@@ -440,16 +384,10 @@ static size_t add_choice(
 static size_t take_choices(
         const struct making *making, const struct mode *mode, struct placement_choice *choices)
 {
-    const struct asked *end = making->asked + making->asked_count;
     size_t count = 0;
-    for (size_t i = 0; i < mode->model_count; i++) {
-        const char *name = mode->models[i];
-        const struct asked *it = first_asked(making, name);
-        if (!it)
-            count = add_choice(making->plan, choices, count, name);
-        for (; it && it < end && strcmp(it->name, name) == 0; it++)
-            count = add_choice(making->plan, choices, count, it->model);
-    }
+    for (size_t i = 0; i < mode->model_count; i++)
+        count = add_choice(
+                making->plan, choices, count, aliases_model(&making->aliases, mode->models[i]));
     return count;
 }
 
@@ -508,9 +446,26 @@ static const struct plan_host **sorted(const struct plan_host *hosts, size_t cou
     return list;
 }
 
-static size_t count_names(const struct instance *instance)
+static size_t count_instances(const struct plan_host *hosts, size_t host_count)
 {
-    return 1 + instance->alias_count;
+    size_t count = 0;
+    for (size_t i = 0; i < host_count; i++)
+        count += hosts[i].count;
+    return count;
+}
+
+/* Also of models that do not count: requests go by them. */
+static int take_aliases(struct making *making, const struct plan_host *hosts, size_t host_count)
+{
+    size_t count = 0;
+    struct instance **all =
+            calloc(count_instances(hosts, host_count) + 1, sizeof(struct instance *));
+    for (size_t i = 0; all && i < host_count; i++)
+        for (size_t k = 0; k < hosts[i].count; k++)
+            all[count++] = hosts[i].instances[k];
+    int r = all ? aliases_init(&making->aliases, all, count) : -ENOMEM;
+    free(all);
+    return r;
 }
 
 static void *make_array(struct plan *plan, size_t count, size_t size)
@@ -521,21 +476,15 @@ static void *make_array(struct plan *plan, size_t count, size_t size)
 static int make_room(struct making *making, const struct plan_host *hosts, size_t host_count)
 {
     struct plan *plan = making->plan;
-    size_t files = 0, names = 0;
-    for (size_t i = 0; i < host_count; i++) {
-        files += hosts[i].count;
-        for (size_t k = 0; k < hosts[i].count; k++)
-            names += count_names(hosts[i].instances[k]);
-    }
+    size_t files = count_instances(hosts, host_count);
     making->nodes = make_array(plan, host_count, sizeof(*making->nodes));
     making->files = make_array(plan, files, sizeof(*making->files));
     making->models = make_array(plan, files + making->wanted_count, sizeof(*making->models));
     making->list = make_array(plan, making->modes->count, sizeof(*making->list));
-    making->asked = calloc(names + 1, sizeof(*making->asked));
     plan->nodes = make_array(plan, host_count, sizeof(*plan->nodes));
     plan->files = make_array(plan, files, sizeof(*plan->files));
     bool complete = making->nodes && making->files && making->models && making->list &&
-                    making->asked && plan->nodes && plan->files;
+                    plan->nodes && plan->files;
     plan->fleet = (struct placement_fleet){.nodes = making->nodes,
             .models = making->models,
             .files = making->files,
@@ -548,7 +497,9 @@ static int make_room(struct making *making, const struct plan_host *hosts, size_
 static int make(struct making *making, const struct plan_host *hosts, size_t host_count)
 {
     const struct plan_host **list = sorted(hosts, host_count);
-    int r = list ? take_wanted(making) : -ENOMEM;
+    int r = list ? take_aliases(making, hosts, host_count) : -ENOMEM;
+    if (r == 0)
+        r = take_wanted(making);
     if (r == 0)
         r = make_room(making, hosts, host_count);
     if (r == 0)
@@ -574,7 +525,7 @@ int plan_create(const struct plan_host *hosts, size_t host_count, const struct m
     arena_init(&making.plan->arena, PLAN_BYTES_MAX);
     int r = make(&making, hosts, host_count);
     free(making.wanted);
-    free(making.asked);
+    aliases_fini(&making.aliases);
     if (r == 0) {
         *ret_plan = making.plan;
         return 0;

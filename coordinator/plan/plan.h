@@ -13,7 +13,7 @@
  * - Foreign models are there, take nothing of the node and are never touched.
  * - Nodes that are draining, or have not told their memory yet, are left out.
  * - The same name is the same model; where the content differs, a note says so. A name in a mode's
- *   list that is an alias means each model that has it.
+ *   list that is an alias means one model, as for requests (aliases.h).
  * - A mode whose context the config does not set asks for no more than the most that one of its
  *   models was trained for.
  *

@@ -58,6 +58,38 @@ def auto_is_ask_and_a_model_is_that_model():
         assert {*(f"mesh-{mode}" for mode in MODES), "mesh-auto", FAST, CODER, THINKER} <= listed, listed
 
 
+def add_called(cluster, name, model, aliases):
+    """A node with one resident model that has aliases."""
+    node = cluster.add_node(name, [model], start=False)
+    config = json.loads(node.config.read_text())
+    node.config.write_text(json.dumps({**config, "model-settings": {model: {"aliases": aliases}}}))
+    node.start()
+    node.wait_resident(model)
+    return node
+
+
+def an_alias_is_a_name_like_any_other():
+    with Mesh({"code": ["coder"]}) as cluster:
+        halo1 = add_called(cluster, "halo1", FAST, ["coder", "nick"])
+        halo2 = add_called(cluster, "halo2", CODER, ["coder", FAST])
+        first = min(FAST, CODER)  # of two models with one alias
+        done = cluster.owner("models", "load", "nick", "--context", "512")
+        assert done.returncode == 0 and halo1.model(FAST)["context"] == 512, (done.stdout, done.stderr)
+        for name, model in (("nick", FAST), ("coder", first), ("code", first), (FAST, FAST)):
+            answer = cluster.ask(name, "hello", max_tokens=2)
+            assert answer.status == 200 and answer.json()["model"] == model, (name, answer.body)
+        listed = sorted(entry["id"] for entry in cluster.get("/v1/models").json()["data"])
+        assert listed == sorted(["mesh-code", FAST, CODER, "coder", "nick"]), listed
+        assert listed == sorted(entry["name"] for entry in cluster.get("/api/tags").json()["models"])
+        told = {(name, entry["alias"]): entry["model"] for node, name in ((halo1, FAST), (halo2, CODER))
+                for entry in node.model(name)["aliases_of_others"]}
+        assert told == {(max(FAST, CODER), "coder"): first, (CODER, FAST): FAST}, told
+        shown = " ".join(cluster.cli("models").stdout.split())
+        assert f"its alias coder means {first}" in shown, shown
+        answer = cluster.ask("nic", "hello")
+        assert answer.status == 404 and "nick" in answer.error(), answer.body
+
+
 def next_model_answers_when_a_node_dies():
     with three_nodes() as cluster:
         assert_served(cluster.ask("code", "hello", temperature=0), "code", CODER)
@@ -179,6 +211,7 @@ if __name__ == "__main__":
     mesh.run(
         four_modes_answer_from_their_models,
         auto_is_ask_and_a_model_is_that_model,
+        an_alias_is_a_name_like_any_other,
         next_model_answers_when_a_node_dies,
         a_line_in_the_config_moves_the_mode,
         a_bad_config_changes_nothing_on_reload,

@@ -1,5 +1,5 @@
 /* Models on nodes that are not there, for what is offered to callers. To be included by one file of
- * a program: it defines the two functions of node_table.h that offers need, so that the linker
+ * a program: it defines the functions of node_table.h that offers need, so that the linker
  * takes these and leaves the nodes out. */
 #pragma once
 
@@ -38,9 +38,13 @@ static inline struct instance *fake_offers_add(const char *model, uint32_t capab
     return instance;
 }
 
+/* "nick", once a model is called so. */
+static struct alias fake_offers_alias = {.name = "nick"};
+
 static inline void fake_offers_clear(void)
 {
     fake_offers_count = 0;
+    fake_offers_alias.model = NULL;
 }
 
 /* The models come in the order in which they were added. */
@@ -54,4 +58,18 @@ struct instance *const *node_table_instances(struct node_table *table, size_t *r
 struct instance *const *node_table_models(struct node_table *table, size_t *ret_count)
 {
     return node_table_instances(table, ret_count);
+}
+
+const char *node_table_model(struct node_table *table, const char *name)
+{
+    (void)table;
+    bool known = fake_offers_alias.model && strcmp(name, fake_offers_alias.name) == 0;
+    return known ? fake_offers_alias.model : name;
+}
+
+const struct alias *node_table_aliases(struct node_table *table, size_t *ret_count)
+{
+    (void)table;
+    *ret_count = fake_offers_alias.model ? 1 : 0;
+    return &fake_offers_alias;
 }

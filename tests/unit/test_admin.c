@@ -184,6 +184,20 @@ static void a_model_is_known_by_more_than_its_name(void **state)
                 (!*other && strcmp(differs, "node1") == 0));
 }
 
+static void an_alias_that_means_another_model_is_told(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "large");
+    const cJSON *json = get(world, admin_append_status);
+    const cJSON *small = at(json_array(at(json_array(json, "nodes"), 0), "models"), 0),
+                *large = at(json_array(at(json_array(json, "nodes"), 1), "models"), 0);
+    assert_int_equal(cJSON_GetArraySize(json_array(large, "aliases_of_others")), 0);
+    const cJSON *other = at(json_array(small, "aliases_of_others"), 0);
+    assert_string_equal(json_str(other, "alias", ""), "the best");
+    assert_string_equal(json_str(other, "model", ""), "large");
+}
+
 static void memberships_are_described(void **state)
 {
     struct world *world = *state;
@@ -248,6 +262,7 @@ int main(void)
             ADMIN_TEST(a_mesh_without_a_loopback_listener_is_described),
             ADMIN_TEST(a_node_is_described),
             ADMIN_TEST(a_model_is_known_by_more_than_its_name),
+            ADMIN_TEST(an_alias_that_means_another_model_is_told),
             ADMIN_TEST(memberships_are_described),
             ADMIN_TEST(a_mode_tells_what_a_deploy_has_moved),
             ADMIN_TEST(a_status_that_does_not_fit_is_an_error),

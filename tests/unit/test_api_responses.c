@@ -59,7 +59,7 @@ void reply_error(const struct reply *reply, const struct dialect_family *family,
 }
 
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
-        struct request *request, const char *mode, char *const *models, size_t model_count)
+        struct request *request, const char *mode, const char *const *models, size_t model_count)
 {
     static const struct http_exchange_events events = {.on_gone = on_gone};
     const struct answer_facts facts = {

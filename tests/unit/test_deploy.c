@@ -46,6 +46,14 @@ static int teardown(void **state)
     return 0;
 }
 
+static void call_it(struct world *world, const char *model, const char *alias)
+{
+    struct msg_instance instance = task_bench_instance(model, INSTANCE_RESIDENT);
+    instance.aliases = &alias;
+    instance.alias_count = 1;
+    task_bench_say_instance(&world->bench, 0, &instance);
+}
+
 static const struct task_facts *start(struct world *world, const char *model)
 {
     struct task_spec spec = task_bench_spec(TASK_DEPLOY, "code", model);
@@ -198,6 +206,49 @@ static void beside_the_mode_moves_when_it_is_loaded(void **state)
     assert_string_equal(unload.model, "old");
     task_bench_done(&world->bench, 0, unload.order, true, ORDER_WAY_NONE, "it is gone");
     ended(task, TASK_DONE, "node0: loaded in 9 s");
+}
+
+static void an_alias_in_a_list_is_the_model_that_it_means(void **state)
+{
+    static const char yaml[] =
+            "modes:\n  ask:\n    models: [nick]\n  code:\n    models: [nick, other]\n";
+    struct world *world = *state;
+    task_bench_reopen(&world->bench, yaml);
+    call_it(world, "old", "nick");
+    call_it(world, "new", "fresh");
+    const struct task_facts *task = start(world, "fresh");
+    assert_string_equal(task->spec.model, "new");
+    rehearses(world, 0, ORDER_WAY_THERE, "there");
+    struct msg_load load = next_load(world, 0);
+    assert_string_equal(load.model, "new");
+    assert_string_equal(load.replaces, ""); /* "ask" lists it too */
+    task_bench_done(&world->bench, 0, load.order, true, ORDER_WAY_THERE, "there");
+    ended(task, TASK_DONE, "node0: there; old stays: mode \"ask\" lists it too");
+    assert_string_equal(first_of(world, "code"), "new");
+    task = start(world, "old"); /* and back, as the config has it */
+    rehearses(world, 0, ORDER_WAY_THERE, "there");
+    task_bench_done(&world->bench, 0, next_load(world, 0).order, true, ORDER_WAY_THERE, "there");
+    assert_string_equal(first_of(world, "code"), "nick");
+    struct mode_moves_saved moved;
+    mode_moves_save(world->bench.moves, "code", &moved);
+    assert_int_equal(moved.count, 0);
+}
+
+static void what_comes_first_as_an_alias_replaces_nothing(void **state)
+{
+    struct world *world = *state;
+    task_bench_reopen(&world->bench, "modes:\n  code:\n    models: [nick, other]\n");
+    call_it(world, "old", "nick");
+    struct task_spec spec = task_bench_spec(TASK_DEPLOY, "code", "old");
+    spec.context = 512;
+    task_bench_start(&world->bench, &spec);
+    rehearses(world, 0, ORDER_WAY_SWAP, "ends it and loads it again");
+    struct msg_load load = next_load(world, 0);
+    assert_string_equal(load.model, "old");
+    assert_string_equal(load.replaces, "");
+    assert_string_equal(first_of(world, "code"), "nick");
+    task_bench_done(&world->bench, 0, load.order, true, ORDER_WAY_SWAP, "loaded");
+    assert_true(task_bench_is_quiet(&world->bench, 0)); /* nothing is told to go */
 }
 
 static void beside_a_failure_leaves_all_as_it_was(void **state)
@@ -499,8 +550,8 @@ static void ask_code(struct world *world)
     strcpy(request.id, "req_1");
     assert_int_equal(dialect_openai_chat.parse(&input, &request, &param, NULL), 0);
     request.follows_mode = true;
-    jobs_start(world->bench.jobs, &reply, &dialect_openai_chat, &request, "code", mode->models,
-            mode->model_count);
+    jobs_start(world->bench.jobs, &reply, &dialect_openai_chat, &request, "code",
+            (const char *const *)mode->models, mode->model_count);
     request_fini(&request);
 }
 
@@ -596,6 +647,8 @@ int main(void)
             DEPLOY_TEST(a_node_that_does_not_answer_is_left_out),
             DEPLOY_TEST(where_none_can_all_say_why),
             DEPLOY_TEST(beside_the_mode_moves_when_it_is_loaded),
+            DEPLOY_TEST(an_alias_in_a_list_is_the_model_that_it_means),
+            DEPLOY_TEST(what_comes_first_as_an_alias_replaces_nothing),
             DEPLOY_TEST(beside_a_failure_leaves_all_as_it_was),
             DEPLOY_TEST(the_old_one_goes_everywhere_but_where_it_is_pinned),
             DEPLOY_TEST(what_another_mode_lists_stays),

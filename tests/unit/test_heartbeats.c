@@ -149,7 +149,7 @@ static const char *no_header(void *ctx, const char *name)
 
 static void ask(struct world *world, const struct api *api)
 {
-    static char *models[] = {"small"};
+    static const char *const models[] = {"small"};
     const char *param;
     struct request request;
     fake_exchange_fini(&world->client);

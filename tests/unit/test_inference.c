@@ -124,7 +124,8 @@ static struct http_exchange *post(
         struct world *world, const struct dialect *dialect, const char *type, const char *body)
 {
     struct http_exchange *client = &world->client;
-    const struct caller caller = {.key = world->keyless ? NULL : &world->key};
+    const struct caller caller = {
+            .key = world->keyless ? NULL : &world->key, .nodes = world->mesh.nodes};
     const struct call call = {.api = &world->api,
             .exchange = client,
             .caller = &caller,
@@ -284,6 +285,69 @@ static void a_long_name_in_the_header_is_cut(void **state)
     struct http_exchange *client = chat(world, "tiny");
     is_refused(world, client, 404, "there is no mode (X-Modemesh-Mode) \\\"nnn");
     assert_true(client->body.len < 1000);
+}
+
+/* --- aliases --- */
+
+static void call_it(struct world *world, const char *model, const char *alias)
+{
+    const struct msg_instance instance = {.model = model,
+            .state = INSTANCE_RESIDENT,
+            .slots = 1,
+            .aliases = &alias,
+            .alias_count = 1,
+            .capabilities = FILLS,
+            .engine = "",
+            .note = "",
+            .architecture = "",
+            .quantisation = ""};
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
+static void a_model_is_asked_for_by_its_alias(void **state)
+{
+    struct world *world = *state;
+    join(world);
+    call_it(world, "tiny", "nick");
+    chat(world, "nick");
+    goes_to(world, "tiny");
+    chat(world, "nick:latest");
+    goes_to(world, "tiny");
+    infill(world, "nick");
+    goes_to(world, "tiny");
+    ask(world, &dialect_ollama_chat,
+            "{\"model\":\"nick\",\"messages\":[{\"role\":\"user\","
+            "\"content\":\"hi\"}]}");
+    goes_to(world, "tiny");
+    is_refused(world, chat(world, "nic"), 404, "there is no mode or model \\\"nic\\\"");
+    assert_true(fake_exchange_has(&world->client, ", nick\""));
+    call_it(world, "tiny", "code"); /* a mode's name asks for the mode */
+    chat(world, "code");
+    goes_to(world, "coder");
+    call_it(world, "tiny", "small"); /* a model's own name comes first */
+    chat(world, "small");
+    goes_to(world, "small");
+}
+
+static void a_mode_may_list_an_alias(void **state)
+{
+    struct world *world = *state;
+    char *names[] = {"nick", "tiny", "small"};
+    join(world);
+    call_it(world, "tiny", "nick");
+    world->mode_list[1].models = names;
+    world->mode_list[1].model_count = 3;
+    chat(world, "code");
+    goes_to(world, "tiny");
+    infill(world, "code"); /* it can */
+    goes_to(world, "tiny");
+    infill(world, "mesh-code-ni");
+    goes_to(world, "tiny");
+    say(world, "tiny", INSTANCE_FAILED, FILLS);
+    chat(world, "code");
+    goes_to(world, "small");
 }
 
 /* --- what is larger than its node --- */
@@ -497,6 +561,39 @@ static void of_a_mode_a_key_gets_its_own_models(void **state)
     is_refused(world, infill(world, "mesh-autocomplete-filler-a"), 403, "may not use the mode");
 }
 
+static void a_key_gets_what_an_alias_of_its_models_means(void **state)
+{
+    struct world *world = *state;
+    char *only[] = {"tiny"}, *gone[] = {"absent"};
+    join(world);
+    call_it(world, "tiny", "nick");
+    narrow(world, NULL, 0, only, 1);
+    chat(world, "nick");
+    goes_to(world, "tiny");
+    chat(world, "ask"); /* small, tiny */
+    goes_to(world, "tiny");
+    call_it(world, "coder", "nick"); /* comes before it */
+    is_refused(world, chat(world, "nick"), 403, "may not use the model \\\"nick\\\"");
+    call_it(world, "coder", "absent"); /* a name that is the key's, and now another model's */
+    narrow(world, NULL, 0, gone, 1);
+    is_refused(world, chat(world, "absent"), 403, "may not use the model \\\"absent\\\"");
+}
+
+static void a_key_for_a_mode_gets_its_models_by_any_name(void **state)
+{
+    struct world *world = *state;
+    char *only[] = {"code"}, *names[] = {"nick"};
+    join(world);
+    call_it(world, "tiny", "nick");
+    world->mode_list[1].models = names;
+    narrow(world, only, 1, NULL, 0);
+    chat(world, "tiny");
+    goes_to(world, "tiny");
+    chat(world, "nick");
+    goes_to(world, "tiny");
+    is_refused(world, chat(world, "coder"), 403, "may not use the model");
+}
+
 static void an_unknown_name_tells_a_key_only_what_is_its_own(void **state)
 {
     struct world *world = *state;
@@ -578,6 +675,8 @@ int main(void)
             TEST(a_mode_with_a_model_is_that_model),
             TEST(the_header_comes_first),
             TEST(a_long_name_in_the_header_is_cut),
+            TEST(a_model_is_asked_for_by_its_alias),
+            TEST(a_mode_may_list_an_alias),
             TEST(only_modes_for_batch_work_reach_a_model_that_swaps),
             TEST(without_a_name_each_kind_has_its_mode),
             TEST(without_that_mode_any_model_that_can_will_do),
@@ -589,6 +688,8 @@ int main(void)
             TEST(a_key_is_kept_to_its_modes_in_every_kind),
             TEST(a_key_is_kept_to_its_models_where_any_will_do),
             TEST(of_a_mode_a_key_gets_its_own_models),
+            TEST(a_key_gets_what_an_alias_of_its_models_means),
+            TEST(a_key_for_a_mode_gets_its_models_by_any_name),
             TEST(an_unknown_name_tells_a_key_only_what_is_its_own),
             TEST(a_settled_answer_asks_nobody),
             TEST(an_error_carries_the_requests_id),

@@ -175,8 +175,7 @@ static void ask_for(
     assert_int_equal(dialect_openai_chat.parse(&input, &request, &param, NULL), 0);
     world->edit(&request);
     const struct reply reply = reply_to_exchange(exchange);
-    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask",
-            (char *const *)(uintptr_t)models, count);
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask", models, count);
     assert_int_equal(request.body.len, 0);
 }
 
@@ -688,8 +687,7 @@ static void ask_in_lane(
     buf_commit(&request.body, bytes);
     fake_exchange_init(client);
     const struct reply reply = reply_to_exchange(client);
-    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask",
-            (char *const *)(uintptr_t)models, 1);
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask", models, 1);
 }
 
 static void the_queue_has_an_end(void **state)

@@ -116,6 +116,19 @@ static void a_mode_says_what_its_model_is(void **state)
     cJSON_Delete(json);
 }
 
+static void an_alias_is_what_its_model_is(void **state)
+{
+    (void)state;
+    fake_offers_alias.model = "small";
+    cJSON *json = list(list_models_openai);
+    const cJSON *nick = find(json, "id", "nick");
+    assert_int_equal(cJSON_GetArraySize(json_array(json, "data")), 6);
+    assert_string_equal(json_str(json_obj(nick, "modemesh"), "kind", ""), "alias");
+    assert_true(cJSON_Compare(json_array(nick, "capabilities"),
+            json_array(find(json, "id", "small"), "capabilities"), true));
+    cJSON_Delete(json);
+}
+
 static void what_a_caller_may_not_use_is_not_listed(void **state)
 {
     (void)state;
@@ -263,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup(one_object_serves_all_readers, setup),
             cmocka_unit_test_setup(a_mode_says_what_its_model_is, setup),
+            cmocka_unit_test_setup(an_alias_is_what_its_model_is, setup),
             cmocka_unit_test_setup(what_a_caller_may_not_use_is_not_listed, setup),
             cmocka_unit_test_setup(anthropics_list_comes_in_pages, setup),
             cmocka_unit_test_setup(anthropics_callers_see_names_of_their_own, setup),

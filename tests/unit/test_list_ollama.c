@@ -95,6 +95,21 @@ static void tags_name_modes_and_models(void **state)
     cJSON_Delete(json);
 }
 
+/* What is loaded is named once. */
+static void an_alias_is_a_tag_and_no_model_that_is_loaded(void **state)
+{
+    (void)state;
+    fake_offers_alias.model = "small";
+    cJSON *json = list(list_ollama_tags);
+    assert_int_equal(cJSON_GetArraySize(json_array(json, "models")), 6);
+    prints(find(json, "nick"), "{\"name\":\"nick\",\"model\":\"nick\",\"size\":1000," DETAILS(
+                                       "small") ",\"modified_at\":\"2026-11-21T13:16:40Z\"}");
+    cJSON_Delete(json);
+    json = list(list_ollama_ps);
+    assert_null(find(json, "nick"));
+    cJSON_Delete(json);
+}
+
 static void ps_names_what_is_loaded(void **state)
 {
     (void)state;
@@ -228,6 +243,7 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup(tags_name_modes_and_models, setup),
+            cmocka_unit_test_setup(an_alias_is_a_tag_and_no_model_that_is_loaded, setup),
             cmocka_unit_test_setup(ps_names_what_is_loaded, setup),
             cmocka_unit_test_setup(the_version_is_one_that_clients_take, setup),
             cmocka_unit_test_setup(a_model_shows_what_clients_look_for, setup),

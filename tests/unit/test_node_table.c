@@ -797,6 +797,55 @@ static void content_that_differs_is_found(void **state)
     assert_null(node_table_differing(nodes, only_instance(world, 1)));
 }
 
+static void say_alias(struct world *world, size_t node, const char *model, const char *alias)
+{
+    struct link_peer peer = fake_link_peer(node);
+    struct msg_instance instance = {.model = model,
+            .aliases = &alias,
+            .alias_count = alias ? 1 : 0,
+            .engine = "",
+            .note = ""};
+    fake_mesh_say_as(&world->mesh, &peer,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
+static void means(struct world *world, const char *name, const char *model)
+{
+    assert_string_equal(node_table_model(world->mesh.nodes, name), model);
+}
+
+static void aliases_follow_what_the_nodes_say(void **state)
+{
+    struct world *world = *state;
+    struct node_table *nodes = world->mesh.nodes;
+    size_t count;
+    means(world, "coder", "coder");
+    join(world, 0);
+    join(world, 1);
+    say_alias(world, 0, "qwen", "coder");
+    means(world, "coder", "qwen");
+    say_alias(world, 0, "qwen", "coder"); /* again: what was read stays */
+    say_alias(world, 1, "glm", "coder");
+    means(world, "coder", "glm");
+    assert_string_equal(node_table_aliases(nodes, &count)->name, "coder");
+    assert_int_equal(count, 1);
+    say_alias(world, 1, "glm", "best");
+    means(world, "coder", "qwen");
+    means(world, "best", "glm");
+    say_alias(world, 1, "coder", NULL);
+    means(world, "coder", "coder");
+    node_session_end(node_table_find_key(nodes, fake_link_peer(1).key), "test");
+    means(world, "coder", "qwen");
+    means(world, "best", "best");
+    struct link_peer peer = fake_link_peer(0);
+    fake_mesh_say_as(
+            &world->mesh, &peer, &(struct msg){.type = MSG_STATE, .state = {.full = true}});
+    means(world, "coder", "coder");
+    node_table_aliases(nodes, &count);
+    assert_int_equal(count, 0);
+}
+
 static void sessions_come_one_after_another(void **state)
 {
     struct world *world = *state;
@@ -947,6 +996,7 @@ int main(void)
             TABLE_TEST(instances_follow_the_sessions),
             TABLE_TEST(models_are_named_once_and_in_order),
             TABLE_TEST(content_that_differs_is_found),
+            TABLE_TEST(aliases_follow_what_the_nodes_say),
             TABLE_TEST(sessions_come_one_after_another),
             TABLE_TEST(several_end_in_one_flush),
             TABLE_TEST(all_end_in_one_tick_but_not_after_a_stall),

@@ -192,6 +192,52 @@ static void a_name_is_found_in_every_spelling(void **state)
     assert_false(offers_find(&world->offers, "mesh-nothing", &offer));
 }
 
+static void call_it(struct world *world, size_t node, const char *model, const char *alias)
+{
+    const struct msg_instance instance = {.model = model,
+            .state = INSTANCE_RESIDENT,
+            .context = 4096,
+            .slots = 1,
+            .aliases = &alias,
+            .alias_count = 1,
+            .capabilities = CAPABILITY_CHAT};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.full = true, .instances = &instance, .instance_count = 1}});
+}
+
+static void an_alias_is_offered_as_a_name_of_its_own(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    join(world, 0, "zebra", INSTANCE_RESIDENT, 1);
+    call_it(world, 0, "zebra", "absent");
+    assert_string_equal(all(world), "mesh-ask mesh-code mesh-auto zebra absent ");
+    assert_true(offers_find(&world->offers, "absent:latest", &offer));
+    assert_int_equal(offer.kind, OFFER_ALIAS);
+    assert_string_equal(offer.id, "absent");
+    assert_string_equal(offer.instance->model, "zebra");
+    assert_context(world, "absent", 4096);
+    assert_context(world, "mesh-code", 4096);       /* it lists the alias */
+    join(world, 1, "absent", INSTANCE_RESIDENT, 1); /* a model's own name comes first */
+    assert_string_equal(all(world), "mesh-ask mesh-code mesh-auto absent zebra ");
+    assert_true(offers_find(&world->offers, "absent", &offer));
+    assert_int_equal(offer.kind, OFFER_MODEL);
+}
+
+static void an_alias_that_may_not_be_asked_for_is_not_offered(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    join(world, 0, "zebra", INSTANCE_RESIDENT, 1);
+    call_it(world, 0, "zebra", "code"); /* asks for the mode */
+    assert_string_equal(all(world), "mesh-ask mesh-code mesh-auto zebra ");
+    call_it(world, 0, "zebra", "absent");
+    world->offers.allows_model = not_absent;
+    assert_string_equal(all(world), "mesh-ask mesh-code mesh-auto zebra ");
+    assert_false(offers_find(&world->offers, "absent", &offer));
+}
+
 static bool no_ask(void *ctx, const char *name)
 {
     (void)ctx;
@@ -240,6 +286,8 @@ int main(void)
             OFFERS_TEST(who_cannot_answer_does_not_count),
             OFFERS_TEST(a_model_that_the_caller_may_not_use_does_not_count),
             OFFERS_TEST(a_name_is_found_in_every_spelling),
+            OFFERS_TEST(an_alias_is_offered_as_a_name_of_its_own),
+            OFFERS_TEST(an_alias_that_may_not_be_asked_for_is_not_offered),
             OFFERS_TEST(what_would_be_refused_is_not_offered),
             OFFERS_TEST(a_model_called_like_a_mode_cannot_be_named),
     };

@@ -749,6 +749,23 @@ static void keys_are_listed_without_their_secrets(void **state)
     free(book);
 }
 
+static void a_key_is_for_models_by_whatever_name(void **state)
+{
+    struct world *world = *state;
+    static const char *const aliases[] = {"nick"};
+    const struct msg_instance instance = {.model = "glm", .aliases = aliases, .alias_count = 1};
+    fake_mesh_hello(&world->mesh, 0, "test");
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+    post(world, keys, "{\"name\":\"coder\",\"models\":[\"nick\",\"other\",\"glm\"]}");
+    const cJSON *key = at(get(world, keys), "keys", 0);
+    assert_int_equal(length(key, "models"), 2);
+    assert_string_equal(at(key, "models", 0)->valuestring, "glm");
+    assert_string_equal(at(key, "models", 1)->valuestring, "other");
+    refuses(world, keys, "{\"name\":\"a\",\"models\":[\"nick\",\"nick\"]}", -EINVAL);
+}
+
 static void what_is_no_key_is_refused(void **state)
 {
     struct world *world = *state;
@@ -880,6 +897,7 @@ int main(void)
             TEST(a_token_is_revoked_by_its_id),
             TEST(a_key_is_made_as_it_was_asked_for),
             TEST(keys_are_listed_without_their_secrets),
+            TEST(a_key_is_for_models_by_whatever_name),
             TEST(what_is_no_key_is_refused),
             TEST(a_key_is_revoked_by_its_name),
             TEST(without_tls_a_way_to_it_is_told),

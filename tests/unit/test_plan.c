@@ -282,18 +282,20 @@ static void set_alias(struct instance *instance, const char *alias)
     instance->alias_count = 1;
 }
 
-static void an_alias_means_every_model_that_has_it(void **state)
+static void an_alias_means_the_model_that_requests_get(void **state)
 {
     struct plan_setup *setup = *state;
     struct plan_host *halo1 = plan_setup_node(setup, "halo1", 30, 200),
                      *halo2 = plan_setup_node(setup, "halo2", 100, 200);
-    set_alias(plan_setup_plain_model(halo1, "glm-q4", 60, 64), "glm");
-    set_alias(plan_setup_plain_model(halo2, "glm-q8", 80, 64), "glm");
+    set_alias(plan_setup_plain_model(halo1, "glm-q8", 20, 64), "glm");
+    set_alias(plan_setup_plain_model(halo2, "glm-q4", 60, 64), "glm");
+    set_alias(plan_setup_plain_model(halo2, "large", 70, 64), "small");
     plan_setup_plain_model(halo1, "small", 10, 64);
     plan_setup_modes(setup, "modes:\n  ask:\n    models: [glm, glm-q4, small]\n");
     const struct plan *plan = plan_setup_plan(setup);
-    gets(setup, "ask", "glm-q8 on halo2, 32768");
-    assert_int_equal(plan_fleet(plan)->modes[0].choice_count, 3);
+    gets(setup, "ask", "glm-q4 on halo2, 32768");
+    assert_int_equal(plan_fleet(plan)->modes[0].choice_count, 2);
+    assert_int_equal(plan_fleet(plan)->model_count, 2);
 }
 
 static void a_name_that_no_node_has_stays_a_choice(void **state)
@@ -442,7 +444,7 @@ int main(void)
             PLAN_TEST(nodes_that_take_no_work_are_left_out),
             PLAN_TEST(what_others_hold_is_not_planned),
             PLAN_TEST(the_swap_allowance_counts_for_batch_work),
-            PLAN_TEST(an_alias_means_every_model_that_has_it),
+            PLAN_TEST(an_alias_means_the_model_that_requests_get),
             PLAN_TEST(a_name_that_no_node_has_stays_a_choice),
             PLAN_TEST(qualities_are_the_models_own),
             PLAN_TEST(a_model_with_other_content_is_told),

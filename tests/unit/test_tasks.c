@@ -191,6 +191,26 @@ static void a_model_is_loaded_where_it_suits_best(void **state)
     assert_string_equal(mode_moves_modes(bench->moves)->list[0].models[0], "small");
 }
 
+static void an_alias_is_ordered_by_the_models_own_name(void **state)
+{
+    static const char *const aliases[] = {"nick"};
+    struct task_bench *bench = *state;
+    struct msg_instance instance = task_bench_instance("small", INSTANCE_RESIDENT);
+    instance.aliases = aliases;
+    instance.alias_count = 1;
+    task_bench_say_instance(bench, 0, &instance);
+    task_bench_say(bench, 1, "small", INSTANCE_RESIDENT); /* not called so there */
+    const struct task_facts *task = start(bench, TASK_UNLOAD, "nick", "", false);
+    assert_string_equal(task->spec.model, "small");
+    unloads(bench, 0, true, "gone");
+    unloads(bench, 1, true, "gone");
+    assert_int_equal(task->state, TASK_DONE);
+    start(bench, TASK_PIN, "nick", "node1", true);
+    assert_string_equal(task_bench_next(bench, 1, MSG_PIN).pin.model, "small");
+    start(bench, TASK_LOAD, "nick", "node0", false);
+    assert_string_equal(task_bench_next(bench, 0, MSG_LOAD).load.model, "small");
+}
+
 /* --- limits --- */
 
 static void so_many_run_and_no_more(void **state)
@@ -273,6 +293,7 @@ int main(void)
             TASKS_TEST(else_on_the_one_node_that_has_it),
             TASKS_TEST(a_node_is_drained_and_taken_back),
             TASKS_TEST(a_model_is_loaded_where_it_suits_best),
+            TASKS_TEST(an_alias_is_ordered_by_the_models_own_name),
             TASKS_TEST(so_many_run_and_no_more),
             TASKS_TEST(the_oldest_that_has_ended_is_forgotten),
             TASKS_TEST(long_words_of_nodes_are_cut),
