@@ -33,10 +33,10 @@ static const struct instance *find_instance(const struct offers *offers, const c
 
 enum readiness { READY_NEVER, READY_TO_LOAD, READY_TO_ANSWER };
 
-/* A node that is silent is back in a moment, or gone. */
-static enum readiness readiness_of(const struct instance *instance)
+/* A node that is silent is back in a moment, or gone. What swaps is for batch work alone. */
+static enum readiness readiness_of(const struct instance *instance, bool batch)
 {
-    if (!instance->usable && !instance->silent)
+    if ((!instance->usable && !instance->silent) || (instance->batch_only && !batch))
         return READY_NEVER;
     if (instance->state == INSTANCE_RESIDENT)
         return READY_TO_ANSWER;
@@ -59,14 +59,15 @@ static bool is_shorter(uint32_t context, uint32_t than)
 
 /* What each of those takes that are as ready as any: requests go to resident engines, and only
  * where there is none is one loaded. */
-static uint32_t least_context(const struct offers *offers, char *const *models, size_t model_count)
+static uint32_t least_context(
+        const struct offers *offers, char *const *models, size_t model_count, bool batch)
 {
     enum readiness best = READY_NEVER;
     uint32_t least = 0;
     size_t count;
     struct instance *const *instances = node_table_instances(offers->nodes, &count);
     for (size_t i = 0; i < count; i++) {
-        enum readiness readiness = readiness_of(instances[i]);
+        enum readiness readiness = readiness_of(instances[i], batch);
         if (readiness < best || !may_answer(offers, instances[i], models, model_count))
             continue;
         if (readiness > best || is_shorter(instances[i]->context, least))
@@ -91,7 +92,7 @@ static void make_mode(
     *ret = (struct offer){.kind = OFFER_MODE, .mode = mode->name};
     snprintf(ret->id, sizeof(ret->id), "%s", id);
     describe(ret, instance);
-    ret->context = least_context(offers, mode->models, mode->model_count);
+    ret->context = least_context(offers, mode->models, mode->model_count, mode->batch);
 }
 
 /* `name` is its own or an alias. */
@@ -103,7 +104,7 @@ static void make_model(const struct offers *offers, const char *name,
     snprintf(ret->id, sizeof(ret->id), "%s", name);
     describe(ret, instance);
     char *models[] = {ret->id};
-    ret->context = least_context(offers, models, 1);
+    ret->context = least_context(offers, models, 1, false);
 }
 
 static int offer_mode(const struct offers *offers, const struct mode *mode, const char *name,

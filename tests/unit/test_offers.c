@@ -238,6 +238,27 @@ static void an_alias_that_may_not_be_asked_for_is_not_offered(void **state)
     assert_false(offers_find(&world->offers, "absent", &offer));
 }
 
+static void what_swaps_counts_for_batch_work_alone(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance huge = {.model = "absent",
+            .state = INSTANCE_RESIDENT,
+            .context = 1024,
+            .slots = 1,
+            .batch_only = true,
+            .capabilities = CAPABILITY_CHAT};
+    join(world, 0, "small", INSTANCE_RESIDENT, 8192);
+    fake_mesh_hello(&world->mesh, 1, "test");
+    fake_mesh_say(&world->mesh, 1,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.full = true, .instances = &huge, .instance_count = 1}});
+    assert_context(world, "mesh-ask", 8192);
+    struct mode night = mode_list[0];
+    night.batch = true;
+    world->modes = (struct modes){.list = &night, .count = 1};
+    assert_context(world, "mesh-ask", 1024);
+}
+
 static bool no_ask(void *ctx, const char *name)
 {
     (void)ctx;
@@ -283,6 +304,7 @@ int main(void)
             OFFERS_TEST(a_mode_is_as_large_as_the_model_that_would_answer),
             OFFERS_TEST(every_resident_instance_takes_the_length),
             OFFERS_TEST(what_could_be_loaded_takes_the_length),
+            OFFERS_TEST(what_swaps_counts_for_batch_work_alone),
             OFFERS_TEST(who_cannot_answer_does_not_count),
             OFFERS_TEST(a_model_that_the_caller_may_not_use_does_not_count),
             OFFERS_TEST(a_name_is_found_in_every_spelling),
