@@ -285,6 +285,20 @@ static const cJSON *member(const cJSON *object, const char *key)
     return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
 }
 
+size_t json_replace_nul(char *text, size_t len)
+{
+    static const char nul[] = "\\u0000", instead[] = "\\ufffd";
+    size_t size = sizeof nul - 1, count = 0;
+
+    for (size_t i = 0; i + size <= len; i += text[i] == '\\' ? 2 : 1) {
+        if (memcmp(text + i, nul, size) != 0)
+            continue;
+        memcpy(text + i, instead, size);
+        count++;
+    }
+    return count;
+}
+
 const char *json_str(const cJSON *object, const char *key, const char *def)
 {
     const cJSON *item = member(object, key);

@@ -37,6 +37,10 @@ extern const struct json_limits json_limits_event;
 MUST_CHECK int json_parse(const char *text, size_t len, const struct json_limits *limits,
         cJSON **ret_json, struct err *err);
 
+/* Puts \ufffd in the place of each escape \u0000 in JSON that somebody else has made, and returns
+ * how many there were. */
+size_t json_replace_nul(char *text, size_t len);
+
 /* Members of an object; the default where absent, null or of another type. Borrowed from `object`.
  */
 const char *json_str(const cJSON *object, const char *key, const char *def);

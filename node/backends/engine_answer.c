@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -228,6 +229,28 @@ static bool find_error(
     return true;
 }
 
+/* A model may say NUL, which no text of ours can hold: U+FFFD stands for it. */
+static int parse_without_nul(const char *data, size_t len, cJSON **ret_chunk, struct err *err)
+{
+    char *text = malloc(len);
+    int r;
+
+    if (text == NULL)
+        return err_set(err, -ENOMEM, "out of memory");
+    memcpy(text, data, len);
+    (void)json_replace_nul(text, len);
+    r = json_parse(text, len, &json_limits_event, ret_chunk, err);
+    free(text);
+    return r;
+}
+
+static int parse_event(const char *data, size_t len, cJSON **ret_chunk, struct err *err)
+{
+    int r = json_parse(data, len, &json_limits_event, ret_chunk, err);
+
+    return r == -EINVAL && len > 0 ? parse_without_nul(data, len, ret_chunk, err) : r;
+}
+
 int engine_answer_event(struct engine_answer *answer, engine_chunk_fn read_chunk, const char *data,
         size_t len, struct err *err)
 {
@@ -240,7 +263,7 @@ int engine_answer_event(struct engine_answer *answer, engine_chunk_fn read_chunk
         answer->done = true;
         return 0;
     }
-    r = json_parse(data, len, &json_limits_event, &chunk, err);
+    r = parse_event(data, len, &chunk, err);
     if (r < 0)
         return err_prefix(err, -EPROTO, "the engine's stream is not the JSON that it should be");
     r = find_error(chunk, 0, &answer->error, err) ? -EREMOTEIO : read_chunk(answer, chunk, err);

@@ -182,6 +182,24 @@ static void test_text_past_the_batch(void **state)
 }
 
 /* llama-server begins some streams with it. */
+/* Random weights have done it. An escaped backslash before "u0000" is none. */
+static void test_a_model_that_says_nul(void **state)
+{
+    struct engine_answer answer = {0};
+    struct delta_record record = {0};
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(read_text(&answer, &record,
+                             "{\"choices\":[{\"index\":0,\"delta\":{\"content\":"
+                             "\"a\\u0000b\\\\u0000\"}}]}",
+                             &err),
+            0);
+    assert_int_equal(record.count, 1);
+    assert_string_equal(record.text, "text:0:a\xef\xbf\xbd"
+                                     "b\\u0000;");
+}
+
 static void test_null_says_nothing(void **state)
 {
     struct engine_answer answer = {0};
@@ -204,6 +222,7 @@ int main(void)
             cmocka_unit_test(test_input_that_the_model_cannot_take),
             cmocka_unit_test(test_what_the_engine_was_not_started_for),
             cmocka_unit_test(test_text_past_the_batch),
+            cmocka_unit_test(test_a_model_that_says_nul),
             cmocka_unit_test(test_null_says_nothing),
     };
     return cmocka_run_group_tests_name("engine_answer", tests, NULL, NULL);
