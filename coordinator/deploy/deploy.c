@@ -229,6 +229,23 @@ static int tell_to_let_go(struct task *task, struct err *err)
     return r;
 }
 
+static const char *mode_that_lists(const struct task *task, const char *model, const char *but)
+{
+    const struct modes *modes = mode_moves_modes(task->world->moves);
+    for (size_t i = 0; i < modes->count; i++)
+        if (strcmp(modes->list[i].name, but) != 0 && task_listed_name(task, &modes->list[i], model))
+            return modes->list[i].name;
+    return NULL;
+}
+
+/* While this one loaded, other modes may have been deployed, or the config read again. */
+static void note_who_lists_old_now(struct task *task)
+{
+    struct deploy *deploy = task->deploy;
+    const char *mode = *deploy->old ? mode_that_lists(task, deploy->old, "") : NULL;
+    snprintf(deploy->kept_for, sizeof(deploy->kept_for), "%s", mode ? mode : "");
+}
+
 static void note_kept(struct deploy *deploy)
 {
     if (*deploy->old && *deploy->kept_for)
@@ -241,6 +258,7 @@ static void clear(struct task *task)
     struct deploy *deploy = task->deploy;
     char text[MSG_NAME_MAX + 64];
     struct err err;
+    note_who_lists_old_now(task);
     note_kept(deploy);
     if (!*deploy->old || *deploy->kept_for) {
         end(task, TASK_DONE, deploy->result);
@@ -253,8 +271,7 @@ static void clear(struct task *task)
         round_tick(task->round);
         return;
     }
-    log_warn("the old model is not told to go", LOG_S("model", deploy->old),
-            LOG_S("reason", err.text));
+    add_result(deploy, "; %s stays: %s", deploy->old, err.text);
     end(task, TASK_DONE, deploy->result);
 }
 
@@ -474,16 +491,6 @@ static const struct mode *find_mode(const struct task *task)
     return strcmp(name, MODE_AUTO) == 0 ? NULL : modes_find(modes, name);
 }
 
-static const char *other_mode_of(const struct task *task, const char *model)
-{
-    const struct modes *modes = mode_moves_modes(task->world->moves);
-    for (size_t i = 0; i < modes->count; i++)
-        if (strcmp(modes->list[i].name, task->facts.spec.mode) != 0 &&
-                task_listed_name(task, &modes->list[i], model))
-            return modes->list[i].name;
-    return NULL;
-}
-
 /* Which mode will list the model when all is done: another one, or this one where the config brings
  * it back. */
 static void note_who_keeps_old(struct task *task)
@@ -491,7 +498,7 @@ static void note_who_keeps_old(struct task *task)
     struct deploy *deploy = task->deploy;
     const struct task_spec *spec = &task->facts.spec;
     const struct mode *config = mode_moves_config(task->world->moves, spec->mode);
-    const char *mode = other_mode_of(task, deploy->old);
+    const char *mode = mode_that_lists(task, deploy->old, spec->mode);
     if (!mode && spec->undo && config && task_listed_name(task, config, deploy->old))
         mode = spec->mode;
     if (mode)

@@ -300,6 +300,47 @@ static void what_another_mode_lists_stays(void **state)
     ended(task, TASK_FAILED, "node0: does not fit; shared stays: mode \"ask\" lists it too");
 }
 
+static void what_another_mode_has_come_to_list_stays(void **state)
+{
+    struct world *world = *state;
+    const struct task_facts *task = start(world, "new");
+    rehearses(world, 0, ORDER_WAY_BESIDE, "fits beside");
+    uint64_t order = next_load(world, 0).order;
+    struct task_spec spec = task_bench_spec(TASK_DEPLOY, "ask", "old");
+    task_bench_start(&world->bench, &spec);
+    rehearses(world, 0, ORDER_WAY_THERE, "there");
+    task_bench_done(&world->bench, 0, next_load(world, 0).order, true, ORDER_WAY_THERE, "there");
+    assert_string_equal(first_of(world, "ask"), "old");
+    task_bench_done(&world->bench, 0, order, true, ORDER_WAY_BESIDE, "loaded");
+    assert_true(task_bench_is_quiet(&world->bench, 0));
+    ended(task, TASK_DONE, "node0: loaded; old stays: mode \"ask\" lists it too");
+}
+
+static void what_no_mode_lists_any_more_goes(void **state)
+{
+    struct world *world = *state;
+    task_bench_say(&world->bench, 0, "shared", INSTANCE_RESIDENT);
+    struct task_spec spec = task_bench_spec(TASK_DEPLOY, "ask", "old");
+    task_bench_start(&world->bench, &spec); /* both list "old" now */
+    rehearses(world, 0, ORDER_WAY_THERE, "there");
+    task_bench_done(&world->bench, 0, next_load(world, 0).order, true, ORDER_WAY_THERE, "there");
+    task_bench_done(&world->bench, 0, task_bench_next(&world->bench, 0, MSG_UNLOAD).unload.order,
+            true, ORDER_WAY_NONE, "");
+    const struct task_facts *code = start(world, "new");
+    rehearses(world, 0, ORDER_WAY_BESIDE, "fits beside");
+    uint64_t order = next_load(world, 0).order;
+    spec.undo = true;
+    spec.model[0] = '\0';
+    task_bench_start(&world->bench, &spec);
+    rehearses(world, 0, ORDER_WAY_BESIDE, "fits beside");
+    task_bench_done(&world->bench, 0, next_load(world, 0).order, true, ORDER_WAY_BESIDE, "loaded");
+    assert_true(task_bench_is_quiet(&world->bench, 0)); /* "code" lists it as yet */
+    task_bench_done(&world->bench, 0, order, true, ORDER_WAY_BESIDE, "loaded");
+    task_bench_done(&world->bench, 0, task_bench_next(&world->bench, 0, MSG_UNLOAD).unload.order,
+            true, ORDER_WAY_NONE, "gone");
+    ended(code, TASK_DONE, "node0: loaded");
+}
+
 static void a_pin_goes_over_to_the_new_one(void **state)
 {
     struct world *world = *state;
@@ -652,6 +693,8 @@ int main(void)
             DEPLOY_TEST(beside_a_failure_leaves_all_as_it_was),
             DEPLOY_TEST(the_old_one_goes_everywhere_but_where_it_is_pinned),
             DEPLOY_TEST(what_another_mode_lists_stays),
+            DEPLOY_TEST(what_another_mode_has_come_to_list_stays),
+            DEPLOY_TEST(what_no_mode_lists_any_more_goes),
             DEPLOY_TEST(a_pin_goes_over_to_the_new_one),
             DEPLOY_TEST(in_a_swap_the_mode_moves_first),
             DEPLOY_TEST(a_failed_swap_goes_back),
