@@ -182,7 +182,7 @@ static uint64_t room_for(const struct words *words, size_t file, bool beside)
 }
 
 /* The node where the engine misses least, be it alone there or beside the rest of the plan. False:
- * no node has the model and could run it so. */
+ * no node has the model and could run it so; what is pinned runs as it is. */
 static bool find_obstacle(const struct words *words, size_t model, uint32_t context, uint32_t slots,
         bool beside, struct obstacle *ret_obstacle)
 {
@@ -190,7 +190,7 @@ static bool find_obstacle(const struct words *words, size_t model, uint32_t cont
     bool found = false;
     for (size_t i = 0; i < fleet->file_count; i++) {
         const struct placement_file *it = &fleet->files[i];
-        if (it->model != model || (it->context_max && it->context_max < context))
+        if (it->model != model || it->pinned || (it->context_max && it->context_max < context))
             continue;
         uint64_t room = room_for(words, i, beside);
         if (found && room <= ret_obstacle->room)
@@ -210,6 +210,42 @@ static bool is_on_a_disk(const struct placement_fleet *fleet, size_t model)
     return false;
 }
 
+/* The one with the largest context; PLACEMENT_NONE: it is pinned nowhere. */
+static size_t find_pinned(const struct placement_fleet *fleet, size_t model)
+{
+    size_t found = PLACEMENT_NONE;
+    for (size_t i = 0; i < fleet->file_count; i++) {
+        const struct placement_file *it = &fleet->files[i];
+        if (it->model == model && it->pinned &&
+                (found == PLACEMENT_NONE || it->context > fleet->files[found].context))
+            found = i;
+    }
+    return found;
+}
+
+static bool is_refused(const struct words *words, size_t file)
+{
+    for (size_t i = 0; i < words->placement->engine_count; i++)
+        if (words->placement->engines[i].file == file)
+            return words->placement->engines[i].action == PLACEMENT_REFUSE;
+    return false;
+}
+
+/* No plan changes it, and it does not do for the mode. */
+static void say_pinned(struct words *words, size_t file, uint32_t context)
+{
+    const struct placement_file *it = &words->fleet->files[file];
+
+    say(words, "\"%s\" %s on \"%s\"", model_name(words, file),
+            it->foreign ? "is not ours" : "is pinned", node_name(words, file));
+    if (is_refused(words, file))
+        say(words, ", where there is no room for it");
+    else if (it->context < context)
+        say(words, " with %u tokens, fewer than %u", it->context, context);
+    else
+        say(words, ": its slots are %u, too few", it->slots);
+}
+
 static void say_obstacle(
         struct words *words, const struct obstacle *obstacle, uint32_t context, bool beside)
 {
@@ -223,12 +259,15 @@ static void say_obstacle(
 static void say_why_not(
         struct words *words, const struct placement_mode *mode, size_t choice, uint32_t context)
 {
-    size_t model = mode->choices[choice].model;
+    size_t model = mode->choices[choice].model, pinned = find_pinned(words->fleet, model);
     struct obstacle obstacle;
+    bool possible = find_obstacle(words, model, context, mode->slots, false, &obstacle);
 
     if (!is_on_a_disk(words->fleet, model))
-        say(words, "no node has \"%s\" to load", words->fleet->models[model]);
-    else if (!find_obstacle(words, model, context, mode->slots, false, &obstacle))
+        say(words, "no node of this plan has \"%s\" to load", words->fleet->models[model]);
+    else if (!possible && pinned != PLACEMENT_NONE)
+        say_pinned(words, pinned, context);
+    else if (!possible)
         say(words, "\"%s\" was not trained for %u tokens", words->fleet->models[model], context);
     else if (obstacle.needed > obstacle.room)
         say_obstacle(words, &obstacle, context, false);

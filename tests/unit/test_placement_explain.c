@@ -84,7 +84,8 @@ static void a_model_on_no_disk_is_named(void **state)
     world_file(scene->world, scene->node, scene->little);
     plan(scene);
     service_says(scene, 0,
-            "choice 2 of 2: no node has \"big\" to load; its whole context; alone on \"halo\"");
+            "choice 2 of 2: no node of this plan has \"big\" to load; its whole context; alone on "
+            "\"halo\"");
 }
 
 static void a_model_that_fits_nowhere_is_named_with_its_size(void **state)
@@ -165,7 +166,38 @@ static void who_is_not_served_learns_why(void **state)
 {
     struct scene *scene = *state;
     plan(scene);
-    service_says(scene, 0, "not served: no node has \"big\" to load");
+    service_says(scene, 0, "not served: no node of this plan has \"big\" to load");
+}
+
+/* The only engine of the model is pinned: no plan gives it what the mode wants. */
+static void what_a_pin_does_not_give_is_said(void **state)
+{
+    struct scene *scene = *state;
+    scene->world->modes[scene->ask].choice_count = 1;
+    size_t big = world_file(scene->world, scene->node, scene->big);
+    world_reside(scene->world, big, 1 * K, 2);
+    scene->world->files[big].pinned = true;
+    plan(scene);
+    service_says(scene, 0,
+            "not served: \"big\" is pinned on \"halo\" with 1024 tokens, fewer than 8192");
+    scene->world->files[big].foreign = true;
+    plan(scene);
+    service_says(scene, 0,
+            "not served: \"big\" is not ours on \"halo\" with 1024 tokens, fewer than 8192");
+    scene->world->files[big].foreign = false;
+    world_reside(scene->world, big, 16 * K, 2);
+    plan(scene);
+    service_says(scene, 0,
+            "first choice; 16384 of 32768 tokens: \"big\" is pinned on \"halo\" with 16384 tokens, "
+            "fewer than 32768; alone on \"halo\"");
+    scene->world->modes[scene->ask].slots = 3;
+    plan(scene);
+    service_says(scene, 0, "not served: \"big\" is pinned on \"halo\": its slots are 2, too few");
+    scene->world->files[big].resident = false;
+    scene->world->nodes[scene->node].pool_bytes /= 2;
+    plan(scene);
+    service_says(
+            scene, 0, "not served: \"big\" is pinned on \"halo\", where there is no room for it");
 }
 
 static void what_goes_says_for_whom(void **state)
@@ -251,6 +283,7 @@ int main(void)
             TEST(a_reduced_context_says_why),
             TEST(a_context_reduced_for_others_says_what_they_leave),
             TEST(who_is_not_served_learns_why),
+            TEST(what_a_pin_does_not_give_is_said),
             TEST(what_goes_says_for_whom),
             TEST(pins_and_copies_and_reloads_are_said),
             TEST(swap_is_said),

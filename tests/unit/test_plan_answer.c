@@ -102,7 +102,8 @@ static void a_mode_says_what_it_gets_and_loses(void **state)
     assert_string_equal(json_str(gone, "model", "?"), "");
     assert_true(json_num(gone, "lost_permille", 0) == 1000);
     assert_true(json_num(json_obj(gone, "lost"), "unserved", 0) == 1000);
-    assert_string_equal(json_str(gone, "why", ""), "not served: no node has \"nobody\" to load");
+    assert_string_equal(
+            json_str(gone, "why", ""), "not served: no node of this plan has \"nobody\" to load");
     cJSON_Delete(json);
     plan_setup_destroy(setup);
 }
