@@ -202,6 +202,17 @@ static int add_context(const struct command_line *line, cJSON *request, struct e
     return text ? admin_add_number(request, "context", context, err) : 0;
 }
 
+static int add_slots(const struct command_line *line, cJSON *request, struct err *err)
+{
+    const char *text = command_value(line, "slots");
+    uint32_t slots;
+    int rc = text ? fit_ask_parse_slots(text, &slots, err) : 0;
+
+    if (rc < 0)
+        return err_prefix(err, rc, "--slots");
+    return text ? admin_add_number(request, "slots", slots, err) : 0;
+}
+
 static int add_type(const struct command_line *line, cJSON *request, struct err *err)
 {
     const char *text = command_value(line, "kv");
@@ -218,6 +229,6 @@ int operation_add_settings(const struct command_line *line, cJSON *request, stru
     int rc = add_context(line, request, err);
 
     if (rc == 0)
-        rc = admin_add_count(line, "slots", "slots", request, err);
+        rc = add_slots(line, request, err);
     return rc < 0 ? rc : add_type(line, request, err);
 }

@@ -86,16 +86,22 @@ static int read_contexts(const struct command_line *line, struct fit_ask *ask, s
     return rc < 0 ? err_prefix(err, rc, "--together") : 0;
 }
 
+int fit_ask_parse_slots(const char *text, uint32_t *ret_slots, struct err *err)
+{
+    uint64_t slots;
+
+    if (text_parse_u64(text, &slots, NULL) < 0 || slots == 0 || slots > FIT_SLOTS_MAX)
+        return err_set(err, -EINVAL, "\"%.40s\" is no number from 1 to %d", text, FIT_SLOTS_MAX);
+    *ret_slots = (uint32_t)slots;
+    return 0;
+}
+
 static int read_slots(const struct command_line *line, struct fit_ask *ask, struct err *err)
 {
     const char *text = command_value(line, "slots");
-    uint64_t slots = 1;
+    int rc = fit_ask_parse_slots(text ? text : "1", &ask->slots, err);
 
-    if (text && (text_parse_u64(text, &slots, NULL) < 0 || slots == 0 || slots > FIT_SLOTS_MAX))
-        return err_set(
-                err, -EINVAL, "--slots: \"%.40s\" is no number from 1 to %d", text, FIT_SLOTS_MAX);
-    ask->slots = (uint32_t)slots;
-    return 0;
+    return rc < 0 ? err_prefix(err, rc, "--slots") : 0;
 }
 
 static int read_type(const struct command_line *line, struct fit_ask *ask, struct err *err)

@@ -31,6 +31,8 @@ MUST_CHECK int fit_ask_read(
 
 /* Tokens from 1 to FIT_CONTEXT_MAX: a size without bytes, "8k" but not "8kB". -EINVAL says so. */
 MUST_CHECK int fit_ask_parse_context(const char *text, uint32_t *ret_context, struct err *err);
+/* Requests at once, from 1 to FIT_SLOTS_MAX. -EINVAL says so. */
+MUST_CHECK int fit_ask_parse_slots(const char *text, uint32_t *ret_slots, struct err *err);
 /* "8k", "1M", "40960" into `buf`: a context as people write it. Returns `buf`. */
 const char *fit_ask_context(uint32_t tokens, char *buf, size_t size);
 

@@ -101,6 +101,8 @@ static void a_wrong_command_line_is_told(void **state)
             {"deploy code=new --context 8kB", "--context"},
             {"deploy code=new --context 0", "--context"},
             {"deploy code=new --slots many", "--slots"},
+            {"deploy code=new --slots 0", "from 1 to 1024"},
+            {"models load new --slots 1025", "from 1 to 1024"},
             {"deploy code=new --kv q9_0", "--kv"},
             {"models load new --kv q9_0", "--kv"},
     };
