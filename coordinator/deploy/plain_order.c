@@ -30,7 +30,7 @@ struct targets {
 static int add_target(struct targets *targets, struct instance *instance, struct err *err)
 {
     if (targets->count == ROUND_NODES_MAX)
-        return err_set(err, -E2BIG, "more than %d nodes have \"%s\"; name one with \"node\"",
+        return err_set(err, -E2BIG, "more than %d nodes have \"%s\"; name one (--node, \"node\")",
                 ROUND_NODES_MAX, instance->model);
     targets->at[targets->count++] = instance;
     return 0;
@@ -60,7 +60,7 @@ static int find_owner(const struct task *task, struct targets *ret_targets, stru
             r = add_target(ret_targets, instances[i], err);
     if (!r && ret_targets->count > 1)
         return err_set(err, -EINVAL,
-                "%zu nodes have \"%s\", and it is loaded on none: name one with \"node\"",
+                "%zu nodes have \"%s\", and it is loaded on none: name one (--node, \"node\")",
                 ret_targets->count, spec->model);
     return r;
 }
@@ -76,11 +76,28 @@ static bool is_known(const struct task *task)
     return false;
 }
 
+/* What would be meant if it were the mesh's. */
+static const struct instance *find_foreign(const struct task *task)
+{
+    const struct task_spec *spec = &task->facts.spec;
+    bool any = spec->kind == TASK_PIN && spec->on; /* wherever it is: none is ours */
+    size_t count;
+    struct instance *const *instances = node_table_instances(task->world->nodes, &count);
+    for (size_t i = 0; i < count; i++)
+        if (instances[i]->foreign && task_means(instances[i], spec->model, spec->node) &&
+                (any || is_meant(spec, instances[i])))
+            return instances[i];
+    return NULL;
+}
+
 static int refuse(const struct task *task, struct err *err)
 {
     const struct task_spec *spec = &task->facts.spec;
+    const struct instance *foreign = find_foreign(task);
     if (*spec->node || !is_known(task))
         return task_refuse_nobody(task, spec->model, err);
+    if (foreign)
+        return task_refuse_foreign(foreign, err);
     return err_set(err, -ENOENT, "\"%s\" is %s on no connected node", spec->model,
             spec->kind == TASK_UNLOAD ? "loaded" : "pinned");
 }

@@ -39,6 +39,8 @@ bool task_all_ok(const struct task *task);
 const char *task_listed_name(const struct task *task, const struct mode *mode, const char *model);
 /* True for an instance of the model on the node; `node` "" is any. */
 bool task_means(const struct instance *instance, const char *model, const char *node);
+/* That the model is on an engine which its node only uses. Returns -ENOENT. */
+int task_refuse_foreign(const struct instance *instance, struct err *err);
 /* Why no connected node can load the model: there is no such node, or none has it on its disk and
  * takes work. Returns -ENOENT. */
 int task_refuse_nobody(const struct task *task, const char *model, struct err *err);

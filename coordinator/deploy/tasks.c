@@ -134,6 +134,13 @@ static const struct instance *find_instance(
     return NULL;
 }
 
+int task_refuse_foreign(const struct instance *instance, struct err *err)
+{
+    return err_set(err, -ENOENT,
+            "\"%s\" is on an engine that node \"%s\" only uses: it takes no orders for it",
+            instance->model, instance->node);
+}
+
 int task_refuse_nobody(const struct task *task, const char *model, struct err *err)
 {
     const char *node = task->facts.spec.node;
@@ -141,9 +148,7 @@ int task_refuse_nobody(const struct task *task, const char *model, struct err *e
     if (*node && !node_table_find_name(task->world->nodes, node))
         return err_set(err, -ENOENT, "no node \"%s\" is connected", node);
     if (instance && instance->foreign)
-        return err_set(err, -ENOENT,
-                "\"%s\" is on an engine that node \"%s\" only uses: it takes no orders for it",
-                model, instance->node);
+        return task_refuse_foreign(instance, err);
     if (instance)
         return err_set(err, -ENOENT,
                 "node \"%s\" has \"%s\", but drains or is not heard of: see `modemesh status`",

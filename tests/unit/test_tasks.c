@@ -98,8 +98,11 @@ static void what_is_loaded_nowhere_is_not_unloaded(void **state)
     struct msg_instance foreign = task_bench_instance("small", INSTANCE_RESIDENT);
     foreign.foreign = true;
     task_bench_say(bench, 0, "small", INSTANCE_AVAILABLE);
-    task_bench_say_instance(bench, 1, &foreign);
     assert_int_equal(refused(bench, TASK_UNLOAD, "small", "", false, "loaded on no connected node"),
+            -ENOENT);
+    task_bench_say_instance(bench, 1, &foreign);
+    assert_int_equal(refused(bench, TASK_UNLOAD, "small", "", false,
+                             "on an engine that node \"node1\" only uses"),
             -ENOENT);
     assert_int_equal(
             refused(bench, TASK_UNLOAD, "large", "", false, "no connected node has"), -ENOENT);
@@ -108,6 +111,17 @@ static void what_is_loaded_nowhere_is_not_unloaded(void **state)
     assert_int_equal(
             refused(bench, TASK_UNLOAD, "small", "node7", false, "no node \"node7\""), -ENOENT);
     assert_int_equal(tasks_count(bench->tasks), 0);
+}
+
+static void what_only_others_have_is_not_pinned(void **state)
+{
+    struct task_bench *bench = *state;
+    struct msg_instance foreign = task_bench_instance("small", INSTANCE_AVAILABLE);
+    foreign.foreign = true;
+    task_bench_say_instance(bench, 0, &foreign);
+    assert_int_equal(refused(bench, TASK_PIN, "small", "", true, "takes no orders"), -ENOENT);
+    assert_int_equal(
+            refused(bench, TASK_PIN, "small", "", false, "pinned on no connected node"), -ENOENT);
 }
 
 static bool pins(struct task_bench *bench, size_t node)
@@ -289,6 +303,7 @@ int main(void)
             TASKS_TEST(a_model_is_unloaded_everywhere),
             TASKS_TEST(or_on_the_named_node),
             TASKS_TEST(what_is_loaded_nowhere_is_not_unloaded),
+            TASKS_TEST(what_only_others_have_is_not_pinned),
             TASKS_TEST(a_pin_is_where_the_model_is_loaded),
             TASKS_TEST(else_on_the_one_node_that_has_it),
             TASKS_TEST(a_node_is_drained_and_taken_back),
