@@ -563,6 +563,13 @@ const char *plan_key(const struct plan *plan, size_t node)
     return plan->nodes[node].key;
 }
 
+void plan_cache_types(
+        const struct plan *plan, size_t file, enum cache_type *ret_k, enum cache_type *ret_v)
+{
+    *ret_k = plan->files[file].run.type_k;
+    *ret_v = plan->files[file].run.type_v;
+}
+
 bool plan_is_unsettled(const struct plan *plan, size_t node)
 {
     return plan->nodes[node].unsettled;

@@ -59,6 +59,9 @@ const struct placement *plan_placement(const struct plan *plan);
 const struct placement_fleet *plan_fleet(const struct plan *plan);
 /* By index of the fleet's nodes; NULL where the host had none. */
 const char *plan_key(const struct plan *plan, size_t node);
+/* With which cache types the engine of that file was counted: as it runs, or would. */
+void plan_cache_types(
+        const struct plan *plan, size_t file, enum cache_type *ret_k, enum cache_type *ret_v);
 /* True where people have just asked that node for something that a plan of ours is not to undo: a
  * model of it was loading, or ordered to, or ending, or one that no mode names was answering. */
 bool plan_is_unsettled(const struct plan *plan, size_t node);

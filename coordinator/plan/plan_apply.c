@@ -13,6 +13,7 @@ struct step {
     char model[MSG_NAME_MAX + 1];
     enum placement_action action;
     uint32_t context, slots;
+    enum cache_type type_k, type_v;
     int rank; /* lower ones first */
     char why[PLACEMENT_TEXT_MAX];
 };
@@ -83,6 +84,7 @@ static void fill_step(struct step *step, const struct plan *plan, size_t index)
     step->action = engine->action;
     step->context = engine->context;
     step->slots = engine->slots;
+    plan_cache_types(plan, engine->file, &step->type_k, &step->type_v);
     step->rank = rank_of(fleet, engine);
     placement_explain_engine(fleet, plan_placement(plan), index, step->why);
 }
@@ -248,8 +250,8 @@ static struct msg order_of(const struct step *step)
                     .replaces = "",
                     .context = step->context,
                     .slots = step->slots,
-                    .type_k = "",
-                    .type_v = ""}};
+                    .type_k = cache_type_name(step->type_k),
+                    .type_v = cache_type_name(step->type_v)}};
 }
 
 static void say_step(struct lane *lane, const struct step *step)

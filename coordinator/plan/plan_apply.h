@@ -1,8 +1,9 @@
 /* Carries out a plan by orders to the nodes (LOAD, UNLOAD). On each node one after another: first
  * what is let go, then what is loaded again in less memory, then the other loads; several nodes at
- * the same time. Where a step fails, or the node is gone, that node's other steps are left, and the
- * other nodes go on. What is pinned the nodes load by themselves; what is foreign is nobody's to
- * change. Each step is logged with its reason. Loop thread. */
+ * the same time. A load names context, slots and cache types as the plan has counted them. Where a
+ * step fails, or the node is gone, that node's other steps are left, and the other nodes go on.
+ * What is pinned the nodes load by themselves; what is foreign is nobody's to change. Each step is
+ * logged with its reason. Loop thread. */
 #pragma once
 
 #include "common/env.h"

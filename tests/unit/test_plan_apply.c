@@ -172,6 +172,22 @@ static void a_reload_in_less_memory_makes_room_first(void **state)
     assert_true(world->ok);
 }
 
+/* What a person has set stays, and is what the plan has counted with. */
+static void a_reload_keeps_the_cache_types(void **state)
+{
+    struct world *world = *state;
+    struct instance *coder = plan_setup_model(world->hosts[0], "coder", "30b-a3b", "Q4_K_M");
+    coder->type_k = CACHE_TYPE_Q8_0;
+    coder->type_v = CACHE_TYPE_Q4_0;
+    plan_setup_reside(coder, 8192, 1);
+    plan_setup_modes(world->setup, "modes:\n  code:\n    models: [coder]\n    context: 32768\n");
+    begin(world, false);
+    struct msg msg = next(world, 0);
+    assert_int_equal(msg.type, MSG_LOAD);
+    assert_string_equal(msg.load.type_k, "q8_0");
+    assert_string_equal(msg.load.type_v, "q4_0");
+}
+
 static void what_fails_leaves_the_rest_of_its_node(void **state)
 {
     struct world *world = *state;
@@ -305,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             APPLY_TEST(a_node_unloads_before_it_loads),
             APPLY_TEST(a_reload_in_less_memory_makes_room_first),
+            APPLY_TEST(a_reload_keeps_the_cache_types),
             APPLY_TEST(what_fails_leaves_the_rest_of_its_node),
             APPLY_TEST(a_node_that_goes_leaves_the_others),
             APPLY_TEST(a_node_that_is_not_there_fails_at_once),
