@@ -90,7 +90,7 @@ static const struct report report_operations = {.path = OPERATIONS_PATH,
 int cmd_operations(const struct cli *cli, const struct command_line *line, struct err *err)
 {
     return report_run(&report_operations,
-            "Nothing was deployed, loaded, unloaded, pinned or drained since the coordinator "
-            "started.",
+            "Nothing was deployed, loaded, unloaded, pinned, drained or planned since the "
+            "coordinator started.",
             cli, line, err);
 }

@@ -237,6 +237,10 @@ static const char plan_detail[] =
         "--apply makes the plan anew and carries it out, on each node what goes before what\n"
         "comes; requests finish first. Ctrl-C leaves it going ('operations').";
 
+static const char drain_detail[] =
+        "Its models stay loaded, and requests under way go on to their end. It lasts until 'nodes\n"
+        "resume', or until the node starts again.";
+
 static const struct command commands[] = {
         {.name = "status",
                 .operands = "",
@@ -404,6 +408,7 @@ static const struct command commands[] = {
                 .operands_min = 1,
                 .operands_max = 1,
                 .summary = "Give a node no new requests, as before maintenance",
+                .detail = drain_detail,
                 .examples = "  modemesh nodes drain halo1\n  modemesh nodes resume halo1",
                 .flags = drain_flags,
                 .admin = true,
