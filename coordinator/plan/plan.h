@@ -3,8 +3,8 @@
  * from what nodes said and from the modes, and its outcome. The answer as JSON: plan_answer.h.
  *
  * How what nodes tell counts:
- * - Memory. A node has what it may load (its limit, with reserve and margin off already), whatever
- *   other programs hold of that now: while they do, the node itself refuses loads.
+ * - Memory. A node has what it may load (its limit, with reserve and margin off already), less what
+ *   other programs hold of that now, but never less than its own engines take already.
  * - What an engine takes: the estimate over the model's shape, shifted by as much as a measured
  *   engine of it was off. A model that tells no shape takes what its node says, with the context
  *   and the slots that it says, or fewer; more of either it cannot have.

@@ -1,6 +1,10 @@
 #include "coordinator/plan/plan_digest.h"
 
+#include "common/number.h"
+
 #include <string.h>
+
+enum { ROOM_STEPS = 8 }; /* so that what others take and give back in passing makes no new plan */
 
 /* FNV-1a, 64 bits; of numbers all eight bytes at once. */
 #define FNV_BASIS UINT64_C(0xcbf29ce484222325)
@@ -32,11 +36,20 @@ static uint64_t add_instance(uint64_t digest, const struct instance *instance)
     return add_number(digest, resident ? instance->slots : instance->run_slots);
 }
 
+/* Of ROOM_STEPS that the limit has, in whole ones. */
+static uint64_t room_steps(const struct node_facts *facts)
+{
+    uint64_t limit = facts->memory_limit_bytes;
+    uint64_t room = facts->memory_room_bytes ? facts->memory_room_bytes : limit;
+    return number_lesser(room, limit) / (limit / ROOM_STEPS + 1);
+}
+
 static uint64_t digest_of_host(const struct plan_host *host)
 {
     uint64_t digest = add_text(FNV_BASIS, host->name);
     digest = add_number(digest, host->facts.draining);
     digest = add_number(digest, host->facts.memory_limit_bytes);
+    digest = add_number(digest, room_steps(&host->facts));
     digest = add_number(digest, host->facts.swap_allowance_bytes);
     for (size_t i = 0; i < host->count; i++)
         digest = add_instance(digest, host->instances[i]);

@@ -98,6 +98,26 @@ static void models_and_nodes_change_it(void **state)
     changes(scene);
 }
 
+/* A plan that was made while others held the memory is made again when they give it back. */
+static void what_others_hold_changes_it_where_it_is_much(void **state)
+{
+    struct scene *scene = *state;
+    struct node_facts *facts = &scene->halo1->facts;
+    uint64_t whole = scene->before, limit = facts->memory_limit_bytes;
+    facts->memory_room_bytes = limit;
+    stays(scene);
+    facts->memory_room_bytes = limit - limit / 10;
+    stays(scene);
+    facts->memory_room_bytes = limit / 2;
+    changes(scene);
+    facts->memory_room_bytes = limit / 2 - limit / 100;
+    stays(scene);
+    facts->memory_room_bytes = 2 * limit;
+    assert_true(digest(scene) == whole);
+    facts->memory_limit_bytes = 0; /* not told yet */
+    changes(scene);
+}
+
 static void modes_change_it(void **state)
 {
     struct scene *scene = *state;
@@ -120,6 +140,7 @@ int main(void)
             DIGEST_TEST(work_changes_nothing),
             DIGEST_TEST(the_order_of_nodes_changes_nothing),
             DIGEST_TEST(models_and_nodes_change_it),
+            DIGEST_TEST(what_others_hold_changes_it_where_it_is_much),
             DIGEST_TEST(modes_change_it),
     };
     return cmocka_run_group_tests_name("plan_digest", tests, NULL, NULL);
