@@ -1,7 +1,7 @@
 /* Keeps the fleet to its plan, where the config wants that (`residency: planned`): looks at the
  * fleet once a second, has a plan made when one is due (plan/plan_keep.h), and carries it out as an
- * operation (tasks.h) where there is anything to do. Waits while people's own operations run. Loop
- * thread. */
+ * operation (tasks.h) where there is anything to do. Waits while people's own operations run, and
+ * leaves what is left of a plan for later when one begins. Loop thread. */
 #pragma once
 
 #include "common/env.h"

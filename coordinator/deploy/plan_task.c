@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+static const char gave_way[] = "people have asked for something else meanwhile";
+
 struct plan_task {
     struct task *task;
     struct planner_wait *wait; /* until the plan is there */
     struct plan_apply *apply;  /* from then on */
+    bool gives_way;
 };
 
 static void on_progress(void *ctx, const char *node, const char *text)
@@ -39,9 +42,11 @@ static void on_plan(
             .settled_only = plan->task->facts.spec.automatic};
     struct err why = made ? (struct err){.text = ""} : *err;
     plan->wait = NULL;
-    if (made && plan_apply_create(&config, made, &plan->apply, &why) == 0)
+    if (made && plan->gives_way)
+        err_set(&why, -ECANCELED, "%s", gave_way);
+    else if (made && plan_apply_create(&config, made, &plan->apply, &why) == 0)
         plan_apply_start(plan->apply);
-    else
+    if (!plan->apply)
         task_end(plan->task, TASK_FAILED, why.text);
 }
 
@@ -65,6 +70,13 @@ void plan_task_tick(struct plan_task *plan)
 {
     if (plan && plan->apply)
         plan_apply_tick(plan->apply);
+}
+
+void plan_task_give_way(struct plan_task *plan)
+{
+    plan->gives_way = true;
+    if (plan->apply)
+        plan_apply_stop(plan->apply, gave_way);
 }
 
 void plan_task_destroy(struct plan_task *plan)

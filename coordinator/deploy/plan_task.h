@@ -12,5 +12,7 @@ struct task;
 MUST_CHECK int plan_task_begin(struct task *task, struct err *err);
 /* About once a second. Takes NULL. */
 void plan_task_tick(struct plan_task *plan);
+/* People ask for something themselves: what is left of the plan is left to the next one. */
+void plan_task_give_way(struct plan_task *plan);
 /* Takes NULL. */
 void plan_task_destroy(struct plan_task *plan);

@@ -254,6 +254,18 @@ static int begin(struct task *task, struct err *err)
     }
 }
 
+/* What people ask for comes before a plan that nobody asked for. */
+static void have_plans_give_way(const struct tasks *tasks, const struct task_spec *spec)
+{
+    if (spec->kind == TASK_PLAN || spec->rehearse)
+        return;
+    list_for_each (it, &tasks->list) {
+        const struct task *task = list_entry(it, struct task, link);
+        if (task->facts.state == TASK_RUNNING && task->plan && task->facts.spec.automatic)
+            plan_task_give_way(task->plan);
+    }
+}
+
 int tasks_start(struct tasks *tasks, const struct task_spec *spec,
         const struct task_facts **ret_task, struct err *err)
 {
@@ -270,6 +282,7 @@ int tasks_start(struct tasks *tasks, const struct task_spec *spec,
         task_free(task);
         return r;
     }
+    have_plans_give_way(tasks, spec);
     if (tasks->count == TASKS_MAX)
         forget_oldest(tasks);
     list_push_front(&tasks->list, &task->link);

@@ -55,7 +55,8 @@ struct task_spec { /* what is asked; names as rules_text() wants them, or "" */
     bool undo;                   /* DEPLOY: back to the models that the config lists */
     bool on;        /* PIN: keep it, or no more; DRAIN: take no new work, or take it again */
     bool automatic; /* PLAN: nobody asked for it (plan_keeper.h), so what people have just asked of
-                       a node is not undone (plan_is_unsettled()) */
+                       a node is not undone (plan_is_unsettled()), and no further step
+                       begins once they ask for something else */
 };
 
 struct task_facts { /* what people read */

@@ -36,6 +36,7 @@ struct plan_apply {
     size_t step_count, done;
     size_t failures;
     char failure[PLAN_APPLY_TEXT_MAX]; /* the first */
+    const char *stopped;               /* why no other step begins; NULL: they do */
     bool ended;
 };
 
@@ -277,6 +278,10 @@ static void go_on(struct lane *lane)
         apply->running--;
         return;
     }
+    if (apply->stopped) {
+        fail_lane(lane, apply->stopped);
+        return;
+    }
     if (!session) {
         fail_lane(lane, "the node is not connected any more");
         return;
@@ -295,6 +300,11 @@ void plan_apply_start(struct plan_apply *apply)
     for (size_t i = 0; i < apply->lane_count; i++)
         go_on(&apply->lanes[i]);
     end_if_done(apply);
+}
+
+void plan_apply_stop(struct plan_apply *apply, const char *reason)
+{
+    apply->stopped = reason;
 }
 
 void plan_apply_tick(struct plan_apply *apply)

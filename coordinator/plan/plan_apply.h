@@ -47,5 +47,8 @@ void plan_apply_destroy(struct plan_apply *apply);
 
 /* Begins. May have ended on return. */
 void plan_apply_start(struct plan_apply *apply);
+/* No other step begins; what nodes carry out is waited for. Where steps are left it ends as failed,
+ * for that reason (static). */
+void plan_apply_stop(struct plan_apply *apply, const char *reason);
 /* About once a second: gives up on nodes that took too long. */
 void plan_apply_tick(struct plan_apply *apply);
