@@ -70,6 +70,11 @@ static int look(const struct follow *follow, cJSON **ret_operation, struct err *
 
     if (rc == 0)
         *ret_operation = detach(answer, follow->id);
+    else if (rc != -EINTR)
+        fprintf(follow->cli->notes,
+                "Operation %s was begun: what the nodes were told they do, but how it ends was not "
+                "heard.\n",
+                follow->id);
     cJSON_Delete(answer);
     return rc;
 }

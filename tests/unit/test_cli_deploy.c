@@ -161,6 +161,18 @@ static void one_that_is_forgotten_is_not_followed_for_ever(void **state)
     assert_int_equal(cli_bench_run(bench, "models unload new"), -EPROTO);
 }
 
+/* As when the coordinator stops in the middle of it. */
+static void one_that_cannot_be_followed_was_begun_all_the_same(void **state)
+{
+    struct cli_bench *bench = *state;
+
+    begins(bench, "POST /mesh/v1/models/unload");
+    cli_bench_answer(bench, OPERATIONS, 503, "{\"error\":{\"message\":\"it is stopping\"}}");
+    assert_true(cli_bench_run(bench, "models unload new") < 0);
+    cli_bench_assert_has(bench->notes, "Operation 12ab34cd was begun");
+    cli_bench_assert_has(bench->err.text, "it is stopping");
+}
+
 static void ctrl_c_leaves_it_going(void **state)
 {
     struct cli_bench *bench = *state;
@@ -237,6 +249,7 @@ int main(void)
             DEPLOY_TEST(models_are_loaded_and_let_go),
             DEPLOY_TEST(nodes_are_drained_and_resumed),
             DEPLOY_TEST(one_that_is_forgotten_is_not_followed_for_ever),
+            DEPLOY_TEST(one_that_cannot_be_followed_was_begun_all_the_same),
             DEPLOY_TEST(ctrl_c_leaves_it_going),
             DEPLOY_TEST(foreign_words_stay_in_their_line),
             DEPLOY_TEST(operations_are_listed),
