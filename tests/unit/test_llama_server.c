@@ -905,6 +905,15 @@ static const char *real_model(void)
     return path;
 }
 
+static void need_real_engine(struct fixture *f)
+{
+    f->command[0] = getenv("MODEMESH_LLAMA_SERVER");
+    if (f->command[0])
+        return;
+    print_message("# skipped: MODEMESH_LLAMA_SERVER names no real engine\n");
+    skip();
+}
+
 static void start_real_with(struct fixture *f, const char *const *extra)
 {
     struct backend_model model = {.extra_args = extra,
@@ -915,11 +924,7 @@ static void start_real_with(struct fixture *f, const char *const *extra)
             .context = 1024,
             .slots = 2};
 
-    f->command[0] = getenv("MODEMESH_LLAMA_SERVER");
-    if (!f->command[0]) {
-        print_message("# skipped: MODEMESH_LLAMA_SERVER names no real engine\n");
-        skip();
-    }
+    need_real_engine(f);
     create(f, &model);
     start(f);
     assert_true(f->ready);
@@ -956,22 +961,21 @@ static void test_real_engine_says_why_it_does_not_load(void **state)
     static char head[100000];
     char path[96];
     struct fixture *f = *state;
-    FILE *whole = fopen(real_model(), "r"), *cut;
+    FILE *whole, *cut;
     const struct backend_model model = {.name = "cut", .path = path, .context = 512, .slots = 1};
 
+    need_real_engine(f);
     snprintf(path, sizeof(path), "%s/.cut.gguf", f->dir);
+    whole = fopen(real_model(), "r");
     cut = fopen(path, "w");
     assert_int_equal(fread(head, 1, sizeof(head), whole), sizeof(head));
     assert_int_equal(fwrite(head, 1, sizeof(head), cut), sizeof(head));
     fclose(whole);
     fclose(cut);
-    f->command[0] = getenv("MODEMESH_LLAMA_SERVER");
-    if (f->command[0]) {
-        create(f, &model);
-        start(f);
-        assert_true(f->exited);
-        assert_non_null(strstr(f->reason, "model is corrupted or incomplete"));
-    }
+    create(f, &model);
+    start(f);
+    assert_true(f->exited);
+    assert_non_null(strstr(f->reason, "model is corrupted or incomplete"));
     unlink(path);
 }
 
