@@ -249,11 +249,14 @@ static void promote(struct supervisor *s, struct instance *heir)
     instance_succeed(instance, heir);
 }
 
-/* It is not needed (any more): a load that failed, or an engine that has been replaced. */
+/* It is not needed (any more): its model is gone, or it is a load that failed, or an engine that
+ * has been replaced. */
 static bool is_over(const struct instance *instance)
 {
-    return instance_role(instance) != INSTANCE_SERVING && !instance_has_engine(instance) &&
-           !instance_is_wanted(instance);
+    bool serves = instance_role(instance) == INSTANCE_SERVING;
+
+    return !instance_has_engine(instance) &&
+           (instance_is_gone(instance) || (!serves && !instance_is_wanted(instance)));
 }
 
 static void look_at_life(struct supervisor *s, struct instance *instance, uint64_t now)
@@ -268,21 +271,20 @@ static void look_at_life(struct supervisor *s, struct instance *instance, uint64
 static bool look_at(struct supervisor *s, size_t index, uint64_t now)
 {
     struct instance *instance = s->instances[index];
+    bool gone = instance_is_gone(instance);
 
+    if (gone)
+        instance_refuse(instance, FAIL_NO_MODEL,
+                instance_role(instance) == INSTANCE_SERVING
+                        ? "the model is gone"
+                        : "the model has changed meanwhile, or is gone");
     if (is_over(instance)) {
         forget(s, index);
         return false;
     }
-    if (!instance_is_gone(instance)) {
+    if (!gone)
         look_at_life(s, instance, now);
-        return true;
-    }
-    instance_refuse(instance, FAIL_NO_MODEL, "the model is gone");
-    if (!instance_has_engine(instance)) {
-        forget(s, index);
-        return false;
-    }
-    if (!instance_is_busy(instance))
+    else if (!instance_is_busy(instance))
         instance_stop(instance, "it is gone");
     return true;
 }

@@ -540,6 +540,24 @@ static void test_a_successor_that_fails(void **state)
     assert_false(puppet_stopping("a"));
 }
 
+/* … also while it waits for memory. */
+static void test_a_successor_whose_model_goes(void **state)
+{
+    struct msg_load order;
+
+    (void)state;
+    open_for(2, "");
+    load("a");
+    load("b");
+    order = load_of("a");
+    order.context = 512;
+    say_load(order);
+    assert_int_equal(puppet_starts("a"), 1);
+    supervisor_model_gone(f.supervisor, "a");
+    tick();
+    assert_refused(FAIL_NO_MODEL, "gone");
+}
+
 static void test_what_no_load_can_do(void **state)
 {
     struct msg_load order;
@@ -665,6 +683,7 @@ int main(void)
             TEST(test_a_model_in_the_place_of_another),
             TEST(test_a_load_that_fails),
             TEST(test_a_successor_that_fails),
+            TEST(test_a_successor_whose_model_goes),
             TEST(test_what_no_load_can_do),
             TEST(test_a_load_that_can_never_fit),
             TEST(test_a_link_that_is_lost),
