@@ -392,7 +392,6 @@ struct instance *supervisor_add(struct supervisor *s, const char *name, enum ins
     return instance;
 }
 
-/* What is known of the model is not what its successor is loaded for (any more). */
 void supervisor_give_up_successor(struct supervisor *s, const char *name)
 {
     struct instance *successor = find(s, name, INSTANCE_SUCCESSOR);
@@ -401,7 +400,6 @@ void supervisor_give_up_successor(struct supervisor *s, const char *name)
         instance_lose(successor, false);
 }
 
-/* Takes `source`, which is NULL where there was no memory for it. */
 void supervisor_put(struct supervisor *s, const char *name, struct source *source)
 {
     struct instance *instance = source == NULL ? NULL : supervisor_find(s, name);
@@ -409,7 +407,8 @@ void supervisor_put(struct supervisor *s, const char *name, struct source *sourc
     if (source != NULL && instance == NULL)
         instance = supervisor_add(s, name, INSTANCE_SERVING);
     if (instance != NULL) {
-        supervisor_give_up_successor(s, name);
+        if (!source_is_adopted(source))
+            supervisor_give_up_successor(s, name);
         instance_put(instance, source);
         return;
     }
@@ -421,7 +420,8 @@ static void lose(struct supervisor *s, const char *name, bool adopted)
 {
     struct instance *instance = supervisor_find(s, name);
 
-    supervisor_give_up_successor(s, name);
+    if (!adopted)
+        supervisor_give_up_successor(s, name);
     if (instance != NULL)
         instance_lose(instance, adopted);
 }

@@ -34,5 +34,5 @@ bool supervisor_is_for_batch(const struct supervisor *s, const struct instance *
 struct instance *supervisor_add(struct supervisor *s, const char *name, enum instance_role role);
 /* Takes `source`, which is NULL where there was no memory for it. */
 void supervisor_put(struct supervisor *s, const char *name, struct source *source);
-/* What is known of the model is not what its successor is loaded for (any more). */
+/* The file of the model is not what its successor is loaded for (any more). */
 void supervisor_give_up_successor(struct supervisor *s, const char *name);

@@ -558,6 +558,28 @@ static void test_a_successor_whose_model_goes(void **state)
     assert_refused(FAIL_NO_MODEL, "gone");
 }
 
+/* The file counts: what an engine says that has a model of the same name changes nothing. */
+static void test_a_successor_beside_an_engine_that_runs_already(void **state)
+{
+    struct found_model facts = {.name = "a", .file_bytes = 1000};
+    const struct engines_model model = {
+            .facts = &facts, .place = {.url = "http://127.0.0.1:11434", .id = "a"}, .here = true};
+    struct msg_load order;
+
+    (void)state;
+    open_for(3, "");
+    load("a");
+    order = load_of("a");
+    order.context = 512;
+    say_load(order);
+    supervisor_engine_model_put(f.supervisor, &puppet_ops, &model, false);
+    supervisor_engine_model_gone(f.supervisor, "a");
+    tick();
+    ready("a");
+    assert_done(ORDER_WAY_BESIDE);
+    assert_int_equal(describe("a").run_context, 512);
+}
+
 static void test_what_no_load_can_do(void **state)
 {
     struct msg_load order;
@@ -696,3 +718,4 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("orders", tests, NULL, NULL);
 }
+            TEST(test_a_successor_beside_an_engine_that_runs_already),
