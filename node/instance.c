@@ -564,6 +564,7 @@ void instance_stop(struct instance *instance, const char *why)
 
 void instance_leave(struct instance *instance, const char *why)
 {
+    instance->restart = false;
     if (state_of(instance) != INSTANCE_LOADING && state_of(instance) != INSTANCE_RESIDENT)
         return;
     instance->leaving = why;

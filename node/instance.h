@@ -97,7 +97,8 @@ void instance_load(struct instance *instance);
 /* Stops its engine, where one is LOADING or RESIDENT; `why` is logged. */
 void instance_stop(struct instance *instance, const char *why);
 /* It takes no new run, and its engine ends when it is idle; then it is as any other that is not
- * loaded: who waits for it waits for a new load. `why` is logged; static. */
+ * loaded: who waits for it waits for a new load. One that died in service is not started again for
+ * that alone. `why` is logged; static. */
 void instance_leave(struct instance *instance, const char *why);
 /* `heir`, resident, takes the place and all who wait; `instance` retires. */
 void instance_succeed(struct instance *instance, struct instance *heir);

@@ -659,6 +659,30 @@ static void test_an_unload(void **state)
     assert_done(ORDER_WAY_NONE);
 }
 
+/* It does not come back by itself, neither before nor after its back-off is over. */
+static void test_an_unload_of_one_that_died(void **state)
+{
+    (void)state;
+    open_for(2, "");
+    load("a");
+    puppet_exit("a", "killed by signal 11");
+    tick();
+    say_unload("a");
+    tick();
+    assert_done(ORDER_WAY_NONE);
+    tick_after(60 * 1000);
+    assert_false(puppet_running("a"));
+    load("b");
+    puppet_exit("b", "killed by signal 11");
+    tick_after(10 * 1000);
+    assert_int_equal(puppet_starts("b"), 2);
+    say_unload("b");
+    assert_true(puppet_stopping("b"));
+    exited("b");
+    tick_after(60 * 1000);
+    assert_false(puppet_running("b"));
+}
+
 static void test_a_pin(void **state)
 {
     (void)state;
@@ -706,11 +730,13 @@ int main(void)
             TEST(test_a_load_that_fails),
             TEST(test_a_successor_that_fails),
             TEST(test_a_successor_whose_model_goes),
+            TEST(test_a_successor_beside_an_engine_that_runs_already),
             TEST(test_what_no_load_can_do),
             TEST(test_a_load_that_can_never_fit),
             TEST(test_a_link_that_is_lost),
             TEST(test_a_limit_of_orders),
             TEST(test_an_unload),
+            TEST(test_an_unload_of_one_that_died),
             TEST(test_a_pin),
             TEST(test_a_pause),
     };
@@ -718,4 +744,3 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("orders", tests, NULL, NULL);
 }
-            TEST(test_a_successor_beside_an_engine_that_runs_already),
