@@ -939,6 +939,11 @@ bool instance_is_busy(const struct instance *instance)
     return instance->busy > 0;
 }
 
+bool instance_is_leaving(const struct instance *instance)
+{
+    return instance->leaving != NULL || state_of(instance) == INSTANCE_STOPPING;
+}
+
 bool instance_has_engine(const struct instance *instance)
 {
     return instance->backend != NULL;

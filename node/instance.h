@@ -154,6 +154,8 @@ bool instance_is_busy(const struct instance *instance); /* serves requests */
 /* What those wait for who wait for it; "" where nobody does. Borrowed until the loop's next turn.
  */
 const char *instance_waits_for(const struct instance *instance);
+/* Its engine ends, now or once it is idle. */
+bool instance_is_leaving(const struct instance *instance);
 bool instance_has_engine(const struct instance *instance);
 /* Of its engine, or of the engine's guard; 0: it has none. */
 int64_t instance_pid(const struct instance *instance);

@@ -466,12 +466,15 @@ static void look_at_unload(struct order *order)
 {
     const struct instance *instance =
             supervisor_find(order->orders->config.supervisor, order->model);
+    bool again = instance != NULL && instance_has_engine(instance);
 
-    if (instance != NULL && instance_has_engine(instance)) {
+    if (again && instance_is_leaving(instance)) {
         tell(order, instance_is_busy(instance) ? "it finishes its requests" : "it ends");
         return;
     }
-    succeed(order->orders, order->id, ORDER_WAY_NONE, "it is not loaded any more");
+    succeed(order->orders, order->id, ORDER_WAY_NONE,
+            again ? "it has ended, and is loaded again for requests that waited for it"
+                  : "it is not loaded any more");
     end(order);
 }
 

@@ -683,6 +683,30 @@ static void test_an_unload_of_one_that_died(void **state)
     assert_false(puppet_running("b"));
 }
 
+/* … but for those who wait for it; the order is done all the same. */
+static void test_an_unload_while_others_wait(void **state)
+{
+    int answers = 0;
+    struct instance_wait wait = {.fn = on_waiter, .ctx = &answers};
+    struct instance *instance;
+
+    (void)state;
+    open_for(2, "");
+    load("a");
+    instance = use("a");
+    say_unload("a");
+    instance_wait(instance, &wait);
+    instance_release(instance);
+    tick();
+    assert_true(puppet_stopping("a"));
+    exited("a");
+    assert_int_equal(puppet_starts("a"), 2);
+    assert_done(ORDER_WAY_NONE);
+    assert_non_null(strstr(done()->text, "again"));
+    ready("a");
+    assert_int_equal(answers, 1);
+}
+
 static void test_a_pin(void **state)
 {
     (void)state;
@@ -737,6 +761,7 @@ int main(void)
             TEST(test_a_limit_of_orders),
             TEST(test_an_unload),
             TEST(test_an_unload_of_one_that_died),
+            TEST(test_an_unload_while_others_wait),
             TEST(test_a_pin),
             TEST(test_a_pause),
     };
