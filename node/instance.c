@@ -534,7 +534,8 @@ static void on_engine_exit(void *ctx, bool wanted, const char *reason)
 {
     struct instance *instance = ctx;
     char words[INSTANCE_NOTE_MAX]; /* `reason` ends with the engine */
-    bool over = state_of(instance) == INSTANCE_STOPPING || is_let_go(instance);
+    bool over = state_of(instance) == INSTANCE_STOPPING || instance->leaving != NULL ||
+                is_let_go(instance);
 
     (void)wanted; /* our own state says it better */
     (void)snprintf(words, sizeof words, "%s", reason);

@@ -439,8 +439,8 @@ static void on_exit_of_engine(void *ctx, const char *name)
     (void)ctx;
     if (!model->stopping) {
         w->tally.failures++;
-        model->failed_ms = now_ms();
-        model->restart = model->resident;
+        model->failed_ms = model->unloaded ? model->failed_ms : now_ms();
+        model->restart = model->resident && !model->unloaded;
     }
     model->committed_bytes = 0;
     model->resident = model->stopping = model->replaced = model->unloaded = false;
@@ -717,6 +717,7 @@ static void unload_is_ordered(void)
         return;
     supervisor_unload(w->supervisor, model->name);
     model->unloaded = true;
+    model->restart = false;
     w->tally.unloaded++;
 }
 

@@ -683,6 +683,23 @@ static void test_an_unload_of_one_that_died(void **state)
     assert_false(puppet_running("b"));
 }
 
+static void test_an_unload_of_one_that_dies_meanwhile(void **state)
+{
+    struct instance *instance;
+
+    (void)state;
+    open_for(2, "");
+    load("a");
+    instance = use("a");
+    say_unload("a");
+    instance_release(instance);
+    puppet_exit("a", "killed by signal 11");
+    tick();
+    assert_done(ORDER_WAY_NONE);
+    tick_after(60 * 1000);
+    assert_false(puppet_running("a"));
+}
+
 /* … but for those who wait for it; the order is done all the same. */
 static void test_an_unload_while_others_wait(void **state)
 {
@@ -761,6 +778,7 @@ int main(void)
             TEST(test_a_limit_of_orders),
             TEST(test_an_unload),
             TEST(test_an_unload_of_one_that_died),
+            TEST(test_an_unload_of_one_that_dies_meanwhile),
             TEST(test_an_unload_while_others_wait),
             TEST(test_a_pin),
             TEST(test_a_pause),
