@@ -924,6 +924,11 @@ const struct model_settings *instance_settings(const struct instance *instance)
     return current(instance)->settings;
 }
 
+bool instance_is_for(const struct instance *instance, const struct source *source)
+{
+    return source_is_same(current(instance), source);
+}
+
 bool instance_is_current(const struct instance *instance)
 {
     return instance->backend != NULL && !instance->stale && instance->leaving == NULL &&

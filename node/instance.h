@@ -147,6 +147,8 @@ uint64_t instance_load_bytes_with(const struct instance *instance,
         const struct footprint *footprint);
 /* The largest context with which it would be within `bytes`; 0: none, or not known. */
 uint32_t instance_context_within(const struct instance *instance, uint64_t bytes);
+/* What it is to have loaded need not end for `source`. */
+bool instance_is_for(const struct instance *instance, const struct source *source);
 /* What is loaded already, or loads now, is that. */
 bool instance_is_current(const struct instance *instance);
 bool instance_is_gone(const struct instance *instance); /* from wherever it came */

@@ -351,11 +351,17 @@ static void on_timer(void *ctx)
 
 /* --- models --- */
 
+/* A successor that was given up is none any more, though its engine may have to end yet. */
+static bool acts_as(const struct instance *instance, enum instance_role role)
+{
+    return instance_role(instance) == role &&
+           (role == INSTANCE_SERVING || !instance_is_gone(instance));
+}
+
 static struct instance *find(const struct supervisor *s, const char *name, enum instance_role role)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (instance_role(s->instances[i]) == role &&
-                strcmp(instance_name(s->instances[i]), name) == 0)
+        if (acts_as(s->instances[i], role) && strcmp(instance_name(s->instances[i]), name) == 0)
             return s->instances[i];
     return NULL;
 }
@@ -400,15 +406,26 @@ void supervisor_give_up_successor(struct supervisor *s, const char *name)
         instance_lose(successor, false);
 }
 
+/* Where a successor is loaded for just that, it stays the one for it. */
+static struct instance *instance_for(
+        struct supervisor *s, const char *name, const struct source *source)
+{
+    struct instance *successor = find(s, name, INSTANCE_SUCCESSOR);
+
+    if (successor != NULL && instance_is_for(successor, source))
+        return successor;
+    if (!source_is_adopted(source))
+        supervisor_give_up_successor(s, name);
+    return supervisor_find(s, name);
+}
+
 void supervisor_put(struct supervisor *s, const char *name, struct source *source)
 {
-    struct instance *instance = source == NULL ? NULL : supervisor_find(s, name);
+    struct instance *instance = source == NULL ? NULL : instance_for(s, name, source);
 
     if (source != NULL && instance == NULL)
         instance = supervisor_add(s, name, INSTANCE_SERVING);
     if (instance != NULL) {
-        if (!source_is_adopted(source))
-            supervisor_give_up_successor(s, name);
         instance_put(instance, source);
         return;
     }

@@ -145,14 +145,9 @@ static void open_standing(void)
         fail_msg("%s", err.text);
 }
 
-static void open_models(const char *settings)
+static struct config *config_of(const char *settings)
 {
     struct config *config = config_create(node_keys);
-    struct models_config models = {.loop = &f.loop,
-            .env = &env_system,
-            .supervisor = f.supervisor,
-            .orders = f.standing,
-            .settings = config};
     char text[512];
     struct err err;
 
@@ -160,6 +155,30 @@ static void open_models(const char *settings)
             f.scratch.path, settings);
     if (config_load_text(config, "node.yaml", text, strlen(text), &err) < 0)
         fail_msg("%s", err.text);
+    return config;
+}
+
+static void reload(const char *settings)
+{
+    struct config *config = config_of(settings);
+    struct err err;
+
+    if (models_reload(f.models, config, &err) < 0)
+        fail_msg("%s", err.text);
+    config_destroy(config);
+    tick();
+}
+
+static void open_models(const char *settings)
+{
+    struct config *config = config_of(settings);
+    struct models_config models = {.loop = &f.loop,
+            .env = &env_system,
+            .supervisor = f.supervisor,
+            .orders = f.standing,
+            .settings = config};
+    struct err err;
+
     if (models_create(&models, &f.models, &err) < 0)
         fail_msg("%s", err.text);
     config_destroy(config);
@@ -635,6 +654,53 @@ static void test_a_limit_of_orders(void **state)
 
 /* --- the others --- */
 
+static void begin_beside(uint32_t context)
+{
+    struct msg_load order = load_of("a");
+
+    order.context = context;
+    say_load(order);
+}
+
+/* What changes no engine ends none. */
+static void test_a_successor_of_another_quality(void **state)
+{
+    (void)state;
+    open_for(3, "");
+    load("a");
+    begin_beside(512);
+    reload("model-settings: {a: {quality: 50}}\n");
+    assert_true(instance_ready(supervisor_find(f.supervisor, "a")));
+    ready("a");
+    assert_done(ORDER_WAY_BESIDE);
+    assert_int_equal(describe("a").run_context, 512);
+    assert_int_equal(describe("a").quality, 50);
+    exited("a@old");
+    assert_true(instance_ready(supervisor_find(f.supervisor, "a")));
+}
+
+/* … also where the one before it was given up, too, and has not ended yet. */
+static void test_a_successor_of_other_settings(void **state)
+{
+    struct instance *old;
+
+    (void)state;
+    open_for(4, "");
+    load("a");
+    old = use("a");
+    begin_beside(512);
+    reload("model-settings: {a: {slots: 3}}\n");
+    assert_refused(FAIL_NO_MODEL, "has changed");
+    assert_true(puppet_stopping("a"));
+    begin_beside(512);
+    assert_int_equal(puppet_starts("a"), 3);
+    reload("model-settings: {a: {slots: 1}}\n");
+    assert_refused(FAIL_NO_MODEL, "has changed");
+    instance_release(old);
+    exited("a@old");
+    exited("a");
+}
+
 static void test_an_unload(void **state)
 {
     struct instance *instance;
@@ -787,3 +853,5 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("orders", tests, NULL, NULL);
 }
+            TEST(test_a_successor_of_another_quality),
+            TEST(test_a_successor_of_other_settings),
