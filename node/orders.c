@@ -265,16 +265,16 @@ static int release_replaced(struct order *order, const char *replaces, struct er
     return r;
 }
 
-static int prepare(struct order *order, const struct msg_load *load,
+static int prepare(struct order *order, const struct supervisor_load *how,
         const struct standing_order *wish, struct err *err)
 {
     struct orders *orders = order->orders;
     int r;
 
-    order->before = standing_of(orders, load->model);
+    order->before = standing_of(orders, how->name);
     r = keep(orders, wish, err);
-    if (r == 0 && order->way == ORDER_WAY_SWAP && *load->replaces != '\0')
-        r = release_replaced(order, load->replaces, err);
+    if (r == 0 && order->way == ORDER_WAY_SWAP && how->replaces != NULL)
+        r = release_replaced(order, how->replaces, err);
     return r;
 }
 
@@ -292,7 +292,7 @@ static void start(struct orders *orders, const struct msg_load *load,
     }
     order->way = way;
     order->wait = (struct instance_wait){.fn = on_loaded, .ctx = order};
-    if (prepare(order, load, wish, &err) < 0) {
+    if (prepare(order, how, wish, &err) < 0) {
         model_settings_destroy(how->settings);
         refuse(orders, load->order, FAIL_OVERLOADED, err.text);
         restore(orders, &order->before);
@@ -300,7 +300,7 @@ static void start(struct orders *orders, const struct msg_load *load,
         return;
     }
     log_info("order", LOG_S("load", load->model), LOG_S("way", order_way_name(way)),
-            LOG_S("replaces", *load->replaces == '\0' ? NULL : load->replaces));
+            LOG_S("replaces", how->replaces));
     supervisor_load(orders->config.supervisor, how, way, &order->wait);
     if (how->settings == NULL)
         supervisor_engine_pin(orders->config.supervisor, load->model, wish->keep);
@@ -311,15 +311,22 @@ static bool changes_settings(const struct msg_load *load)
     return load->context > 0 || load->slots > 0 || *load->type_k != '\0' || *load->type_v != '\0';
 }
 
+/* Another model that can end for it; NULL: none. Its own older engine may in any case. */
+static const char *replaced_by(const struct orders *orders, const struct msg_load *load)
+{
+    bool other = *load->replaces != '\0' && strcmp(load->replaces, load->model) != 0;
+
+    return other && why_not(orders, load->replaces) == NULL ? load->replaces : NULL;
+}
+
 /* `*ret_how` names what `load` does, with settings that its user takes. */
 static int plan(const struct orders *orders, const struct msg_load *load,
         const struct standing_order *wish, struct supervisor_load *ret_how, struct err *err)
 {
     const struct catalogue_model *file = models_file(orders->config.models, load->model);
 
-    *ret_how = (struct supervisor_load){.name = load->model,
-            .replaces = *load->replaces == '\0' ? NULL : load->replaces,
-            .model = file};
+    *ret_how = (struct supervisor_load){
+            .name = load->model, .replaces = replaced_by(orders, load), .model = file};
     if (file != NULL)
         return models_settings(orders->config.models, file, wish, &ret_how->settings, err);
     if (changes_settings(load))

@@ -514,6 +514,61 @@ static void test_a_model_in_the_place_of_another(void **state)
     assert_true(describe("b").pinned);
 }
 
+/* Its own older engine is no other model: what was ordered of it stays. */
+static void test_a_model_in_its_own_place(void **state)
+{
+    struct msg_load order;
+
+    (void)state;
+    open_for(1, "");
+    load("a");
+    (void)use("a");
+    order = load_of("a");
+    order.replaces = "a";
+    order.context = 512;
+    order.keep = true;
+    say_load(order);
+    instance_release(supervisor_find(f.supervisor, "a"));
+    tick();
+    exited("a");
+    ready("a");
+    assert_done(ORDER_WAY_SWAP);
+    reload("");
+    assert_true(describe("a").pinned);
+}
+
+static void put_model_of_another_host(void)
+{
+    const struct found_model facts = {.name = "x", .file_bytes = 1000};
+    const struct engines_model model = {
+            .facts = &facts, .place = {.url = "http://mac:11434", .id = "x"}};
+
+    supervisor_engine_model_put(f.supervisor, &puppet_ops, &model, true);
+    tick();
+    ready("x");
+}
+
+/* … nor is one whose memory is not this node's. */
+static void test_a_model_in_the_place_of_a_foreign_one(void **state)
+{
+    struct msg_load order;
+    struct instance *instance;
+
+    (void)state;
+    open_for(1, "");
+    put_model_of_another_host();
+    load("b");
+    instance = use("b");
+    order = load_of("a");
+    order.replaces = "x";
+    say_load(order);
+    tick();
+    assert_true(instance_ready(supervisor_find(f.supervisor, "x")));
+    assert_null(standing_orders_find(f.standing, "x"));
+    instance_release(instance);
+    puppet_exit("x", "stopped");
+}
+
 /* What was ordered does not stay, and what it was to replace comes back. */
 static void test_a_load_that_fails(void **state)
 {
@@ -599,6 +654,53 @@ static void test_a_successor_beside_an_engine_that_runs_already(void **state)
     assert_int_equal(describe("a").run_context, 512);
 }
 
+static void begin_beside(uint32_t context)
+{
+    struct msg_load order = load_of("a");
+
+    order.context = context;
+    say_load(order);
+}
+
+/* What changes no engine ends none. */
+static void test_a_successor_of_another_quality(void **state)
+{
+    (void)state;
+    open_for(3, "");
+    load("a");
+    begin_beside(512);
+    reload("model-settings: {a: {quality: 50}}\n");
+    assert_true(instance_ready(supervisor_find(f.supervisor, "a")));
+    ready("a");
+    assert_done(ORDER_WAY_BESIDE);
+    assert_int_equal(describe("a").run_context, 512);
+    assert_int_equal(describe("a").quality, 50);
+    exited("a@old");
+    assert_true(instance_ready(supervisor_find(f.supervisor, "a")));
+}
+
+/* … also where the one before it was given up, too, and has not ended yet. */
+static void test_a_successor_of_other_settings(void **state)
+{
+    struct instance *old;
+
+    (void)state;
+    open_for(4, "");
+    load("a");
+    old = use("a");
+    begin_beside(512);
+    reload("model-settings: {a: {slots: 3}}\n");
+    assert_refused(FAIL_NO_MODEL, "has changed");
+    assert_true(puppet_stopping("a"));
+    begin_beside(512);
+    assert_int_equal(puppet_starts("a"), 3);
+    reload("model-settings: {a: {slots: 1}}\n");
+    assert_refused(FAIL_NO_MODEL, "has changed");
+    instance_release(old);
+    exited("a@old");
+    exited("a");
+}
+
 static void test_what_no_load_can_do(void **state)
 {
     struct msg_load order;
@@ -653,53 +755,6 @@ static void test_a_limit_of_orders(void **state)
 }
 
 /* --- the others --- */
-
-static void begin_beside(uint32_t context)
-{
-    struct msg_load order = load_of("a");
-
-    order.context = context;
-    say_load(order);
-}
-
-/* What changes no engine ends none. */
-static void test_a_successor_of_another_quality(void **state)
-{
-    (void)state;
-    open_for(3, "");
-    load("a");
-    begin_beside(512);
-    reload("model-settings: {a: {quality: 50}}\n");
-    assert_true(instance_ready(supervisor_find(f.supervisor, "a")));
-    ready("a");
-    assert_done(ORDER_WAY_BESIDE);
-    assert_int_equal(describe("a").run_context, 512);
-    assert_int_equal(describe("a").quality, 50);
-    exited("a@old");
-    assert_true(instance_ready(supervisor_find(f.supervisor, "a")));
-}
-
-/* … also where the one before it was given up, too, and has not ended yet. */
-static void test_a_successor_of_other_settings(void **state)
-{
-    struct instance *old;
-
-    (void)state;
-    open_for(4, "");
-    load("a");
-    old = use("a");
-    begin_beside(512);
-    reload("model-settings: {a: {slots: 3}}\n");
-    assert_refused(FAIL_NO_MODEL, "has changed");
-    assert_true(puppet_stopping("a"));
-    begin_beside(512);
-    assert_int_equal(puppet_starts("a"), 3);
-    reload("model-settings: {a: {slots: 1}}\n");
-    assert_refused(FAIL_NO_MODEL, "has changed");
-    instance_release(old);
-    exited("a@old");
-    exited("a");
-}
 
 static void test_an_unload(void **state)
 {
@@ -834,10 +889,14 @@ int main(void)
             TEST(test_other_settings_beside_the_old_ones),
             TEST(test_other_settings_in_the_place_of_the_old_ones),
             TEST(test_a_model_in_the_place_of_another),
+            TEST(test_a_model_in_its_own_place),
+            TEST(test_a_model_in_the_place_of_a_foreign_one),
             TEST(test_a_load_that_fails),
             TEST(test_a_successor_that_fails),
             TEST(test_a_successor_whose_model_goes),
             TEST(test_a_successor_beside_an_engine_that_runs_already),
+            TEST(test_a_successor_of_another_quality),
+            TEST(test_a_successor_of_other_settings),
             TEST(test_what_no_load_can_do),
             TEST(test_a_load_that_can_never_fit),
             TEST(test_a_link_that_is_lost),
@@ -853,5 +912,3 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("orders", tests, NULL, NULL);
 }
-            TEST(test_a_successor_of_another_quality),
-            TEST(test_a_successor_of_other_settings),
