@@ -291,7 +291,7 @@ static void start(struct orders *orders, const struct msg_load *load,
         return;
     }
     order->way = way;
-    order->wait = (struct instance_wait){.fn = on_loaded, .ctx = order};
+    order->wait = (struct instance_wait){.batch = true, .fn = on_loaded, .ctx = order};
     if (prepare(order, how, wish, &err) < 0) {
         model_settings_destroy(how->settings);
         refuse(orders, load->order, FAIL_OVERLOADED, err.text);

@@ -49,6 +49,7 @@ struct fixture {
     size_t heard_count, running;
     bool paused;
     uint64_t last_order;
+    uint64_t swap_bytes; /* swap_allowance of the node that is opened next */
 };
 
 static struct fixture f;
@@ -192,6 +193,7 @@ static void open_node(uint64_t limit_bytes, const char *settings)
     const struct supervisor_config config = {.ops = &puppet_ops,
             .host = {.loop = &f.loop, .env = &f.world.env},
             .node_name = "halo1",
+            .swap_bytes = f.swap_bytes,
             .memory = {
                     .hardware = {.root = f.scratch.path, .nvml = ""}, .limit_bytes = limit_bytes}};
     struct orders_config orders = {.env = &f.world.env};
@@ -729,6 +731,18 @@ static void test_a_load_that_can_never_fit(void **state)
     assert_false(puppet_running("a"));
 }
 
+/* Who orders it does not wait in front of a screen. */
+static void test_a_load_past_the_memory(void **state)
+{
+    (void)state;
+    f.swap_bytes = gib;
+    open_for(0, "");
+    say_load(load_of("a"));
+    assert_true(puppet_running("a"));
+    ready("a");
+    assert_done(ORDER_WAY_BESIDE);
+}
+
 /* It goes on, and nobody is told. */
 static void test_a_link_that_is_lost(void **state)
 {
@@ -899,6 +913,7 @@ int main(void)
             TEST(test_a_successor_of_other_settings),
             TEST(test_what_no_load_can_do),
             TEST(test_a_load_that_can_never_fit),
+            TEST(test_a_load_past_the_memory),
             TEST(test_a_link_that_is_lost),
             TEST(test_a_limit_of_orders),
             TEST(test_an_unload),
