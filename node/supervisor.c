@@ -437,10 +437,10 @@ static void lose(struct supervisor *s, const char *name, bool adopted)
 {
     struct instance *instance = supervisor_find(s, name);
 
-    if (!adopted)
-        supervisor_give_up_successor(s, name);
     if (instance != NULL)
         instance_lose(instance, adopted);
+    if (!adopted || instance == NULL || instance_is_gone(instance))
+        supervisor_give_up_successor(s, name);
 }
 
 void supervisor_model_put(

@@ -634,26 +634,13 @@ static void test_a_successor_whose_model_goes(void **state)
     assert_refused(FAIL_NO_MODEL, "gone");
 }
 
-/* The file counts: what an engine says that has a model of the same name changes nothing. */
-static void test_a_successor_beside_an_engine_that_runs_already(void **state)
+static void put_model_of_engine(void)
 {
-    struct found_model facts = {.name = "a", .file_bytes = 1000};
+    const struct found_model facts = {.name = "a", .file_bytes = 1000};
     const struct engines_model model = {
             .facts = &facts, .place = {.url = "http://127.0.0.1:11434", .id = "a"}, .here = true};
-    struct msg_load order;
 
-    (void)state;
-    open_for(3, "");
-    load("a");
-    order = load_of("a");
-    order.context = 512;
-    say_load(order);
     supervisor_engine_model_put(f.supervisor, &puppet_ops, &model, false);
-    supervisor_engine_model_gone(f.supervisor, "a");
-    tick();
-    ready("a");
-    assert_done(ORDER_WAY_BESIDE);
-    assert_int_equal(describe("a").run_context, 512);
 }
 
 static void begin_beside(uint32_t context)
@@ -662,6 +649,38 @@ static void begin_beside(uint32_t context)
 
     order.context = context;
     say_load(order);
+}
+
+/* The file counts: what an engine says that has a model of the same name changes nothing. */
+static void test_a_successor_beside_an_engine_that_runs_already(void **state)
+{
+    (void)state;
+    open_for(3, "");
+    load("a");
+    begin_beside(512);
+    put_model_of_engine();
+    supervisor_engine_model_gone(f.supervisor, "a");
+    tick();
+    ready("a");
+    assert_done(ORDER_WAY_BESIDE);
+    assert_int_equal(describe("a").run_context, 512);
+}
+
+/* … but there is no place to take where that goes and was the last that was known of it. */
+static void test_a_successor_of_nobody(void **state)
+{
+    (void)state;
+    open_for(3, "");
+    load("a");
+    put_model_of_engine();
+    supervisor_model_gone(f.supervisor, "a");
+    begin_beside(512);
+    assert_int_equal(puppet_starts("a"), 2);
+    supervisor_engine_model_gone(f.supervisor, "a");
+    tick();
+    assert_refused(FAIL_NO_MODEL, "or is gone");
+    assert_true(puppet_stopping("a"));
+    exited("a");
 }
 
 /* What changes no engine ends none. */
@@ -909,6 +928,7 @@ int main(void)
             TEST(test_a_successor_that_fails),
             TEST(test_a_successor_whose_model_goes),
             TEST(test_a_successor_beside_an_engine_that_runs_already),
+            TEST(test_a_successor_of_nobody),
             TEST(test_a_successor_of_another_quality),
             TEST(test_a_successor_of_other_settings),
             TEST(test_what_no_load_can_do),
