@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NODE_ORDERS_MAX = 64 }; /* open at once on one node */
+enum { NODE_ORDERS_MAX = MSG_ORDERS_MAX }; /* open at once on one node */
 
 struct node_orders;
 struct node_order; /* one of them */

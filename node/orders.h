@@ -14,8 +14,8 @@
 #include <stddef.h>
 
 enum {
-    ORDERS_MAX = 64,           /* under way at once */
-    ORDERS_PROGRESS_MS = 1000, /* least time between two PROGRESS of an order */
+    ORDERS_MAX = MSG_ORDERS_MAX, /* under way at once */
+    ORDERS_PROGRESS_MS = 1000,   /* least time between two PROGRESS of an order */
 };
 
 struct orders_events {
