@@ -1,6 +1,6 @@
 #include "node/settings.h"
 
-#include "node/model_settings.h"
+#include "node/models/model_settings.h"
 
 const struct config_key node_keys[] = {
         {.path = "name",

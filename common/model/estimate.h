@@ -91,7 +91,8 @@ uint64_t estimate_margin(uint64_t bytes);
 /* The most that the models of a host with `memory_bytes` may take together, so that this margin is
  * left beside them. At most a sixteenth of the memory is left, else hosts of a few GiB would have
  * no room even for small models. One answer for the table that `modemesh fit` prints and for what a
- * node loads (node/memory.h): what the table says fits is what a node of that size then takes. */
+ * node loads (node/residency/memory.h): what the table says fits is what a node of that size then
+ * takes. */
 uint64_t estimate_usable_bytes(uint64_t memory_bytes);
 
 /* Largest context of one sequence, a multiple of ESTIMATE_CONTEXT_STEP and at most the trained

@@ -42,7 +42,7 @@ struct backend_model {
     uint32_t context;              /* tokens a sequence; 0: the engine's choice */
     uint32_t slots;                /* sequences at once */
     uint32_t context_trained;      /* tokens; 0: not known */
-    uint32_t capabilities;         /* what its file promises: node/capabilities.h */
+    uint32_t capabilities;         /* what its file promises: node/models/capabilities.h */
     const char *type_k, *type_v;   /* names of the cache's types; NULL: the engine's choice */
     const char *projector, *draft; /* paths; NULL: none */
     const char *const *extra_args; /* more words for the engine, ends with NULL; may be NULL */

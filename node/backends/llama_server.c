@@ -8,7 +8,7 @@
 #include "node/backends/engine_memory.h"
 #include "node/backends/engine_runs.h"
 #include "node/backends/engine_words.h"
-#include "node/process.h"
+#include "node/process/process.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "node/measurements.h"
+#include "node/residency/measurements.h"
 
 #include <assert.h>
 #include <stddef.h>

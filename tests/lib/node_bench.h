@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/loop.h"
-#include "node/supervisor.h"
+#include "node/residency/supervisor.h"
 #include "tests/lib/puppet.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/virtual_env.h"

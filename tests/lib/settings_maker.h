@@ -1,7 +1,7 @@
 /* Settings of models for tests. */
 #pragma once
 
-#include "node/model_settings.h"
+#include "node/models/model_settings.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* One who waits for a model of a node and, once that is ready, has it. Of the tests' own checks. */
 #pragma once
 
-#include "node/supervisor.h"
+#include "node/residency/supervisor.h"
 
 struct waiter {
     struct instance_wait wait;

@@ -6,7 +6,7 @@
 
 #include "common/loop.h"
 #include "node/backends/backend.h"
-#include "node/supervisor.h"
+#include "node/residency/supervisor.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/virtual_env.h"
 

@@ -13,7 +13,7 @@
 
 #include "common/number.h"
 #include "common/stream.h"
-#include "node/worker.h"
+#include "node/link/worker.h"
 #include "tests/lib/offline_loads.h"
 #include "tests/lib/settings_maker.h"
 #include "tests/sim/machine.h"

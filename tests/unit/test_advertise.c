@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/advertise.h"
+#include "node/link/advertise.h"
 #include "tests/lib/node_bench.h"
 
 #include <inttypes.h>

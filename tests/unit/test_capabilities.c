@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/capabilities.h"
+#include "node/models/capabilities.h"
 #include "proto/codec.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/loop.h"
-#include "node/catalogue.h"
+#include "node/models/catalogue.h"
 #include "tests/lib/gguf_maker.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/scratch.h"

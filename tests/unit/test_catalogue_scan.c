@@ -6,8 +6,8 @@
 #include <cmocka.h>
 
 #include "common/model/model_folder.h"
-#include "node/catalogue_scan.h"
-#include "node/file_writer.h"
+#include "node/models/catalogue_scan.h"
+#include "node/models/file_writer.h"
 #include "proto/codec.h"
 #include "tests/lib/gguf_maker.h"
 #include "tests/lib/scratch.h"

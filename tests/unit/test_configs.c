@@ -8,7 +8,7 @@
 #include "common/config.h"
 #include "coordinator/modes.h"
 #include "coordinator/settings.h"
-#include "node/model_settings.h"
+#include "node/models/model_settings.h"
 #include "node/settings.h"
 
 #include <ftw.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/dialer.h"
-#include "node/contact.h"
+#include "node/link/contact.h"
 #include "tests/lib/loopback.h"
 #include "tests/lib/patience.h"
 

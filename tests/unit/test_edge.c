@@ -1,4 +1,4 @@
-#include "node/edge.h"
+#include "node/link/edge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

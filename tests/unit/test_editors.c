@@ -1,4 +1,4 @@
-#include "node/editors.h"
+#include "node/link/editors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

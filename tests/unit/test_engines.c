@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/engines.h"
+#include "node/backends/engines.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/toy_answers.h"

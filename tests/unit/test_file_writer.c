@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/file_writer.h"
+#include "node/models/file_writer.h"
 #include "tests/lib/scratch.h"
 
 #include <fcntl.h>

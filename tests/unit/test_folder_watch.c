@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/folder_watch.h"
+#include "node/models/folder_watch.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/scratch.h"
 

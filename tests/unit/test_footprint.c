@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/footprint.h"
+#include "node/residency/footprint.h"
 #include "proto/codec.h"
 
 static const uint64_t mib = 1024 * 1024, gib = 1024 * 1024 * 1024;

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/guard.h"
+#include "node/process/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>

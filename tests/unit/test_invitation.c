@@ -7,7 +7,7 @@
 
 #include "common/file.h"
 #include "common/log.h"
-#include "node/invitation.h"
+#include "node/link/invitation.h"
 #include "node/settings.h"
 #include "tests/lib/scratch.h"
 

@@ -10,7 +10,7 @@
 #include "common/link.h"
 #include "common/log.h"
 #include "common/phrase.h"
-#include "node/joining.h"
+#include "node/link/joining.h"
 #include "proto/frame.h"
 #include "tests/lib/loopback.h"
 #include "tests/lib/patience.h"

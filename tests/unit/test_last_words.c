@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/last_words.h"
+#include "node/process/last_words.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "node/backends/backend.h"
-#include "node/guard.h"
+#include "node/process/guard.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/toy_http.h"
 

@@ -7,8 +7,8 @@
 
 #include "common/log.h"
 #include "common/model/estimate.h"
-#include "node/measurement_file.h"
-#include "node/supervisor.h"
+#include "node/residency/measurement_file.h"
+#include "node/residency/supervisor.h"
 #include "tests/lib/puppet.h"
 #include "tests/lib/recorded_host.h"
 #include "tests/lib/scratch.h"

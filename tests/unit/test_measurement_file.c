@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
-#include "node/measurement_file.h"
+#include "node/residency/measurement_file.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/scratch.h"
 

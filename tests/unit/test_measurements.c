@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/measurements.h"
+#include "node/residency/measurements.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "node/membership.h"
+#include "node/link/membership.h"
 #include "tests/lib/scratch.h"
 
 #include <cjson/cJSON.h>

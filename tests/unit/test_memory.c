@@ -7,7 +7,7 @@
 
 #include "common/log.h"
 #include "common/model/estimate.h"
-#include "node/memory.h"
+#include "node/residency/memory.h"
 #include "tests/lib/recorded_host.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/virtual_env.h"

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/config.h"
-#include "node/model_settings.h"
+#include "node/models/model_settings.h"
 #include "node/settings.h"
 #include "tests/lib/gguf_maker.h"
 #include "tests/lib/scratch.h"

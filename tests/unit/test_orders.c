@@ -7,7 +7,7 @@
 
 #include "common/file.h"
 #include "common/log.h"
-#include "node/orders.h"
+#include "node/residency/orders.h"
 #include "node/settings.h"
 #include "tests/lib/gguf_maker.h"
 #include "tests/lib/patience.h"

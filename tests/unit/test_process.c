@@ -6,9 +6,9 @@
 #include <cmocka.h>
 
 #include "common/env.h"
-#include "node/guard.h"
 #include "node/hardware/oom_watch.h"
-#include "node/process.h"
+#include "node/process/guard.h"
+#include "node/process/process.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/scratch.h"
 

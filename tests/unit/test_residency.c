@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/residency.h"
+#include "node/residency/residency.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "node/residency.h"
+#include "node/residency/residency.h"
 #include "tests/lib/offline_loads.h"
 #include "tests/lib/virtual_env.h"
 

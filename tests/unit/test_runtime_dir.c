@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
-#include "node/runtime_dir.h"
+#include "node/process/runtime_dir.h"
 #include "tests/lib/scratch.h"
 
 #include <limits.h>

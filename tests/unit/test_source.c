@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "node/footprint.h"
-#include "node/source.h"
+#include "node/residency/footprint.h"
+#include "node/residency/source.h"
 #include "tests/lib/puppet.h"
 #include "tests/lib/settings_maker.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/standing_orders.h"
+#include "node/residency/standing_orders.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
-#include "node/supervisor.h"
+#include "node/residency/supervisor.h"
 #include "tests/lib/puppet.h"
 #include "tests/lib/recorded_host.h"
 #include "tests/lib/scratch.h"

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/stream.h"
-#include "node/uplink.h"
+#include "node/link/uplink.h"
 #include "proto/frame.h"
 #include "tests/lib/node_bench.h"
 #include "tests/lib/settings_maker.h"

@@ -11,7 +11,7 @@
 #include "common/model/combinations.h"
 #include "common/model/estimate.h"
 #include "common/model/nominal.h"
-#include "node/residency.h"
+#include "node/residency/residency.h"
 
 #include <stdlib.h>
 

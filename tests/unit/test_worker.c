@@ -7,7 +7,7 @@
 
 #include "common/buf.h"
 #include "common/stream.h"
-#include "node/worker.h"
+#include "node/link/worker.h"
 #include "tests/lib/node_bench.h"
 
 #include <errno.h>

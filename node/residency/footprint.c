@@ -1,0 +1,110 @@
+#include "node/residency/footprint.h"
+
+#include "common/saturating.h"
+#include "node/backends/engine_batch.h"
+
+/* A draft model has a cache of its own, as long as that of the model. */
+static uint64_t draft_bytes(const struct model_settings *settings, uint32_t context)
+{
+    const struct model_run run = {.context = context, .sequences = settings->slots};
+    struct model_memory memory;
+
+    if (settings->draft == NULL)
+        return 0;
+    estimate_memory(&settings->draft_shape, &run, &memory);
+    return memory.total_bytes;
+}
+
+struct model_run footprint_run(const struct catalogue_model *model,
+        const struct model_settings *settings, uint32_t context)
+{
+    return (struct model_run){.context = context,
+            .sequences = settings->slots,
+            .type_k = settings->type_k,
+            .type_v = settings->type_v,
+            .batch_tokens = engine_batch_tokens(model->capabilities, context),
+            .projector_bytes = settings->projector_bytes,
+            .draft_bytes = draft_bytes(settings, context)};
+}
+
+static void estimate(const struct catalogue_model *model, const struct model_settings *settings,
+        uint32_t context, struct footprint *ret_footprint)
+{
+    const struct model_run run = footprint_run(model, settings, context);
+
+    ret_footprint->context = context;
+    estimate_memory(&model->shape, &run, &ret_footprint->memory);
+}
+
+static bool cache_is_large(const struct model_memory *memory)
+{
+    uint64_t cache = saturating_sum(memory->full_bytes, memory->window_bytes);
+
+    return cache > memory->tensor_bytes && cache > FOOTPRINT_CACHE_FREE_BYTES;
+}
+
+static void choose_context(const struct catalogue_model *model,
+        const struct model_settings *settings, const struct footprint_room *room,
+        struct footprint *ret_footprint)
+{
+    uint32_t context = model->context;
+
+    estimate(model, settings, context, ret_footprint);
+    while (cache_is_large(&ret_footprint->memory) && context / 2 >= FOOTPRINT_CONTEXT_MIN) {
+        context /= 2;
+        estimate(model, settings, context, ret_footprint);
+    }
+    while (ret_footprint->memory.total_bytes > room->limit_bytes &&
+            context / 2 >= FOOTPRINT_CONTEXT_LEAST) {
+        context /= 2;
+        estimate(model, settings, context, ret_footprint);
+    }
+}
+
+/* Only where even that does not fit: else the context that is wanted is refused, with the numbers.
+ */
+static void reduce_to_swap(const struct catalogue_model *model,
+        const struct model_settings *settings, const struct footprint_room *room,
+        struct footprint *footprint)
+{
+    struct footprint reduced;
+
+    if (room->swap_bytes == 0 || footprint->context <= FOOTPRINT_CONTEXT_SWAPPED ||
+            footprint->memory.total_bytes <= room->limit_bytes)
+        return;
+    estimate(model, settings, FOOTPRINT_CONTEXT_SWAPPED, &reduced);
+    if (reduced.memory.total_bytes > room->limit_bytes)
+        *footprint = reduced;
+}
+
+static void assume(const struct catalogue_model *model, const struct model_settings *settings,
+        uint32_t context, struct footprint *ret_footprint)
+{
+    uint64_t rest = model->file_bytes / FOOTPRINT_UNKNOWN_DIVISOR;
+    uint64_t side = saturating_sum(settings->projector_bytes, draft_bytes(settings, context));
+
+    if (rest < FOOTPRINT_UNKNOWN_MIN_BYTES)
+        rest = FOOTPRINT_UNKNOWN_MIN_BYTES;
+    *ret_footprint = (struct footprint){.context = context,
+            .memory = {.tensor_bytes = model->file_bytes,
+                    .compute_bytes = rest,
+                    .total_bytes = saturating_sum(saturating_sum(model->file_bytes, rest), side)}};
+}
+
+void footprint_of(const struct catalogue_model *model, const struct model_settings *settings,
+        const struct footprint_room *room, struct footprint *ret_footprint)
+{
+    uint32_t context = settings->context;
+
+    if (context > model->context && model->context > 0)
+        context = model->context;
+    if (model->shape.tensor_bytes == 0 || (context == 0 && model->context == 0)) {
+        assume(model, settings, context > 0 ? context : model->context, ret_footprint);
+        return;
+    }
+    if (context > 0)
+        estimate(model, settings, context, ret_footprint);
+    else
+        choose_context(model, settings, room, ret_footprint);
+    reduce_to_swap(model, settings, room, ret_footprint);
+}
