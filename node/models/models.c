@@ -100,13 +100,33 @@ static void review_all(struct models *models)
         model_rules_check(models->rules, scan, on_useless, NULL);
 }
 
+static bool has_alias(const struct model_settings *settings, const char *name)
+{
+    const char *const *alias = settings == NULL ? NULL : settings->aliases;
+
+    while (alias != NULL && *alias != NULL && strcmp(*alias, name) != 0)
+        alias++;
+    return alias != NULL && *alias != NULL;
+}
+
+static bool is_known(const struct models *models, const char *name)
+{
+    const struct supervisor *supervisor = models->config.supervisor;
+    const char *model;
+
+    for (size_t i = 0; (model = supervisor_model_at(supervisor, i)) != NULL; i++)
+        if (strcmp(model, name) == 0 || has_alias(supervisor_settings(supervisor, model), name))
+            return true;
+    return false;
+}
+
 /* A model of an engine may still be found. */
 static void warn_of_missing(const struct models *models)
 {
     const char *name;
 
     for (size_t i = 0; (name = model_rules_kept(models->rules, i)) != NULL; i++)
-        if (supervisor_find(models->config.supervisor, name) == NULL)
+        if (!is_known(models, name))
             log_warn("resident model is not in the model folder", LOG_S("model", name));
 }
 

@@ -30,7 +30,8 @@ struct instance {
     struct instance_backend *backend;  /* NULL while no engine runs */
     struct backend_model model;        /* as the engine was started */
     uint64_t memory_bytes;             /* counted while an engine runs */
-    uint64_t outgrown_bytes;           /* seen in a load that has not come to its end; 0: none */
+    uint64_t outgrown_bytes;           /* seen in a load that has not come to its end … */
+    uint64_t outgrown_until_ms;        /* … counts until then; 0: none was */
     struct measurement_key key;        /* of what is loaded next */
     struct measurement_key loaded_key; /* of what runs */
     uint32_t context, slots, busy;
@@ -255,7 +256,9 @@ uint64_t instance_load_bytes(const struct instance *instance)
         return measured > source->load_bytes ? measured : source->load_bytes;
     if (measured == 0)
         measured = source_load_bytes(source, rows_of_sequence(instance));
-    return number_greater(measured, instance->outgrown_bytes);
+    if (now_ms(instance) < instance->outgrown_until_ms)
+        return number_greater(measured, instance->outgrown_bytes);
+    return measured;
 }
 
 static uint64_t memory_bytes(const struct instance *instance)
@@ -357,6 +360,7 @@ void instance_outgrow(struct instance *instance, uint64_t bytes)
     log_warn("model takes more than it counts", LOG_S("model", instance->name),
             LOG_U("memory_bytes", bytes), LOG_U("expected_bytes", instance->memory_bytes));
     instance->memory_bytes = instance->outgrown_bytes = bytes;
+    instance->outgrown_until_ms = now_ms(instance) + INSTANCE_OUTGROWN_MS;
     changed(instance);
 }
 
@@ -388,7 +392,7 @@ void instance_put(struct instance *instance, struct source *source)
     if (current(instance) != NULL && !source_is_same(current(instance), source)) {
         forget_failures(instance); /* it is another one now */
         instance->doubt_until_ms = 0;
-        instance->outgrown_bytes = 0;
+        instance->outgrown_until_ms = 0;
     }
     sources_put(&instance->sources, source);
     take_up(instance);
@@ -471,7 +475,7 @@ static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_
     instance->capabilities = capabilities;
     instance->restart = false;
     instance->doubt_until_ms = 0;
-    instance->outgrown_bytes = 0;
+    instance->outgrown_until_ms = 0;
     instance->used_at_ms = now_ms(instance);
     if (!instance->lent)
         instance->load_ms = (uint32_t)(instance->used_at_ms - instance->state_since_ms);

@@ -45,10 +45,12 @@ enum {
     INSTANCE_DOUBT_MS = 60000,       /* an engine that is not ours has let it go: it is not loaded
                                         or taken up by itself for so long */
     INSTANCE_PROGRAM_BYTES =
-            256 << 20,         /* what an engine's program takes beside the model at most */
-    INSTANCE_NOTE_MAX = 384,   /* bytes of its note */
-    INSTANCE_RENEW_MS = 10000, /* a note of the same refusal with other numbers is not newer
-                                  than this */
+            256 << 20,             /* what an engine's program takes beside the model at most */
+    INSTANCE_OUTGROWN_MS = 600000, /* what a load was seen to take counts for so long: it may have
+                                      been a passing peak */
+    INSTANCE_NOTE_MAX = 384,       /* bytes of its note */
+    INSTANCE_RENEW_MS = 10000,     /* a note of the same refusal with other numbers is not newer
+                                      than this */
 };
 
 /* Two instances of a node may have one name, while one takes the place of the other. */
@@ -164,8 +166,8 @@ int64_t instance_pid(const struct instance *instance);
 /* Past so many bytes an engine that loads has taken more than it counts, whatever its program needs
  * beside the model. (One that serves keeps prompts in memory, too, which it would give up.) */
 uint64_t instance_outgrown_bytes(const struct instance *instance);
-/* … so that it counts `bytes` from now on, and so does the next load, until one has come to its end
- * or there is another file or other settings. */
+/* … so that it counts `bytes` from now on, and so does the next load, for INSTANCE_OUTGROWN_MS or
+ * until one has come to its end or there is another file or other settings. */
 void instance_outgrow(struct instance *instance, uint64_t bytes);
 /* What its engine counts; 0 where none runs. */
 uint64_t instance_memory_bytes(const struct instance *instance);

@@ -490,7 +490,8 @@ static void look_at_drain(struct order *order)
     size_t running = order->orders->events->running(order->orders->ctx);
     char text[TEXT_MAX];
 
-    (void)snprintf(text, sizeof text, "%zu requests go on", running);
+    (void)snprintf(
+            text, sizeof text, "%zu request%s", running, running == 1 ? " goes on" : "s go on");
     if (running > 0 && order->orders->paused) {
         tell(order, text);
         return;

@@ -1542,6 +1542,14 @@ static void test_an_engine_that_takes_more_than_it_counts(void **state)
     if (strstr(waiter.message, "needs 5.0 GiB") == NULL)
         fail_msg("%s", waiter.message);
     assert_int_equal(puppet_starts("a"), 1);
+    virtual_env_advance_ms(&f.world, INSTANCE_OUTGROWN_MS); /* it may have been a passing peak */
+    want(&waiter, "a");
+    show_process(77, 0);
+    tick();
+    ready("a", 2, 4096);
+    tick();
+    assert_int_equal(waiter.code, -1);
+    instance_release(waiter.instance);
 }
 
 /* An engine's program takes some beside its model. */
