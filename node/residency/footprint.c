@@ -1,5 +1,6 @@
 #include "node/residency/footprint.h"
 
+#include "common/number.h"
 #include "common/saturating.h"
 #include "node/backends/engine_batch.h"
 
@@ -25,6 +26,14 @@ struct model_run footprint_run(const struct catalogue_model *model,
             .batch_tokens = engine_batch_tokens(model->capabilities, context),
             .projector_bytes = settings->projector_bytes,
             .draft_bytes = draft_bytes(settings, context)};
+}
+
+void footprint_set_rows(struct model_run *run, uint32_t rows_of_sequence)
+{
+    uint64_t rows = (uint64_t)rows_of_sequence * run->sequences;
+
+    if (run->batch_tokens == 0)
+        run->output_rows = (uint32_t)number_lesser(rows, ESTIMATE_BATCH_DEFAULT);
 }
 
 static void estimate(const struct catalogue_model *model, const struct model_settings *settings,

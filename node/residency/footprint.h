@@ -28,6 +28,9 @@ struct footprint {
 struct model_run footprint_run(const struct catalogue_model *model,
         const struct model_settings *settings, uint32_t context);
 
+/* An engine of that kind reserves so many rows of logits for each sequence; 0: not known. */
+void footprint_set_rows(struct model_run *run, uint32_t rows_of_sequence);
+
 struct footprint_room {
     uint64_t limit_bytes; /* for all engines of this node in sum */
     uint64_t swap_bytes;  /* swap_allowance: by how much one of them may pass it, in batch */

@@ -293,6 +293,21 @@ static struct backend_model model_of(const struct instance *instance, const stru
     return model;
 }
 
+/* As a load would be counted, with what is known of the engine. */
+static uint64_t estimated_bytes(const struct instance *instance,
+        const struct catalogue_model *model, const struct model_settings *settings,
+        const struct footprint *footprint)
+{
+    struct model_run run = footprint_run(model, settings, footprint->context);
+    struct model_memory memory;
+
+    footprint_set_rows(&run, rows_of_sequence(instance));
+    if (run.output_rows == 0 || run.context == 0 || model->shape.tensor_bytes == 0)
+        return footprint->memory.total_bytes;
+    estimate_memory(&model->shape, &run, &memory);
+    return memory.total_bytes;
+}
+
 uint64_t instance_load_bytes_with(const struct instance *instance,
         const struct catalogue_model *model, const struct model_settings *settings,
         const struct footprint *footprint)
@@ -304,7 +319,7 @@ uint64_t instance_load_bytes_with(const struct instance *instance,
     set_wishes(settings, &start);
     measurement_key_of_start(&instance->common->host, &start, &model->fingerprint, &key);
     measured = measured_so(instance->common, &key);
-    return measured > 0 ? measured : footprint->memory.total_bytes;
+    return measured > 0 ? measured : estimated_bytes(instance, model, settings, footprint);
 }
 
 uint32_t instance_context_within(const struct instance *instance, uint64_t bytes)

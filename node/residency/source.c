@@ -111,10 +111,8 @@ struct source *source_of_engine(
 struct model_run source_run(const struct source *source, uint32_t rows_of_sequence)
 {
     struct model_run run = source->run;
-    uint64_t rows = (uint64_t)rows_of_sequence * run.sequences;
 
-    if (run.batch_tokens == 0)
-        run.output_rows = rows < ESTIMATE_BATCH_DEFAULT ? (uint32_t)rows : ESTIMATE_BATCH_DEFAULT;
+    footprint_set_rows(&run, rows_of_sequence);
     return run;
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/model/estimate.h"
+#include "common/text.h"
 #include "node/residency/measurement_file.h"
 #include "node/residency/supervisor.h"
 #include "tests/lib/puppet.h"
@@ -299,6 +300,25 @@ static void test_rows_make_other_estimates_better(void **state)
     assert_true(estimate(SLOTS) + 100 * mib < estimate(0));
 }
 
+/* … also of a load that is only thought of. */
+static void test_rows_make_rehearsals_better(void **state)
+{
+    const struct catalogue_model model = model_of("b");
+    const struct supervisor_load wish = {
+            .name = "b", .model = &model, .settings = settings_make(CONTEXT, SLOTS, false)};
+    char text[SUPERVISOR_TEXT_MAX], size[32];
+
+    (void)state;
+    make();
+    put("a");
+    put_at("b", CONTEXT / 2);
+    load("a");
+    puppet_measured("a", 700 * mib, SLOTS);
+    assert_int_equal(supervisor_rehearse(f.supervisor, &wish, text), ORDER_WAY_BESIDE);
+    assert_non_null(strstr(text, text_format_size(estimate(SLOTS), size, sizeof size)));
+    model_settings_destroy(wish.settings);
+}
+
 /* An older one says nothing of rows. */
 static void test_an_engine_that_is_replaced_by_an_older_one(void **state)
 {
@@ -381,6 +401,7 @@ int main(void)
             TEST(test_it_is_kept),
             TEST(test_another_program_is_measured_anew),
             TEST(test_rows_make_other_estimates_better),
+            TEST(test_rows_make_rehearsals_better),
             TEST(test_an_engine_that_is_replaced_by_an_older_one),
             TEST(test_rows_of_vectors_are_of_no_use),
             TEST(test_the_pool_decides_what_counts),
