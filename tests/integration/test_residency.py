@@ -157,7 +157,7 @@ def what_swaps_serves_batch_work_alone():
         assert not loads_of(node)
         answer = cluster.ask("night", "hello", max_tokens=2)
         assert answer.status == 200 and answer.json()["model"] == "alpha", answer.body
-        assert node.model("alpha")["state"] == "resident", node.status()
+        node.wait_resident("alpha")  # a STATE may come after the answer
         answer = cluster.ask("alpha", "hello", max_tokens=2)  # no more than before, now that it is loaded
         assert answer.status == 503 and only_batch in answer.error(), answer.body
         modes = {mode["name"]: mode for mode in cluster.status()["modes"]}
