@@ -469,6 +469,7 @@ static void functions_of_the_older_form_become_tools(void **state)
             "\"role\":\"tool\",\"tool_call_id\":\"call_1\",\"content\":\"x\"}],"
             "\"tool_choice\":\"required\",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":"
             "\"f\"}}]}");
+    passes("{" MESSAGES ",\"functions\":[]}", "{" MESSAGES "}");
     refuses("{" MESSAGES ",\"functions\":{}}", "functions", "not an object");
     refuses("{" MESSAGES ",\"functions\":[7]}", "tools", "name");
 }

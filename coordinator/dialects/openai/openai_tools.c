@@ -376,7 +376,7 @@ int openai_tools_read(struct openai_body *body, bool *ret_legacy)
     int r = tools.list ? read_all(&tools, ret_legacy) : no_memory(&tools);
     if (!r && !tools.list->child && given)
         openai_body_drop(body, "tools");
-    else if (!r && tools.changed)
+    else if (!r && tools.list->child && tools.changed)
         openai_body_set(body, "tools", tools.list);
     cJSON_Delete(tools.list);
     return r ? r : fields_check_bool(&body->fields, "parallel_tool_calls");
