@@ -37,7 +37,6 @@
 enum {
     LAST_WORDS_MS = 100,   /* from the last engine's end to ours: what the link still has to say */
     STOP_MARGIN_MS = 5000, /* a stop that takes so much longer than it may is ended by force */
-    WORDS_MAX = 256,       /* words of one list in the config */
 };
 
 struct node {
@@ -72,7 +71,7 @@ struct node {
     struct advertise advertise;
     bool stopping;
     bool edge_only; /* no models, no engine */
-    const char *command[WORDS_MAX + 1], *stop_command[WORDS_MAX + 1];
+    const char *command[SETTINGS_WORDS_MAX + 1], *stop_command[SETTINGS_WORDS_MAX + 1];
 };
 
 /* --- stop --- */
@@ -313,27 +312,12 @@ static void on_tick(void *ctx)
 
 /* --- settings --- */
 
-/* The list `path` as words that end with NULL; borrowed from the config. */
-static int take_words(const struct node *node, const char *path,
-        const char *ret_words[WORDS_MAX + 1], struct err *err)
-{
-    size_t count = config_list_len(node->config, path);
-
-    if (count > WORDS_MAX)
-        return err_set(
-                err, -E2BIG, "%s has %zu entries, at most %d are allowed", path, count, WORDS_MAX);
-    for (size_t i = 0; i < count; i++)
-        ret_words[i] = config_list_at(node->config, path, i);
-    ret_words[count] = NULL;
-    return 0;
-}
-
 static int take_lists(struct node *node, struct err *err)
 {
-    int r = take_words(node, "engine.command", node->command, err);
+    int r = settings_words(node->config, "engine.command", node->command, err);
 
     if (r == 0)
-        r = take_words(node, "engine.stop-command", node->stop_command, err);
+        r = settings_words(node->config, "engine.stop-command", node->stop_command, err);
     if (r == 0 && node->command[0] == NULL)
         r = err_set(err, -EINVAL,
                 "engine.command is empty; name the engine's program, like llama-server");

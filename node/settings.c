@@ -2,6 +2,8 @@
 
 #include "node/models/model_settings.h"
 
+#include <errno.h>
+
 const struct config_key node_keys[] = {
         {.path = "name",
                 .type = CONFIG_STR,
@@ -309,3 +311,17 @@ const struct config_key node_keys[] = {
                 .help = "load it at start and keep it, or do not although it is in `resident`"},
         {.path = NULL},
 };
+
+int settings_words(const struct config *config, const char *path,
+        const char *ret_words[SETTINGS_WORDS_MAX + 1], struct err *err)
+{
+    size_t count = config_list_len(config, path);
+
+    if (count > SETTINGS_WORDS_MAX)
+        return err_set(err, -E2BIG, "%s has %zu entries, at most %d are allowed", path, count,
+                SETTINGS_WORDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        ret_words[i] = config_list_at(config, path, i);
+    ret_words[count] = NULL;
+    return 0;
+}

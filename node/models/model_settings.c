@@ -556,6 +556,11 @@ bool model_settings_same_engine(const struct model_settings *a, const struct mod
            a->draft_shape.tensor_bytes == b->draft_shape.tensor_bytes;
 }
 
+bool model_settings_has_alias(const struct model_settings *settings, const char *name)
+{
+    return settings != NULL && has_word(settings->aliases, name);
+}
+
 bool model_settings_same(const struct model_settings *a, const struct model_settings *b)
 {
     return model_settings_same_engine(a, b) && same_words(a->aliases, b->aliases) &&

@@ -72,6 +72,8 @@ MUST_CHECK int model_settings_create(const struct model_rules *rules,
         struct model_settings **ret_settings, struct err *err);
 /* Takes NULL. */
 void model_settings_destroy(struct model_settings *settings);
+/* False for NULL. */
+bool model_settings_has_alias(const struct model_settings *settings, const char *name);
 /* True where an engine that was started with one serves the other. */
 bool model_settings_same_engine(const struct model_settings *a, const struct model_settings *b);
 /* … and nothing else is different either. */

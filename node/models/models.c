@@ -4,12 +4,11 @@
 #include "node/backends/engines.h"
 #include "node/models/catalogue.h"
 #include "node/models/model_settings.h"
+#include "node/settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WORDS_MAX = 256 }; /* entries of `models` or `engines` */
 
 struct models {
     struct models_config config;
@@ -100,22 +99,14 @@ static void review_all(struct models *models)
         model_rules_check(models->rules, scan, on_useless, NULL);
 }
 
-static bool has_alias(const struct model_settings *settings, const char *name)
-{
-    const char *const *alias = settings == NULL ? NULL : settings->aliases;
-
-    while (alias != NULL && *alias != NULL && strcmp(*alias, name) != 0)
-        alias++;
-    return alias != NULL && *alias != NULL;
-}
-
 static bool is_known(const struct models *models, const char *name)
 {
     const struct supervisor *supervisor = models->config.supervisor;
     const char *model;
 
     for (size_t i = 0; (model = supervisor_model_at(supervisor, i)) != NULL; i++)
-        if (strcmp(model, name) == 0 || has_alias(supervisor_settings(supervisor, model), name))
+        if (strcmp(model, name) == 0 ||
+                model_settings_has_alias(supervisor_settings(supervisor, model), name))
             return true;
     return false;
 }
@@ -195,26 +186,11 @@ static const struct engines_events engines_events = {
 
 /* --- life --- */
 
-/* The list `path` as words that end with NULL; borrowed from the settings. */
-static int take_words(const struct config *settings, const char *path,
-        const char *ret_words[WORDS_MAX + 1], struct err *err)
-{
-    size_t count = config_list_len(settings, path);
-
-    if (count > WORDS_MAX)
-        return err_set(
-                err, -E2BIG, "%s has %zu entries, at most %d are allowed", path, count, WORDS_MAX);
-    for (size_t i = 0; i < count; i++)
-        ret_words[i] = config_list_at(settings, path, i);
-    ret_words[count] = NULL;
-    return 0;
-}
-
 static int open_catalogue(struct models *models, struct err *err)
 {
-    const char *folders[WORDS_MAX + 1];
+    const char *folders[SETTINGS_WORDS_MAX + 1];
     struct catalogue_config config = {.roots = folders, .env = models->config.env};
-    int r = take_words(models->config.settings, "models", folders, err);
+    int r = settings_words(models->config.settings, "models", folders, err);
 
     if (r < 0)
         return r;
@@ -237,8 +213,8 @@ static int open_engines(struct models *models, const char *const *entries, struc
 
 static int open_all(struct models *models, struct err *err)
 {
-    const char *entries[WORDS_MAX + 1];
-    int r = take_words(models->config.settings, "engines", entries, err);
+    const char *entries[SETTINGS_WORDS_MAX + 1];
+    int r = settings_words(models->config.settings, "engines", entries, err);
 
     for (size_t i = 0; r == 0 && entries[i] != NULL; i++)
         models->has_engines |= strcmp(entries[i], "none") != 0;

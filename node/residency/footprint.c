@@ -36,6 +36,18 @@ void footprint_set_rows(struct model_run *run, uint32_t rows_of_sequence)
         run->output_rows = (uint32_t)number_lesser(rows, ESTIMATE_BATCH_DEFAULT);
 }
 
+uint64_t footprint_bytes(const struct model_shape *shape, struct model_run run,
+        uint32_t rows_of_sequence, uint64_t otherwise)
+{
+    struct model_memory memory;
+
+    footprint_set_rows(&run, rows_of_sequence);
+    if (run.output_rows == 0 || run.context == 0 || shape->tensor_bytes == 0)
+        return otherwise;
+    estimate_memory(shape, &run, &memory);
+    return memory.total_bytes;
+}
+
 static void estimate(const struct catalogue_model *model, const struct model_settings *settings,
         uint32_t context, struct footprint *ret_footprint)
 {

@@ -31,6 +31,11 @@ struct model_run footprint_run(const struct catalogue_model *model,
 /* An engine of that kind reserves so many rows of logits for each sequence; 0: not known. */
 void footprint_set_rows(struct model_run *run, uint32_t rows_of_sequence);
 
+/* What that run takes of an engine that reserves so many rows for each sequence; where those, the
+ * context or the shape are not known: `otherwise`. */
+uint64_t footprint_bytes(const struct model_shape *shape, struct model_run run,
+        uint32_t rows_of_sequence, uint64_t otherwise);
+
 struct footprint_room {
     uint64_t limit_bytes; /* for all engines of this node in sum */
     uint64_t swap_bytes;  /* swap_allowance: by how much one of them may pass it, in batch */

@@ -293,21 +293,6 @@ static struct backend_model model_of(const struct instance *instance, const stru
     return model;
 }
 
-/* As a load would be counted, with what is known of the engine. */
-static uint64_t estimated_bytes(const struct instance *instance,
-        const struct catalogue_model *model, const struct model_settings *settings,
-        const struct footprint *footprint)
-{
-    struct model_run run = footprint_run(model, settings, footprint->context);
-    struct model_memory memory;
-
-    footprint_set_rows(&run, rows_of_sequence(instance));
-    if (run.output_rows == 0 || run.context == 0 || model->shape.tensor_bytes == 0)
-        return footprint->memory.total_bytes;
-    estimate_memory(&model->shape, &run, &memory);
-    return memory.total_bytes;
-}
-
 uint64_t instance_load_bytes_with(const struct instance *instance,
         const struct catalogue_model *model, const struct model_settings *settings,
         const struct footprint *footprint)
@@ -319,7 +304,10 @@ uint64_t instance_load_bytes_with(const struct instance *instance,
     set_wishes(settings, &start);
     measurement_key_of_start(&instance->common->host, &start, &model->fingerprint, &key);
     measured = measured_so(instance->common, &key);
-    return measured > 0 ? measured : estimated_bytes(instance, model, settings, footprint);
+    if (measured > 0)
+        return measured;
+    return footprint_bytes(&model->shape, footprint_run(model, settings, footprint->context),
+            rows_of_sequence(instance), footprint->memory.total_bytes);
 }
 
 uint32_t instance_context_within(const struct instance *instance, uint64_t bytes)
@@ -738,25 +726,19 @@ void instance_look(struct instance *instance, uint64_t now)
     load_foreign(instance, now);
 }
 
-static void earlier(uint64_t *at_ms, uint64_t other_ms)
-{
-    if (other_ms < *at_ms)
-        *at_ms = other_ms;
-}
-
 uint64_t instance_due_ms(const struct instance *instance, uint64_t now)
 {
     enum instance_state state = state_of(instance);
     uint64_t at_ms = UINT64_MAX;
 
     if (state == INSTANCE_FAILED && instance->retry_at_ms > now)
-        earlier(&at_ms, instance->retry_at_ms);
+        at_ms = number_lesser(at_ms, instance->retry_at_ms);
     if (state == INSTANCE_AVAILABLE && in_doubt(instance, now))
-        earlier(&at_ms, instance->doubt_until_ms);
+        at_ms = number_lesser(at_ms, instance->doubt_until_ms);
     if (state == INSTANCE_RESIDENT && instance->failures > 0 && !instance->sources.gone)
-        earlier(&at_ms, instance->state_since_ms + INSTANCE_HEALTHY_MS);
+        at_ms = number_lesser(at_ms, instance->state_since_ms + INSTANCE_HEALTHY_MS);
     if (state != INSTANCE_LOADING && !list_empty(&instance->waits))
-        earlier(&at_ms, waiting_since_ms(instance) + INSTANCE_WAIT_MAX_MS);
+        at_ms = number_lesser(at_ms, waiting_since_ms(instance) + INSTANCE_WAIT_MAX_MS);
     return at_ms;
 }
 

@@ -118,13 +118,7 @@ struct model_run source_run(const struct source *source, uint32_t rows_of_sequen
 
 uint64_t source_load_bytes(const struct source *source, uint32_t rows_of_sequence)
 {
-    const struct model_run run = source_run(source, rows_of_sequence);
-    struct model_memory memory;
-
-    if (run.output_rows == 0 || run.context == 0 || source->shape.tensor_bytes == 0)
-        return source->load_bytes;
-    estimate_memory(&source->shape, &run, &memory);
-    return memory.total_bytes;
+    return footprint_bytes(&source->shape, source->run, rows_of_sequence, source->load_bytes);
 }
 
 void source_destroy(struct source *source)

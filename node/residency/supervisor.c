@@ -185,9 +185,10 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
         if (models[i].verdict == RESIDENCY_REFUSE || models[i].verdict == RESIDENCY_WAIT ||
                 models[i].evict)
             residency_explain(&host, models, count, &models[i], explanation, sizeof explanation);
-        room = residency_room(&host, models, count, &models[i]);
-        if (models[i].verdict == RESIDENCY_REFUSE)
+        if (models[i].verdict == RESIDENCY_REFUSE) {
+            room = residency_room(&host, models, count, &models[i]);
             refuse(s, s->instances[i], &models[i], &room, explanation);
+        }
         carry_out(s->instances[i], &models[i], explanation);
     }
     if (decision.load != NULL)
@@ -289,20 +290,14 @@ static bool look_at(struct supervisor *s, size_t index, uint64_t now)
     return true;
 }
 
-static void earlier(uint64_t *at_ms, uint64_t other_ms)
-{
-    if (other_ms < *at_ms)
-        *at_ms = other_ms;
-}
-
 static void arm_timer(struct supervisor *s)
 {
     uint64_t now = now_ms(s), at_ms = UINT64_MAX;
 
     for (size_t i = 0; i < s->count; i++) {
-        earlier(&at_ms, instance_due_ms(s->instances[i], now));
+        at_ms = number_lesser(at_ms, instance_due_ms(s->instances[i], now));
         if (needs_memory(s->instances[i]))
-            earlier(&at_ms, memory_due_ms(s->memory));
+            at_ms = number_lesser(at_ms, memory_due_ms(s->memory));
     }
     if (at_ms != UINT64_MAX)
         loop_timer_start(s->timer, at_ms > now ? at_ms - now : 0, 0);
