@@ -16,10 +16,23 @@ static size_t wild_prefix(const char *entry)
     return len > 0 && entry[len - 1] == '*' ? len - 1 : 0;
 }
 
+/* RFC 3986, section 3.1 */
+static bool is_scheme(const char *text, size_t len)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char others[] = "0123456789+-.";
+    if (len == 0 || !strchr(letters, text[0]))
+        return false;
+    for (size_t i = 1; i < len; i++)
+        if (!strchr(letters, text[i]) && !strchr(others, text[i]))
+            return false;
+    return true;
+}
+
 static bool is_sound(const char *entry)
 {
     const char *scheme_end = strstr(entry, "://");
-    if (!scheme_end || scheme_end == entry || scheme_end[3] == '\0')
+    if (!scheme_end || !is_scheme(entry, (size_t)(scheme_end - entry)) || scheme_end[3] == '\0')
         return false;
     const char *rest = scheme_end + 3;
     if (wild_prefix(entry))

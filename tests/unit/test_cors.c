@@ -40,7 +40,8 @@ static void what_is_no_origin_is_refused(void **state)
     (void)state;
     static const char *const bad[] = {"*", ("https:" ANY_HOST), ("http:" ANY_HOST),
             "chat.example.org", "https://", "https://a/b", "https://a.org/", "://a",
-            ("https:" ANY_HOST ".example.org"), "x://a*"};
+            ("https:" ANY_HOST ".example.org"), "x://a*", ("http:x:" ANY_HOST), "1x://a",
+            "x y://a"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         const struct cors one = {.origins = &bad[i], .count = 1};
         struct err err;
