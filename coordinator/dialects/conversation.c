@@ -152,10 +152,11 @@ static cJSON *join(struct conversation *conversation, cJSON **parts)
 
 /* --- turns --- */
 
+/* Another's turn must not have any: what stands there in their place says nothing. */
 static bool has_calls(const struct conversation *conversation)
 {
     const cJSON *calls = json_array(conversation->turn, "tool_calls");
-    return conversation->calls || (calls && calls->child);
+    return conversation->role == ROLE_ASSISTANT && (conversation->calls || (calls && calls->child));
 }
 
 static void seal_content(struct conversation *conversation)

@@ -342,6 +342,7 @@ static void what_is_in_order_is_not_touched(void **state)
             "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"x\"}]",
             "[{\"role\":\"function\",\"name\":\"f\",\"content\":\"x\"},{\"role\":\"system\","
             "\"content\":{}}]",
+            "[{\"role\":\"user\",\"content\":\"\",\"tool_calls\":[{\"id\":\"c\"}]}]",
             "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},7,"
             "{\"type\":\"text\"}]}]"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
