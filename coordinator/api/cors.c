@@ -1,5 +1,6 @@
 #include "coordinator/api/cors.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -19,12 +20,10 @@ static size_t wild_prefix(const char *entry)
 /* RFC 3986, section 3.1 */
 static bool is_scheme(const char *text, size_t len)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    static const char others[] = "0123456789+-.";
-    if (len == 0 || !strchr(letters, text[0]))
+    if (len == 0 || !isalpha((unsigned char)text[0]))
         return false;
     for (size_t i = 1; i < len; i++)
-        if (!strchr(letters, text[i]) && !strchr(others, text[i]))
+        if (!isalnum((unsigned char)text[i]) && !strchr("+-.", text[i]))
             return false;
     return true;
 }
