@@ -1,0 +1,42 @@
+/* Conversations: which instance each was last on, in what mode, and how long ago. Found by the
+ * session id that its client sends (dialects/session_id.h), else by the longest known beginning of
+ * its prompt. A bounded table; the one not seen for the longest goes first. One thread. */
+#pragma once
+
+#include "common/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    AFFINITIES_MAX = 65536,
+    AFFINITY_IDLE_S = 4 * 60 * 60, /* forgotten after so long without a request */
+};
+
+struct affinity {        /* plain; what is known of one conversation */
+    uint64_t id;         /* affinity_id(); 0 is none */
+    uint32_t epoch;      /* of the session of the node that it was last on; 0: of none */
+    uint64_t model;      /* hash of the model's name there */
+    uint16_t mode;       /* number of its mode; UINT16_MAX: none */
+    bool mode_is_marked; /* an editor's own mark said so; else guessed */
+    uint8_t level;       /* the highest complexity that was guessed, 1 to 5; 0: none */
+    double seen_s;
+};
+
+struct affinities;
+
+/* NULL where malloc refuses. */
+struct affinities *affinities_create(size_t max);
+void affinities_destroy(struct affinities *table);
+
+/* Never 0. `tenant` is who asks, `text` the client's id. */
+uint64_t affinity_id(const char *tenant, const char *text);
+uint64_t affinity_model(const char *model);
+
+/* NULL where it is not known, or was not seen for AFFINITY_IDLE_S. Borrowed until the next call. */
+struct affinity *affinities_find(struct affinities *table, uint64_t id, double now_s);
+/* The entry of that id, made where it is new; seen now. NULL where malloc refuses. Borrowed as
+ * above. */
+struct affinity *affinities_touch(struct affinities *table, uint64_t id, double now_s);
+size_t affinities_count(const struct affinities *table);

@@ -1,0 +1,65 @@
+/* Which instance holds the beginning of which prompt in its KV cache: the coordinator's guess, from
+ * what it has sent there, corrected by what engines say they reused. A prompt is a chain of hashes,
+ * one for each block of it, each made of the one before (prefix_chain.h), so that equal hashes mean
+ * equal beginnings.
+ *
+ * One open-addressing table for all: a block's entry names the few instances that hold it, or a row
+ * of bits where many do. Each holder keeps what it has in a ring in the order of use, as large as
+ * its engine's real cache, and forgets by CLOCK. A holder that dies is a number that nobody asks
+ * for any more: O(1); its entries are cleared bit by bit (prefix_index_work()), then the number is
+ * free. All memory together is bounded; past the bound a holder forgets before it takes. One
+ * thread. */
+#pragma once
+
+#include "common/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    PREFIX_HOLDERS_MAX = 4096, /* of one group, the dying ones too */
+    PREFIX_BYTES_MIN = 64 * 1024,
+    PREFIX_NO_HOLDER = UINT32_MAX,
+};
+
+struct prefix_index;
+struct prefix_group; /* the holders of one model: only their blocks are comparable */
+
+/* `max_bytes`: at least PREFIX_BYTES_MIN. NULL where malloc refuses; memory is taken as it is
+ * needed. */
+struct prefix_index *prefix_index_create(size_t max_bytes);
+void prefix_index_destroy(struct prefix_index *index);
+size_t prefix_index_bytes(const struct prefix_index *index);
+/* Blocks that are held, each once for each holder. */
+size_t prefix_index_held(const struct prefix_index *index);
+
+/* `seed` tells the models apart. -ENOMEM. */
+MUST_CHECK int prefix_group_create(
+        struct prefix_index *index, uint64_t seed, struct prefix_group **ret_group);
+/* With all its holders. Takes NULL. */
+void prefix_group_destroy(struct prefix_group *group);
+
+/* `capacity`: blocks that its engine's cache has room for. Numbers are small and used again.
+ * -ENOMEM, -ENOSPC past PREFIX_HOLDERS_MAX. */
+MUST_CHECK int prefix_holder_add(
+        struct prefix_group *group, uint32_t capacity, uint32_t *ret_holder);
+/* It holds nothing any more. O(1). Takes PREFIX_NO_HOLDER. */
+void prefix_holder_drop(struct prefix_group *group, uint32_t holder);
+/* The numbers of holders are below this: the size of what prefix_find() fills. */
+uint32_t prefix_group_holders(const struct prefix_group *group);
+
+/* It has computed all `count` blocks, the first ones just as freshly: they are the last it forgets.
+ * Blocks for which there is no memory are not noted. */
+void prefix_note(struct prefix_group *group, uint32_t holder, const uint64_t *chain, size_t count);
+/* It turned out to hold only the first `kept` of these. */
+void prefix_correct(struct prefix_group *group, uint32_t holder, const uint64_t *chain,
+        size_t count, size_t kept);
+/* Fills ret_blocks[0 … prefix_group_holders()): how many blocks from the beginning each holds.
+ * Changes nothing. */
+void prefix_find(const struct prefix_group *group, const uint64_t *chain, size_t count,
+        uint32_t *ret_blocks);
+
+/* Clears what dropped holders have left, at most about `steps` entries of it; true while some is
+ * left. */
+bool prefix_index_work(struct prefix_index *index, size_t steps);
