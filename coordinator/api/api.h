@@ -12,7 +12,7 @@
 #include "coordinator/api/operations.h"
 #include "coordinator/api/throttle.h"
 #include "coordinator/http/http_server.h"
-#include "coordinator/job.h"
+#include "coordinator/job/job.h"
 #include "coordinator/modes.h"
 
 struct planner;

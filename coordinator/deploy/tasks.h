@@ -12,7 +12,7 @@
 #include "common/env.h"
 #include "common/err.h"
 #include "coordinator/deploy/mode_moves.h"
-#include "coordinator/job.h"
+#include "coordinator/job/job.h"
 #include "coordinator/node_table.h"
 #include "proto/codec.h"
 

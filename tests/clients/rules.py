@@ -17,8 +17,9 @@ LIST_MODELS = "coordinator/api/list_models.c"
 LIST_OLLAMA = "coordinator/api/list_ollama.c"
 OFFERS = "coordinator/api/offers.c"
 OFFER_WORDS = "coordinator/api/offer_words.c"
-JOB = "coordinator/job.c"
-JOB_H = "coordinator/job.h"
+JOB_ANSWER = "coordinator/job/job_answer.c"
+JOB_REFUSAL = "coordinator/job/job_refusal.c"
+JOB_H = "coordinator/job/job.h"
 MODES = "coordinator/modes.c"
 ANTHROPIC = "coordinator/dialects/anthropic/anthropic.c"
 ANTHROPIC_ANSWER = "coordinator/dialects/anthropic/anthropic_answer.c"
@@ -246,7 +247,7 @@ ACCEPTED = [
     rule("hosted tools of a chat are skipped, and named", MUST, "2 MUST accept; 6 Codex tool types",
          sdk(CHAT, "openai chat: hosted tools are skipped and named"),
          change(OPENAI_TOOLS, "    else\n        skip(tools, type);", "    else\n        return add(tools, tool);"),
-         change(JOB, "if (job->request.skipped[0])", "if (!job->request.skipped[0])")),
+         change(JOB_ANSWER, "if (job->request.skipped[0])", "if (!job->request.skipped[0])")),
     rule("hosted tools of a response are skipped, and named", MUST, "2 MUST accept; 6 Codex tool types",
          sdk(STREAMS, "responses: hosted tools are skipped, namespaces are flattened"),
          drop(RESPONSES_TOOLS, '{"tool web_search", "tool web_search_preview",', '"tool web_search", ')),
@@ -402,27 +403,27 @@ AUTH = [
 
 # --- 2 and 1c. Errors
 
-WHOLE_SECONDS = change(JOB, 'snprintf(seconds, sizeof(seconds), "%u", retry_after_s);',
+WHOLE_SECONDS = change(JOB_REFUSAL, 'snprintf(seconds, sizeof(seconds), "%u", retry_after_s);',
                        'snprintf(seconds, sizeof(seconds), "%u.5", retry_after_s);')
 
 ERRORS = [
     rule("429 has Retry-After in whole seconds", MUST, "2 MUST errors; 1c",
          sdk(CHAT, "openai chat: 429 has an integer Retry-After"), WHOLE_SECONDS,
-         drop(JOB, '        reply_set_header(reply, "Retry-After", seconds);\n')),
+         drop(JOB_REFUSAL, '        reply_set_header(reply, "Retry-After", seconds);\n')),
     rule("Anthropic's 429, too, and is a rate_limit_error", MUST, "2 MUST errors; 1c",
          sdk(MESSAGES, "anthropic: 429 is rate_limit_error with Retry-After"), WHOLE_SECONDS,
          drop(ANTHROPIC, '            {429, "rate_limit_error"},\n')),
     rule("503 has Retry-After", MUST, "2 MUST errors; 1c", unit("job", "the_queue_has_an_end"),
-         change(JOB, "(error->status == 429 || error->status == 503)", "(error->status == 429)")),
+         change(JOB_REFUSAL, "(error->status == 429 || error->status == 503)", "(error->status == 429)")),
     rule("an engine's 429 has Retry-After", MUST, "2 MUST errors; 1c",
          unit("heartbeats", "a_refusal_of_the_first_moment_keeps_its_status"),
-         change(JOB, "(error->status == 429 || error->status == 503)", "(error->status == 503)")),
+         change(JOB_REFUSAL, "(error->status == 429 || error->status == 503)", "(error->status == 503)")),
     rule("clients' own retries wait for it and succeed", MUST, "1c Retry-After honoured",
          sdk(OTHER, "openai retry: the SDK waits as Retry-After says and succeeds"),
-         change(JOB, "ret_error->status = status_of_engine(fail->http_status);", "ret_error->status = 418;")),
+         change(JOB_REFUSAL, "ret_error->status = status_of_engine(fail->http_status);", "ret_error->status = 418;")),
     rule("a limit is told before the 200", MUST, "2 MUST errors",
          sdk(RAW, "rules: a limit is told before a stream begins"),
-         change(JOB, "reply_send(reply, error->status, \"application/json\",",
+         change(JOB_REFUSAL, "reply_send(reply, error->status, \"application/json\",",
                 "reply_send(reply, error->status == 429 ? 200 : error->status, \"application/json\",")),
     rule("an engine's refusal keeps its status though a stream was asked for", MUST, "2 MUST errors",
          unit("heartbeats", "a_refusal_of_the_first_moment_keeps_its_status"),
@@ -461,9 +462,9 @@ ERRORS = [
                 '    call_fail(call, 404, "not_found", "model", text);\n}')),
     rule("a prompt past the context: status 400, param messages, code context_length_exceeded", MUST,
          "1c context overflow", sdk(CHAT, "openai chat: context overflow has the text that makes agents compact"),
-         change(JOB, '        ret_error->status = 400;\n        ret_error->param = "messages";',
+         change(JOB_REFUSAL, '        ret_error->status = 400;\n        ret_error->param = "messages";',
                 '        ret_error->status = 413;\n        ret_error->param = "messages";'),
-         drop(JOB, '        ret_error->param = "messages";\n'),
+         drop(JOB_REFUSAL, '        ret_error->param = "messages";\n'),
          change("proto/codec_stream.c", '"context_length_exceeded"', '"context_exceeded"')),
     rule("… and the words that make agents compact, with both numbers", MUST, "1c context overflow",
          captures("a_prompt_past_the_context_is_refused_in_the_words_that_make_clients_compact"),
@@ -477,7 +478,7 @@ ERRORS = [
     rule("… in Anthropic's own words", MUST, "1c context overflow, Anthropic form",
          sdk(MESSAGES, "anthropic: context overflow reads as its clients parse it"),
          change(ANTHROPIC, "prompt is too long: %u tokens > %u maximum", "prompt is too long: %u of %u tokens"),
-         drop(JOB, "        read_context_numbers(ret_error->message, ret_error);\n")),
+         drop(JOB_REFUSAL, "        read_context_numbers(ret_error->message, ret_error);\n")),
     rule("… never with `rate limit` or `per minute` in it", MUST, "1c Cline veto",
          sdk(CHAT, "openai chat: the real engine's context overflow reads the same"),
          change(ENGINE_ANSWER, '" tokens): prompt is too long,', '" tokens, a rate limit): prompt is too long,')),
@@ -663,9 +664,9 @@ HEARTBEATS = [
          change(JOB_H, "JOB_HEADERS_WAITING_MS = 15 * 1000,", "JOB_HEADERS_WAITING_MS = 60 * 1000,")),
     rule("before its first token a request moves silently to another node", MUST, "3 failover",
          unit("job", "what_fails_before_its_content_moves"),
-         change(JOB, "return fail_code_retryable(fail->code) && !job->committed", "return !job && !job->committed")),
+         change(JOB_ANSWER, "return fail_code_retryable(fail->code) && !job->committed", "return !job && !job->committed")),
     rule("… and not after it", MUST, "3 failover", unit("job", "after_its_content_it_ends_with_an_error"),
-         change(JOB, "return fail_code_retryable(fail->code) && !job->committed &&",
+         change(JOB_ANSWER, "return fail_code_retryable(fail->code) && !job->committed &&",
                 "return fail_code_retryable(fail->code) &&")),
     rule("a chat that breaks ends with data: {\"error\":…}", MUST, "3 failover",
          sdk(RAW, "rules: a chat whose engine is lost ends with an error and no [DONE]"),

@@ -1,6 +1,6 @@
 /* Streams of every API while their engine says nothing. Clients give up 300 s after the last event,
  * and some do not take a comment for one: a real event must come every 15 s. */
-#include "coordinator/job.h"
+#include "coordinator/job/job.h"
 
 #include "coordinator/dialects/anthropic/anthropic.h"
 #include "coordinator/dialects/llamacpp/llamacpp.h"

@@ -1,4 +1,4 @@
-#include "coordinator/job.h"
+#include "coordinator/job/job.h"
 
 #include "coordinator/dialects/openai/openai.h"
 

@@ -1,0 +1,286 @@
+#include "coordinator/job/job_internal.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- state and memory --- */
+
+static const char *const state_names[JOB_STATE_COUNT] = {"waiting", "running", "draining"};
+static const uint32_t next_states[JOB_STATE_COUNT] = {
+        [JOB_WAITING] = SM_BIT(JOB_RUNNING),
+        [JOB_RUNNING] = SM_BIT(JOB_WAITING) | SM_BIT(JOB_DRAINING),
+};
+static const struct sm_def job_sm = {.name = "job",
+        .state_names = state_names,
+        .state_count = JOB_STATE_COUNT,
+        .next = next_states};
+
+uint64_t job_now_us(const struct job *job)
+{
+    return env_now_us(job->jobs->config.env);
+}
+
+uint64_t job_age_ms(const struct job *job, uint64_t since_us)
+{
+    return (job_now_us(job) - since_us) / 1000;
+}
+
+uint64_t job_waited_ms(const struct job *job)
+{
+    uint64_t now_waiting_us = job->sm.state == JOB_WAITING ? job_now_us(job) - job->state_us : 0;
+    return (job->waited_us + now_waiting_us) / 1000;
+}
+
+static void unlink_job(struct job *job)
+{
+    if (!list_linked(&job->link))
+        return;
+    list_del(&job->link);
+    if (job->sm.state == JOB_WAITING)
+        job->jobs->waiting_count[job->request.lane]--;
+    else
+        job->jobs->running_count--;
+}
+
+static void link_job(struct job *job)
+{
+    bool waits = job->sm.state == JOB_WAITING;
+    if (waits)
+        list_push_back(&job->jobs->waiting[job->request.lane], &job->link);
+    else
+        list_push_back(&job->jobs->running, &job->link);
+    if (waits)
+        job->jobs->waiting_count[job->request.lane]++;
+    else
+        job->jobs->running_count++;
+}
+
+void job_set_state(struct job *job, enum job_state state)
+{
+    job->waited_us = job_waited_ms(job) * 1000;
+    unlink_job(job);
+    sm_set(&job->sm, state);
+    job->state_us = job_now_us(job);
+    link_job(job);
+}
+
+void job_release_body(struct job *job)
+{
+    job->jobs->body_bytes[job->request.lane] -= job->request.body.len;
+    buf_fini(&job->request.body);
+}
+
+void job_free(struct job *job)
+{
+    unlink_job(job);
+    node_stream_cancel(job->stream);
+    job_forget_answer(job);
+    job_drop_answer(job);
+    delta_queue_fini(&job->deltas);
+    job_release_body(job);
+    job->jobs->body_bytes[job->request.lane] -= job->kept_bytes;
+    request_fini(&job->request);
+    for (size_t i = 0; i < job->model_count; i++)
+        free(job->models[i]);
+    for (size_t i = 0; i < job->replaced_count; i++)
+        free(job->replaced[i]);
+    free(job);
+}
+
+void job_log_done(const struct job *job, const char *result)
+{
+    uint64_t now = job_now_us(job);
+    uint64_t first = job->first_content_us ? job->first_content_us : now;
+    log_info("request", LOG_S("request", job->request.id), LOG_S("client", job->request.client),
+            LOG_S("mode", job->mode), LOG_S("model", job->model), LOG_S("node", job->node),
+            LOG_S("result", result), LOG_S("skipped", job->request.skipped),
+            LOG_U("attempts", job->attempts), LOG_U("ttft_ms", (first - job->created_us) / 1000),
+            LOG_U("total_ms", (now - job->created_us) / 1000),
+            LOG_U("prompt_tokens", job->usage.prompt_tokens),
+            LOG_U("completion_tokens", job->usage.completion_tokens));
+}
+
+/* --- the client's side --- */
+
+static void on_room(void *ctx)
+{
+    struct job *job = ctx;
+    if (job->committed || job->ended)
+        job_pump(job);
+}
+
+static void on_gone(void *ctx)
+{
+    struct job *job = ctx;
+    job_log_done(job, "client left");
+    job_free(job);
+}
+
+static const struct http_exchange_events exchange_events = {.on_room = on_room, .on_gone = on_gone};
+
+static int copy_models(struct job *job, const char *const *models, size_t count)
+{
+    for (size_t i = 0; i < count && i < MODE_MODELS_MAX; i++) {
+        if (!(job->models[i] = strdup(models[i])))
+            return -ENOMEM;
+        job->model_count++;
+    }
+    return 0;
+}
+
+static struct job *job_create(struct jobs *jobs, const struct reply *reply,
+        const struct dialect *dialect, struct request *request, const char *mode)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (!job)
+        return NULL;
+    job->jobs = jobs;
+    list_init(&job->link);
+    sm_init(&job->sm, &job_sm, JOB_WAITING);
+    job->reply = *reply;
+    job->dialect = dialect;
+    job->request = *request;
+    request_init(request);
+    job->kept_bytes = request_kept_bytes(&job->request);
+    jobs->body_bytes[job->request.lane] += job->request.body.len + job->kept_bytes;
+    delta_queue_init(&job->deltas);
+    snprintf(job->mode, sizeof(job->mode), "%s", mode ? mode : "-");
+    strcpy(job->node, "-");
+    job->model = "-";
+    job->reason = "not yet chosen";
+    job->created_s = env_wall_ms(jobs->config.env) / 1000;
+    job->created_us = job->state_us = job->last_write_us = env_now_us(jobs->config.env);
+    return job;
+}
+
+/* What chat fills keeps nobody at the cursor waiting. */
+static bool holds_too_much(const struct jobs *jobs, enum request_lane lane)
+{
+    size_t max = lane == LANE_AUTOCOMPLETE ? JOBS_AUTOCOMPLETE_BODIES_MAX : JOBS_BODIES_MAX;
+    return jobs->body_bytes[lane] > max;
+}
+
+void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
+        struct request *request, const char *mode, const char *const *models, size_t model_count)
+{
+    enum request_lane lane = request->lane;
+    struct job *job = job_create(jobs, reply, dialect, request, mode);
+    if (!job) {
+        static const struct api_error error = {
+                .status = 500, .code = "internal_error", .message = "no memory"};
+        reply_error(reply, dialect->family, &error, request->id);
+        return;
+    }
+    reply_watch(reply, &exchange_events, job);
+    link_job(job);
+    if (copy_models(job, models, model_count))
+        job_cut_off(job, "no memory for the request");
+    else if (holds_too_much(jobs, lane))
+        job_refuse(job, "overloaded",
+                "the requests that run and wait hold all the memory that they may");
+    else if (job_dispatch(job) && jobs->waiting_count[lane] > JOBS_WAITING_MAX)
+        job_refuse(job, "overloaded", "the queue is full");
+}
+
+/* --- time --- */
+
+static bool headers_are_due(const struct job *job)
+{
+    uint64_t limit_ms =
+            job->sm.state == JOB_WAITING ? JOB_HEADERS_WAITING_MS : JOB_HEADERS_RUNNING_MS;
+    return job->request.stream && !job->begun && job_age_ms(job, job->state_us) >= limit_ms;
+}
+
+static bool sign_of_life_is_due(const struct job *job)
+{
+    return job->begun && job_age_ms(job, job->last_write_us) >= JOB_IDLE_MS &&
+           reply_room(&job->reply) > 0;
+}
+
+static void tick_job(struct job *job)
+{
+    if (job->sm.state == JOB_WAITING && job_waited_ms(job) > JOB_WAIT_MAX_MS) {
+        job_refuse(job, "overloaded", job->reason);
+        return;
+    }
+    bool begins = headers_are_due(job);
+    if (!begins && !sign_of_life_is_due(job))
+        return;
+    int r = job_ensure_answer(job);
+    if (!r)
+        r = begins ? job_begin_stream(job) : job_write_idle(job);
+    if (r)
+        job_fail_answer(job, r);
+}
+
+static void tick_list(struct list *list)
+{
+    list_for_each_safe (it, list)
+        tick_job(list_entry(it, struct job, link));
+}
+
+void jobs_tick(struct jobs *jobs)
+{
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        tick_list(&jobs->waiting[i]);
+    tick_list(&jobs->running);
+}
+
+/* --- all of them --- */
+
+struct jobs *jobs_create(const struct jobs_config *config)
+{
+    struct jobs *jobs = calloc(1, sizeof(*jobs));
+    if (!jobs)
+        return NULL;
+    jobs->config = *config;
+    if (!jobs->config.gathered_max)
+        jobs->config.gathered_max = JOBS_GATHERED_MAX;
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        list_init(&jobs->waiting[i]);
+    list_init(&jobs->running);
+    buf_init(&jobs->scratch, DIALECT_ANSWER_MAX);
+    return jobs;
+}
+
+static void end_list(struct list *list)
+{
+    while (!list_empty(list))
+        job_fail(list_entry(list->next, struct job, link),
+                &(struct api_error){.status = 503,
+                        .code = "stopping",
+                        .message = "the coordinator is stopping"});
+}
+
+void jobs_end_all(struct jobs *jobs)
+{
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        end_list(&jobs->waiting[i]);
+    end_list(&jobs->running);
+}
+
+void jobs_destroy(struct jobs *jobs)
+{
+    if (!jobs)
+        return;
+    jobs_end_all(jobs);
+    buf_fini(&jobs->scratch);
+    free(jobs);
+}
+
+size_t jobs_waiting(const struct jobs *jobs)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        count += jobs->waiting_count[i];
+    return count;
+}
+
+size_t jobs_running(const struct jobs *jobs)
+{
+    return jobs->running_count;
+}

@@ -1,0 +1,111 @@
+/* What the files of this room share: the job itself, and what each does for the others. `job.c` has
+ * its states, memory and clock, `job_dispatch.c` the choice of an instance, `job_answer.c` the way
+ * of the answer, `job_refusal.c` the errors, `job_follow.c` modes that move. */
+#pragma once
+
+#include "common/list.h"
+#include "common/sm.h"
+#include "coordinator/delta_queue.h"
+#include "coordinator/job/job.h"
+#include "coordinator/modes.h"
+#include "coordinator/scheduler.h"
+
+enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DRAINING, JOB_STATE_COUNT };
+
+struct jobs {
+    struct jobs_config config;
+    struct list waiting[LANE_COUNT]; /* job.link */
+    struct list running;             /* job.link, DRAINING ones too */
+    size_t waiting_count[LANE_COUNT], running_count;
+    size_t body_bytes[LANE_COUNT]; /* of all requests' bodies, and of what their dialects keep */
+    size_t gathered_bytes;         /* of all whole answers so far */
+    struct buf scratch;            /* bytes of the event being made */
+};
+
+struct job {
+    struct jobs *jobs;
+    struct list link;
+    struct sm sm;
+    struct reply reply;
+    const struct dialect *dialect;
+    struct request request;
+    char mode[MSG_NAME_MAX + 1]; /* "-" where a model was asked for by name */
+    char *models[MODE_MODELS_MAX];
+    size_t model_count;
+    char *replaced[JOB_MOVES_MAX]; /* models that its mode has moved away from: maybe named below */
+    size_t replaced_count;
+
+    /* The instance that has it, or had it last. */
+    struct node_stream *stream;
+    struct answer *answer;
+    char node[MSG_NODE_NAME_MAX + 1];                /* "-" before */
+    const char *model;                               /* one of `models` or `replaced`, or "-" */
+    uint32_t epoch;                                  /* of its session */
+    const char *reason;                              /* why there, or why it waits */
+    struct scheduler_avoid failed[JOB_ATTEMPTS_MAX]; /* the instances it has failed on */
+    size_t failed_count;
+    unsigned attempts;
+
+    struct delta_queue deltas;
+    bool begun;     /* headers are out */
+    bool committed; /* content is out, or on its way out: no other instance from here on */
+    bool ended;     /* the engine's answer is complete */
+    size_t gathered_bytes, kept_bytes;
+
+    int64_t created_s; /* Unix time */
+    uint64_t created_us, state_us, first_content_us, last_write_us;
+    uint64_t waited_us; /* in the queue, before now */
+    struct msg_usage usage;
+};
+
+/* --- job.c --- */
+
+uint64_t job_now_us(const struct job *job);
+uint64_t job_age_ms(const struct job *job, uint64_t since_us);
+uint64_t job_waited_ms(const struct job *job);
+void job_set_state(struct job *job, enum job_state state);
+void job_release_body(struct job *job);
+void job_free(struct job *job);
+void job_log_done(const struct job *job, const char *result);
+
+/* --- job_dispatch.c --- */
+
+/* A WAITING job: runs it or answers that nobody can, either may free it; or leaves it in the queue:
+ * true then. */
+bool job_dispatch(struct job *job);
+
+/* --- job_answer.c --- */
+
+extern const struct node_stream_events job_stream_events;
+
+/* -ENOMEM. What another instance has brought is forgotten. */
+MUST_CHECK int job_make_answer(struct job *job, const char *model);
+/* What an instance has brought so far. A stream that the client sees goes on with the next one: it
+ * has brought nothing yet. */
+void job_forget_answer(struct job *job);
+void job_drop_answer(struct job *job);
+/* A waiting stream that must show a sign of life has no model yet: it carries the name that was
+ * asked for. -ENOMEM. */
+MUST_CHECK int job_ensure_answer(struct job *job);
+/* Headers and the API's opening; once. As the dialect's functions. */
+MUST_CHECK int job_begin_stream(struct job *job);
+MUST_CHECK int job_write_idle(struct job *job);
+/* Moves deltas to the client while it takes them. May free the job. */
+void job_pump(struct job *job);
+
+/* These end it, and free it. The first says why to a client that has had nothing yet, or in its
+ * stream; the second is for what the engine brought and cannot be passed on (a dialect's errno), so
+ * that nobody takes what went out before for the whole answer; the third cuts the connection where
+ * no more can be said. */
+void job_fail(struct job *job, const struct api_error *error);
+void job_fail_answer(struct job *job, int r);
+void job_cut_off(struct job *job, const char *result);
+
+/* --- job_refusal.c --- */
+
+/* Fills `ret_error` with what a node's failure means to a client, and returns it. */
+const struct api_error *job_error_of_fail(const struct msg_fail *fail, struct api_error *ret_error);
+/* 503: nobody can take it. Frees the job. */
+void job_refuse(struct job *job, const char *code, const char *reason);
+/* 400: no waiting helps. Frees the job. */
+void job_refuse_unable(struct job *job, const struct scheduler_plan *plan);

@@ -1,0 +1,119 @@
+#include "coordinator/job/job_internal.h"
+
+#include <stdio.h>
+
+void reply_error(const struct reply *reply, const struct dialect_family *family,
+        const struct api_error *error, const char *request_id)
+{
+    uint32_t retry_after_s = error->retry_after_s;
+    struct buf body;
+    buf_init(&body, DIALECT_ANSWER_MAX);
+    if ((error->status == 429 || error->status == 503) && !retry_after_s)
+        retry_after_s = JOB_RETRY_AFTER_S;
+    if (retry_after_s) {
+        char seconds[16];
+        snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
+        reply_set_header(reply, "Retry-After", seconds);
+    }
+    if (family->error_body(error, request_id, &body))
+        buf_clear(&body);
+    reply_send(reply, error->status, "application/json", body.len ? buf_at(&body) : "", body.len);
+    buf_fini(&body);
+}
+
+/* The engine's own word counts, but for what it says of credentials: those are the node's, not the
+ * client's. */
+static int status_of_engine(uint32_t status)
+{
+    bool usable = status >= 400 && status <= 599 && status != 401 && status != 403 && status != 407;
+    return usable ? (int)status : 502;
+}
+
+/* The node's sentence has both numbers (node/backends/); an older one may say it otherwise. */
+static void read_context_numbers(const char *message, struct api_error *error)
+{
+    unsigned prompt, context;
+    if (sscanf(message, "request (%9u tokens) exceeds the available context size (%9u tokens)",
+                &prompt, &context) == 2) {
+        error->prompt_tokens = prompt;
+        error->context_tokens = context;
+    }
+}
+
+const struct api_error *job_error_of_fail(const struct msg_fail *fail, struct api_error *ret_error)
+{
+    const char *code = fail_code_name(fail->code);
+    bool silent = !fail->message || !*fail->message;
+    *ret_error = (struct api_error){
+            .status = 502, .code = code, .message = silent ? code : fail->message};
+    switch (fail->code) {
+    case FAIL_ENGINE_ERROR:
+        ret_error->status = status_of_engine(fail->http_status);
+        if (ret_error->status == 429)
+            ret_error->code = "rate_limit_exceeded";
+        else if (ret_error->status < 500)
+            ret_error->code = "invalid_request";
+        break;
+    case FAIL_CONTEXT_EXCEEDED:
+        ret_error->status = 400;
+        ret_error->param = "messages";
+        read_context_numbers(ret_error->message, ret_error);
+        break;
+    case FAIL_NO_MEMORY:
+    case FAIL_NO_MODEL:
+    case FAIL_OVERLOADED:
+    case FAIL_DRAINING:
+        ret_error->status = 503;
+        break;
+    case FAIL_BAD_REQUEST:
+        ret_error->status = 400;
+        break;
+    default:
+        break;
+    }
+    return ret_error;
+}
+
+void job_refuse(struct job *job, const char *code, const char *reason)
+{
+    char text[ERR_TEXT_MAX];
+    job->reason = reason;
+    snprintf(text, sizeof(text),
+            "no node can serve \"%s\" now: %s; `modemesh status` shows the nodes",
+            job->request.asked, reason);
+    job_fail(job, &(struct api_error){.status = 503, .code = code, .message = text});
+}
+
+static const char *name_lacking(uint32_t lacking)
+{
+    static const struct {
+        enum capability capability;
+        const char *text;
+    } names[] = {
+            {CAPABILITY_VISION, "see images"},
+            {CAPABILITY_AUDIO, "hear audio"},
+            {CAPABILITY_FIM, "fill in the middle: it has no FIM tokens"},
+            {CAPABILITY_EMBEDDINGS, "make embeddings"},
+            {CAPABILITY_RERANK, "rank documents"},
+            {CAPABILITY_TOOLS, "call tools: its chat template takes none"},
+            {CAPABILITY_CHAT, "chat"},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (lacking & names[i].capability)
+            return names[i].text;
+    return "do what was asked";
+}
+
+/* No waiting helps: the request is refused as the client's fault. */
+void job_refuse_unable(struct job *job, const struct scheduler_plan *plan)
+{
+    char text[ERR_TEXT_MAX], models[MSG_NAME_MAX + 8];
+    job->reason = plan->reason;
+    snprintf(models, sizeof(models), job->model_count == 1 ? "%s" : "%s, …", job->models[0]);
+    snprintf(text, sizeof(text), "\"%s\" (%s) cannot %s; ask for a model or a mode that can",
+            job->request.asked, models, name_lacking(plan->lacking));
+    job_fail(job, &(struct api_error){.status = 400,
+                          .code = "unsupported_by_model",
+                          .param = "model",
+                          .message = text});
+}
