@@ -6,7 +6,7 @@
 #include "common/env.h"
 #include "coordinator/deploy/mode_moves.h"
 #include "coordinator/job/job.h"
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 #include "coordinator/node_table.h"
 #include "coordinator/trust/door.h"
 

@@ -13,7 +13,7 @@
 #include "coordinator/api/throttle.h"
 #include "coordinator/http/http_server.h"
 #include "coordinator/job/job.h"
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 
 struct planner;
 struct recordings;

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "coordinator/instance.h"
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 #include "coordinator/node_table.h"
 
 #include <stdbool.h>

@@ -7,7 +7,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,7 +7,7 @@
 #include "common/sm.h"
 #include "coordinator/delta_queue.h"
 #include "coordinator/job/job.h"
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 #include "coordinator/scheduler.h"
 
 enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DRAINING, JOB_STATE_COUNT };

@@ -22,7 +22,7 @@
 #pragma once
 
 #include "common/err.h"
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 #include "coordinator/node_session.h"
 #include "coordinator/placement/placement.h"
 

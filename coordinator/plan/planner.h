@@ -6,7 +6,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/loop.h"
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 #include "coordinator/node_table.h"
 #include "coordinator/plan/plan.h"
 

@@ -1,6 +1,6 @@
 /* What a client may ask for: lines "MODE MODEL MODEL…", an empty line, and a name of any bytes. A
  * mode is found by each of its spellings, and whatever is found is one of them. */
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 
 #include <assert.h>
 #include <stdint.h>

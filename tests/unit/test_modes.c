@@ -1,4 +1,4 @@
-#include "coordinator/modes.h"
+#include "coordinator/modes/modes.h"
 
 #include "coordinator/settings.h"
 
