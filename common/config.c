@@ -236,13 +236,11 @@ static bool same_text(const char *a, const char *b)
 /* One '*' is one set of names. */
 static void check_names(const struct config_key *keys, const struct config_key *key)
 {
-    const char *star = strchr(key->path, '*');
+    const char *star = strrchr(key->path, '*');
     size_t len = star ? (size_t)(star - key->path) + 1 : 0;
 
-    for (const struct config_key *other = keys; star && other != key; other++)
-        if (strncmp(other->path, key->path, len) == 0 &&
-                !same_text(other->name_letters, key->name_letters))
-            abort_on_bug(key->path, "other letters in its names than in those of a key beside it");
+    if (star && !same_text(config_name_letters(keys, key->path, len), key->name_letters))
+        abort_on_bug(key->path, "other letters in its names than in those of a key beside it");
 }
 
 static void check_key(const struct config_key *key)
@@ -290,11 +288,15 @@ void config_destroy(struct config *config)
     free(config);
 }
 
-/* A picked name may hold dots, so that two patterns can match; the longer one says more about the
- * path. */
+/* A picked name may hold dots, so that two patterns can match. What was set knows its key; else the
+ * longer pattern says more about the path. */
 static const struct config_key *key_of(const struct config *config, const char *path)
 {
-    const struct config_key *best = NULL;
+    struct config_value **set = values_find(&config->values, path, false);
+    const struct config_key *best = set ? (*set)->key : NULL;
+
+    if (best)
+        return best;
 
     for (const struct config_key *key = config->keys; key->path; key++) {
         if (fnmatch(key->path, path, 0) != 0)
@@ -352,6 +354,13 @@ uint64_t config_uint(const struct config *config, const char *path)
     const char *text = scalar_text(config, path, types);
 
     return text ? config_number(key_of(config, path), text) : 0;
+}
+
+double config_decimal(const struct config *config, const char *path)
+{
+    const char *text = scalar_text(config, path, 1u << CONFIG_DECIMAL);
+
+    return text ? (double)config_number(key_of(config, path), text) / 1000 : 0;
 }
 
 struct text_addr config_addr(const struct config *config, const char *path)

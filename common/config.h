@@ -25,6 +25,7 @@ enum config_type {
                         environment */
     CONFIG_BOOL,     /* true | false | yes | no | on | off */
     CONFIG_UINT,     /* min … max */
+    CONFIG_DECIMAL,  /* 0.25: at most three places; `min` and `max` are thousandths */
     CONFIG_SIZE,     /* bytes, text_parse_size(), min … max */
     CONFIG_DURATION, /* milliseconds, text_parse_duration(), min … max */
     CONFIG_ADDR,     /* text_parse_addr() */
@@ -44,9 +45,9 @@ struct config_key {
     const char *metavar;      /* "ADDR:PORT" in help */
     const char *env;          /* "MODEMESH_HTTP"; NULL: none */
     bool secret;              /* never printed, never in an error */
-    const char *name_letters; /* what names for '*' may hold besides letters, digits, '.', '_' and
-                                 '-', and then they may be longer; the same for all keys with that
-                                 beginning. NULL: nothing */
+    const char *name_letters; /* what names for the last '*' may hold besides letters, digits, '.',
+                                 '_' and '-', and then they may be longer; the same for all keys
+                                 with that beginning. NULL: nothing */
     const char *help;         /* one sentence */
 };
 
@@ -99,6 +100,7 @@ const char *config_str(
 bool config_bool(const struct config *config, const char *path); /* unset: false */
 uint64_t config_uint(
         const struct config *config, const char *path); /* UINT, SIZE, DURATION; unset: 0 */
+double config_decimal(const struct config *config, const char *path); /* unset: 0 */
 struct text_addr config_addr(const struct config *config, const char *path);
 size_t config_list_len(const struct config *config, const char *path);
 const char *config_list_at(const struct config *config, const char *path, size_t index);

@@ -62,12 +62,14 @@ size_t config_key_count(const struct config_key *keys);
 /* -EINVAL or -ERANGE (its range, or that of the type) where `text` is no value for `key`. The text
  * of a secret is not repeated. */
 MUST_CHECK int config_check(const struct config_key *key, const char *text, struct err *err);
-/* The number that a checked text of CONFIG_UINT, CONFIG_SIZE, CONFIG_DURATION or CONFIG_BOOL stands
- * for. */
+/* The number that a checked text of CONFIG_UINT, CONFIG_DECIMAL, CONFIG_SIZE, CONFIG_DURATION or
+ * CONFIG_BOOL stands for. */
 uint64_t config_number(const struct config_key *key, const char *text);
 /* What stands for the value in help and in errors: "ADDR:PORT", "N". */
 const char *config_metavar(const struct config_key *key);
 /* "1 … 16 slots" into `buf`, or "" where the key has no range. Returns `buf`. */
 const char *config_range(const struct config_key *key, char *buf, size_t size);
-/* -EINVAL where `name` is nothing that a user may pick for a '*' of `key`. */
-MUST_CHECK int config_check_name(const struct config_key *key, const char *name, struct err *err);
+/* The `name_letters` of the '*' that `star` ends with, a pattern of `len` bytes. */
+const char *config_name_letters(const struct config_key *keys, const char *star, size_t len);
+/* -EINVAL where `name` is nothing that a user may pick for a '*' with these letters. */
+MUST_CHECK int config_check_name(const char *letters, const char *name, struct err *err);

@@ -6,6 +6,11 @@
 #include <string.h>
 #include <strings.h>
 
+enum {
+    DECIMAL_PLACES = 3,
+    DECIMAL_WHOLE_MAX = 9, /* digits before the point */
+};
+
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyz"
                                    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                    "0123456789._-";
@@ -31,6 +36,31 @@ static int parse_bool(const char *text, uint64_t *ret_value, struct err *err)
     return err_set(err, -EINVAL, "\"%s\" is neither true nor false (yes, no, on, off)", text);
 }
 
+static size_t count_digits(const char *text)
+{
+    return strspn(text, "0123456789");
+}
+
+/* Thousandths. */
+static int parse_decimal(const char *text, uint64_t *ret_value, struct err *err)
+{
+    size_t whole = count_digits(text);
+    const char *behind = text + whole + (text[whole] == '.');
+    size_t places = count_digits(behind);
+    uint64_t value = 0;
+
+    if (whole == 0 || whole > DECIMAL_WHOLE_MAX || places > DECIMAL_PLACES || behind[places] ||
+            (behind != text + whole && places == 0))
+        return err_set(err, -EINVAL, "\"%s\" is no number such as 0.25, of at most %d places", text,
+                DECIMAL_PLACES);
+    for (size_t i = 0; i < whole + DECIMAL_PLACES; i++) {
+        char digit = i < whole ? text[i] : i - whole < places ? behind[i - whole] : '0';
+        value = value * 10 + (uint64_t)(digit - '0');
+    }
+    *ret_value = value;
+    return 0;
+}
+
 struct number_type {
     int (*parse)(const char *text, uint64_t *ret_value, struct err *err);
     const char *metavar, *form;
@@ -39,6 +69,7 @@ struct number_type {
 static const struct number_type number_types[] = {
         [CONFIG_BOOL] = {parse_bool, "true|false", "true or false"},
         [CONFIG_UINT] = {text_parse_u64, "N", "a whole number"},
+        [CONFIG_DECIMAL] = {parse_decimal, "NUMBER", "a number such as 0.25"},
         [CONFIG_SIZE] = {text_parse_size, "SIZE", "a size such as 512M or 1.5G"},
         [CONFIG_DURATION] = {text_parse_duration, "TIME", "a duration such as 250ms, 3s or 10m"},
 };
@@ -90,6 +121,7 @@ int config_check(const struct config_key *key, const char *text, struct err *err
     switch (key->type) {
     case CONFIG_BOOL:
     case CONFIG_UINT:
+    case CONFIG_DECIMAL:
     case CONFIG_SIZE:
     case CONFIG_DURATION:
         return check_number(key, text, err);
@@ -154,6 +186,10 @@ static const char *format_bound(enum config_type type, uint64_t value, char *buf
 {
     const struct unit *unit = units_of(type);
 
+    if (type == CONFIG_DECIMAL) {
+        snprintf(buf, size, "%g", (double)value / 1000);
+        return buf;
+    }
     while (unit->factor > 1 && (value < unit->factor || value % unit->factor != 0))
         unit++;
     snprintf(buf, size, "%" PRIu64 "%s", value / unit->factor, unit->name);
@@ -184,10 +220,18 @@ static bool only_letters(const char *name, const char *more)
     return !*name;
 }
 
-int config_check_name(const struct config_key *key, const char *name, struct err *err)
+const char *config_name_letters(const struct config_key *keys, const char *star, size_t len)
 {
-    const char *more = key->name_letters ? key->name_letters : "";
-    size_t len = strlen(name), max = key->name_letters ? CONFIG_WIDE_NAME_MAX : CONFIG_NAME_MAX;
+    for (; keys->path; keys++)
+        if (strncmp(keys->path, star, len) == 0 && !strchr(keys->path + len, '*'))
+            return keys->name_letters;
+    return NULL;
+}
+
+int config_check_name(const char *letters, const char *name, struct err *err)
+{
+    const char *more = letters ? letters : "";
+    size_t len = strlen(name), max = letters ? CONFIG_WIDE_NAME_MAX : CONFIG_NAME_MAX;
 
     if (len > 0 && len <= max && only_letters(name, more))
         return 0;

@@ -220,6 +220,14 @@ static int fail_unknown(struct yaml_load *load, const char *word)
     return fail_here(load, r);
 }
 
+static const char *letters_here(const struct yaml_load *load)
+{
+    char star[CONFIG_PATH_MAX + 2];
+    int len = snprintf(star, sizeof(star), "%s%s*", load->pattern, *load->pattern ? "." : "");
+
+    return config_name_letters(load->keys, star, (size_t)len);
+}
+
 /* A word with a dot or a star in it is none of the table's own names. */
 static int find_meaning(struct yaml_load *load, const char *word, struct meaning *ret_meaning)
 {
@@ -229,7 +237,7 @@ static int find_meaning(struct yaml_load *load, const char *word, struct meaning
     if (!find_step(load, "*", ret_meaning))
         return fail_unknown(load, word);
     ret_meaning->picked = true;
-    int r = config_check_name(ret_meaning->within, word, load->err);
+    int r = config_check_name(letters_here(load), word, load->err);
     return r < 0 ? fail_here(load, r) : 0;
 }
 

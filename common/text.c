@@ -12,6 +12,7 @@
 enum {
     TEXT_FRACTION_DIGITS = 6,
     TEXT_FRACTION_ONE = 1000000, /* ten to the power of TEXT_FRACTION_DIGITS */
+    TEXT_TOKENS_LEN = 16,        /* letters of a number of tokens */
     TEXT_NEAREST_MAX = 128,      /* names longer than this are near to nothing */
 };
 
@@ -153,6 +154,31 @@ int text_parse_duration(const char *text, uint64_t *ret_ms, struct err *err)
         return err_set(err, r,
                 "\"%s\" is not a duration; write it as 250ms, 3s, 1.5s, 10m, 2h or 7d", text);
     return 0;
+}
+
+int text_parse_tokens(const char *text, uint32_t *ret_tokens, struct err *err)
+{
+    uint64_t tokens = 0;
+
+    if (strlen(text) > TEXT_TOKENS_LEN || strpbrk(text, "bBtTgG") != NULL ||
+            text_parse_size(text, &tokens, NULL) < 0 || tokens == 0 || tokens > TEXT_TOKENS_MAX)
+        return err_set(err, -EINVAL,
+                "\"%.40s\" is no number of tokens from 1 to 16M, written as 8k, 1M or 40960", text);
+    *ret_tokens = (uint32_t)tokens;
+    return 0;
+}
+
+const char *text_format_tokens(uint32_t tokens, char *buf, size_t size)
+{
+    bool even = tokens > 0 && tokens % KI == 0;
+
+    if (even && tokens % MI == 0)
+        (void)snprintf(buf, size, "%" PRIu64 "M", tokens / MI);
+    else if (even)
+        (void)snprintf(buf, size, "%" PRIu64 "k", tokens / KI);
+    else
+        (void)snprintf(buf, size, "%" PRIu32, tokens);
+    return buf;
 }
 
 int text_parse_u64(const char *text, uint64_t *ret_value, struct err *err)

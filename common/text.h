@@ -8,11 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { TEXT_TOKENS_MAX = 16 * 1024 * 1024 };
+
 /* "512", "16K", "1.5G", "96GiB", "64MB": K, M, G and T are powers of 1024, with or without "iB" or
  * "B". -EINVAL (names the text and the accepted forms), -ERANGE past UINT64_MAX. */
 MUST_CHECK int text_parse_size(const char *text, uint64_t *ret_bytes, struct err *err);
 /* "250ms", "3s", "1.5s", "10m", "2h", "7d"; a bare number is refused except 0. Milliseconds. */
 MUST_CHECK int text_parse_duration(const char *text, uint64_t *ret_ms, struct err *err);
+/* Tokens: "40960", "8k", "1.5M", k and M are powers of 1024; 1 to TEXT_TOKENS_MAX. -EINVAL (names
+ * the text and the accepted forms). */
+MUST_CHECK int text_parse_tokens(const char *text, uint32_t *ret_tokens, struct err *err);
+/* The shortest of these forms that is exact: "8k", "40000". Returns `buf`. */
+const char *text_format_tokens(uint32_t tokens, char *buf, size_t size);
 /* Decimal, whole text, no sign games. */
 MUST_CHECK int text_parse_u64(const char *text, uint64_t *ret_value, struct err *err);
 

@@ -19,14 +19,9 @@ static const char contexts_default[] = "8k,32k,128k";
 
 int fit_ask_parse_context(const char *text, uint32_t *ret_context, struct err *err)
 {
-    uint64_t tokens = 0;
-    size_t len = strlen(text);
-
-    if (len == 0 || len > CONTEXT_TEXT_MAX || strpbrk(text, "bBtTgG") != NULL ||
-            text_parse_size(text, &tokens, NULL) < 0 || tokens == 0 || tokens > FIT_CONTEXT_MAX)
+    if (text_parse_tokens(text, ret_context, NULL) < 0)
         return err_set(err, -EINVAL,
                 "\"%.40s\" is no context: tokens from 1 to 16M, written as 8k, 1M or 40960", text);
-    *ret_context = (uint32_t)tokens;
     return 0;
 }
 

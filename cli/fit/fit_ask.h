@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "common/model/estimate.h"
+#include "common/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,8 +11,8 @@
 
 enum {
     FIT_CONTEXTS_MAX = 8,
-    FIT_CONTEXT_MAX = 16 * 1024 * 1024, /* tokens; as engine.context of a node */
-    FIT_SLOTS_MAX = 1024,               /* as engine.slots of a node */
+    FIT_CONTEXT_MAX = TEXT_TOKENS_MAX, /* as engine.context of a node */
+    FIT_SLOTS_MAX = 1024,              /* as engine.slots of a node */
 };
 
 struct fit_ask {

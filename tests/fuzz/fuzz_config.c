@@ -20,6 +20,8 @@ static const struct config_key keys[] = {
         {.path = "engine.token", .type = CONFIG_UINT, .max = 5, .secret = true},
         {.path = "modes.*.models", .type = CONFIG_LIST},
         {.path = "modes.*.limits.*.tokens", .type = CONFIG_SIZE, .max = 1024 * 1024},
+        {.path = "modes.*.ratio", .type = CONFIG_DECIMAL, .min = 50, .max = 2000},
+        {.path = "modes.*.points.*", .type = CONFIG_UINT, .max = 100, .name_letters = " /:"},
         {.path = "aliases.*", .type = CONFIG_STR},
         {.path = NULL},
 };
@@ -53,6 +55,30 @@ static void check_limits(const struct config *config, const char *mode)
     }
 }
 
+static void check_points(const struct config *config, const char *mode)
+{
+    const char *name;
+    char prefix[128], path[512];
+
+    snprintf(prefix, sizeof(prefix), "modes.%s.points", mode);
+    for (size_t i = 0; (name = config_name_at(config, prefix, i)); i++) {
+        assert(strlen(name) > 0 && strlen(name) <= 127);
+        snprintf(path, sizeof(path), "%s.%s", prefix, name);
+        check_range(config, path, 0, 100);
+    }
+}
+
+static void check_ratio(const struct config *config, const char *mode)
+{
+    char path[512];
+
+    snprintf(path, sizeof(path), "modes.%s.ratio", mode);
+    if (!config_is_set(config, path))
+        return;
+    double ratio = config_decimal(config, path);
+    assert(ratio >= 0.05 && ratio <= 2);
+}
+
 static void check_modes(const struct config *config)
 {
     const char *name;
@@ -60,9 +86,13 @@ static void check_modes(const struct config *config)
 
     for (size_t i = 0; (name = config_name_at(config, "modes", i)); i++) {
         assert(strlen(name) > 0 && strlen(name) <= 63);
+        if (strchr(name, '.')) /* it may end as a key does */
+            continue;
         snprintf(path, sizeof(path), "modes.%s.models", name);
         check_list(config, path);
         check_limits(config, name);
+        check_ratio(config, name);
+        check_points(config, name);
     }
 }
 

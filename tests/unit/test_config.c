@@ -66,6 +66,8 @@ static const struct config_key keys[] = {
         {.path = "modes.*.models", .type = CONFIG_LIST, .help = "Best first."},
         {.path = "modes.*.floor", .type = CONFIG_UINT, .def = "3", .max = 10},
         {.path = "modes.*.limits.*.tokens", .type = CONFIG_SIZE},
+        {.path = "modes.*.ratio", .type = CONFIG_DECIMAL, .def = "0.3", .min = 50, .max = 2000},
+        {.path = "modes.*.points.*", .type = CONFIG_UINT, .max = 100, .name_letters = " /:"},
         {.path = "aliases.*", .type = CONFIG_STR},
         {.path = "files.*.size", .type = CONFIG_UINT, .name_letters = " /:*"},
         {.path = "files.*.note", .type = CONFIG_STR, .name_letters = " /:*"},
@@ -186,6 +188,49 @@ static void test_picked_names(void **state)
     assert_null(config_str(config, "aliases.none"));
 }
 
+static void test_decimals(void **state)
+{
+    static const struct {
+        const char *text;
+        double value;
+    } cases[] = {{"0.05", 0.05}, {"0.7", 0.7}, {"1", 1}, {"2.000", 2}, {"1.25", 1.25}};
+    char yaml[64];
+    (void)state;
+    assert_true(config_decimal(config, "modes.any.ratio") == 0.3);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        snprintf(yaml, sizeof(yaml), "modes: {a: {ratio: %s}}", cases[i].text);
+        must_load(yaml);
+        assert_true(config_decimal(config, "modes.a.ratio") == cases[i].value);
+    }
+}
+
+/* The names of the inner '*' may hold more letters than those of the outer one, and what stands for
+ * the outer one may end as another key does. */
+static void test_names_within_names(void **state)
+{
+    (void)state;
+    must_load("modes:\n"
+              "  code:\n"
+              "    points: {org/model:7b q4: 70, floor: 5, models: 6}\n"
+              "  ask:\n"
+              "    points: {a.ratio: 9}\n");
+    assert_string_equal(config_name_at(config, "modes.code.points", 0), "org/model:7b q4");
+    assert_string_equal(config_name_at(config, "modes.code.points", 1), "floor");
+    assert_string_equal(config_name_at(config, "modes.code.points", 2), "models");
+    assert_null(config_name_at(config, "modes.code.points", 3));
+    assert_int_equal(config_uint(config, "modes.code.points.org/model:7b q4"), 70);
+    assert_int_equal(config_uint(config, "modes.code.points.floor"), 5);
+    assert_int_equal(config_uint(config, "modes.code.points.models"), 6);
+    assert_int_equal(config_uint(config, "modes.ask.points.a.ratio"), 9);
+    assert_int_equal(config_list_len(config, "modes.code.models"), 0);
+    assert_int_equal(load("modes: {a/b: {points: {m: 1}}}"), -EINVAL);
+    assert_string_equal(err.text, "c.yaml:1:9: \"a/b\" is no name: 1 to 63 letters, digits, \".\", "
+                                  "\"_\" or \"-\"");
+    assert_int_equal(load("modes: {a: {points: {m*: 1}}}"), -EINVAL);
+    assert_string_equal(
+            err.text, "c.yaml:1:22: \"m*\" is no name: 1 to 127 letters, digits or of \"._- /:\"");
+}
+
 static void test_empty_files(void **state)
 {
     static const char *const texts[] = {"", "\n", "# only a comment\n", "---\n", "---\n...\n", "{}",
@@ -227,6 +272,28 @@ static void test_refuses_values(void **state)
             {"log: error|warn", "c.yaml:1:6: \"log\": \"error|warn\" is not error|warn|info|debug"},
             {"\ndiscover: 2", "c.yaml:2:11: \"discover\": \"2\" is neither true nor false (yes, "
                               "no, on, off)"},
+            {"modes: {a: {ratio: 2.001}}",
+                    "c.yaml:1:20: \"modes.a.ratio\": 2.001 is out of range; accepted: 0.05 … 2"},
+            {"modes: {a: {ratio: 0.0499}}",
+                    "c.yaml:1:20: \"modes.a.ratio\": \"0.0499\" is no number "
+                    "such as 0.25, of at most 3 places"},
+            {"modes: {a: {ratio: .5}}",
+                    "c.yaml:1:20: \"modes.a.ratio\": \".5\" is no number such as "
+                    "0.25, of at most 3 places"},
+            {"modes: {a: {ratio: 1.}}",
+                    "c.yaml:1:20: \"modes.a.ratio\": \"1.\" is no number such as "
+                    "0.25, of at most 3 places"},
+            {"modes: {a: {ratio: -1}}",
+                    "c.yaml:1:20: \"modes.a.ratio\": \"-1\" is no number such as "
+                    "0.25, of at most 3 places"},
+            {"modes: {a: {ratio: 1e1}}",
+                    "c.yaml:1:20: \"modes.a.ratio\": \"1e1\" is no number such "
+                    "as 0.25, of at most 3 places"},
+            {"modes: {a: {ratio: 1234567890}}", "c.yaml:1:20: \"modes.a.ratio\": \"1234567890\" is "
+                                                "no number such as 0.25, of at "
+                                                "most 3 places"},
+            {"modes: {a: {points: {m: 101}}}",
+                    "c.yaml:1:25: \"modes.a.points.m\": 101 is out of range; accepted: 0 … 100"},
             {"modes: {a: {floor: 11}}",
                     "c.yaml:1:20: \"modes.a.floor\": 11 is out of range; accepted: 0 … 10"},
             {"engine: {command: \"a\\0b\"}",
@@ -915,6 +982,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
             cmocka_unit_test_setup_teardown(test_file, setup, teardown),
             cmocka_unit_test_setup_teardown(test_picked_names, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_decimals, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_names_within_names, setup, teardown),
             cmocka_unit_test_setup_teardown(test_empty_files, setup, teardown),
             cmocka_unit_test_setup_teardown(test_refuses_values, setup, teardown),
             cmocka_unit_test_setup_teardown(test_refuses_keys, setup, teardown),

@@ -57,6 +57,34 @@ static void bad_sizes(void **state)
     assert_int_equal(text_parse_size("16777215.999999T", &bytes, &err), 0);
 }
 
+static void tokens_are_read_and_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t tokens;
+        const char *written;
+    } good[] = {{"1", 1, "1"}, {"8k", 8192, "8k"}, {"8K", 8192, "8k"}, {"40000", 40000, "40000"},
+            {"1.5k", 1536, "1536"}, {"1M", 1048576, "1M"}, {"1024", 1024, "1k"},
+            {"16M", TEXT_TOKENS_MAX, "16M"}};
+    static const char *const bad[] = {"", "0", "k", "8kB", "8b", "1G", "1T", "-1", "17M", "8 k",
+            "16777217", "0000000000000001k"};
+    struct err err;
+    uint32_t tokens = 77;
+    char buf[16];
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_int_equal(text_parse_tokens(bad[i], &tokens, &err), -EINVAL);
+        assert_non_null(strstr(err.text, bad[i]));
+        assert_int_equal(tokens, 77);
+    }
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_int_equal(text_parse_tokens(good[i].text, &tokens, NULL), 0);
+        assert_int_equal(tokens, good[i].tokens);
+        assert_string_equal(text_format_tokens(tokens, buf, sizeof(buf)), good[i].written);
+    }
+    assert_string_equal(text_format_tokens(0, buf, sizeof(buf)), "0");
+}
+
 static void durations(void **state)
 {
     (void)state;
@@ -316,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(sizes),
             cmocka_unit_test(bad_sizes),
+            cmocka_unit_test(tokens_are_read_and_written),
             cmocka_unit_test(durations),
             cmocka_unit_test(bad_durations),
             cmocka_unit_test(whole_numbers),
