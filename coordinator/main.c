@@ -22,6 +22,7 @@
 #include "coordinator/dialects/responses/response_store.h"
 #include "coordinator/http/listeners.h"
 #include "coordinator/http/tls.h"
+#include "coordinator/modes/mode_config.h"
 #include "coordinator/plan/planner.h"
 #include "coordinator/settings.h"
 #include "coordinator/trust/door.h"

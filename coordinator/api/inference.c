@@ -2,6 +2,7 @@
 
 #include "common/env.h"
 #include "coordinator/api/responses.h"
+#include "coordinator/modes/mode_names.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -130,11 +131,11 @@ static const struct mode *mode_for_infill(const struct admin_view *view, const s
 }
 
 /* Who asks for mesh-MODE-MODEL writes the tokens of that model: no other one is to get them. */
-static void keep_named(const char *name, struct target *target)
+static void keep_named(const struct modes *modes, const char *name, struct target *target)
 {
     size_t kept = 0;
     for (size_t i = 0; i < target->count; i++)
-        if (modes_name_leaves(target->mode, name, target->models[i]))
+        if (modes_name_leaves(modes, target->mode, name, target->models[i]))
             target->models[kept++] = target->models[i];
     target->count = kept;
 }
@@ -163,14 +164,15 @@ static void name_models(struct node_table *nodes, struct target *target)
 static int take_mode(const struct call *call, struct request *request, const struct mode *mode,
         const char *name, struct target *target)
 {
+    const struct modes *modes = call->api->view->modes;
     target->mode = request->kind == REQUEST_INFILL ? mode_for_infill(call->api->view, mode) : mode;
     target->count = caller_models_of_mode(call->caller, target->mode, target->models);
     if (target->mode == mode)
-        keep_named(name, target);
+        keep_named(modes, name, target);
     name_models(call->api->view->nodes, target);
     request->batch = target->mode->batch;
     request->follows_mode =
-            caller_has_all_models(call->caller) && modes_name_is_open(target->mode, name);
+            caller_has_all_models(call->caller) && modes_name_is_open(modes, target->mode, name);
     if (target->count > 0)
         return 0;
     refuse_caller(call, "mode", target->mode->name);
@@ -188,24 +190,42 @@ static int take_model(const struct call *call, const char *name, struct target *
     return 0;
 }
 
-/* A name that is both a mode's and a model's asks for the mode; a model's whole name comes before
- * what modes_resolve() makes of it. `plain` keeps the model's name. */
+/* The mode that the name asks for; a model's own name comes before an alias of a mode, and before
+ * most spellings of one (modes/mode_names.h). `plain` becomes the model's name, should it be one.
+ */
+static const struct mode *find_mode(
+        const struct admin_view *view, const char *name, char plain[MSG_NAME_MAX + 1])
+{
+    const struct mode *mode = modes_find(view->modes, name);
+    snprintf(plain, MSG_NAME_MAX + 1, "%s", name);
+    if (mode || is_known_model(view, name))
+        return mode;
+    modes_plain_name(name, plain);
+    mode = modes_resolve_own(view->modes, name);
+    return mode || is_known_model(view, plain) ? mode : modes_resolve(view->modes, name);
+}
+
+/* -ENOENT: it is nothing that is known, and nobody has been told. */
+static int take_known(const struct call *call, struct request *request, const char *name,
+        char plain[MSG_NAME_MAX + 1], struct target *target)
+{
+    const struct mode *mode = find_mode(call->api->view, name, plain);
+    if (mode)
+        return take_mode(call, request, mode, name, target);
+    return is_known_model(call->api->view, plain) ? take_model(call, plain, target) : -ENOENT;
+}
+
+/* `plain` keeps the model's name. */
 static int take_name(const struct call *call, struct request *request, const char *name,
         char plain[MSG_NAME_MAX + 1], struct target *target)
 {
-    const struct admin_view *view = call->api->view;
-    const struct mode *mode = modes_find(view->modes, name);
-    strcpy(plain, name);
-    if (!mode && !is_known_model(view, name)) {
-        mode = modes_resolve(view->modes, name);
-        modes_plain_name(name, plain);
-    }
-    if (mode)
-        return take_mode(call, request, mode, name, target);
-    if (is_known_model(view, plain))
-        return take_model(call, plain, target);
-    refuse_name(call, "mode or model", name);
-    return -ENOENT;
+    int r = take_known(call, request, name, plain, target);
+    const char *meant = r == -ENOENT ? modes_foreign(call->api->view->modes, name) : NULL;
+    if (meant)
+        r = take_known(call, request, meant, plain, target);
+    if (r == -ENOENT)
+        refuse_name(call, "mode or model", name);
+    return r;
 }
 
 /* Any model that can: those that are resident first. */

@@ -2,8 +2,8 @@
  * asked for becomes a mode or a model that the caller may use, and the job takes over.
  *
  * What is asked for, first match: the header X-Modemesh-Mode; a mode's or a model's name in `model`
- * (modes_resolve() knows the spellings; mesh-MODE-MODEL leaves only the models that begin so, for
- * the caller writes their tokens); nothing, which is the mode of the kind of request (chat
+ * (modes/mode_names.h has the spellings and the order; mesh-MODE-MODEL leaves only the models that
+ * begin so, for the caller writes their tokens); nothing, which is the mode of the kind of request (chat
  * "auto", infill "autocomplete", embeddings "embed", rerank "rerank", transcription "transcribe")
  * or, where the owner has configured no such mode, any model that can. Infill that asks for a mode
  * none of whose models has FIM tokens goes to the mode "autocomplete". */

@@ -1,5 +1,7 @@
 #include "coordinator/api/offers.h"
 
+#include "coordinator/modes/mode_names.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -136,6 +138,20 @@ static int offer_modes(
     return r;
 }
 
+/* Those that the config has: what editors call modes anyhow would only be in the way of a list. */
+static int offer_mode_aliases(
+        const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
+{
+    int r = 0;
+    for (size_t i = 0; !r && i < offers->modes->alias_count; i++) {
+        const struct mode_alias *alias = &offers->modes->aliases[i];
+        const struct mode *mode = alias->foreign ? NULL : modes_find(offers->modes, alias->target);
+        if (mode && may_use_mode(offers, mode->name))
+            r = offer_mode(offers, mode, alias->name, fn, ctx);
+    }
+    return r;
+}
+
 /* What is called like a mode cannot be asked for by that name. */
 static bool can_be_named(const struct offers *offers, const char *name)
 {
@@ -158,30 +174,70 @@ static int offer_model(const struct offers *offers, const char *name,
     return find_model(offers, name, &offer) ? fn(ctx, &offer) : 0;
 }
 
+static bool find_mode(const struct offers *offers, const struct mode *mode, const char *name,
+        struct offer *ret_offer)
+{
+    if (!mode || !may_use_mode(offers, mode->name))
+        return false;
+    make_mode(offers, mode, name, ret_offer);
+    return true;
+}
+
+/* What `name` is without an alias for foreign models; the order is that of modes/mode_names.h. */
+static bool find_known(const struct offers *offers, const char *name, struct offer *ret_offer)
+{
+    char plain[MSG_NAME_MAX + 1];
+    modes_plain_name(name, plain);
+    return find_model(offers, name, ret_offer) ||
+           find_mode(offers, modes_resolve_own(offers->modes, name), name, ret_offer) ||
+           find_model(offers, plain, ret_offer) ||
+           find_mode(offers, modes_resolve(offers->modes, name), name, ret_offer);
+}
+
+/* A tool asks for it by this name, and is to find it under this name. */
+static bool find_foreign(const struct offers *offers, const char *name, struct offer *ret_offer)
+{
+    const char *meant = modes_foreign(offers->modes, name);
+    if (!meant || !find_known(offers, meant, ret_offer))
+        return false;
+    snprintf(ret_offer->id, sizeof(ret_offer->id), "%s", name);
+    ret_offer->kind = OFFER_ALIAS;
+    return true;
+}
+
+/* A name that ends with '*' is none to ask for. */
+static int offer_foreign(
+        const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
+{
+    struct offer offer;
+    int r = 0;
+    for (size_t i = 0; !r && i < offers->modes->alias_count; i++) {
+        const struct mode_alias *alias = &offers->modes->aliases[i];
+        if (alias->foreign && !strchr(alias->name, '*') &&
+                !find_known(offers, alias->name, &offer) &&
+                find_foreign(offers, alias->name, &offer))
+            r = fn(ctx, &offer);
+    }
+    return r;
+}
+
 int offers_each(
         const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
 {
     size_t model_count, alias_count;
     int r = offer_modes(offers, fn, ctx);
+    if (!r)
+        r = offer_mode_aliases(offers, fn, ctx);
     struct instance *const *models = node_table_models(offers->nodes, &model_count);
     const struct alias *aliases = node_table_aliases(offers->nodes, &alias_count);
     for (size_t i = 0; !r && i < model_count; i++)
         r = offer_model(offers, models[i]->model, fn, ctx);
     for (size_t i = 0; !r && i < alias_count; i++)
         r = offer_model(offers, aliases[i].name, fn, ctx);
-    return r;
+    return r ? r : offer_foreign(offers, fn, ctx);
 }
 
 bool offers_find(const struct offers *offers, const char *name, struct offer *ret_offer)
 {
-    char plain[MSG_NAME_MAX + 1];
-    if (find_model(offers, name, ret_offer))
-        return true;
-    const struct mode *mode = modes_resolve(offers->modes, name);
-    if (mode && may_use_mode(offers, mode->name)) {
-        make_mode(offers, mode, name, ret_offer);
-        return true;
-    }
-    modes_plain_name(name, plain);
-    return find_model(offers, plain, ret_offer);
+    return find_known(offers, name, ret_offer) || find_foreign(offers, name, ret_offer);
 }

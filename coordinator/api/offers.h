@@ -1,7 +1,8 @@
 /* What a caller may ask for, under the names that editors see: each mode as "mesh-MODE",
- * "mesh-auto", every model that a connected node has, and their aliases. What would only be refused
- * is not offered. Listings of all APIs are made from it. Loop thread; borrowed things live until
- * the next turn. */
+ * "mesh-auto", what the config calls modes besides, every model that a connected node has, their
+ * aliases, and the foreign models' names for which something stands, one by one. What would only be
+ * refused is not offered. Listings of all APIs are made from it. Loop thread; borrowed things live
+ * until the next turn. */
 #pragma once
 
 #include "coordinator/instance.h"
@@ -28,7 +29,7 @@ enum offer_kind { OFFER_MODE, OFFER_MODEL, OFFER_ALIAS };
 struct offer {
     char id[OFFER_ID_MAX + 1]; /* what to ask for */
     enum offer_kind kind;
-    const char *mode; /* OFFER_MODE: its name in the config; else NULL */
+    const char *mode; /* of a mode, or of an alias that means one: its name in the config */
     /* The model itself, or the one that the alias means, or the first of the mode's that a node
      * has; of several instances a resident one. NULL: no node has any of the mode's models now. */
     const struct instance *instance;

@@ -2,6 +2,7 @@
 
 #include "common/model/estimate.h"
 #include "common/model/nominal.h"
+#include "coordinator/modes/mode_config.h"
 #include "coordinator/settings.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 #include "tests/lib/task_bench.h"
 
 #include "common/config.h"
+#include "coordinator/modes/mode_config.h"
 #include "coordinator/settings.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/config.h"
-#include "coordinator/modes/modes.h"
+#include "coordinator/modes/mode_config.h"
 #include "coordinator/settings.h"
 #include "node/models/model_settings.h"
 #include "node/settings.h"

@@ -1,6 +1,6 @@
 #include "coordinator/modes/modes.h"
 
-#include "coordinator/settings.h"
+#include "tests/lib/modes_maker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,22 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static int load(const char *yaml, struct modes *ret_modes, struct err *err)
-{
-    struct config *config = config_create(coordinator_keys);
-    *err = (struct err){.text = ""};
-    int r = config_load_text(config, "test.yaml", yaml, strlen(yaml), err);
-    if (!r)
-        r = modes_from_config(config, ret_modes, err);
-    config_destroy(config);
-    return r;
-}
-
 static void refused(const char *yaml, const char *why)
 {
     struct modes modes;
     struct err err;
-    assert_int_equal(load(yaml, &modes, &err), -EINVAL);
+    assert_int_equal(modes_maker_load(yaml, &modes, &err), -EINVAL);
     if (!strstr(err.text, why))
         fail_msg("\"%s\" does not say \"%s\"", err.text, why);
 }
@@ -38,7 +27,8 @@ static void modes_keep_their_order(void **state)
     struct modes modes;
     struct err err;
     assert_int_equal(
-            load("modes:\n  code:\n    models: [b, a]\n  ask:\n    models: [a]\n", &modes, &err),
+            modes_maker_load(
+                    "modes:\n  code:\n    models: [b, a]\n  ask:\n    models: [a]\n", &modes, &err),
             0);
     assert_int_equal(modes.count, 2);
     assert_string_equal(modes.list[0].name, "code");
@@ -56,13 +46,13 @@ static void auto_is_the_fallback_where_there_is_one(void **state)
     (void)state;
     struct modes modes;
     struct err err;
-    assert_int_equal(load("modes:\n  ask:\n    models: [a]\n", &modes, &err), 0);
+    assert_int_equal(modes_maker_load("modes:\n  ask:\n    models: [a]\n", &modes, &err), 0);
     assert_ptr_equal(modes_find(&modes, MODE_AUTO), &modes.list[0]);
     modes_fini(&modes);
-    assert_int_equal(load("modes:\n  code:\n    models: [a]\n", &modes, &err), 0);
+    assert_int_equal(modes_maker_load("modes:\n  code:\n    models: [a]\n", &modes, &err), 0);
     assert_null(modes_find(&modes, MODE_AUTO));
     modes_fini(&modes);
-    assert_int_equal(load("", &modes, &err), 0);
+    assert_int_equal(modes_maker_load("", &modes, &err), 0);
     assert_int_equal(modes.count, 0);
     modes_fini(&modes);
 }
@@ -97,10 +87,11 @@ static void modes_say_what_a_request_needs(void **state)
     (void)state;
     struct modes modes;
     struct err err;
-    assert_int_equal(load("modes:\n  code:\n    models: [a]\n    context: 131072\n"
-                          "    context-floor: 65536\n    slots: 4\n    copies: 3\n"
-                          "    weight: 1000\n    batch: true\n  ask:\n    models: [a]\n",
-                             &modes, &err),
+    assert_int_equal(
+            modes_maker_load("modes:\n  code:\n    models: [a]\n    context: 131072\n"
+                             "    context-floor: 65536\n    slots: 4\n    copies: 3\n"
+                             "    weight: 1000\n    batch: true\n  ask:\n    models: [a]\n",
+                    &modes, &err),
             0);
     const struct mode *code = &modes.list[0], *ask = &modes.list[1];
     assert_int_equal(code->context, 131072);
@@ -125,7 +116,9 @@ static void a_floor_is_not_above_the_context(void **state)
     (void)state;
     struct modes modes;
     struct err err;
-    assert_int_equal(load("modes:\n  ask:\n    models: [a]\n    context: 4096\n", &modes, &err), 0);
+    assert_int_equal(
+            modes_maker_load("modes:\n  ask:\n    models: [a]\n    context: 4096\n", &modes, &err),
+            0);
     assert_int_equal(modes.list[0].context_floor, 4096);
     modes_fini(&modes);
     refused("modes:\n  ask:\n    models: [a]\n    context: 4096\n    context-floor: 4097\n",
@@ -145,69 +138,6 @@ static void needs_out_of_their_range_are_refused(void **state)
     }
 }
 
-static void spelled(const struct modes *modes, const char *name, const char *mode)
-{
-    const struct mode *found = modes_resolve(modes, name);
-    if (mode ? !found || strcmp(found->name, mode) != 0 : found != NULL)
-        fail_msg("\"%s\" is %s", name, found ? found->name : "nothing");
-}
-
-static void editors_spell_modes_in_many_ways(void **state)
-{
-    (void)state;
-    struct modes modes;
-    struct err err;
-    assert_int_equal(
-            load("modes:\n  ask:\n    models: [a]\n  code:\n    models: [Qwen2.5-Coder-7B]\n",
-                    &modes, &err),
-            0);
-    static const struct {
-        const char *name, *mode;
-    } cases[] = {{"ask", "ask"}, {"mesh-ask", "ask"}, {"claude-mesh-ask", "ask"},
-            {"mesh-ask:latest", "ask"}, {"ask[1m]", "ask"}, {"claude-mesh-code[1m]", "code"},
-            {"auto", "ask"}, {"mesh-auto", "ask"}, {"mesh-code-qwen2.5-coder", "code"},
-            {"mesh-code-Qwen", "code"}, {"mesh-ask-qwen", NULL}, {"mesh-code-", NULL},
-            {"mesh-codes", NULL}, {"mesh-", NULL}, {"mesh-mesh-ask", NULL}, {"Ask", NULL},
-            {"", NULL}};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        spelled(&modes, cases[i].name, cases[i].mode);
-    modes_fini(&modes);
-}
-
-static void a_name_with_a_model_leaves_that_model(void **state)
-{
-    (void)state;
-    char *models[] = {"codestral", "Qwen2.5-Coder-7B", "qwen2.5-coder-1.5b"};
-    struct mode mode = {.name = "complete", .models = models, .model_count = 3};
-    static const struct {
-        const char *name;
-        bool leaves[3];
-    } cases[] = {{"complete", {true, true, true}}, {"mesh-complete", {true, true, true}},
-            {"mesh-complete-qwen2.5", {false, true, true}},
-            {"claude-mesh-complete-qwen2.5-coder-7b[1m]", {false, true, false}},
-            {"mesh-complete-codestral:latest", {true, false, false}},
-            {"mesh-complete-llama", {true, true, true}}, /* a mode of that name would come first */
-            {"complete-codestral", {true, true, true}}, {"auto", {true, true, true}}};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        for (size_t m = 0; m < 3; m++)
-            if (modes_name_leaves(&mode, cases[i].name, models[m]) != cases[i].leaves[m])
-                fail_msg("%s, %s", cases[i].name, models[m]);
-}
-
-static void a_name_is_plain_without_what_clients_add(void **state)
-{
-    (void)state;
-    char plain[MSG_NAME_MAX + 1];
-    modes_plain_name("qwen3:latest", plain);
-    assert_string_equal(plain, "qwen3");
-    modes_plain_name("qwen3[1m]", plain);
-    assert_string_equal(plain, "qwen3");
-    modes_plain_name(":latest", plain);
-    assert_string_equal(plain, ":latest");
-    modes_plain_name("qwen3:30b", plain);
-    assert_string_equal(plain, "qwen3:30b");
-}
-
 static void lists(const struct mode *mode, const char *const *models)
 {
     size_t count = 0;
@@ -222,7 +152,8 @@ static void a_copy_is_changed_alone(void **state)
     struct modes modes, copy;
     struct err err;
     assert_int_equal(
-            load("modes:\n  code:\n    models: [a, b]\n  ask:\n    models: [c]\n", &modes, &err),
+            modes_maker_load(
+                    "modes:\n  code:\n    models: [a, b]\n  ask:\n    models: [c]\n", &modes, &err),
             0);
     assert_int_equal(modes_copy(&modes, &copy, &err), 0);
     assert_int_equal(copy.count, 2);
@@ -244,6 +175,55 @@ static void a_copy_is_changed_alone(void **state)
     modes_fini(&copy);
 }
 
+static void rules_follow_a_model_that_is_replaced(void **state)
+{
+    (void)state;
+    struct modes modes = modes_maker_make("modes:\n  code:\n    models: [a, b, c]\n"
+                                          "    up-to: {8k: [a], 16k: [b, a], 32k: [c]}\n"
+                                          "    planning: [a, c]\n");
+    struct err err;
+    struct mode *code = &modes.list[0];
+    assert_int_equal(mode_replace_in_rules(code, "a", "d", &err), 0);
+    assert_string_equal(code->rules[0].models.names[0], "d");
+    assert_int_equal(code->rules[0].models.count, 1);
+    assert_string_equal(code->rules[1].models.names[0], "b");
+    assert_string_equal(code->rules[1].models.names[1], "d");
+    assert_string_equal(code->planning.names[0], "d");
+    assert_int_equal(mode_replace_in_rules(code, "d", "b", &err), 0); /* that is there already */
+    assert_int_equal(code->rules[1].models.count, 1);
+    assert_string_equal(code->rules[1].models.names[0], "b");
+    assert_int_equal(code->rules[2].models.count, 1);
+    assert_string_equal(code->rules[2].models.names[0], "c");
+    modes_fini(&modes);
+}
+
+static void a_copy_has_all_of_it(void **state)
+{
+    (void)state;
+    struct modes copy, modes = modes_maker_make(
+                               "modes:\n  code:\n    models: [a, b]\n    quality: {b: 60}\n    "
+                               "up-to: {8k: [a, b]}\n"
+                               "    planning: [b]\n    floor-up-to: {4k: 20}\n    when-none: ask\n"
+                               "    temperature: 0.2\n  ask:\n    models: [a]\n"
+                               "mode-aliases: {agent: ask}\nmodel-aliases: {\"gpt-*\": code}\n");
+    struct err err;
+    assert_int_equal(modes_copy(&modes, &copy, &err), 0);
+    modes_fini(&modes);
+    const struct mode *code = &copy.list[0];
+    assert_int_equal(mode_said_points(code, "b"), 60);
+    assert_int_equal(mode_said_points(code, "a"), 0);
+    assert_int_equal(code->rules[0].tokens, 8192);
+    assert_true(mode_models_have(&code->rules[0].models, "b"));
+    assert_true(mode_models_have(&code->planning, "b"));
+    assert_int_equal(code->floors[0].points, 20);
+    assert_string_equal(code->next, "ask");
+    assert_true(code->has_temperature && code->temperature == 0.2);
+    assert_int_equal(copy.alias_count, 2);
+    assert_string_equal(copy.aliases[0].name, "agent");
+    assert_string_equal(copy.aliases[1].target, "code");
+    modes_fini(&copy);
+}
+
 static void a_full_list_loses_its_last(void **state)
 {
     (void)state;
@@ -253,28 +233,12 @@ static void a_full_list_loses_its_last(void **state)
     for (int i = 0; i < MODE_MODELS_MAX; i++)
         (void)snprintf(yaml + strlen(yaml), sizeof(yaml) - strlen(yaml), "m%d, ", i);
     strcpy(yaml + strlen(yaml) - 2, "]\n");
-    assert_int_equal(load(yaml, &modes, &err), 0);
+    assert_int_equal(modes_maker_load(yaml, &modes, &err), 0);
     assert_int_equal(mode_put_first(&modes.list[0], "new", &err), 0);
     assert_int_equal(modes.list[0].model_count, MODE_MODELS_MAX);
     assert_string_equal(modes.list[0].models[0], "new");
     assert_string_equal(modes.list[0].models[1], "m0");
     assert_false(mode_lists(&modes.list[0], "m31"));
-    modes_fini(&modes);
-}
-
-static void a_name_that_names_a_model_is_not_open(void **state)
-{
-    (void)state;
-    struct modes modes;
-    struct err err;
-    assert_int_equal(load("modes:\n  code:\n    models: [qwen3-coder]\n", &modes, &err), 0);
-    const struct mode *code = &modes.list[0];
-    assert_true(modes_name_is_open(code, "code"));
-    assert_true(modes_name_is_open(code, "mesh-code"));
-    assert_true(modes_name_is_open(code, "claude-mesh-code:latest"));
-    assert_true(modes_name_is_open(code, "auto"));
-    assert_false(modes_name_is_open(code, "mesh-code-qwen3"));
-    assert_false(modes_name_is_open(code, "claude-mesh-code-Qwen3-coder[1m]"));
     modes_fini(&modes);
 }
 
@@ -289,12 +253,10 @@ int main(void)
             cmocka_unit_test(modes_say_what_a_request_needs),
             cmocka_unit_test(a_floor_is_not_above_the_context),
             cmocka_unit_test(needs_out_of_their_range_are_refused),
-            cmocka_unit_test(editors_spell_modes_in_many_ways),
-            cmocka_unit_test(a_name_with_a_model_leaves_that_model),
-            cmocka_unit_test(a_name_is_plain_without_what_clients_add),
             cmocka_unit_test(a_copy_is_changed_alone),
             cmocka_unit_test(a_full_list_loses_its_last),
-            cmocka_unit_test(a_name_that_names_a_model_is_not_open),
+            cmocka_unit_test(rules_follow_a_model_that_is_replaced),
+            cmocka_unit_test(a_copy_has_all_of_it),
     };
     return cmocka_run_group_tests_name("modes", tests, NULL, NULL);
 }

@@ -1,0 +1,612 @@
+#include "coordinator/modes/mode_config.h"
+
+#include "common/text.h"
+#include "coordinator/modes/mode_policy.h"
+#include "coordinator/scheduling/cost.h"
+#include "coordinator/scheduling/fair_queue.h"
+#include "proto/rules.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PATH_BYTES = 512,
+    PRIORITY_INTERACTIVE = 7,
+    PRIORITY_BATCH = 0,
+};
+
+struct reading { /* of one mode */
+    const struct config *config;
+    struct mode *mode;
+    char path[PATH_BYTES]; /* of the key that is being read */
+    struct err *err;
+};
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, -ENOMEM, "no memory for the modes");
+}
+
+static const char *go_to(struct reading *reading, const char *key)
+{
+    snprintf(reading->path, sizeof(reading->path), "modes.%s.%s", reading->mode->name, key);
+    return reading->path;
+}
+
+/* "quality" and "a-model" */
+static const char *go_below(struct reading *reading, const char *key, const char *name)
+{
+    snprintf(
+            reading->path, sizeof(reading->path), "modes.%s.%s.%s", reading->mode->name, key, name);
+    return reading->path;
+}
+
+/* The name that stands below `key`; NULL past the last. */
+static const char *name_below(struct reading *reading, const char *key, size_t index)
+{
+    return config_name_at(reading->config, go_to(reading, key), index);
+}
+
+/* Where the key that is being read stands. */
+static const char *origin_of(const struct reading *reading)
+{
+    return config_origin(reading->config, reading->path);
+}
+
+static size_t count_below(struct reading *reading, const char *key)
+{
+    size_t count = 0;
+    while (name_below(reading, key, count))
+        count++;
+    return count;
+}
+
+/* --- which models --- */
+
+static int add_model(struct reading *reading, const char *model)
+{
+    struct mode *mode = reading->mode;
+    struct err why;
+    if (mode_lists(mode, model))
+        return err_set(reading->err, -EINVAL, "%s: mode \"%s\" names \"%s\" twice",
+                origin_of(reading), mode->name, model);
+    if (rules_text(TEXT_MODEL_NAME, "model", model, strlen(model), &why))
+        return err_set(reading->err, -EINVAL,
+                "%s: mode \"%s\" names \"%.150s\", which no node can have: %.150s",
+                origin_of(reading), mode->name, model, why.text);
+    char *copy = strdup(model);
+    if (!copy)
+        return no_memory(reading->err);
+    mode->models[mode->model_count++] = copy;
+    return 0;
+}
+
+static int read_models(struct reading *reading)
+{
+    struct mode *mode = reading->mode;
+    const char *path = go_to(reading, "models");
+    size_t count = config_list_len(reading->config, path);
+    if (count == 0)
+        return err_set(reading->err, -EINVAL,
+                "%s: mode \"%s\" names no models; write models: [NAME, …]", origin_of(reading),
+                mode->name);
+    if (count > MODE_MODELS_MAX)
+        return err_set(reading->err, -EINVAL,
+                "%s: mode \"%s\" names %zu models; at most %d are taken", origin_of(reading),
+                mode->name, count, MODE_MODELS_MAX);
+    mode->models = calloc(count, sizeof(*mode->models));
+    int r = mode->models ? 0 : no_memory(reading->err);
+    for (size_t i = 0; !r && i < count; i++)
+        r = add_model(reading, config_list_at(reading->config, path, i));
+    return r;
+}
+
+/* `what` is "up-to 16k": who says something of the model there. */
+static int fail_stranger(const struct reading *reading, const char *what, const char *model)
+{
+    const char *names[MODE_MODELS_MAX + 1] = {NULL};
+    const struct mode *mode = reading->mode;
+    for (size_t i = 0; i < mode->model_count; i++)
+        names[i] = mode->models[i];
+    const char *nearest = text_nearest(model, names);
+    return err_set(reading->err, -EINVAL,
+            "%s: %s of mode \"%s\" names \"%.150s\", which its models do not%s%s%s; add it to "
+            "modes.%s.models",
+            origin_of(reading), what, mode->name, model, nearest ? "; did you mean \"" : "",
+            nearest ? nearest : "", nearest ? "\"?" : "", mode->name);
+}
+
+/* The list at reading->path, all of whose names the mode has. */
+static int read_list(struct reading *reading, const char *what, struct mode_models *models)
+{
+    size_t count = config_list_len(reading->config, reading->path);
+    if (count == 0)
+        return err_set(reading->err, -EINVAL,
+                "%s: %s of mode \"%s\" names no models; write [NAME, …]", origin_of(reading), what,
+                reading->mode->name);
+    if (count > MODE_MODELS_MAX)
+        return err_set(reading->err, -EINVAL,
+                "%s: %s of mode \"%s\" names %zu models; at most %d "
+                "are taken",
+                origin_of(reading), what, reading->mode->name, count, MODE_MODELS_MAX);
+    if (!(models->names = calloc(count, sizeof(*models->names))))
+        return no_memory(reading->err);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = config_list_at(reading->config, reading->path, i);
+        if (!mode_lists(reading->mode, name))
+            return fail_stranger(reading, what, name);
+        if (mode_models_have(models, name))
+            return err_set(reading->err, -EINVAL, "%s: %s of mode \"%s\" names \"%s\" twice",
+                    origin_of(reading), what, reading->mode->name, name);
+        if (!(models->names[i] = strdup(name)))
+            return no_memory(reading->err);
+        models->count++;
+    }
+    return 0;
+}
+
+static int read_planning(struct reading *reading)
+{
+    if (!config_is_set(reading->config, go_to(reading, "planning")))
+        return 0;
+    return read_list(reading, "planning", &reading->mode->planning);
+}
+
+/* --- points --- */
+
+static int read_points(struct reading *reading)
+{
+    struct mode *mode = reading->mode;
+    size_t count = count_below(reading, "quality");
+    if (count == 0)
+        return 0;
+    if (!(mode->points = calloc(count, sizeof(*mode->points))))
+        return no_memory(reading->err);
+    for (size_t i = 0; i < count; i++) {
+        const char *model = name_below(reading, "quality", i);
+        uint64_t points = config_uint(reading->config, go_below(reading, "quality", model));
+        if (!mode_lists(mode, model))
+            return fail_stranger(reading, "quality", model);
+        if (!(mode->points[i].model = strdup(model)))
+            return no_memory(reading->err);
+        mode->points[i].points = (uint8_t)points;
+        mode->point_count++;
+    }
+    return 0;
+}
+
+/* --- rules and floors by context --- */
+
+static int check_count(struct reading *reading, const char *key, size_t count)
+{
+    if (count <= MODE_RULES_MAX)
+        return 0;
+    return err_set(reading->err, -EINVAL, "%s of mode \"%s\" has %zu entries; at most %d are taken",
+            key, reading->mode->name, count, MODE_RULES_MAX);
+}
+
+/* Leaves reading->path at the entry. */
+static int read_tokens(struct reading *reading, const char *key, size_t index, uint32_t *ret_tokens)
+{
+    const char *text = name_below(reading, key, index);
+    struct err why;
+    go_below(reading, key, text);
+    if (text_parse_tokens(text, ret_tokens, &why) == 0)
+        return 0;
+    return err_set(reading->err, -EINVAL, "%s: %s of mode \"%s\": %.200s", origin_of(reading), key,
+            reading->mode->name, why.text);
+}
+
+static int fail_same_tokens(const struct reading *reading, const char *key, uint32_t tokens)
+{
+    char text[32];
+    return err_set(reading->err, -EINVAL, "%s: %s of mode \"%s\" says twice what counts up to %s",
+            origin_of(reading), key, reading->mode->name,
+            text_format_tokens(tokens, text, sizeof(text)));
+}
+
+/* Makes room among `rules`, which are in order. NULL: there is one for as many tokens. */
+static struct mode_rule *insert_rule(struct mode *mode, uint32_t tokens)
+{
+    size_t at = 0;
+    while (at < mode->rule_count && mode->rules[at].tokens < tokens)
+        at++;
+    if (at < mode->rule_count && mode->rules[at].tokens == tokens)
+        return NULL;
+    memmove(&mode->rules[at + 1], &mode->rules[at], (mode->rule_count - at) * sizeof(*mode->rules));
+    mode->rule_count++;
+    mode->rules[at] = (struct mode_rule){.tokens = tokens};
+    return &mode->rules[at];
+}
+
+static int read_rule(struct reading *reading, size_t index)
+{
+    char what[PATH_BYTES];
+    uint32_t tokens;
+    int r = read_tokens(reading, "up-to", index, &tokens);
+    if (r)
+        return r;
+    struct mode_rule *rule = insert_rule(reading->mode, tokens);
+    if (!rule)
+        return fail_same_tokens(reading, "up-to", tokens);
+    snprintf(what, sizeof(what), "up-to %s", name_below(reading, "up-to", index));
+    go_below(reading, "up-to", name_below(reading, "up-to", index));
+    return read_list(reading, what, &rule->models);
+}
+
+static int read_rules(struct reading *reading)
+{
+    struct mode *mode = reading->mode;
+    size_t count = count_below(reading, "up-to");
+    int r = check_count(reading, "up-to", count);
+    if (r || count == 0)
+        return r;
+    if (!(mode->rules = calloc(count, sizeof(*mode->rules))))
+        return no_memory(reading->err);
+    for (size_t i = 0; !r && i < count; i++)
+        r = read_rule(reading, i);
+    return r;
+}
+
+static int insert_floor(struct reading *reading, uint32_t tokens, uint8_t points)
+{
+    struct mode *mode = reading->mode;
+    size_t at = 0;
+    while (at < mode->floor_count && mode->floors[at].tokens < tokens)
+        at++;
+    if (at < mode->floor_count && mode->floors[at].tokens == tokens)
+        return fail_same_tokens(reading, "floor-up-to", tokens);
+    memmove(&mode->floors[at + 1], &mode->floors[at],
+            (mode->floor_count - at) * sizeof(*mode->floors));
+    mode->floor_count++;
+    mode->floors[at] = (struct mode_floor){.tokens = tokens, .points = points};
+    return 0;
+}
+
+static int read_floors(struct reading *reading)
+{
+    struct mode *mode = reading->mode;
+    size_t count = count_below(reading, "floor-up-to");
+    int r = check_count(reading, "floor-up-to", count);
+    mode->floor = (uint8_t)config_uint(reading->config, go_to(reading, "floor"));
+    if (r || count == 0)
+        return r;
+    if (!(mode->floors = calloc(count, sizeof(*mode->floors))))
+        return no_memory(reading->err);
+    for (size_t i = 0; !r && i < count; i++) {
+        uint32_t tokens;
+        r = read_tokens(reading, "floor-up-to", i, &tokens);
+        if (!r)
+            r = insert_floor(reading, tokens, (uint8_t)config_uint(reading->config, reading->path));
+    }
+    return r;
+}
+
+/* True where the config says of each of them that it has less; of what it does not speak, nodes
+ * may. */
+static bool all_below(
+        const struct mode *mode, char *const *names, size_t count, uint8_t floor, uint8_t *ret_most)
+{
+    *ret_most = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint8_t points = mode_said_points(mode, names[i]);
+        if (points == 0 || points >= floor)
+            return false;
+        if (points > *ret_most)
+            *ret_most = points;
+    }
+    return true;
+}
+
+static int fail_floor(struct reading *reading, const char *what, uint8_t floor, uint8_t most)
+{
+    return err_set(reading->err, -EINVAL,
+            "%s: no request of mode \"%s\" could be answered%s: its floor is %u there, and no "
+            "model "
+            "has more than %u points; lower the floor or add a better model",
+            config_origin(reading->config, go_to(reading, "models")), reading->mode->name, what,
+            floor, most);
+}
+
+static int check_floors(struct reading *reading)
+{
+    const struct mode *mode = reading->mode;
+    char what[48], text[32];
+    uint8_t most;
+    if (all_below(mode, mode->models, mode->model_count, mode->floor, &most))
+        return fail_floor(reading, "", mode->floor, most);
+    for (size_t i = 0; i < mode->rule_count; i++) {
+        const struct mode_rule *rule = &mode->rules[i];
+        uint8_t floor = mode_floor_at(mode, rule->tokens);
+        if (mode->stand_in ||
+                !all_below(mode, rule->models.names, rule->models.count, floor, &most))
+            continue;
+        snprintf(what, sizeof(what), " up to %s",
+                text_format_tokens(rule->tokens, text, sizeof(text)));
+        return fail_floor(reading, what, floor, most);
+    }
+    return 0;
+}
+
+/* --- how it is served --- */
+
+static int read_priority(struct reading *reading)
+{
+    const char *text = config_str(reading->config, go_to(reading, "priority"));
+    struct mode *mode = reading->mode;
+    uint64_t number;
+    if (!text)
+        mode->priority = mode->batch ? PRIORITY_BATCH : FAIR_PRIORITY_DEFAULT;
+    else if (strcmp(text, "interactive") == 0)
+        mode->priority = PRIORITY_INTERACTIVE;
+    else if (strcmp(text, "normal") == 0)
+        mode->priority = FAIR_PRIORITY_DEFAULT;
+    else if (strcmp(text, "batch") == 0)
+        mode->priority = PRIORITY_BATCH;
+    else if (text_parse_u64(text, &number, NULL) == 0 && number <= FAIR_PRIORITY_MAX)
+        mode->priority = (uint8_t)number;
+    else
+        return err_set(reading->err, -EINVAL,
+                "%s: mode \"%s\" has the priority \"%.60s\"; write interactive, normal, batch, or "
+                "a number from 0 to %d",
+                origin_of(reading), mode->name, text, FAIR_PRIORITY_MAX);
+    return 0;
+}
+
+static void read_beta(struct reading *reading)
+{
+    struct mode *mode = reading->mode;
+    mode->beta = mode->batch ? COST_BETA_BATCH : COST_BETA_INTERACTIVE;
+    if (config_is_set(reading->config, go_to(reading, "beta")))
+        mode->beta = config_decimal(reading->config, reading->path);
+}
+
+static int read_when_none(struct reading *reading)
+{
+    const char *text = config_str(reading->config, go_to(reading, "when-none"));
+    struct mode *mode = reading->mode;
+    if (strcmp(text, "wait") == 0)
+        return 0;
+    if (strcmp(text, "refuse") == 0) {
+        mode->when_none = WHEN_NONE_REFUSE;
+        return 0;
+    }
+    mode->when_none = WHEN_NONE_NEXT;
+    mode->next = strdup(text);
+    return mode->next ? 0 : no_memory(reading->err);
+}
+
+static uint32_t number_of(struct reading *reading, const char *key)
+{
+    return (uint32_t)config_uint(reading->config, go_to(reading, key));
+}
+
+static int read_service(struct reading *reading)
+{
+    struct mode *mode = reading->mode;
+    mode->batch = config_bool(reading->config, go_to(reading, "batch"));
+    mode->stand_in = config_bool(reading->config, go_to(reading, "stand-in"));
+    mode->max_output = number_of(reading, "max-output");
+    mode->patience_ms = number_of(reading, "patience");
+    mode->temperature = config_decimal(reading->config, go_to(reading, "temperature"));
+    mode->has_temperature = config_is_set(reading->config, reading->path);
+    read_beta(reading);
+    int r = read_priority(reading);
+    return r ? r : read_when_none(reading);
+}
+
+/* --- what plans are made by; the table of settings keeps each number in its range --- */
+
+static int read_context_floor(struct reading *reading)
+{
+    struct mode *mode = reading->mode;
+    mode->context_floor = number_of(reading, "context-floor");
+    if (mode->context_floor <= mode->context)
+        return 0;
+    if (config_is_set(reading->config, reading->path))
+        return err_set(reading->err, -EINVAL,
+                "%s: mode \"%s\" has a context-floor of %u, above its context of %u",
+                origin_of(reading), mode->name, mode->context_floor, mode->context);
+    mode->context_floor = mode->context;
+    return 0;
+}
+
+static int read_needs(struct reading *reading)
+{
+    struct mode *mode = reading->mode;
+    mode->context = number_of(reading, "context");
+    mode->context_is_set = config_is_set(reading->config, reading->path);
+    mode->slots = number_of(reading, "slots");
+    mode->copies = number_of(reading, "copies");
+    mode->weight = number_of(reading, "weight");
+    return read_context_floor(reading);
+}
+
+/* --- one mode --- */
+
+static int check_name(struct reading *reading)
+{
+    static const char *const taken[] = {"wait", "refuse"}; /* words of when-none */
+    const char *name = reading->mode->name;
+    go_to(reading, "models");
+    if (strcmp(name, MODE_AUTO) == 0)
+        return err_set(reading->err, -EINVAL,
+                "%s: \"%s\" cannot be a mode: it asks the mesh to choose one", origin_of(reading),
+                name);
+    if (strchr(name, '.'))
+        return err_set(reading->err, -EINVAL, "%s: \"%s\" cannot be a mode: no dots in its name",
+                origin_of(reading), name);
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        if (strcmp(name, taken[i]) == 0)
+            return err_set(reading->err, -EINVAL,
+                    "%s: \"%s\" cannot be a mode: when-none means something else by it",
+                    origin_of(reading), name);
+    return 0;
+}
+
+static int read_mode(struct reading *reading)
+{
+    static int (*const steps[])(struct reading * reading) = {check_name, read_models, read_points,
+            read_rules, read_planning, read_service, read_floors, check_floors, read_needs};
+    int r = 0;
+    for (size_t i = 0; !r && i < sizeof(steps) / sizeof(steps[0]); i++)
+        r = steps[i](reading);
+    return r;
+}
+
+static int add_mode(
+        struct modes *modes, const struct config *config, const char *name, struct err *err)
+{
+    if (modes->count == MODES_MAX)
+        return err_set(err, -EINVAL, "mode \"%s\": at most %d modes are taken", name, MODES_MAX);
+    struct mode *mode = &modes->list[modes->count];
+    if (!(mode->name = strdup(name)))
+        return no_memory(err);
+    modes->count++;
+    struct reading reading = {.config = config, .mode = mode, .err = err};
+    return read_mode(&reading);
+}
+
+/* --- what modes say of each other --- */
+
+static int check_next(const struct modes *modes, const struct config *config,
+        const struct mode *mode, struct err *err)
+{
+    const struct mode *at = mode;
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "modes.%s.when-none", mode->name);
+    for (size_t steps = 0; at && at->next; steps++) {
+        if (steps == modes->count)
+            return err_set(err, -EINVAL,
+                    "%s: when-none of mode \"%s\" goes round in a circle; let one of them wait or "
+                    "refuse",
+                    config_origin(config, path), mode->name);
+        const char *next = at->next;
+        at = modes_find(modes, next);
+        if (!at || strcmp(next, MODE_AUTO) == 0)
+            return err_set(err, -EINVAL,
+                    "%s: when-none of mode \"%s\" is \"%.60s\", which is no mode; write wait, "
+                    "refuse or the name of one",
+                    config_origin(config, path), mode->name, next);
+    }
+    return 0;
+}
+
+static int read_list_of_modes(struct modes *modes, const struct config *config, struct err *err)
+{
+    const char *name;
+    int r = 0;
+    if (!(modes->list = calloc(MODES_MAX, sizeof(*modes->list))))
+        return no_memory(err);
+    for (size_t i = 0; !r && (name = config_name_at(config, "modes", i)); i++)
+        r = add_mode(modes, config, name, err);
+    for (size_t i = 0; !r && i < modes->count; i++)
+        r = check_next(modes, config, &modes->list[i], err);
+    return r;
+}
+
+/* --- aliases --- */
+
+static bool has_alias(const struct modes *modes, const char *name)
+{
+    for (size_t i = 0; i < modes->alias_count; i++)
+        if (!modes->aliases[i].foreign && strcmp(modes->aliases[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool some_mode_lists(const struct modes *modes, const char *model)
+{
+    for (size_t i = 0; i < modes->count; i++)
+        if (mode_lists(&modes->list[i], model))
+            return true;
+    return false;
+}
+
+static bool is_mode(const struct modes *modes, const char *name)
+{
+    return strcmp(name, MODE_AUTO) == 0 || modes_find(modes, name);
+}
+
+/* Without modes in the config there is nothing to hold it against. */
+static bool means_something(const struct modes *modes, const char *target, bool foreign)
+{
+    if (modes->count == 0 || is_mode(modes, target))
+        return true;
+    return foreign && (has_alias(modes, target) || some_mode_lists(modes, target));
+}
+
+static int check_alias(const struct modes *modes, const char *origin, const char *name,
+        const char *target, bool foreign, struct err *err)
+{
+    const char *star = strchr(name, '*');
+    const char *kind = foreign ? "model-aliases" : "mode-aliases";
+    if (star && star[1])
+        return err_set(
+                err, -EINVAL, "%s: %s: \"%s\" has a * that is not at its end", origin, kind, name);
+    if (strcmp(name, MODE_AUTO) == 0 || (!foreign && modes_find(modes, name)))
+        return err_set(
+                err, -EINVAL, "%s: %s: \"%s\" is the name of a mode already", origin, kind, name);
+    if (means_something(modes, target, foreign))
+        return 0;
+    if (foreign)
+        return err_set(err, -EINVAL,
+                "%s: model-aliases: \"%s\" means \"%.100s\", which is neither a mode nor a model "
+                "of "
+                "one; add it under modes",
+                origin, name, target);
+    return err_set(err, -EINVAL,
+            "%s: mode-aliases: \"%s\" means \"%.100s\", which is no mode; add it under modes",
+            origin, name, target);
+}
+
+static int add_alias(struct modes *modes, const char *name, const char *target, bool foreign)
+{
+    struct mode_alias *alias = &modes->aliases[modes->alias_count++];
+    *alias =
+            (struct mode_alias){.name = strdup(name), .target = strdup(target), .foreign = foreign};
+    return alias->name && alias->target ? 0 : -ENOMEM;
+}
+
+static int read_aliases(
+        struct modes *modes, const struct config *config, bool foreign, struct err *err)
+{
+    const char *section = foreign ? "model-aliases" : "mode-aliases", *name;
+    char path[PATH_BYTES];
+    for (size_t i = 0; (name = config_name_at(config, section, i)); i++) {
+        snprintf(path, sizeof(path), "%s.%s", section, name);
+        const char *target = config_str(config, path), *origin = config_origin(config, path);
+        if (modes->alias_count == MODES_ALIASES_MAX)
+            return err_set(err, -EINVAL, "%s: %s: at most %d aliases are taken", origin, section,
+                    MODES_ALIASES_MAX);
+        int r = check_alias(modes, origin, name, target, foreign, err);
+        if (r)
+            return r;
+        if (add_alias(modes, name, target, foreign))
+            return no_memory(err);
+    }
+    return 0;
+}
+
+static int read_all_aliases(struct modes *modes, const struct config *config, struct err *err)
+{
+    if (!(modes->aliases = calloc(MODES_ALIASES_MAX, sizeof(*modes->aliases))))
+        return no_memory(err);
+    int r = read_aliases(modes, config, false, err);
+    return r ? r : read_aliases(modes, config, true, err);
+}
+
+int modes_from_config(const struct config *config, struct modes *ret_modes, struct err *err)
+{
+    struct modes modes = {.count = 0};
+    int r = read_list_of_modes(&modes, config, err);
+    if (!r)
+        r = read_all_aliases(&modes, config, err);
+    if (r)
+        modes_fini(&modes);
+    else
+        *ret_modes = modes;
+    return r;
+}
