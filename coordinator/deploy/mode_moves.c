@@ -103,6 +103,27 @@ static int apply(const struct book_list *list, bool off, struct modes *modes, st
     return r;
 }
 
+static const struct mode_move *first_of(const struct book_list *list, const char *mode)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (!entry_at(list, i)->off && strcmp(entry_at(list, i)->mode, mode) == 0)
+            return entry_at(list, i);
+    return NULL;
+}
+
+/* What is first answers wherever a rule names what it is there instead of. */
+static int apply_to_rules(const struct book_list *list, struct modes *modes, struct err *err)
+{
+    int r = 0;
+    for (size_t i = 0; !r && i < list->count; i++) {
+        const struct mode_move *move = entry_at(list, i), *first = first_of(list, move->mode);
+        struct mode *mode = find_mode(modes, move->mode);
+        if (mode && first && move->off)
+            r = mode_replace_in_rules(mode, move->model, first->model, err);
+    }
+    return r;
+}
+
 /* A mode whose models are all off keeps the config's. */
 static int keep_some(const struct modes *config, struct modes *modes, struct err *err)
 {
@@ -123,6 +144,8 @@ static int make_modes(const struct modes *config, const struct book_list *list,
     r = apply(list, true, &modes, err);
     if (!r)
         r = apply(list, false, &modes, err);
+    if (!r)
+        r = apply_to_rules(list, &modes, err);
     if (!r)
         r = keep_some(config, &modes, err);
     if (r)

@@ -1,8 +1,8 @@
 /* The modes as they are in force: those of the config, and on top of them what deploys have moved,
  * which outlives the coordinator in STATE/mode-moves.json. A move puts one model first in a mode's
- * list and takes the one that it replaced off. The config is read anew under it: what is moved
- * stays moved, the rest of the list is the config's, until the move is undone. Writes block on one
- * small file. Loop thread. */
+ * list, takes the one that it replaced off, and lets it answer where rules named that one. The
+ * config is read anew under it: what is moved stays moved, the rest of the list is the config's,
+ * until the move is undone. Writes block on one small file. Loop thread. */
 #pragma once
 
 #include "common/buf.h"

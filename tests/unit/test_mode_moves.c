@@ -159,6 +159,27 @@ static void a_new_config_keeps_what_was_moved(void **state)
     assert_null(mode_moves_config(world->moves, "debug"));
 }
 
+static void rules_follow_a_move(void **state)
+{
+    struct world *world = *state;
+    const struct modes *modes = mode_moves_modes(world->moves);
+    static const char rules[] = "modes:\n  code:\n    models: [a, b]\n    quality: {a: 50, b: 60}\n"
+                                "    up-to: {8k: [a], 16k: [b, a]}\n    planning: [a]\n";
+    reload(world, rules);
+    move(world, "new");
+    const struct mode *code = modes_find(modes, "code");
+    assert_string_equal(code->rules[0].models.names[0], "new");
+    assert_string_equal(code->rules[1].models.names[0], "b");
+    assert_string_equal(code->rules[1].models.names[1], "new");
+    assert_string_equal(code->planning.names[0], "new");
+    assert_int_equal(mode_said_points(code, "b"), 60);
+    assert_int_equal(mode_said_points(code, "new"), 0);
+    assert_int_equal(mode_moves_undo(world->moves, "code", NULL), 0);
+    code = modes_find(modes, "code");
+    assert_string_equal(code->rules[0].models.names[0], "a");
+    assert_string_equal(code->planning.names[0], "a");
+}
+
 static void a_list_is_never_empty(void **state)
 {
     struct world *world = *state;
@@ -237,6 +258,7 @@ int main(void)
             MOVES_TEST(moving_back_is_no_move),
             MOVES_TEST(moves_outlive_the_coordinator),
             MOVES_TEST(a_new_config_keeps_what_was_moved),
+            MOVES_TEST(rules_follow_a_move),
             MOVES_TEST(a_list_is_never_empty),
             MOVES_TEST(what_was_saved_is_put_back),
             MOVES_TEST(what_cannot_be_is_refused),
