@@ -371,13 +371,15 @@ static bool is_chosen(const struct placement_choice *choices, size_t count, size
     return false;
 }
 
-static size_t add_choice(
-        const struct plan *plan, struct placement_choice *choices, size_t count, const char *name)
+/* `points`: what the mode's config says of it; 0: what nodes say counts. */
+static size_t add_choice(const struct plan *plan, struct placement_choice *choices, size_t count,
+        const char *name, uint32_t points)
 {
     size_t model = model_index(plan, name);
     if (count == PLACEMENT_CHOICES_MAX || is_chosen(choices, count, model))
         return count;
-    choices[count] = (struct placement_choice){.model = model, .quality = quality_of(plan, model)};
+    choices[count] = (struct placement_choice){
+            .model = model, .quality = points ? points : quality_of(plan, model)};
     return count + 1;
 }
 
@@ -386,8 +388,9 @@ static size_t take_choices(
 {
     size_t count = 0;
     for (size_t i = 0; i < mode->model_count; i++)
-        count = add_choice(
-                making->plan, choices, count, aliases_model(&making->aliases, mode->models[i]));
+        count = add_choice(making->plan, choices, count,
+                aliases_model(&making->aliases, mode->models[i]),
+                mode_said_points(mode, mode->models[i]));
     return count;
 }
 

@@ -61,8 +61,10 @@ static uint64_t add_mode(uint64_t digest, const struct mode *mode)
     const uint32_t numbers[] = {mode->context, mode->context_is_set, mode->context_floor,
             mode->slots, mode->copies, mode->weight, mode->batch};
     digest = add_text(digest, mode->name);
-    for (size_t i = 0; i < mode->model_count; i++)
+    for (size_t i = 0; i < mode->model_count; i++) {
         digest = add_text(digest, mode->models[i]);
+        digest = add_number(digest, mode_said_points(mode, mode->models[i]));
+    }
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         digest = add_number(digest, numbers[i]);
     return digest;

@@ -124,7 +124,8 @@ static void modes_change_it(void **state)
     static const char *const configs[] = {"modes:\n  ask:\n    models: [big, small]\n",
             "modes:\n  ask:\n    models: [small, big]\n",
             "modes:\n  ask:\n    models: [small, big]\n    weight: 11\n",
-            "modes:\n  ask:\n    models: [small, big]\n    copies: 2\n", ""};
+            "modes:\n  ask:\n    models: [small, big]\n    copies: 2\n",
+            "modes:\n  ask:\n    models: [small, big]\n    quality: {big: 80}\n", ""};
     for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
         plan_setup_modes(scene->setup, configs[i]);
         changes(scene);
