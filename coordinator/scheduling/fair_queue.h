@@ -1,10 +1,30 @@
-/* The requests that wait in the coordinator, in the order in which they should be served: the
- * autocomplete lane before chat, a higher priority before a lower one, and among equals the key
- * that was served the least, by a virtual token counter: each key's counter grows by what it is
- * given (uncached input and output tokens); a key that comes back after a pause begins no lower
- * than the least of those that are active, so that no credit is saved up. Within a key, first come
- * first served. Which of them can go is the scheduler's word: the queue is walked in order, and
- * entries leave it anywhere. One thread.
+/* The requests that wait in the coordinator, in the order in which they should be served. Which of
+ * them can go is the scheduler's word: the queue is walked in order, and entries leave it anywhere.
+ * One thread.
+ *
+ * Classes. A lane and a priority make a class. The autocomplete lane is before chat, and a higher
+ * priority before a lower one: what has waited in a lower class goes when nothing higher waits, and
+ * batch work (priority 0) so fills what is left.
+ *
+ * The least share. Strict classes alone would let a busy one starve those below it for ever. So a
+ * class in which something waits is given at least one token for each FAIR_SHARE that are given to
+ * those above it: once FAIR_SHARE times the tokens of its first entry have passed it, that entry
+ * goes before all others, and pays for it. Counted in tokens, not in seconds, so that a slow mesh,
+ * where everybody waits for minutes, keeps its priorities. Where several are due the lowest is
+ * first. Nothing is saved up while a class is empty.
+ *
+ * Fairness. Within a class the key that was given the least goes first, by a virtual token counter
+ * for each key and class, which grows by what the key is given there (uncached input and output
+ * tokens). A key that begins to wait starts no lower than the least of those that wait, or, where
+ * none did, than the one that was last: a pause gives no credit. So two keys that both wait in a
+ * class all the time get the same, whatever they ask for: in any interval what they are given
+ * differs by at most 2·U, U being the most that one entry was charged; where charges are corrected
+ * later, U grows by what is not corrected yet. Ties go to the older entry. Within a key and class,
+ * first come first served.
+ *
+ * The mesh is many servers, not one: a key can get much of a model that nobody else wants. It may
+ * so be ahead of the least of those that wait by FAIR_LEAD times the largest entry, which a single
+ * server never leads to, and no further: the rest is forgotten.
  *
  * Source: Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024 (VTC). */
 #pragma once
@@ -18,21 +38,29 @@
 #include <stdint.h>
 
 enum {
-    FAIR_KEYS_MAX = 4096,  /* that are remembered; past it those that wait for nothing go first */
+    FAIR_KEYS_MAX = 4096,  /* that are remembered, about 2 KiB each; past it the one that has been
+                              idle for the longest is forgotten */
     FAIR_PRIORITY_MAX = 9, /* 0: batch work that fills what is left … 9 */
     FAIR_PRIORITY_DEFAULT = 5,
+    FAIR_SHARE = 16, /* tokens above a class for each of its own, at the most */
+    FAIR_LEAD = 16,
 };
+
+#define FAIR_TOKENS_MAX 1e9 /* of one entry, or one charge */
 
 struct fair_queue;
 struct fair_key;
 
-struct fair_entry { /* one waiting request; the caller's memory */
-    struct list link;
-    struct fair_key *key; /* NULL: it is in no queue */
+struct fair_entry { /* one waiting request; the caller's memory, zero before its first push */
+    /* Set by the caller before each push, then left alone: */
     enum request_lane lane;
     uint8_t priority;
+    double tokens; /* what it is likely to be charged; 1 … FAIR_TOKENS_MAX, else the nearest */
+    /* The queue's: */
+    struct fair_key *key; /* NULL: it is in no queue */
+    struct list link;
     uint64_t serial;
-    double tokens; /* what it is likely to be charged */
+    uint32_t position;
 };
 
 /* NULL where malloc refuses. */
@@ -40,8 +68,9 @@ struct fair_queue *fair_queue_create(void);
 /* Entries that are left are in no queue then. Takes NULL. */
 void fair_queue_destroy(struct fair_queue *queue);
 
-/* The key of that name, made where it is new; borrowed until the queue is destroyed or the key was
- * neither waiting nor held. -ENOMEM; -ENOSPC where FAIR_KEYS_MAX wait. */
+/* The key of that name, made where it is new; borrowed until it is idle (no request of it waits or
+ * runs, nobody holds it), or the queue is destroyed. -ENOMEM; -ENOSPC where FAIR_KEYS_MAX are not
+ * idle. */
 MUST_CHECK int fair_key_hold(struct fair_queue *queue, const char *name, struct fair_key **ret_key);
 void fair_key_release(struct fair_queue *queue, struct fair_key *key);
 /* Its requests that have left the queue and not ended: told by who sends them. */
@@ -51,18 +80,28 @@ size_t fair_key_wait_count(const struct fair_key *key);
 /* Keys that wait or run. */
 size_t fair_queue_active_keys(const struct fair_queue *queue);
 
-/* `entry`'s lane, priority and tokens are set. Holds the key as long as it waits. */
+/* The key stays as long as the entry waits. One that is pushed again, as its node was lost, has the
+ * place among its key's that it had. */
 void fair_queue_push(struct fair_queue *queue, struct fair_entry *entry, struct fair_key *key);
+/* An entry that is in no queue is left alone. */
 void fair_queue_remove(struct fair_queue *queue, struct fair_entry *entry);
-/* What it was given: charged as it is known, negative where it turned out to be less. */
-void fair_queue_charge(struct fair_queue *queue, struct fair_key *key, double tokens);
+/* What `key` was given in the class of `entry`, which may have left the queue: charged as it is
+ * known, negative where it turned out to be less. What is not finite is ignored. */
+void fair_queue_charge(struct fair_queue *queue, struct fair_key *key,
+        const struct fair_entry *entry, double tokens);
 
 size_t fair_queue_length(const struct fair_queue *queue, enum request_lane lane);
 
 /* The order of service, as of now: a walk counts each entry as served with its `tokens` when it
  * goes to the next. Entries may be removed while walking, the present one too; one that is pushed
- * meanwhile may be missed. One walk at a time. NULL past the last. */
+ * meanwhile may be missed, and what is charged meanwhile changes the next walk. One walk at a time:
+ * the first of another ends it, and so does fair_queue_position(). NULL past the last.
+ * O(waiting keys) to begin, O(log of them) a step. */
 struct fair_entry *fair_queue_first(struct fair_queue *queue);
 struct fair_entry *fair_queue_next(struct fair_queue *queue);
-/* How many are before it in that order; O(entries). */
+/* The present entry could not be served now whatever were free: the walk does not count it, so that
+ * it holds up nobody. */
+void fair_queue_skip(struct fair_queue *queue);
+/* How many are before it in that order. O(entries) for the first that asks after a change, O(1) for
+ * the others. */
 size_t fair_queue_position(struct fair_queue *queue, const struct fair_entry *entry);
