@@ -44,8 +44,10 @@ struct instance {
     uint32_t quality;     /* of its answers, 1 to MSG_QUALITY_MAX; 0: not said */
     bool has_fingerprint; /* of its content; else not known */
     uint8_t fingerprint[MSG_FINGERPRINT_BYTES];
-    bool batch_only;  /* it is larger than the memory (swap_allowance) */
-    uint32_t load_ms; /* of its last load; 0: none was measured */
+    bool batch_only;       /* it is larger than the memory (swap_allowance) */
+    uint32_t load_ms;      /* of its last load; 0: none was measured */
+    uint64_t cache_tokens; /* of prompts that it keeps between requests; 0: not known */
+    bool cache_swaps; /* each turn of a conversation waits until its part of the cache is back */
 
     /* For planning, as the node said it (msg_instance): what another context or other slots would
      * take. */

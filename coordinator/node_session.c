@@ -316,6 +316,8 @@ static void update_identity(struct instance *instance, const struct msg_instance
 {
     instance->quality = said->quality;
     instance->batch_only = said->batch_only;
+    instance->cache_tokens = said->cache_tokens;
+    instance->cache_swaps = said->cache_swaps;
     instance->has_fingerprint = said->fingerprint.len == MSG_FINGERPRINT_BYTES;
     if (instance->has_fingerprint)
         memcpy(instance->fingerprint, said->fingerprint.data, MSG_FINGERPRINT_BYTES);

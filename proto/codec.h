@@ -195,6 +195,11 @@ struct msg_instance {
     uint64_t side_bytes;     /* projector and draft model */
     uint64_t measured_bytes; /* what an engine that was started so said that it took; 0: none
                                 was seen */
+    /* What it keeps of prompts between requests, in tokens: what its slots hold, or its prompt
+     * cache where that holds more; 0: not known. */
+    uint64_t cache_tokens;
+    bool cache_swaps; /* a conversation is put away when another comes, so that each of its turns
+                         waits until its part of the cache is copied back */
 };
 
 struct msg_state {
@@ -227,6 +232,8 @@ struct msg_start {
     uint32_t window;        /* bytes of deltas that may be sent before CREDIT */
     uint64_t body_bytes;    /* of the whole body, which follows in BODY messages */
     bool batch;             /* nobody waits in front of a screen */
+    uint64_t session;       /* of the conversation: the same for each of its turns; 0: none */
+    uint32_t prompt_tokens; /* about so many; 0: not known */
 };
 
 struct msg_body {

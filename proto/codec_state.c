@@ -6,7 +6,7 @@
 
 enum {
     /* Of an instance in a STATE: tags, numbers, lengths, the fingerprint; all but its texts. */
-    INSTANCE_WIRE_MAX = 384,
+    INSTANCE_WIRE_MAX = 400,
     ALIAS_WIRE_MAX = 4, /* the same of an alias */
 };
 
@@ -140,6 +140,8 @@ static void put_instance(
     ret_pb->foreign = instance->foreign;
     ret_pb->batch_only = instance->batch_only;
     ret_pb->load_ms = instance->load_ms;
+    ret_pb->cache_tokens = instance->cache_tokens;
+    ret_pb->cache_swaps = instance->cache_swaps;
     put_plan(enc, instance, ret_pb);
 }
 
@@ -289,6 +291,8 @@ static void take_instance(
             .foreign = pb->foreign,
             .batch_only = pb->batch_only,
             .load_ms = pb->load_ms,
+            .cache_tokens = pb->cache_tokens,
+            .cache_swaps = pb->cache_swaps,
     };
     take_plan(pb, ret_instance);
 }

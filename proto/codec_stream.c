@@ -95,6 +95,8 @@ static void encode_start(const struct msg *msg, struct encoder *enc)
     pb.window = msg->start.window;
     pb.body_bytes = msg->start.body_bytes;
     pb.batch = msg->start.batch;
+    pb.session = msg->start.session;
+    pb.prompt_tokens = msg->start.prompt_tokens;
     encoder_pack(enc, MSG_START, &pb.base);
 }
 
@@ -116,6 +118,8 @@ static void decode_start(const ProtobufCMessage *base, struct decoder *dec, stru
             .window = pb->window,
             .body_bytes = pb->body_bytes,
             .batch = pb->batch,
+            .session = pb->session,
+            .prompt_tokens = pb->prompt_tokens,
     };
 }
 

@@ -73,6 +73,8 @@ static void test_start(void **state)
     assert_int_equal(got->window, 16384);
     assert_int_equal(got->body_bytes, 33554432);
     assert_true(got->batch);
+    assert_true(got->session == UINT64_MAX);
+    assert_int_equal(got->prompt_tokens, 30000);
 }
 
 static void test_body(void **state)
@@ -274,6 +276,7 @@ static void test_wire_format(void **state)
     assert_int_equal(fix->msg.start.window, 300);
     assert_int_equal(fix->msg.start.body_bytes, 7);
     assert_false(fix->msg.start.batch);
+    assert_int_equal(fix->msg.start.session | fix->msg.start.prompt_tokens, 0);
 }
 
 /* Whoever runs requests refuses that one stream; the session goes on. */

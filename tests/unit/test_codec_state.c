@@ -87,6 +87,8 @@ static void assert_same_instance(const struct msg_instance *got, const struct ms
     assert_int_equal(got->foreign, want->foreign);
     assert_int_equal(got->batch_only, want->batch_only);
     assert_int_equal(got->load_ms, want->load_ms);
+    assert_int_equal(got->cache_tokens, want->cache_tokens);
+    assert_int_equal(got->cache_swaps, want->cache_swaps);
     assert_same_plan(got, want);
 }
 
@@ -147,8 +149,9 @@ static void test_older_instance(void **state)
     assert_string_equal(got->quantisation, "");
     assert_int_equal(got->alias_count, 0);
     assert_int_equal(got->quality | got->load_ms, 0);
+    assert_int_equal(got->cache_tokens, 0);
     assert_int_equal(got->fingerprint.len, 0);
-    assert_false(got->foreign || got->batch_only);
+    assert_false(got->foreign || got->batch_only || got->cache_swaps);
     assert_same_plan(got, &nothing);
     assert_int_equal(fix->msg.state.swap_allowance_bytes, 0);
     assert_int_equal(fix->msg.state.memory_bandwidth_bytes, 0);
@@ -466,6 +469,8 @@ static void make_largest(struct largest *largest)
             .foreign = true,
             .batch_only = true,
             .load_ms = UINT32_MAX,
+            .cache_tokens = UINT64_MAX,
+            .cache_swaps = true,
             .shape = {.tensor_bytes = UINT64_MAX,
                     .input_bytes = UINT64_MAX,
                     .full = cell,

@@ -441,6 +441,8 @@ static void what_a_plan_needs_is_kept(void **state)
     said.quality = 70;
     said.foreign = said.batch_only = true;
     said.load_ms = 4321;
+    said.cache_tokens = 131072;
+    said.cache_swaps = true;
     said.shape = (struct model_shape){.tensor_bytes = 9, .full = {.layers = 3}};
     said.run_context = 512;
     said.run_slots = 2;
@@ -459,6 +461,8 @@ static void what_a_plan_needs_is_kept(void **state)
     assert_int_equal(instance->quality, 70);
     assert_true(instance->foreign && instance->batch_only);
     assert_int_equal(instance->load_ms, 4321);
+    assert_int_equal(instance->cache_tokens, 131072);
+    assert_true(instance->cache_swaps);
     assert_int_equal(instance->shape.tensor_bytes, 9);
     assert_int_equal(instance->shape.full.layers, 3);
     assert_int_equal(instance->run_context, 512);
