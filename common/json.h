@@ -59,6 +59,11 @@ MUST_CHECK int json_append_str(struct buf *buf, const char *text, size_t len);
 /* Appends a compact print of `json`. */
 MUST_CHECK int json_append(struct buf *buf, const cJSON *json);
 
+/* The raw value of the first member `key` of the object `text`, which has passed json_parse(): it
+ * points into `text`. -ENOENT: there is none; -EINVAL: no object. O(what stands before it). */
+MUST_CHECK int json_find(
+        const char *text, size_t len, const char *key, const char **ret_value, size_t *ret_len);
+
 struct json_member {
     const char *key;   /* plain ASCII, needs no escaping */
     const char *value; /* raw JSON, or NULL: remove the member */

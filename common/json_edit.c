@@ -248,6 +248,37 @@ static int edit_object(struct edit *edit)
     return r < 0 ? r : take_type(lexer, JSON_TOKEN_END, &end);
 }
 
+static int find_member(struct json_lexer *lexer, const char *key, struct span *ret_span)
+{
+    do {
+        int r = take_member(lexer, lexer->at, ret_span);
+        if (r < 0)
+            return r;
+        const struct json_token *name = &ret_span->key;
+        if (key_equals(lexer->text + name->start + 1, name->end - name->start - 2, key))
+            return 0;
+    } while (!ret_span->last);
+    return -ENOENT;
+}
+
+int json_find(
+        const char *text, size_t len, const char *key, const char **ret_value, size_t *ret_len)
+{
+    struct json_token open;
+    struct json_lexer lexer;
+    struct span span;
+
+    json_lexer_init(&lexer, text, len);
+    int r = take_type(&lexer, JSON_TOKEN_OBJECT_OPEN, &open);
+    if (r == 0)
+        r = take_empty(&lexer) ? -ENOENT : find_member(&lexer, key, &span);
+    if (r < 0)
+        return r;
+    *ret_value = text + span.value_start;
+    *ret_len = span.value_end - span.value_start;
+    return 0;
+}
+
 int json_edit(
         struct buf *out, const char *text, size_t len, const struct json_member *set, size_t n)
 {

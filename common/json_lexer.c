@@ -101,16 +101,30 @@ static int take_utf8(struct json_lexer *lexer)
     return 0;
 }
 
+static bool is_plain_ascii(uint8_t c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+/* Eight at once: a subtraction borrows from a byte's highest bit where the byte is too small. */
+static bool are_plain_ascii(const char *text)
+{
+    static const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t bytes;
+
+    memcpy(&bytes, text, sizeof(bytes));
+    uint64_t controls = bytes - ones * 0x20;
+    uint64_t quotes = (bytes ^ ones * '"') - ones;
+    uint64_t backslashes = (bytes ^ ones * '\\') - ones;
+    return !((bytes | controls | quotes | backslashes) & ones * 0x80);
+}
+
 static void skip_plain_ascii(struct json_lexer *lexer)
 {
-    const uint8_t *text = (const uint8_t *)lexer->text;
-
-    while (lexer->at < lexer->len) {
-        uint8_t c = text[lexer->at];
-        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
-            return;
+    while (lexer->len - lexer->at >= sizeof(uint64_t) && are_plain_ascii(lexer->text + lexer->at))
+        lexer->at += sizeof(uint64_t);
+    while (lexer->at < lexer->len && is_plain_ascii((uint8_t)lexer->text[lexer->at]))
         lexer->at++;
-    }
 }
 
 static int take_string(struct json_lexer *lexer)

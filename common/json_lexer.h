@@ -1,6 +1,6 @@
 /* Tokens of a JSON text (RFC 8259), each checked to its last byte: strings are UTF-8 with sound
- * escapes and no \u0000, numbers follow the grammar and fit the parser behind us. Internal to
- * json.c and json_edit.c. Pure. */
+ * escapes and no \u0000, numbers follow the grammar and fit the parser behind us. That tokens
+ * follow each other as they may is for the caller to see. Pure. */
 #pragma once
 
 #include "common/buf.h"

@@ -1,5 +1,6 @@
 /* json_parse() on any bytes. What it accepts, cJSON takes whole; it survives json_edit() and parses
- * again, with the members that were set as they were set and all others unchanged. */
+ * again, with the members that were set as they were set and all others unchanged; json_find()
+ * finds what cJSON finds. */
 #include "common/json.h"
 
 #include <assert.h>
@@ -106,13 +107,34 @@ static void check_edit(const cJSON *before, const char *text, size_t len)
     buf_fini(&out);
 }
 
+static void check_find(const cJSON *before, const char *text, size_t len)
+{
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        const char *value;
+        size_t value_len;
+        int r = json_find(text, len, members[i].key, &value, &value_len);
+        const cJSON *member = cJSON_GetObjectItemCaseSensitive(before, members[i].key);
+        assert(r == (member ? 0 : -ENOENT));
+        if (r)
+            continue;
+        assert(value >= text && value_len <= len - (size_t)(value - text));
+        cJSON *found = cJSON_ParseWithLength(value, value_len);
+        check_equal(found, member);
+        cJSON_Delete(found);
+    }
+}
+
 /* On text that nobody has parsed, an edit may refuse or not; it stays inside the text. */
 static void check_edit_of_anything(const char *text, size_t len, bool object)
 {
     struct buf out;
 
     buf_init(&out, limits.max_bytes);
-    int r = json_edit(&out, text, len, members, MEMBER_COUNT);
+    const char *value;
+    size_t value_len;
+    int r = json_find(text, len, members[0].key, &value, &value_len);
+    assert(r == 0 || r == -ENOENT || (!object && r == -EINVAL));
+    r = json_edit(&out, text, len, members, MEMBER_COUNT);
     assert(r == 0 || (!object && r == -EINVAL && out.len == 0));
     buf_fini(&out);
 }
@@ -137,8 +159,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *text = (const char *)data;
     cJSON *json = parse(text, size);
 
-    if (cJSON_IsObject(json))
+    if (cJSON_IsObject(json)) {
         check_edit(json, text, size);
+        check_find(json, text, size);
+    }
     check_edit_of_anything(text, size, cJSON_IsObject(json));
     if (size > 0 && size <= limits.max_bytes / 8)
         check_append_str(text, size);

@@ -320,6 +320,31 @@ static void test_edit(void **state)
     }
 }
 
+static void test_find(void **state)
+{
+    static const struct {
+        const char *text, *value; /* of "model"; NULL: there is none */
+    } cases[] = {{"{}", NULL}, {" { } ", NULL}, {"{\"model\":1}", "1"},
+            {"{\"a\":{\"model\":2},\"model\" : [1, {\"b\":2}] ,\"c\":3}", "[1, {\"b\":2}]"},
+            {"{\"mod\\u0065l\":\"x\\\"y\"}", "\"x\\\"y\""}, {"{\"models\":1,\"mode\":2}", NULL},
+            {"{\"model\":null,\"model\":2}", "null"}};
+    static const char *const wrong[] = {"", "[]", "7", "{\"a\"}", "{\"a\":1"};
+    const char *value = NULL;
+    size_t len = 0;
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        int r = json_find(cases[i].text, strlen(cases[i].text), "model", &value, &len);
+        assert_int_equal(r, cases[i].value ? 0 : -ENOENT);
+        if (r == 0) {
+            assert_int_equal(len, strlen(cases[i].value));
+            assert_memory_equal(value, cases[i].value, len);
+        }
+    }
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        assert_int_equal(json_find(wrong[i], strlen(wrong[i]), "model", &value, &len), -EINVAL);
+}
+
 static void test_edit_with_nothing_copies(void **state)
 {
     static const char text[] = " {\"a\" :1 , \"b\":[ ]\t}\r\n";
@@ -429,6 +454,7 @@ int main(void)
             cmocka_unit_test(test_append_str_that_does_not_fit),
             cmocka_unit_test(test_append),
             cmocka_unit_test(test_edit),
+            cmocka_unit_test(test_find),
             cmocka_unit_test(test_edit_with_nothing_copies),
             cmocka_unit_test(test_edit_refuses),
             cmocka_unit_test(test_edit_that_does_not_fit),
