@@ -17,6 +17,7 @@ enum {
     REQUEST_CHOICES_MAX = 16, /* answers asked for in one request */
     REQUEST_SESSION_MAX = 128,
     REQUEST_SKIPPED_MAX = 200, /* it has to fit in a header's value */
+    REQUEST_TOLD_MAX = 200,    /* as above */
 };
 
 enum request_lane {
@@ -43,6 +44,8 @@ struct request {
     uint32_t choices;   /* 1 … REQUEST_CHOICES_MAX */
     uint32_t needs;     /* CAPABILITY_… without which the answer would be wrong */
     char session[REQUEST_SESSION_MAX + 1]; /* what ties requests of one conversation; "": unknown */
+    uint8_t complexity;              /* as it was guessed for `auto`, 1 to 5; 0: not guessed */
+    char told[REQUEST_TOLD_MAX + 1]; /* how `auto` chose the mode; "": it was asked for */
     char skipped[REQUEST_SKIPPED_MAX + 1]; /* what was left out, "tool web_search, field x" */
     const char *whole_type; /* static; of a whole answer where not the dialect's; NULL: that */
     cJSON *kept;            /* what the dialect's answer needs of the request; owned; may be NULL */

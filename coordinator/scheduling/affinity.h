@@ -15,28 +15,34 @@ enum {
 };
 
 struct affinity {        /* plain; what is known of one conversation */
-    uint64_t id;         /* affinity_id(); 0 is none */
+    uint64_t id;         /* affinity_id(); 0 is none; not to be changed */
     uint32_t epoch;      /* of the session of the node that it was last on; 0: of none */
     uint64_t model;      /* hash of the model's name there */
     uint16_t mode;       /* number of its mode; UINT16_MAX: none */
     bool mode_is_marked; /* an editor's own mark said so; else guessed */
     uint8_t level;       /* the highest complexity that was guessed, 1 to 5; 0: none */
-    double seen_s;
+    double seen_s;       /* not to be changed */
 };
 
 struct affinities;
 
-/* NULL where malloc refuses. */
-struct affinities *affinities_create(size_t max);
+/* `max`: conversations, taken as 1 … AFFINITIES_MAX; memory grows with those there are. `seed` says
+ * where in the table they are: clients, who choose their ids, must not know it. NULL where malloc
+ * refuses. */
+struct affinities *affinities_create(size_t max, uint64_t seed);
+/* Takes NULL. */
 void affinities_destroy(struct affinities *table);
 
-/* Never 0. `tenant` is who asks, `text` the client's id. */
+/* Never 0. `tenant` is who asks, `text` the client's id: two of which one is another are other
+ * conversations. */
 uint64_t affinity_id(const char *tenant, const char *text);
+/* Never 0. */
 uint64_t affinity_model(const char *model);
 
 /* NULL where it is not known, or was not seen for AFFINITY_IDLE_S. Borrowed until the next call. */
 struct affinity *affinities_find(struct affinities *table, uint64_t id, double now_s);
-/* The entry of that id, made where it is new; seen now. NULL where malloc refuses. Borrowed as
- * above. */
+/* The entry of that id, which is not 0, made where it is new; seen now. NULL where malloc refuses.
+ * Borrowed as above. */
 struct affinity *affinities_touch(struct affinities *table, uint64_t id, double now_s);
+/* Also those that were not seen for long, until they are asked for or others need their place. */
 size_t affinities_count(const struct affinities *table);

@@ -7,7 +7,7 @@
 
 enum {
     NAIVE_HOLDERS_MAX = 2048,
-    NAIVE_CAPACITY_MAX = 1024,
+    NAIVE_CAPACITY_MAX = 2048,
 };
 
 struct naive_place {
