@@ -402,7 +402,7 @@ static void among_equals_nobody_waits_for_ever(void **state)
 static void what_it_got_where_nobody_waited_is_soon_forgotten(void **state)
 {
     (void)state;
-    serve(push(2, 1e6)); /* what was large once does not count for ever */
+    serve(push(2, 1e6));                      /* what was large once does not count for ever */
     struct fair_entry *waits = push(0, 1000); /* for a model that is busy, all the while */
     for (size_t i = 0; i < 1000; i++)
         serve(push(1, 1000)); /* on another one */

@@ -1,0 +1,49 @@
+#include "coordinator/scheduling/refusal.h"
+
+const char *refusal_name(enum refusal refusal)
+{
+    static const char *const names[REFUSAL_COUNT] = {
+            [REFUSAL_NONE] = "none",
+            [REFUSAL_LACKS] = "cannot do what is asked",
+            [REFUSAL_QUALITY] = "below the quality floor",
+            [REFUSAL_BATCH_ONLY] = "larger than the memory: for batch work only",
+            [REFUSAL_CONTEXT] = "context too small",
+            [REFUSAL_AVOIDED] = "has failed this request",
+            [REFUSAL_UNUSABLE] = "draining or gone",
+            [REFUSAL_NO_FIT] = "larger than the memory limit",
+            [REFUSAL_SILENT] = "silent: back in a moment, or gone",
+            [REFUSAL_TRIPPED] = "failed too often: rests for a while",
+            [REFUSAL_STOPPING] = "engine is being stopped",
+            [REFUSAL_FAILED] = "engine is being restarted",
+            [REFUSAL_FULL] = "full",
+    };
+    return names[refusal];
+}
+
+static enum refusal refusal_by_state(const struct fleet_instance *instance)
+{
+    if (instance->state == INSTANCE_STOPPING)
+        return REFUSAL_STOPPING;
+    return instance->state == INSTANCE_FAILED ? REFUSAL_FAILED : REFUSAL_NONE;
+}
+
+enum refusal refusal_for_all(const struct fleet_instance *instance)
+{
+    if (!instance->usable && !instance->silent)
+        return REFUSAL_UNUSABLE;
+    if (instance->state == INSTANCE_AVAILABLE && !instance->fits && !instance->ordered)
+        return REFUSAL_NO_FIT;
+    if (!instance->usable)
+        return REFUSAL_SILENT;
+    if (instance->tripped)
+        return REFUSAL_TRIPPED;
+    return instance->ordered ? REFUSAL_NONE : refusal_by_state(instance);
+}
+
+uint32_t refusal_abilities(const struct fleet_instance *instance)
+{
+    const uint32_t said_by_file =
+            CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK;
+    uint32_t said = instance->capabilities ? instance->capabilities : CAPABILITY_CHAT;
+    return said & CAPABILITY_EXACT ? said : said | (CAPABILITY_ALL & ~said_by_file);
+}

@@ -1,0 +1,432 @@
+#include "coordinator/scheduling/routing.h"
+
+#include "coordinator/scheduling/fleet_digest.h"
+#include "coordinator/scheduling/prefix_index.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+struct routing {
+    float *totals; /* J of each instance of each option, in their order, each option in whole
+                      blocks; INFINITY: not feasible, or none */
+    size_t room;
+};
+
+/* What is the same for each instance of an option. */
+struct aim {
+    const struct routing_request *request;
+    const struct routing_option *option;
+    size_t option_index;
+    uint32_t pass;
+    struct fleet_question question;
+};
+
+/* An instance that may be chosen. */
+struct candidate {
+    const struct fleet_instance *instance; /* NULL: none */
+    size_t option;
+    float total_s; /* J */
+};
+
+/* What was found out about all of them. */
+struct survey {
+    float least_s; /* J */
+    float least_of_s[ROUTING_OPTIONS_MAX];
+    uint32_t feasible;
+};
+
+/* --- what is asked of an instance --- */
+
+static uint32_t count_of(const struct routing_option *option)
+{
+    return option->model ? option->model->count : 0;
+}
+
+static size_t blocks_of(const struct routing_option *option)
+{
+    return (count_of(option) + FLEET_LANES - 1) / FLEET_LANES;
+}
+
+static size_t lanes_of(const struct routing_request *request)
+{
+    size_t blocks = 0;
+    for (size_t i = 0; i < request->option_count; i++)
+        blocks += blocks_of(&request->options[i]);
+    return blocks * FLEET_LANES;
+}
+
+static uint8_t most_quality(const struct routing_request *request)
+{
+    uint8_t most = request->quality_wanted;
+    for (size_t i = 0; i < request->option_count && !request->quality_wanted; i++)
+        if (request->options[i].quality > most)
+            most = request->options[i].quality;
+    return most;
+}
+
+static uint32_t needs_of(const struct routing_request *request)
+{
+    uint32_t needs = request->needs | FLEET_ABLE_OPEN;
+    return request->batch ? needs : needs | FLEET_ABLE_LANES;
+}
+
+static struct aim aim_at(
+        const struct fleet *fleet, const struct routing_request *request, size_t index)
+{
+    const struct routing_option *option = &request->options[index];
+    return (struct aim){.request = request,
+            .option = option,
+            .option_index = index,
+            .pass = fleet_pass(fleet),
+            .question = {.held_blocks = option->held_blocks,
+                    .block_tokens = (float)option->block_tokens,
+                    .prompt_tokens = (float)cost_bounded(option->prompt_tokens),
+                    .whole_tokens = (float)(option->prompt_tokens + request->output_reserve),
+                    .decode_steps = (float)cost_bounded(request->beta * request->output_tokens),
+                    .gamma = (float)request->gamma,
+                    .sigma = (float)request->sigma,
+                    .quality_wanted = most_quality(request),
+                    .quality_floor = request->quality_floor,
+                    .quality = option->quality,
+                    .needs = needs_of(request),
+                    .now_s = request->now_s}};
+}
+
+static bool has_failed(const struct aim *aim, uint32_t epoch)
+{
+    for (size_t i = 0; i < aim->request->avoid_count; i++)
+        if (aim->request->avoid[i].epoch == epoch &&
+                aim->request->avoid[i].model == aim->option->model)
+            return true;
+    return false;
+}
+
+static bool has_room(const struct routing_request *request, const struct fleet_instance *instance)
+{
+    uint64_t slots = instance->slots ? instance->slots : 1, beyond = ROUTING_BEYOND_SLOTS;
+    if (request->greedy && slots > 1)
+        return (uint64_t)instance->running + 1 < slots;
+    if (request->lane == LANE_AUTOCOMPLETE)
+        beyond += ROUTING_AUTOCOMPLETE_BEYOND;
+    return instance->running < slots + beyond;
+}
+
+/* --- choice --- */
+
+static int make_room(struct routing *routing, const struct routing_request *request)
+{
+    size_t count = lanes_of(request);
+    if (count <= routing->room)
+        return 0;
+    float *totals = realloc(routing->totals, count * sizeof(*totals));
+    if (!totals)
+        return -ENOMEM;
+    routing->totals = totals;
+    routing->room = count;
+    return 0;
+}
+
+static uint32_t epoch_of(const struct fleet_model *model, uint32_t index)
+{
+    return model->blocks[index / FLEET_LANES].epoch[index % FLEET_LANES];
+}
+
+static void forbid(const struct aim *aim, float *totals)
+{
+    for (uint32_t i = 0; i < count_of(aim->option); i++)
+        if (has_failed(aim, epoch_of(aim->option->model, i)))
+            totals[i] = INFINITY;
+}
+
+/* Lane by lane, as vector instructions do. */
+static float least_of(const float *totals, size_t count, uint32_t *feasible)
+{
+    float least[FLEET_LANES];
+    uint32_t finite[FLEET_LANES] = {0};
+    for (size_t i = 0; i < FLEET_LANES; i++)
+        least[i] = INFINITY;
+    for (size_t at = 0; at < count; at += FLEET_LANES)
+        for (size_t i = 0; i < FLEET_LANES; i++) {
+            least[i] = totals[at + i] < least[i] ? totals[at + i] : least[i];
+            finite[i] += totals[at + i] < INFINITY;
+        }
+    for (size_t i = 0; i < FLEET_LANES; i++) {
+        least[0] = least[i] < least[0] ? least[i] : least[0];
+        *feasible += finite[i];
+    }
+    return least[0];
+}
+
+/* Fills the totals of one option, of `blocks`; returns the least of them. */
+static float survey_option(
+        const struct aim *aim, size_t blocks, float *totals, struct survey *survey)
+{
+    if (!blocks)
+        return INFINITY;
+    fleet_digest_costs(&aim->question, aim->option->model->blocks, blocks, totals);
+    if (aim->request->avoid_count)
+        forbid(aim, totals);
+    return least_of(totals, blocks * FLEET_LANES, &survey->feasible);
+}
+
+static void survey_all(struct routing *routing, const struct fleet *fleet,
+        const struct routing_request *request, struct survey *ret_survey)
+{
+    size_t lanes = 0;
+    ret_survey->least_s = INFINITY;
+    ret_survey->feasible = 0;
+    for (size_t i = 0; i < request->option_count; i++) {
+        struct aim aim = aim_at(fleet, request, i);
+        size_t blocks = blocks_of(aim.option);
+        float least_s =
+                survey_option(&aim, blocks, blocks ? &routing->totals[lanes] : NULL, ret_survey);
+        ret_survey->least_of_s[i] = least_s;
+        ret_survey->least_s = least_s < ret_survey->least_s ? least_s : ret_survey->least_s;
+        lanes += blocks * FLEET_LANES;
+    }
+}
+
+/* The number of instances where none is of that session. */
+static uint32_t find_epoch(const struct routing_option *option, uint32_t epoch)
+{
+    uint32_t count = count_of(option), i = 0;
+    while (i < count && epoch_of(option->model, i) != epoch)
+        i++;
+    return i;
+}
+
+/* The session's instance, where it is feasible. */
+static struct candidate find_home(const float *totals, const struct routing_request *request)
+{
+    struct candidate home = {.total_s = INFINITY};
+    for (size_t i = 0; i < request->option_count && request->session.epoch; i++) {
+        const struct routing_option *option = &request->options[i];
+        uint32_t count = count_of(option), j = count;
+        if (option->model == request->session.model)
+            j = find_epoch(option, request->session.epoch);
+        if (j < count && totals[j] < INFINITY)
+            home = (struct candidate){&option->model->at[j], i, totals[j]};
+        totals += blocks_of(option) * FLEET_LANES;
+    }
+    return home;
+}
+
+/* Of two that cost about the same. No two are alike in all of this. */
+static bool is_better(
+        const struct routing_request *request, const struct candidate *a, const struct candidate *b)
+{
+    bool a_room = has_room(request, a->instance), b_room = has_room(request, b->instance);
+    if (a_room != b_room)
+        return a_room;
+    if (a->instance->last_used != b->instance->last_used)
+        return a->instance->last_used < b->instance->last_used;
+    if (a->total_s < b->total_s || a->total_s > b->total_s)
+        return a->total_s < b->total_s;
+    return a->option != b->option ? a->option < b->option : a->instance->epoch < b->instance->epoch;
+}
+
+/* `best`, or one of the option that is better and costs at most `limit_s`. */
+static struct candidate better_of(const struct routing_request *request, size_t option,
+        const float *totals, float limit_s, struct candidate best)
+{
+    const struct fleet_model *model = request->options[option].model;
+    for (uint32_t i = 0; i < model->count; i++) {
+        if (totals[i] > limit_s)
+            continue;
+        const struct candidate it = {&model->at[i], option, totals[i]};
+        if (!best.instance || is_better(request, &it, &best))
+            best = it;
+    }
+    return best;
+}
+
+static struct candidate best_of_ties(
+        const float *totals, const struct routing_request *request, const struct survey *survey)
+{
+    float limit_s = survey->least_s + (float)ROUTING_TIE_S;
+    struct candidate best = {.instance = NULL};
+    for (size_t i = 0; i < request->option_count; i++) {
+        if (survey->least_of_s[i] <= limit_s)
+            best = better_of(request, i, totals, limit_s, best);
+        totals += blocks_of(&request->options[i]) * FLEET_LANES;
+    }
+    return best;
+}
+
+static bool stays(const struct candidate *home, float least_s)
+{
+    double margin_s = cost_most(ROUTING_STAY_S, ROUTING_STAY_SHARE * (double)home->total_s);
+    return home->instance && (double)home->total_s - (double)least_s < margin_s;
+}
+
+/* One is feasible. */
+static struct candidate best_of(const float *totals, const struct routing_request *request,
+        const struct survey *survey, bool *ret_stayed)
+{
+    struct candidate home = find_home(totals, request);
+    bool stay = stays(&home, survey->least_s);
+    *ret_stayed = stay && home.total_s > survey->least_s;
+    return stay ? home : best_of_ties(totals, request, survey);
+}
+
+/* --- what it comes to, in full --- */
+
+static double held_tokens(const struct aim *aim, const struct fleet_instance *instance)
+{
+    const struct routing_option *option = aim->option;
+    if (!option->held_blocks || instance->holder == PREFIX_NO_HOLDER)
+        return 0;
+    return cost_least(
+            option->held_blocks[instance->holder] * option->block_tokens, option->prompt_tokens);
+}
+
+static void cost_on(
+        const struct aim *aim, const struct fleet_instance *instance, struct cost *ret_cost)
+{
+    uint32_t quality = aim->option->quality ? aim->option->quality : instance->quality;
+    struct cost_ask ask = {.prompt_tokens = aim->option->prompt_tokens,
+            .output_tokens = aim->request->output_tokens,
+            .beta = aim->request->beta,
+            .gamma = aim->request->gamma,
+            .sigma = aim->request->sigma,
+            .quality_missing = cost_most((double)aim->question.quality_wanted - quality, 0)};
+    struct cost_state state;
+    fleet_cost_state(instance, aim->pass, held_tokens(aim, instance), aim->request->now_s, &state);
+    cost_of(&ask, &state, ret_cost);
+}
+
+static enum refusal refusal_of(const struct aim *aim, const struct fleet_instance *instance)
+{
+    const struct routing_request *request = aim->request;
+    uint32_t quality = aim->option->quality ? aim->option->quality : instance->quality;
+    if (request->needs & ~refusal_abilities(instance))
+        return REFUSAL_LACKS;
+    if (quality < request->quality_floor)
+        return REFUSAL_QUALITY;
+    if (instance->batch_only && !request->batch)
+        return REFUSAL_BATCH_ONLY;
+    if (instance->context && aim->question.whole_tokens > (float)instance->context)
+        return REFUSAL_CONTEXT;
+    if (has_failed(aim, instance->epoch))
+        return REFUSAL_AVOIDED;
+    return refusal_for_all(instance);
+}
+
+/* Told of every instance. */
+typedef void visit_fn(void *ctx, const struct aim *aim, const struct fleet_instance *instance);
+
+static void visit_all(const struct fleet *fleet, const struct routing_request *request,
+        visit_fn *visit, void *ctx)
+{
+    for (size_t i = 0; i < request->option_count; i++) {
+        struct aim aim = aim_at(fleet, request, i);
+        for (uint32_t j = 0; j < count_of(aim.option); j++)
+            visit(ctx, &aim, &aim.option->model->at[j]);
+    }
+}
+
+struct looker {
+    routing_look_fn *look;
+    void *ctx;
+};
+
+static void show(void *ctx, const struct aim *aim, const struct fleet_instance *instance)
+{
+    const struct looker *looker = ctx;
+    enum refusal refusal = refusal_of(aim, instance);
+    bool feasible = refusal == REFUSAL_NONE;
+    struct cost cost;
+    if (feasible)
+        cost_on(aim, instance, &cost);
+    if (feasible && !has_room(aim->request, instance))
+        refusal = REFUSAL_FULL;
+    looker->look(looker->ctx, instance, aim->option_index, refusal, feasible ? &cost : NULL,
+            held_tokens(aim, instance));
+}
+
+static uint32_t fewest(uint32_t some, uint32_t lacks)
+{
+    int more = __builtin_popcount(lacks) - __builtin_popcount(some);
+    return !some || more < 0 || (more == 0 && lacks < some) ? lacks : some;
+}
+
+static void note_refusal(void *ctx, const struct aim *aim, const struct fleet_instance *instance)
+{
+    struct routing_plan *plan = ctx;
+    enum refusal refusal = refusal_of(aim, instance);
+    if (refusal > plan->refusal)
+        plan->refusal = refusal;
+    if (refusal == REFUSAL_LACKS)
+        plan->lacking = fewest(plan->lacking, aim->request->needs & ~refusal_abilities(instance));
+    if (refusal == REFUSAL_CONTEXT && instance->context > plan->context_max)
+        plan->context_max = instance->context;
+}
+
+static void plan_none(
+        const struct fleet *fleet, const struct routing_request *request, struct routing_plan *plan)
+{
+    visit_all(fleet, request, note_refusal, plan);
+    plan->verdict = plan->refusal >= REFUSAL_SILENT ? ROUTING_WAIT : ROUTING_NONE;
+}
+
+static void plan_for(const struct fleet *fleet, const struct routing_request *request,
+        const struct candidate *chosen, struct routing_plan *plan)
+{
+    struct aim aim = aim_at(fleet, request, chosen->option);
+    bool room = has_room(request, chosen->instance);
+    plan->verdict = room ? ROUTING_RUN : ROUTING_WAIT;
+    plan->refusal = room ? REFUSAL_NONE : REFUSAL_FULL;
+    plan->instance = chosen->instance;
+    plan->option = chosen->option;
+    plan->held_tokens = held_tokens(&aim, chosen->instance);
+    cost_on(&aim, chosen->instance, &plan->cost);
+}
+
+static uint32_t absent_of(const struct routing_request *request)
+{
+    uint32_t absent = 0;
+    for (size_t i = 0; i < request->option_count; i++)
+        absent += count_of(&request->options[i]) == 0;
+    return absent;
+}
+
+int routing_choose(struct routing *routing, struct fleet *fleet,
+        const struct routing_request *request, routing_look_fn *look, void *ctx,
+        struct routing_plan *ret_plan)
+{
+    assert(request->option_count <= ROUTING_OPTIONS_MAX &&
+            request->avoid_count <= ROUTING_AVOID_MAX);
+    int r = make_room(routing, request);
+    if (r)
+        return r;
+    fleet_freshen(fleet);
+    struct survey survey;
+    survey_all(routing, fleet, request, &survey);
+    struct routing_plan plan = {.absent = absent_of(request), .feasible = survey.feasible};
+    if (survey.feasible > 0) {
+        struct candidate best = best_of(routing->totals, request, &survey, &plan.stayed);
+        plan_for(fleet, request, &best, &plan);
+    } else {
+        plan_none(fleet, request, &plan);
+    }
+    struct looker looker = {look, ctx};
+    if (look)
+        visit_all(fleet, request, show, &looker);
+    *ret_plan = plan;
+    return 0;
+}
+
+struct routing *routing_create(void)
+{
+    return calloc(1, sizeof(struct routing));
+}
+
+void routing_destroy(struct routing *routing)
+{
+    if (!routing)
+        return;
+    free(routing->totals);
+    free(routing);
+}

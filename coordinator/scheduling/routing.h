@@ -1,0 +1,112 @@
+/* Which instance answers a request: a pure function from the fleet, what is held of the prompt, and
+ * the request to a plan and its reasons. Live requests, `modemesh explain` and the simulator all
+ * take it.
+ *
+ * An instance is feasible where it is heard of, has not failed this request, can do what is needed,
+ * holds prompt and answer in its context, is of at least the wanted quality, and its model is
+ * loaded, or is being, or can be. Of all feasible ones the one with the least cost J (cost.h) is
+ * chosen, whether it has room now or not; where several are within ROUTING_TIE_S of it, one that
+ * has room, and of those the one that was given something the longest ago. A request stays with its
+ * session's instance unless another is better by the larger of ROUTING_STAY_S and
+ * ROUTING_STAY_SHARE of what it costs there. Where the chosen one has no room, the request waits
+ * for it: that is what its cost has told already.
+ *
+ * A load that nothing has begun yet costs its time twice, once as the wait for it and once as its
+ * price: it takes disk and memory from what else its node does. So a burst for a model that is
+ * loaded nowhere is one load, and a second copy comes only where the queue for the first is longer
+ * than a load. */
+#pragma once
+
+#include "coordinator/request.h"
+#include "coordinator/scheduling/cost.h"
+#include "coordinator/scheduling/fleet.h"
+#include "coordinator/scheduling/refusal.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ROUTING_TIE_S      0.05
+#define ROUTING_STAY_S     0.25
+#define ROUTING_STAY_SHARE 0.10
+
+enum {
+    ROUTING_OPTIONS_MAX = 32, /* models of a request */
+    ROUTING_AVOID_MAX = 8,
+    /* Requests that an instance is given beyond its slots: the next prefill begins with no pause.
+     */
+    ROUTING_BEYOND_SLOTS = 1,
+    /* … and as many more for who waits at the cursor: what chat cannot fill. */
+    ROUTING_AUTOCOMPLETE_BEYOND = 2,
+};
+
+struct routing_option {              /* a model that may answer; in the order of preference */
+    const struct fleet_model *model; /* NULL: no connected node has it */
+    const uint32_t *held_blocks;     /* what prefix_find() found for it; NULL: nothing is held */
+    double block_tokens;             /* of this prompt, by this model's tokenizer, about */
+    double prompt_tokens;            /* … of all of it */
+    uint8_t quality;                 /* points in this mode, 1 to 100; 0: what its node says */
+};
+
+struct routing_request {
+    const struct routing_option *options;
+    size_t option_count;       /* at most ROUTING_OPTIONS_MAX; models differ */
+    double output_tokens;      /* as expected, for the cost */
+    uint32_t output_reserve;   /* tokens that have to fit behind the prompt */
+    double beta, gamma, sigma; /* cost.h */
+    uint8_t quality_floor;     /* points; an instance of less, or that says none, is not feasible.
+                                  0: none */
+    uint8_t quality_wanted;    /* points that cost nothing; 0: the most that an option has */
+    uint32_t needs;            /* CAPABILITY_… */
+    enum request_lane lane;
+    bool batch;  /* nobody waits in front of a screen */
+    bool greedy; /* its key has more than its share: it leaves one slot free */
+    struct routing_place {
+        uint32_t epoch; /* of the node's session */
+        const struct fleet_model *model;
+    } session,                        /* where its conversation was last; epoch 0: nowhere */
+            avoid[ROUTING_AVOID_MAX]; /* what has failed this request */
+    size_t avoid_count;
+    double now_s;
+};
+
+enum routing_verdict {
+    ROUTING_RUN,  /* send it to `instance` now */
+    ROUTING_WAIT, /* for `instance` (REFUSAL_FULL), or where that is NULL for one that is not
+                     feasible just now: ask again when something has changed */
+    ROUTING_NONE, /* no instance that is here can ever take it */
+};
+
+struct routing_plan {
+    enum routing_verdict verdict;
+    enum refusal refusal; /* not RUN: the one that came closest, that is the last in their
+                                     order; REFUSAL_NONE: no option has an instance */
+    const struct fleet_instance *instance; /* borrowed till one is added or removed */
+    size_t option;                         /* of the instance */
+    struct cost cost;                      /* of the instance */
+    double held_tokens;                    /* of the prompt, by the instance */
+    bool stayed;      /* with its session's instance, where another was a little better */
+    uint32_t lacking; /* CAPABILITY_… that the instance lacks which lacks the fewest; 0: none */
+    uint32_t context_max; /* tokens of the largest that is refused for its context; 0: none is */
+    uint32_t feasible;    /* instances that were compared */
+    uint32_t absent;      /* options that no connected node has */
+};
+
+/* Told of every instance of every option, in no order; changes nothing. `cost` is NULL where it is
+ * not feasible. */
+typedef void routing_look_fn(void *ctx, const struct fleet_instance *instance, size_t option,
+        enum refusal refusal, const struct cost *cost, double held_tokens);
+
+struct routing; /* memory that decisions are made in */
+
+/* NULL where malloc refuses. */
+struct routing *routing_create(void);
+/* Takes NULL. */
+void routing_destroy(struct routing *routing);
+
+/* The plan follows from the arguments alone, whatever the order of instances. Of the fleet nothing
+ * changes but that its digests are fresh. `look` may be NULL. -ENOMEM; `ret_plan` is untouched
+ * then. O(instances of the options). */
+MUST_CHECK int routing_choose(struct routing *routing, struct fleet *fleet,
+        const struct routing_request *request, routing_look_fn *look, void *ctx,
+        struct routing_plan *ret_plan);

@@ -1,0 +1,660 @@
+#include "coordinator/scheduling/routing.h"
+
+#include "coordinator/scheduling/prefix_index.h"
+#include "tests/lib/short_memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PLACES = 8 };
+
+/* A fleet with up to PLACES instances, and a request for the models "small" and "large". */
+struct bed {
+    struct fleet *fleet;
+    struct routing *routing;
+    struct fleet_handle handles[PLACES];
+    struct flight flights[PLACES];
+    size_t count;
+    struct routing_option options[2];
+    struct routing_request request;
+    struct routing_plan plan;
+};
+
+static const struct fleet_instance sound = {
+        .rates = {1000, INFINITY, 0.01F, 0.001F},
+        .state = INSTANCE_RESIDENT,
+        .slots = 2,
+        .usable = true,
+        .fits = true,
+        .load_s = 10,
+};
+
+static int set_up(void **state)
+{
+    static struct bed bed;
+    memset(&bed, 0, sizeof(bed));
+    bed.fleet = fleet_create(NULL);
+    bed.routing = routing_create();
+    bed.request = (struct routing_request){.options = bed.options,
+            .option_count = 1,
+            .beta = COST_BETA_INTERACTIVE,
+            .gamma = COST_GAMMA,
+            .sigma = COST_SIGMA,
+            .now_s = 100};
+    for (size_t i = 0; i < 2; i++)
+        bed.options[i] = (struct routing_option){.prompt_tokens = 1000, .block_tokens = 100};
+    *state = &bed;
+    return bed.fleet && bed.routing ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    struct bed *bed = *state;
+    routing_destroy(bed->routing);
+    fleet_destroy(bed->fleet);
+    return 0;
+}
+
+/* The next instance, to be changed at once; its node is its number + 1. */
+static struct fleet_instance *add(struct bed *bed, const char *model)
+{
+    struct fleet_instance first = sound;
+    struct fleet_handle *handle = &bed->handles[bed->count++];
+    first.epoch = (uint32_t)bed->count;
+    assert_int_equal(fleet_add(bed->fleet, model, &first, 0, handle), 0);
+    return fleet_at(handle);
+}
+
+static struct fleet_instance *at(struct bed *bed, size_t i)
+{
+    return fleet_at(&bed->handles[i]);
+}
+
+static enum routing_verdict choose(struct bed *bed)
+{
+    bed->options[0].model = fleet_find(bed->fleet, "small");
+    bed->options[1].model = fleet_find(bed->fleet, "large");
+    assert_int_equal(
+            routing_choose(bed->routing, bed->fleet, &bed->request, NULL, NULL, &bed->plan), 0);
+    return bed->plan.verdict;
+}
+
+#define runs_on(bed, i)   check_goes_to(bed, i, ROUTING_RUN, __LINE__)
+#define waits_for(bed, i) check_goes_to(bed, i, ROUTING_WAIT, __LINE__)
+
+static void check_goes_to(struct bed *bed, size_t i, enum routing_verdict verdict, int line)
+{
+    if (choose(bed) != verdict || bed->plan.instance != at(bed, i))
+        fail_msg("line %d: verdict %d on node %u", line, bed->plan.verdict,
+                bed->plan.instance ? bed->plan.instance->epoch : 0);
+    assert_int_equal(bed->plan.refusal, verdict == ROUTING_RUN ? REFUSAL_NONE : REFUSAL_FULL);
+}
+
+/* Sends the request where the plan says. */
+static void send(struct bed *bed, size_t flight)
+{
+    fleet_sent(bed->fleet, bed->plan.instance->handle, &bed->flights[flight], &bed->plan.cost, 1,
+            bed->request.now_s);
+}
+
+/* --- the least cost --- */
+
+static void the_cheapest_answers(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small");
+    add(bed, "small")->rates.prefill_tok_s = 2000;
+    add(bed, "small")->rates.prefill_tok_s = 500;
+    runs_on(bed, 1);
+    assert_true(fabs(bed->plan.cost.prefill_s - 0.5) < 1e-9);
+    assert_int_equal(bed->plan.feasible, 3);
+    at(bed, 1)->rtt_s = 10;
+    runs_on(bed, 0);
+    at(bed, 0)->prefill_done_s = 105;
+    runs_on(bed, 2);
+}
+
+/* Another one is in the place of the one that is gone. */
+static void who_is_left_answers(void **state)
+{
+    struct bed *bed = *state;
+    for (size_t i = 0; i < 3; i++)
+        add(bed, "small")->rtt_s = (float)i;
+    runs_on(bed, 0);
+    fleet_remove(bed->fleet, &bed->handles[0]);
+    runs_on(bed, 1);
+    fleet_remove(bed->fleet, &bed->handles[1]);
+    runs_on(bed, 2);
+    assert_int_equal(bed->plan.feasible, 1);
+}
+
+static void what_is_held_of_the_prompt_counts(void **state)
+{
+    struct bed *bed = *state;
+    static const uint32_t held[] = {9, 0};
+    add(bed, "small")->holder = 0;
+    add(bed, "small")->holder = 1;
+    add(bed, "small")->holder = PREFIX_NO_HOLDER;
+    at(bed, 1)->rates.prefill_tok_s = 3000;
+    runs_on(bed, 1);
+    bed->options[0].held_blocks = held;
+    runs_on(bed, 0);
+    assert_true(fabs(bed->plan.held_tokens - 900) < 1e-9);
+    assert_true(fabs(bed->plan.cost.prefill_s - 0.1) < 1e-9);
+    bed->options[0].block_tokens = 1000; /* more than there is */
+    runs_on(bed, 0);
+    assert_true(fabs(bed->plan.held_tokens - 1000) < 1e-9);
+}
+
+static void quality_is_worth_seconds(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    add(bed, "small");
+    add(bed, "large")->rates.prefill_tok_s = 100; /* nine seconds more */
+    bed->options[0].quality = 60;
+    bed->options[1].quality = 70;
+    runs_on(bed, 0);
+    assert_true(fabs(bed->plan.cost.quality_s - 5) < 1e-9);
+    bed->options[1].quality = 80;
+    runs_on(bed, 1);
+    assert_int_equal(bed->plan.option, 1);
+    bed->request.quality_wanted = 60; /* more is worth nothing */
+    runs_on(bed, 0);
+    bed->request.quality_wanted = 0;
+    bed->options[0].quality = 0; /* then its node says it */
+    at(bed, 0)->quality = 75;
+    runs_on(bed, 0);
+}
+
+static void of_equal_ones_the_least_recently_used_answers(void **state)
+{
+    struct bed *bed = *state;
+    for (size_t i = 0; i < 3; i++)
+        add(bed, "small")->last_used = 3 - i;
+    runs_on(bed, 2);
+    at(bed, 2)->rates.prefill_tok_s = 970; /* 31 ms more */
+    runs_on(bed, 2);
+    at(bed, 2)->rates.prefill_tok_s = 940; /* 64 ms more */
+    runs_on(bed, 1);
+    at(bed, 0)->last_used = 2; /* as long ago as the other: by its cost */
+    at(bed, 1)->rtt_s = 0.01F;
+    runs_on(bed, 0);
+    at(bed, 0)->rtt_s = 0.02F;
+    runs_on(bed, 1);
+}
+
+static void of_equal_ones_one_with_room_answers(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->running = 3;
+    add(bed, "small")->last_used = 9;
+    bed->request.beta = bed->request.gamma = 0;
+    runs_on(bed, 1);
+    at(bed, 1)->running = 3;
+    waits_for(bed, 0);
+}
+
+static void equal_ones_take_turns(void **state)
+{
+    struct bed *bed = *state;
+    bool had[PLACES] = {false};
+    for (size_t i = 0; i < PLACES; i++)
+        add(bed, "small");
+    for (size_t turn = 0; turn < PLACES; turn++) {
+        assert_int_equal(choose(bed), ROUTING_RUN);
+        size_t i = (size_t)(bed->plan.instance->handle - bed->handles);
+        assert_false(had[i]);
+        had[i] = true;
+        send(bed, turn);
+        if (turn % 2) /* whether they still run or have ended */
+            fleet_ended(bed->fleet, &bed->flights[turn], bed->request.now_s);
+    }
+}
+
+/* --- room --- */
+
+static void one_beyond_the_slots_is_sent_and_the_next_waits(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->running = 2;
+    runs_on(bed, 0);
+    at(bed, 0)->running = 3;
+    waits_for(bed, 0);
+    at(bed, 0)->slots = 0; /* not known: one */
+    at(bed, 0)->running = 1;
+    runs_on(bed, 0);
+    at(bed, 0)->running = 2;
+    waits_for(bed, 0);
+    at(bed, 0)->running = UINT32_MAX;
+    waits_for(bed, 0);
+}
+
+static void chat_leaves_room_for_autocomplete(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->running = 2 + ROUTING_BEYOND_SLOTS;
+    waits_for(bed, 0);
+    bed->request.lane = LANE_AUTOCOMPLETE;
+    runs_on(bed, 0);
+    at(bed, 0)->running += ROUTING_AUTOCOMPLETE_BEYOND;
+    waits_for(bed, 0);
+}
+
+static void the_greedy_leave_a_slot_free(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->slots = 4;
+    bed->request.greedy = true;
+    at(bed, 0)->running = 2;
+    runs_on(bed, 0);
+    at(bed, 0)->running = 3;
+    waits_for(bed, 0);
+    bed->request.greedy = false;
+    runs_on(bed, 0);
+    bed->request.greedy = true;
+    at(bed, 0)->slots = 1; /* as any */
+    at(bed, 0)->running = 1;
+    runs_on(bed, 0);
+}
+
+/* A full one that is much faster is worth the wait, and is not where that is too long. */
+static void a_full_one_is_waited_for_where_that_is_sooner(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->running = 3;
+    at(bed, 0)->slot_free_s = 102;
+    add(bed, "small")->rates.prefill_tok_s = 100;
+    waits_for(bed, 0);
+    at(bed, 0)->slot_free_s = 120;
+    runs_on(bed, 1);
+}
+
+static void what_waits_for_it_is_ahead(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->running = 3;
+    at(bed, 0)->slot_free_s = 102;
+    at(bed, 0)->slot_turn_s = 3;
+    add(bed, "small")->rates.prefill_tok_s = 100;
+    fleet_begin_pass(bed->fleet);
+    for (size_t i = 0; i < 2; i++) {
+        waits_for(bed, 0);
+        assert_true(fabs(bed->plan.cost.wait_s - (2 + 3 * (double)i)) < 1e-6);
+        fleet_promise(bed->fleet, bed->plan.instance, bed->plan.cost.prefill_s);
+    }
+    fleet_promise(bed->fleet, bed->plan.instance, bed->plan.cost.prefill_s);
+    runs_on(bed, 1);
+    fleet_begin_pass(bed->fleet);
+    waits_for(bed, 0);
+}
+
+/* --- loads --- */
+
+static void a_burst_is_one_load(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->state = INSTANCE_AVAILABLE;
+    add(bed, "small")->state = INSTANCE_AVAILABLE;
+    at(bed, 0)->slots = at(bed, 1)->slots = 0;
+    at(bed, 0)->last_used = 1;
+    runs_on(bed, 1);
+    assert_true(fabs(bed->plan.cost.load_s - 10) < 1e-9);
+    send(bed, 0);
+    runs_on(bed, 1); /* its node has not spoken since */
+    send(bed, 1);
+    waits_for(bed, 1);
+    at(bed, 1)->state = INSTANCE_LOADING;
+    at(bed, 1)->ready_s = 108;
+    waits_for(bed, 1);
+    at(bed, 1)->prefill_done_s = 125; /* the queue is longer than a load */
+    runs_on(bed, 0);
+}
+
+static void what_is_loaded_soon_is_preferred_to_a_load(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->state = INSTANCE_AVAILABLE;
+    add(bed, "small")->state = INSTANCE_LOADING;
+    at(bed, 1)->ready_s = 115;
+    runs_on(bed, 1);
+    assert_true(fabs(bed->plan.cost.load_s - 15) < 1e-9);
+    at(bed, 1)->ready_s = 125;
+    runs_on(bed, 0);
+    at(bed, 1)->ready_s = 50; /* any moment */
+    runs_on(bed, 1);
+    assert_true(fabs(bed->plan.cost.load_s) < 1e-9);
+}
+
+static void what_is_ordered_is_not_loaded_elsewhere(void **state)
+{
+    struct bed *bed = *state;
+    static const enum instance_state states[] = {
+            INSTANCE_AVAILABLE, INSTANCE_STOPPING, INSTANCE_LOADING, INSTANCE_FAILED};
+    add(bed, "small")->state = INSTANCE_AVAILABLE;
+    add(bed, "small")->ordered = true;
+    at(bed, 1)->last_used = 9;
+    at(bed, 1)->ready_s = 110;
+    at(bed, 1)->fits = false; /* beside what there is now */
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        at(bed, 1)->state = states[i];
+        runs_on(bed, 1);
+    }
+}
+
+static void a_resident_one_is_preferred_to_a_load(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->state = INSTANCE_AVAILABLE;
+    add(bed, "small")->rates.prefill_tok_s = 100;
+    runs_on(bed, 1);
+    at(bed, 0)->load_s = 2;
+    runs_on(bed, 0);
+}
+
+/* --- nothing is feasible --- */
+
+static void nothing_can(struct bed *bed, enum routing_verdict verdict, enum refusal refusal)
+{
+    assert_int_equal(choose(bed), verdict);
+    assert_int_equal(bed->plan.refusal, refusal);
+    assert_null(bed->plan.instance);
+    assert_int_equal(bed->plan.feasible, 0);
+}
+
+static void nobody_has_it(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_NONE);
+    assert_int_equal(bed->plan.absent, 2);
+    add(bed, "large")->usable = false; /* its node drains */
+    nothing_can(bed, ROUTING_NONE, REFUSAL_UNUSABLE);
+    assert_int_equal(bed->plan.absent, 1);
+    bed->request.option_count = 0;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_NONE);
+}
+
+static void what_may_come_is_waited_for(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->state = INSTANCE_STOPPING;
+    nothing_can(bed, ROUTING_WAIT, REFUSAL_STOPPING);
+    at(bed, 0)->state = INSTANCE_FAILED;
+    nothing_can(bed, ROUTING_WAIT, REFUSAL_FAILED);
+    at(bed, 0)->tripped = true;
+    nothing_can(bed, ROUTING_WAIT, REFUSAL_TRIPPED);
+    at(bed, 0)->usable = false;
+    at(bed, 0)->silent = true;
+    nothing_can(bed, ROUTING_WAIT, REFUSAL_SILENT);
+    add(bed, "small")->fits = false;
+    at(bed, 1)->state = INSTANCE_AVAILABLE;
+    nothing_can(bed, ROUTING_WAIT, REFUSAL_SILENT); /* the other one never will */
+    at(bed, 0)->silent = false;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_NO_FIT);
+}
+
+static void a_silent_node_waits_for_no_other(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    add(bed, "small")->usable = false;
+    at(bed, 0)->silent = true;
+    add(bed, "large");
+    runs_on(bed, 1);
+}
+
+static void what_a_model_cannot_do_is_not_asked_of_it(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    add(bed, "small")->capabilities = CAPABILITY_CHAT | CAPABILITY_EXACT;
+    add(bed, "large")->capabilities = CAPABILITY_CHAT | CAPABILITY_VISION | CAPABILITY_EXACT;
+    at(bed, 1)->rates.prefill_tok_s = 100;
+    bed->request.needs = CAPABILITY_CHAT;
+    runs_on(bed, 0);
+    bed->request.needs |= CAPABILITY_VISION;
+    runs_on(bed, 1);
+    bed->request.needs |= CAPABILITY_FIM;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_LACKS);
+    assert_int_equal(bed->plan.lacking, CAPABILITY_FIM); /* of the one that can more */
+    assert_int_equal(bed->plan.absent, 0);
+    fleet_remove(bed->fleet, &bed->handles[1]);
+    nothing_can(bed, ROUTING_NONE, REFUSAL_LACKS);
+    assert_int_equal(bed->plan.lacking, CAPABILITY_FIM | CAPABILITY_VISION);
+    assert_int_equal(bed->plan.absent, 1); /* that one could have: it is away */
+}
+
+static void prompt_and_answer_fit_in_the_context(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.output_reserve = 500;
+    add(bed, "small")->context = 1499;
+    add(bed, "small")->context = 800;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_max, 1499);
+    at(bed, 1)->context = 1500;
+    runs_on(bed, 1);
+    at(bed, 1)->context = 0; /* not known */
+    runs_on(bed, 1);
+}
+
+static void quality_has_a_floor(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    bed->request.quality_floor = 50;
+    add(bed, "small");
+    add(bed, "large")->rates.prefill_tok_s = 10; /* rather that than a lesser one */
+    bed->options[0].quality = 49;
+    bed->options[1].quality = 50;
+    runs_on(bed, 1);
+    bed->options[1].quality = 0; /* nobody says how good it is */
+    nothing_can(bed, ROUTING_NONE, REFUSAL_QUALITY);
+    at(bed, 1)->quality = 51;
+    runs_on(bed, 1);
+}
+
+static void what_swaps_is_for_batch_alone(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->batch_only = true;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_BATCH_ONLY);
+    at(bed, 0)->ordered = true;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_BATCH_ONLY);
+    bed->request.batch = true;
+    runs_on(bed, 0);
+    bed->request.batch = false;
+    add(bed, "small")->state = INSTANCE_AVAILABLE; /* where it fits, it is loaded */
+    runs_on(bed, 1);
+}
+
+static void what_failed_is_avoided_and_nothing_else(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    add(bed, "small");
+    add(bed, "large")->rates.prefill_tok_s = 100;
+    bed->request.avoid[0] = (struct routing_place){1, fleet_find(bed->fleet, "small")};
+    bed->request.avoid_count = 1;
+    runs_on(bed, 1);
+    bed->request.avoid[1] = (struct routing_place){2, fleet_find(bed->fleet, "large")};
+    bed->request.avoid_count = 2;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_AVOIDED);
+    bed->request.avoid[0].epoch = 3; /* another session of that node */
+    runs_on(bed, 0);
+}
+
+/* --- conversations --- */
+
+static void a_session_stays_until_another_is_clearly_better(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small");
+    add(bed, "small");
+    bed->request.beta = 0;
+    bed->request.session = (struct routing_place){1, fleet_find(bed->fleet, "small")};
+    at(bed, 0)->last_used = 9;
+    runs_on(bed, 0);
+    assert_false(bed->plan.stayed);
+    at(bed, 0)->rtt_s = 0.24F;
+    runs_on(bed, 0);
+    assert_true(bed->plan.stayed);
+    at(bed, 0)->rtt_s = 0.26F;
+    runs_on(bed, 1);
+    assert_false(bed->plan.stayed);
+    bed->options[0].prompt_tokens = 10000; /* a tenth is more here */
+    at(bed, 0)->rtt_s = 1;
+    runs_on(bed, 0);
+    at(bed, 0)->rtt_s = 1.2F;
+    runs_on(bed, 1);
+}
+
+static void a_session_leaves_what_cannot(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small");
+    add(bed, "small")->rtt_s = 0.2F;
+    bed->request.session = (struct routing_place){2, fleet_find(bed->fleet, "small")};
+    runs_on(bed, 1);
+    at(bed, 1)->tripped = true;
+    runs_on(bed, 0);
+    at(bed, 1)->tripped = false;
+    bed->request.avoid[0] = bed->request.session;
+    bed->request.avoid_count = 1;
+    runs_on(bed, 0);
+    bed->request.avoid_count = 0;
+    bed->request.session.epoch = 3; /* gone */
+    runs_on(bed, 0);
+}
+
+static void a_session_waits_for_its_own(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->running = 3;
+    at(bed, 0)->slot_free_s = 100.1;
+    add(bed, "small");
+    bed->request.beta = bed->request.gamma = 0;
+    bed->request.session = (struct routing_place){1, fleet_find(bed->fleet, "small")};
+    waits_for(bed, 0);
+    assert_true(bed->plan.stayed);
+}
+
+/* --- telling --- */
+
+struct looks {
+    size_t count;
+    enum refusal refusals[PLACES];
+    double totals_s[PLACES], held[PLACES];
+};
+
+static void look(void *ctx, const struct fleet_instance *instance, size_t option,
+        enum refusal refusal, const struct cost *cost, double held_tokens)
+{
+    struct looks *looks = ctx;
+    uint32_t i = instance->epoch - 1;
+    assert_int_equal(option, instance->epoch == 4 ? 1 : 0);
+    assert_true(!cost == (refusal != REFUSAL_NONE && refusal != REFUSAL_FULL));
+    looks->count++;
+    looks->refusals[i] = refusal;
+    looks->totals_s[i] = cost ? cost->total_s : 0;
+    looks->held[i] = held_tokens;
+}
+
+static void every_instance_is_shown(void **state)
+{
+    struct bed *bed = *state;
+    static const uint32_t held[] = {5};
+    struct looks looks = {.count = 0};
+    bed->request.option_count = 2;
+    bed->options[0].held_blocks = held;
+    for (size_t i = 0; i < 3; i++)
+        add(bed, "small")->holder = i ? PREFIX_NO_HOLDER : 0;
+    add(bed, "large")->tripped = true;
+    at(bed, 1)->running = 3;
+    at(bed, 2)->context = 10;
+    runs_on(bed, 0);
+    assert_int_equal(
+            routing_choose(bed->routing, bed->fleet, &bed->request, look, &looks, &bed->plan), 0);
+    assert_int_equal(looks.count, 4);
+    assert_int_equal(looks.refusals[0], REFUSAL_NONE);
+    assert_int_equal(looks.refusals[1], REFUSAL_FULL);
+    assert_int_equal(looks.refusals[2], REFUSAL_CONTEXT);
+    assert_int_equal(looks.refusals[3], REFUSAL_TRIPPED);
+    assert_true(fabs(looks.totals_s[0] - bed->plan.cost.total_s) < 1e-12);
+    assert_true(looks.totals_s[1] > looks.totals_s[0]);
+    assert_true(fabs(looks.held[0] - 500) < 1e-9);
+    assert_int_equal(bed->plan.feasible, 2);
+}
+
+/* --- no memory --- */
+
+static void without_memory_there_is_no_plan(void **state)
+{
+    struct bed *bed = *state;
+    struct routing_plan before;
+    add(bed, "small");
+    bed->options[0].model = fleet_find(bed->fleet, "small");
+    memset(&bed->plan, 0x5a, sizeof(bed->plan));
+    memcpy(&before, &bed->plan, sizeof(before));
+    short_memory_begin(0);
+    assert_int_equal(
+            routing_choose(bed->routing, bed->fleet, &bed->request, NULL, NULL, &bed->plan),
+            -ENOMEM);
+    assert_true(short_memory_end());
+    assert_memory_equal(&before, &bed->plan, sizeof(before));
+    runs_on(bed, 0);
+    short_memory_begin(0);
+    runs_on(bed, 0); /* the memory is there already */
+    assert_false(short_memory_end());
+    short_memory_begin(0);
+    assert_null(routing_create());
+    assert_true(short_memory_end());
+    routing_destroy(NULL);
+}
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+#define unit(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+            unit(the_cheapest_answers),
+            unit(who_is_left_answers),
+            unit(what_is_held_of_the_prompt_counts),
+            unit(quality_is_worth_seconds),
+            unit(of_equal_ones_the_least_recently_used_answers),
+            unit(of_equal_ones_one_with_room_answers),
+            unit(equal_ones_take_turns),
+            unit(one_beyond_the_slots_is_sent_and_the_next_waits),
+            unit(chat_leaves_room_for_autocomplete),
+            unit(the_greedy_leave_a_slot_free),
+            unit(a_full_one_is_waited_for_where_that_is_sooner),
+            unit(what_waits_for_it_is_ahead),
+            unit(a_burst_is_one_load),
+            unit(what_is_loaded_soon_is_preferred_to_a_load),
+            unit(what_is_ordered_is_not_loaded_elsewhere),
+            unit(a_resident_one_is_preferred_to_a_load),
+            unit(nobody_has_it),
+            unit(what_may_come_is_waited_for),
+            unit(a_silent_node_waits_for_no_other),
+            unit(what_a_model_cannot_do_is_not_asked_of_it),
+            unit(prompt_and_answer_fit_in_the_context),
+            unit(quality_has_a_floor),
+            unit(what_swaps_is_for_batch_alone),
+            unit(what_failed_is_avoided_and_nothing_else),
+            unit(a_session_stays_until_another_is_clearly_better),
+            unit(a_session_leaves_what_cannot),
+            unit(a_session_waits_for_its_own),
+            unit(every_instance_is_shown),
+            unit(without_memory_there_is_no_plan),
+    };
+    return cmocka_run_group_tests_name("routing", tests, NULL, NULL);
+}
