@@ -9,6 +9,8 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/netwatch.h"
+#include "node/backends/slot_files.h"
+#include "node/backends/slot_swap.h"
 #include "node/link/advertise.h"
 #include "node/link/editors.h"
 #include "node/link/invitation.h"
@@ -35,7 +37,8 @@
 #define PROGRAM "modemesh-node"
 
 enum {
-    LAST_WORDS_MS = 100,   /* from the last engine's end to ours: what the link still has to say */
+    LAST_WORDS_MS = 100, /* from the last engine's end to ours: what the link still has to say */
+    SLOTS_TIMER_MS = 60 * 60 * 1000,
     STOP_MARGIN_MS = 5000, /* a stop that takes so much longer than it may is ended by force */
 };
 
@@ -59,6 +62,8 @@ struct node {
     struct key_pair keys;
     struct invitation invitation;
     struct http_client *http;
+    struct slot_files *slot_files;  /* NULL: none are kept */
+    struct loop_timer *slots_timer; /* looks for what is too old of them */
     struct supervisor *supervisor;
     struct standing_orders *standing;
     struct models *models; /* NULL: --edge-only */
@@ -101,8 +106,8 @@ static void on_force(void *ctx)
 static void on_stop(void *ctx)
 {
     struct node *node = ctx;
-    uint64_t limit_ms =
-            config_uint(node->config, "engine.stop-timeout") + SUPERVISOR_GRACE_MS + STOP_MARGIN_MS;
+    uint64_t limit_ms = config_uint(node->config, "engine.stop-timeout") + SUPERVISOR_GRACE_MS +
+                        SLOT_SWAP_MS + STOP_MARGIN_MS;
 
     supervisor_drain(node->supervisor);
     if (node->stopping)
@@ -437,6 +442,14 @@ static int find_self(struct node *node, struct err *err)
 
 /* --- start --- */
 
+static void on_slots_timer(void *ctx)
+{
+    struct node *node = ctx;
+
+    if (node->slot_files != NULL)
+        slot_files_prune(node->slot_files);
+}
+
 static int open_loop(struct node *node, struct err *err)
 {
     int r = loop_init(&node->loop);
@@ -447,9 +460,10 @@ static int open_loop(struct node *node, struct err *err)
     node->tick = loop_timer_create(&node->loop, on_tick, node);
     node->stop_timer = loop_timer_create(&node->loop, on_last_words, node);
     node->force_timer = loop_timer_create(&node->loop, on_force, node);
+    node->slots_timer = loop_timer_create(&node->loop, on_slots_timer, node);
     node->http = http_client_create(&node->loop);
     if (node->tick == NULL || node->stop_timer == NULL || node->force_timer == NULL ||
-            node->http == NULL)
+            node->slots_timer == NULL || node->http == NULL)
         return err_set(err, -ENOMEM, "the event loop does not start");
     return 0;
 }
@@ -473,6 +487,18 @@ static enum pool_choice chosen_pool(const struct node *node)
     return choice;
 }
 
+static int open_slot_files(struct node *node, struct err *err)
+{
+    char folder[PATH_MAX];
+    int r = daemon_state_path(node->state, "slots", folder, err);
+
+    if (r < 0)
+        return r;
+    loop_timer_start(node->slots_timer, SLOTS_TIMER_MS, SLOTS_TIMER_MS);
+    return slot_files_open(folder, config_uint(node->config, "engine.slot-cache"), &env_system,
+            &node->slot_files, err);
+}
+
 static int open_supervisor(struct node *node, struct err *err)
 {
     const struct config *config = node->config;
@@ -486,7 +512,8 @@ static int open_supervisor(struct node *node, struct err *err)
                     .command = node->command,
                     .stop_command = node->stop_command[0] == NULL ? NULL : node->stop_command,
                     .start_timeout_ms = (uint32_t)config_uint(config, "engine.start-timeout"),
-                    .stop_timeout_ms = (uint32_t)config_uint(config, "engine.stop-timeout")},
+                    .stop_timeout_ms = (uint32_t)config_uint(config, "engine.stop-timeout"),
+                    .slot_files = node->slot_files},
             .node_name = node->name,
             .measurements = node->measurements,
             .memory = {.hardware = {.root = config_str(config, "host-root"),
@@ -497,6 +524,7 @@ static int open_supervisor(struct node *node, struct err *err)
                                              : MEMORY_RESERVE_DEFAULT},
             .swap_bytes = config_uint(config, "swap-allowance"),
             .bandwidth_bytes = config_uint(config, "memory-bandwidth"),
+            .keeps_prompts = chosen_backend(node) == &backend_llama_server,
     };
 
     return supervisor_create(
@@ -601,6 +629,8 @@ static int start(struct node *node, struct err *err)
     if (r == 0)
         r = open_loop(node, err);
     if (r == 0)
+        r = open_slot_files(node, err);
+    if (r == 0)
         r = open_supervisor(node, err);
     if (r == 0)
         r = open_link(node, err);
@@ -642,11 +672,13 @@ static void stop(struct node *node)
     node->uplink = NULL;
     orders_destroy(node->orders);
     supervisor_destroy(node->supervisor);
+    slot_files_close(node->slot_files);
     standing_orders_close(node->standing);
     http_client_destroy(node->http);
     loop_timer_destroy(node->tick);
     loop_timer_destroy(node->stop_timer);
     loop_timer_destroy(node->force_timer);
+    loop_timer_destroy(node->slots_timer);
     runtime_dir_close(&node->runtime);
     if (node->loop_is_up)
         loop_fini(&node->loop);

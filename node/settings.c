@@ -225,6 +225,30 @@ const struct config_key node_keys[] = {
                 .env = "MODEMESH_NODE_ENGINE_CONTEXT",
                 .help = "tokens of one request and its answer; 0: what the model was trained for, "
                         "halved until its cache is no larger than its weights (or 1 GiB)"},
+        {.path = "engine.cache-ram",
+                .type = CONFIG_SIZE,
+                .reloadable = true,
+                .max = UINT64_C(1) << 50,
+                .metavar = "SIZE",
+                .unit = "bytes",
+                .env = "MODEMESH_NODE_ENGINE_CACHE_RAM",
+                .help = "what the engine of one model may keep in the host's memory of earlier "
+                        "prompts, so that a conversation that comes back is not computed again; "
+                        "counted as the model's where it loads into that memory too; 0: nothing; "
+                        "default: four times its slots' cache, at most 8 GiB and a sixteenth of "
+                        "the memory, and no more than is left beside the model"},
+        {.path = "engine.slot-cache",
+                .type = CONFIG_SIZE,
+                .def = "2G",
+                .max = UINT64_C(1) << 50,
+                .metavar = "SIZE",
+                .unit = "bytes",
+                .env = "MODEMESH_NODE_ENGINE_SLOT_CACHE",
+                .help = "what the prompts of models that had to leave the memory may take in the "
+                        "state directory, so that their conversations go on where they were when "
+                        "the model is loaded again; kept for a day at most; 0: nothing is kept, "
+                        "and "
+                        "what is there is removed"},
         {.path = "engine.start-timeout",
                 .type = CONFIG_DURATION,
                 .def = "10m",
@@ -253,6 +277,14 @@ const struct config_key node_keys[] = {
                 .reloadable = true,
                 .name_letters = MODEL_SETTINGS_LETTERS,
                 .help = "engine.slots instead"},
+        {.path = "model-settings.*.cache-ram",
+                .type = CONFIG_SIZE,
+                .max = UINT64_C(1) << 50,
+                .metavar = "SIZE",
+                .unit = "bytes",
+                .reloadable = true,
+                .name_letters = MODEL_SETTINGS_LETTERS,
+                .help = "engine.cache-ram instead"},
         {.path = "model-settings.*.kv",
                 .type = CONFIG_STR,
                 .metavar = "TYPE",

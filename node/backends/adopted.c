@@ -345,7 +345,8 @@ static bool copy_place(struct instance_backend *instance, const struct adopted_m
     snprintf(instance->url, sizeof(instance->url), "%s", place->url);
     snprintf(instance->base, sizeof(instance->base), "%s%s", place->url, instance->manner->prefix);
     instance->authorization = place->authorization ? strdup(place->authorization) : NULL;
-    instance->address = (struct engine_address){instance->url, instance->authorization};
+    instance->address =
+            (struct engine_address){.url = instance->url, .authorization = instance->authorization};
     return instance->authorization || !place->authorization;
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct oom_watch;
+struct slot_files;
 
 /* What every backend needs to start an instance; borrowed strings live as long as the instance. */
 struct backend_host {
@@ -32,6 +33,8 @@ struct backend_host {
     uint32_t stop_timeout_ms;    /* between SIGTERM and SIGKILL */
     uint32_t health_interval_ms; /* between two looks at a ready engine; 0: the backend's own */
     struct oom_watch *oom_watch; /* to tell why an engine was killed; NULL: not told */
+    const struct slot_files *slot_files; /* what slots held outlives their engine; NULL: it does not
+                                          */
 };
 
 struct adopted_model;
@@ -45,6 +48,14 @@ struct backend_model {
     uint32_t capabilities;         /* what its file promises: node/models/capabilities.h */
     const char *type_k, *type_v;   /* names of the cache's types; NULL: the engine's choice */
     const char *projector, *draft; /* paths; NULL: none */
+    /* Of earlier prompts, that the engine may keep in the host's memory, its checkpoints included;
+     * 0: none. And how many of those a slot may have; 0: the engine's choice. */
+    uint64_t prompt_cache_bytes;
+    uint32_t checkpoints;
+    const char *slot_key;  /* of the file and of all that the engine is started with (slot_files.h);
+                              NULL: what its slots held is not kept */
+    uint64_t token_bytes;  /* of its cache; 0: not known */
+    bool keeps_no_prompts; /* the engine is known to be older than its kind's prompt cache */
     const char *const *extra_args; /* more words for the engine, ends with NULL; may be NULL */
     const struct adopted_model *adopted; /* of an engine that runs already (adopted.h): then there
                                             is no path, no words, and slots and context 0 mean
@@ -54,7 +65,9 @@ struct backend_model {
 
 /* What an engine says that it has taken to load its model. */
 struct backend_measured {
-    uint64_t device_bytes, host_bytes; /* on GPUs, and in the host's own memory */
+    uint64_t device_bytes, host_bytes; /* on GPUs, and in the host's own memory; what it may still
+                                          take there for earlier prompts counts */
+    bool unified;                      /* all its sequences share one cache */
     uint32_t output_rows;              /* of logits that it reserves; 0: one for each token of a
                                           batch (older engines) */
 };
@@ -80,6 +93,8 @@ struct run_spec {
     const char *body; /* JSON as proto/codec.h has it for the kind; copied where needed after the
                          call */
     size_t body_len;
+    uint64_t session;       /* of the conversation, the same for each of its turns; 0: none */
+    uint32_t prompt_tokens; /* about; 0: not known */
 };
 
 struct run_events {

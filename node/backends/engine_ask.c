@@ -88,6 +88,7 @@ static int send_question(struct engine_ask *ask, struct http_client *http,
     const char *const headers[] = {"Content-Type: application/json", address->authorization, NULL};
     struct http_request request = {.method = question->json ? "POST" : "GET",
             .url = url,
+            .unix_socket = address->unix_socket,
             .headers = headers,
             .body = question->json,
             .body_len = question->json ? strlen(question->json) : 0,

@@ -18,6 +18,7 @@ enum {
 struct engine_address {        /* borrowed for the life of who uses it */
     const char *url;           /* "http://127.0.0.1:11434", without a slash at its end */
     const char *authorization; /* a whole header, "Authorization: Bearer …"; NULL: none */
+    const char *unix_socket;   /* path; then the host in `url` is only a name. NULL: TCP */
 };
 
 struct engine_question {

@@ -9,6 +9,7 @@
 enum { ENGINE_BASE_MAX = 215 }; /* bytes before the path of a URL */
 
 struct engine_call;
+struct engine_slots;
 
 struct engine_target { /* borrowed for the life of a call */
     struct http_client *http;
@@ -19,6 +20,7 @@ struct engine_target { /* borrowed for the life of a call */
     uint32_t unknown_kinds;    /* bits 1 << enum request_kind that it has no endpoint for */
     const char *media_marker;  /* what the engine writes into a prompt for a picture; "" none */
     const struct env *env;
+    struct engine_slots *slots; /* NULL: the engine chooses its slots */
 };
 
 struct engine_call_events {

@@ -226,6 +226,16 @@ static void take_turn(struct engine_memory *memory, const char *line)
     }
 }
 
+static void take_prompt_cache(struct engine_memory *memory, const char *line)
+{
+    const char *text = behind(line, "prompt cache is enabled, size limit: ");
+
+    if (text && isdigit((unsigned char)*text))
+        memory->prompt_cache_bytes = read_digits(&text, WHOLE_DIGITS_MAX) * MIB;
+    if (strstr(line, "n_ctx_slot = ") && strstr(line, "kv_unified = 'true'"))
+        memory->unified = true;
+}
+
 static void take_context(struct engine_memory *memory, const char *line)
 {
     const char *text = behind(line, "llama_context: n_outputs_max ");
@@ -249,6 +259,7 @@ void engine_memory_take(struct engine_memory *memory, const char *line, size_t l
         return;
     take_context(memory, text);
     take_projector(memory, text);
+    take_prompt_cache(memory, text);
     take_buffer(memory, text);
 }
 

@@ -13,6 +13,9 @@
  *   load_hparams: model size:         800.43 MiB
  *   alloc_compute_meta:        CPU compute buffer size =   322.49 MiB
  *
+ *   load_model: initializing, n_slots = 2, n_ctx_slot = 2048, kv_unified = 'false'
+ *   load_model: prompt cache is enabled, size limit: 8192 MiB
+ *
  * One for each device, and for each cache where there are several; before 2025 without "model". The
  * last three are of a projector. A context that reserves again prints its compute buffers again:
  * the last size counts.
@@ -60,6 +63,9 @@ struct engine_memory {
     size_t device_count;
     uint32_t output_rows; /* rows of logits that it reserves (its n_outputs_max); 0: it did not say,
                              so one for each token of a batch */
+    uint64_t prompt_cache_bytes; /* that it may take for earlier prompts, beside what it has taken;
+                                    0: none, no limit, or it did not say */
+    bool unified;                /* all sequences share one cache */
     /* private */
     bool rehearsal;      /* what it prints now is not allocated */
     bool tells_no_alloc; /* it says when it rehearses */

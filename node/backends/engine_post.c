@@ -215,6 +215,25 @@ int engine_post_init_tokenize(
     return err_set(err, r, "no memory for the prompt whose tokens are counted");
 }
 
+int engine_post_pin(struct engine_post *post, unsigned slot)
+{
+    char number[16];
+    const struct json_member member = {"id_slot", number};
+    struct buf body;
+    int r;
+
+    (void)snprintf(number, sizeof(number), "%u", slot);
+    buf_init(&body, json_limits_request.max_bytes + FORM_ROOM);
+    r = json_edit(&body, buf_at(&post->body), post->body.len, &member, 1);
+    if (r < 0) {
+        buf_fini(&body);
+        return r;
+    }
+    buf_fini(&post->body);
+    post->body = body;
+    return 0;
+}
+
 void engine_post_fini(struct engine_post *post)
 {
     buf_fini(&post->body);

@@ -33,4 +33,7 @@ MUST_CHECK int engine_post_init(struct engine_post *post, const struct run_spec 
  * engine made of it. */
 MUST_CHECK int engine_post_init_tokenize(
         struct engine_post *post, const char *prompt, size_t prompt_len, struct err *err);
+/* It is to be answered by this slot. -ENOMEM, or -ENOBUFS past the limit on bodies: then `post` is
+ * as it was. */
+MUST_CHECK int engine_post_pin(struct engine_post *post, unsigned slot);
 void engine_post_fini(struct engine_post *post);

@@ -1,8 +1,10 @@
 #include "node/backends/engine_run.h"
 
 #include "common/json.h"
+#include "common/log.h"
 #include "common/sse_reader.h"
 #include "node/backends/engine_answer.h"
+#include "node/backends/engine_slots.h"
 #include "node/backends/result_scan.h"
 
 #include <errno.h>
@@ -20,6 +22,9 @@ struct engine_run {
     enum engine_form form;
     engine_chunk_fn read_chunk;
     struct engine_call *call;
+    struct slot_ask *slot_ask; /* before the call; then `post` waits for it */
+    struct engine_post post;
+    uint64_t session;            /* 0: its slot is of no interest */
     struct sse_reader *sse;      /* ENGINE_FORM_EVENTS, else NULL */
     struct result_scan scan;     /* the other forms */
     struct engine_answer answer; /* of each form; where it is no stream it only passes on */
@@ -116,6 +121,12 @@ static void pass_usage(struct engine_run *run)
         (void)pass_delta(run, &delta);
 }
 
+static void note_slot(const struct engine_run *run)
+{
+    if (run->answer.has_usage)
+        engine_slots_note(run->target->slots, run->session, &run->answer.usage);
+}
+
 /* Ends the run after its last deltas, in which it may have been cancelled. */
 static void run_complete(struct engine_run *run)
 {
@@ -128,6 +139,7 @@ static void run_complete(struct engine_run *run)
 static void finish_events(struct engine_run *run, const struct msg_fail *fail)
 {
     if (run->answer.finished && (run->answer.done || !fail)) {
+        note_slot(run);
         run->busy = true;
         pass_usage(run);
         run->busy = false;
@@ -286,6 +298,49 @@ static void on_call_end(void *ctx, const struct msg_fail *fail)
 
 static const struct engine_call_events call_events = {on_data, on_call_end};
 
+/* --- a turn of a conversation --- */
+
+/* Where the slot cannot be asked for, the engine chooses. */
+static void on_slot(void *ctx, int slot)
+{
+    struct engine_run *run = ctx;
+    int r;
+
+    run->slot_ask = NULL;
+    if (slot != SLOT_NONE && engine_post_pin(&run->post, (unsigned)slot) < 0)
+        log_debug("no memory to ask for a slot", LOG_U("slot", (unsigned)slot));
+    r = start_call(run, &run->post, &run->err);
+    engine_post_fini(&run->post);
+    if (r < 0)
+        run_fail(run, FAIL_OVERLOADED, 0);
+}
+
+static bool is_turn(const struct engine_target *target, const struct run_spec *spec)
+{
+    return (spec->kind == REQUEST_CHAT || spec->kind == REQUEST_COMPLETION) &&
+           engine_slots_wants(target->slots, spec->session, spec->prompt_tokens);
+}
+
+/* Takes `post` where it returns 0. */
+static int begin(struct engine_run *run, struct engine_post *post, const struct run_spec *spec,
+        struct err *err)
+{
+    int r;
+
+    if (is_turn(run->target, spec)) {
+        run->session = spec->session;
+        r = slot_ask_start(run->target->slots, spec->session, on_slot, run, &run->slot_ask, err);
+        if (r == 0) {
+            run->post = *post;
+            return 0;
+        }
+    }
+    r = start_call(run, post, err);
+    if (r == 0)
+        engine_post_fini(post);
+    return r;
+}
+
 /* --- life --- */
 
 static bool run_prepare(struct engine_run *run, const struct engine_post *post)
@@ -333,11 +388,13 @@ int engine_run_start(const struct engine_target *target, const struct run_spec *
     if (r < 0)
         return r;
     run = run_create(target, &post, events, ctx);
-    r = run ? start_call(run, &post, err) : err_set(err, -ENOMEM, "no memory for a request");
-    engine_post_fini(&post);
-    if (r == 0)
+    r = run ? begin(run, &post, spec, err) : err_set(err, -ENOMEM, "no memory for a request");
+    if (r == 0) {
         *ret_run = run;
-    else if (run)
+        return 0;
+    }
+    engine_post_fini(&post);
+    if (run)
         run_free(run);
     return r;
 }
@@ -345,6 +402,10 @@ int engine_run_start(const struct engine_target *target, const struct run_spec *
 void engine_run_cancel(struct engine_run *run)
 {
     run->cancelled = true;
+    if (run->slot_ask) {
+        slot_ask_cancel(run->slot_ask);
+        engine_post_fini(&run->post);
+    }
     engine_call_cancel(run->call);
     run->call = NULL;
     if (!run->busy)

@@ -53,6 +53,8 @@ struct job {
     char fail_message[MSG_TEXT_MAX + 1];
     enum request_kind kind;
     bool batch; /* nobody waits in front of a screen */
+    uint64_t session;
+    uint32_t prompt_tokens;
     char request_id[MSG_NAME_MAX + 1], model[MSG_NAME_MAX + 1];
 };
 
@@ -301,7 +303,9 @@ static void job_run(struct job *job)
     const struct run_spec spec = {.request_id = job->request_id,
             .kind = job->kind,
             .body = buf_at(&job->body),
-            .body_len = job->body.len};
+            .body_len = job->body.len,
+            .session = job->session,
+            .prompt_tokens = job->prompt_tokens};
     int rc;
 
     job->ops = instance_ops(job->instance);
@@ -418,6 +422,8 @@ static struct job *job_create(struct worker *worker, const struct msg_start *sta
     job->begin_ms = env_now_ms(worker->env);
     job->kind = start->kind;
     job->batch = start->batch;
+    job->session = start->session;
+    job->prompt_tokens = start->prompt_tokens;
     job->body_bytes = start->body_bytes;
     job->piece_max = piece_max(start->window);
     (void)snprintf(job->request_id, sizeof job->request_id, "%s", start->request_id);

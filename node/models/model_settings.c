@@ -32,6 +32,7 @@ enum setting {
     SETTING_PIN = 1 << 7,
     SETTING_PROJECTOR = 1 << 8,
     SETTING_DRAFT = 1 << 9,
+    SETTING_PROMPT_CACHE = 1 << 10,
 };
 
 struct rule { /* an entry */
@@ -39,6 +40,7 @@ struct rule { /* an entry */
     unsigned has; /* enum setting: these count */
     uint32_t context, slots;
     enum cache_type type_k, type_v;
+    uint64_t prompt_cache_bytes;
     const char *const *extra_args;
     const char *const *aliases;
     uint32_t quality;
@@ -59,6 +61,8 @@ struct model_rules {
     struct rule *rules; /* best first */
     size_t count;
     uint32_t context, slots; /* of section `engine` */
+    bool prompt_cache_set;
+    uint64_t prompt_cache_bytes;
     const char *const *extra_args;
     const char *const *resident;
 };
@@ -118,6 +122,10 @@ static void read_numbers(struct reading *reading, struct rule *rule)
 {
     read_number(reading, rule, "context", SETTING_CONTEXT, &rule->context);
     read_number(reading, rule, "slots", SETTING_SLOTS, &rule->slots);
+    if (at(reading, "cache-ram")) {
+        rule->prompt_cache_bytes = config_uint(reading->config, reading->path);
+        rule->has |= SETTING_PROMPT_CACHE;
+    }
     read_number(reading, rule, "quality", SETTING_QUALITY, &rule->quality);
     if (!at(reading, "pin"))
         return;
@@ -239,6 +247,9 @@ static int read_all(struct reading *reading, struct model_rules *rules)
         return no_memory(reading->err);
     rules->context = (uint32_t)config_uint(reading->config, "engine.context");
     rules->slots = (uint32_t)config_uint(reading->config, "engine.slots");
+    rules->prompt_cache_set = config_is_set(reading->config, "engine.cache-ram");
+    if (rules->prompt_cache_set)
+        rules->prompt_cache_bytes = config_uint(reading->config, "engine.cache-ram");
     rc = read_words(reading, "engine.extra-args", &rules->extra_args);
     if (rc == 0)
         rc = read_words(reading, "resident", &rules->resident);
@@ -378,7 +389,11 @@ static void resolve_numbers(const struct resolving *r)
     const struct rule *context = look_up(r, SETTING_CONTEXT), *slots = look_up(r, SETTING_SLOTS);
     const struct rule *k = look_up(r, SETTING_TYPE_K), *v = look_up(r, SETTING_TYPE_V);
     const struct rule *quality = look_up(r, SETTING_QUALITY);
+    const struct rule *cache = look_up(r, SETTING_PROMPT_CACHE);
 
+    settings->prompt_cache_set = cache != NULL || r->rules->prompt_cache_set;
+    settings->prompt_cache_bytes =
+            cache == NULL ? r->rules->prompt_cache_bytes : cache->prompt_cache_bytes;
     settings->context = context == NULL ? r->rules->context : context->context;
     settings->slots = slots == NULL ? r->rules->slots : slots->slots;
     settings->cache_types_set = k != NULL || v != NULL;
@@ -550,9 +565,10 @@ bool model_settings_same_engine(const struct model_settings *a, const struct mod
 {
     return a->context == b->context && a->slots == b->slots &&
            a->cache_types_set == b->cache_types_set && a->type_k == b->type_k &&
-           a->type_v == b->type_v && same_words(a->extra_args, b->extra_args) &&
-           same_text(a->projector, b->projector) && a->projector_bytes == b->projector_bytes &&
-           same_text(a->draft, b->draft) &&
+           a->type_v == b->type_v && a->prompt_cache_set == b->prompt_cache_set &&
+           a->prompt_cache_bytes == b->prompt_cache_bytes &&
+           same_words(a->extra_args, b->extra_args) && same_text(a->projector, b->projector) &&
+           a->projector_bytes == b->projector_bytes && same_text(a->draft, b->draft) &&
            a->draft_shape.tensor_bytes == b->draft_shape.tensor_bytes;
 }
 

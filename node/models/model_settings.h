@@ -55,6 +55,8 @@ struct model_settings {
     bool cache_types_set; /* false: nothing is said to the engine, which takes f16 unless extra_args
                              say something else */
     enum cache_type type_k, type_v;
+    bool prompt_cache_set;         /* false: it is left to us how much is kept of earlier prompts */
+    uint64_t prompt_cache_bytes;   /* 0: none of them is */
     const char *const *extra_args; /* of section `engine`, then the model's own; ends with NULL */
     const char *const *aliases;    /* no model's name, and no alias of a model before; likewise */
     uint32_t quality;              /* 1 … MODEL_QUALITY_MAX; 0: not said */

@@ -4,6 +4,8 @@
 #include "common/saturating.h"
 #include "node/backends/engine_batch.h"
 
+enum { MIB = 1024 * 1024 };
+
 /* A draft model has a cache of its own, as long as that of the model. */
 static uint64_t draft_bytes(const struct model_settings *settings, uint32_t context)
 {
@@ -53,7 +55,7 @@ static void estimate(const struct catalogue_model *model, const struct model_set
 {
     const struct model_run run = footprint_run(model, settings, context);
 
-    ret_footprint->context = context;
+    *ret_footprint = (struct footprint){.context = context};
     estimate_memory(&model->shape, &run, &ret_footprint->memory);
 }
 
@@ -112,8 +114,58 @@ static void assume(const struct catalogue_model *model, const struct model_setti
                     .total_bytes = saturating_sum(saturating_sum(model->file_bytes, rest), side)}};
 }
 
-void footprint_of(const struct catalogue_model *model, const struct model_settings *settings,
-        const struct footprint_room *room, struct footprint *ret_footprint)
+static uint64_t whole_mib(uint64_t bytes)
+{
+    return bytes / MIB * MIB;
+}
+
+static uint64_t choose_prompt_cache(const struct model_settings *settings,
+        const struct footprint_room *room, const struct model_memory *memory)
+{
+    uint64_t slots_cache = saturating_sum(
+            saturating_sum(memory->full_bytes, memory->window_bytes), memory->state_bytes);
+    uint64_t bytes = room->prompt_cache_bytes;
+
+    if (settings->prompt_cache_set)
+        return whole_mib(settings->prompt_cache_bytes);
+    if (slots_cache > 0)
+        bytes = number_lesser(bytes, saturating_product(slots_cache, FOOTPRINT_PROMPTS_PER_CACHE));
+    if (!room->prompts_elsewhere)
+        bytes = number_lesser(bytes, saturating_difference(room->limit_bytes, memory->total_bytes));
+    return whole_mib(bytes);
+}
+
+/* What one holds is what cannot be computed from the tokens before it. */
+static uint32_t choose_checkpoints(
+        const struct model_settings *settings, const struct footprint *footprint)
+{
+    uint64_t held = saturating_sum(footprint->memory.window_bytes, footprint->memory.state_bytes);
+    uint64_t count = held == 0 ? 0 : footprint->prompt_cache_bytes / 2 / held;
+
+    if (held == 0 || settings->slots == 0)
+        return 0;
+    return (uint32_t)number_greater(1, number_lesser(count, FOOTPRINT_CHECKPOINTS_MAX));
+}
+
+static void add_prompt_cache(const struct catalogue_model *model,
+        const struct model_settings *settings, const struct footprint_room *room,
+        struct footprint *footprint)
+{
+    struct model_memory *memory = &footprint->memory;
+
+    if (engine_batch_tokens(model->capabilities, footprint->context) > 0)
+        return;
+    footprint->prompt_cache_bytes = choose_prompt_cache(settings, room, memory);
+    footprint->checkpoints = choose_checkpoints(settings, footprint);
+    if (room->prompts_elsewhere)
+        return;
+    memory->prompt_cache_bytes = footprint->prompt_cache_bytes;
+    memory->total_bytes = saturating_sum(memory->total_bytes, memory->prompt_cache_bytes);
+}
+
+static void footprint_of_context(const struct catalogue_model *model,
+        const struct model_settings *settings, const struct footprint_room *room,
+        struct footprint *ret_footprint)
 {
     uint32_t context = settings->context;
 
@@ -128,4 +180,11 @@ void footprint_of(const struct catalogue_model *model, const struct model_settin
     else
         choose_context(model, settings, room, ret_footprint);
     reduce_to_swap(model, settings, room, ret_footprint);
+}
+
+void footprint_of(const struct catalogue_model *model, const struct model_settings *settings,
+        const struct footprint_room *room, struct footprint *ret_footprint)
+{
+    footprint_of_context(model, settings, room, ret_footprint);
+    add_prompt_cache(model, settings, room, ret_footprint);
 }

@@ -16,12 +16,19 @@ enum {
     /* A model whose shape is not known counts its file and an eighth of it, or so much: */
     FOOTPRINT_UNKNOWN_MIN_BYTES = 512 * 1024 * 1024,
     FOOTPRINT_UNKNOWN_DIVISOR = 8,
+    /* Earlier prompts may take so many times what its slots' cache takes, where nobody says. */
+    FOOTPRINT_PROMPTS_PER_CACHE = 4,
+    FOOTPRINT_CHECKPOINTS_MAX = 32, /* of one slot: the engine's own default */
 };
 #define FOOTPRINT_CACHE_FREE_BYTES (UINT64_C(1) << 30)
 
 struct footprint {
     uint32_t context; /* tokens of one sequence; 0: not known, the engine's choice */
     struct model_memory memory;
+    uint64_t prompt_cache_bytes; /* that its engine may keep of earlier prompts, checkpoints and
+                                    all; in `memory` too where that is of the pool */
+    uint32_t checkpoints;        /* of a slot, so that a sliding window or a recurrent state can go
+                                    back in its prompt; 0: it needs none */
 };
 
 /* How an engine with such settings would run it at `context` tokens of a sequence. */
@@ -37,14 +44,22 @@ uint64_t footprint_bytes(const struct model_shape *shape, struct model_run run,
         uint32_t rows_of_sequence, uint64_t otherwise);
 
 struct footprint_room {
-    uint64_t limit_bytes; /* for all engines of this node in sum */
-    uint64_t swap_bytes;  /* swap_allowance: by how much one of them may pass it, in batch */
+    uint64_t limit_bytes;        /* for all engines of this node in sum */
+    uint64_t swap_bytes;         /* swap_allowance: by how much one of them may pass it, in batch */
+    uint64_t prompt_cache_bytes; /* of earlier prompts of one model where its settings say nothing,
+                                    at most; 0: none */
+    bool prompts_elsewhere;      /* they are in the host's memory, and the pool is a GPU's own */
 };
 
 /* An engine takes no more than the trained length of `settings->context`. 0 leaves it to us: the
  * trained length, halved until the cache of all slots takes no more than the weights do (or
  * FOOTPRINT_CACHE_FREE_BYTES, for small models), so that one model of a very long context does not
  * have the host to itself, never below FOOTPRINT_CONTEXT_MIN; and then as long as it does not fit
- * the limit. What passes the limit by no more than the swap allowance has a reduced context. */
+ * the limit. What passes the limit by no more than the swap allowance has a reduced context.
+ *
+ * What the engine may keep of earlier prompts is counted as if it were full. Where the settings
+ * leave it to us it takes no more than the room beside the model, so that no model is refused for
+ * it, and nothing where the model makes vectors. Checkpoints come out of the same bytes, up to half
+ * of them, one a slot at least. */
 void footprint_of(const struct catalogue_model *model, const struct model_settings *settings,
         const struct footprint_room *room, struct footprint *ret_footprint);

@@ -9,12 +9,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     RATE_TOKENS_MIN = 8,
+    SLOT_KEY_BYTES = 16,
     MS_PER_S = 1000,
     DEMAND_DECAY_S = 600,           /* requests count for so long in the rate of a model */
     LOAD_BYTES_PER_MS = 512 * 1024, /* of a load that was not measured yet */
@@ -27,13 +29,14 @@ struct instance {
     uint64_t state_since_ms;
     struct list waits; /* struct instance_wait, oldest first */
     struct sources sources;
-    struct instance_backend *backend;  /* NULL while no engine runs */
-    struct backend_model model;        /* as the engine was started */
-    uint64_t memory_bytes;             /* counted while an engine runs */
-    uint64_t outgrown_bytes;           /* seen in a load that has not come to its end … */
-    uint64_t outgrown_until_ms;        /* … counts until then; 0: none was */
-    struct measurement_key key;        /* of what is loaded next */
-    struct measurement_key loaded_key; /* of what runs */
+    struct instance_backend *backend;      /* NULL while no engine runs */
+    struct backend_model model;            /* as the engine was started */
+    uint64_t memory_bytes;                 /* counted while an engine runs */
+    uint64_t outgrown_bytes;               /* seen in a load that has not come to its end … */
+    uint64_t outgrown_until_ms;            /* … counts until then; 0: none was */
+    struct measurement_key key;            /* of what is loaded next */
+    struct measurement_key loaded_key;     /* of what runs */
+    char slot_key[2 * SLOT_KEY_BYTES + 1]; /* the same, as the name of a folder */
     uint32_t context, slots, busy;
     uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
     uint64_t used_at_ms;
@@ -46,6 +49,7 @@ struct instance {
     const char *leaving;  /* why it takes no new run and ends when idle; NULL: it does not */
     bool renewed;         /* we ended it last, for another version of it */
     bool lent;            /* its engine had loaded it already, for somebody else */
+    bool unified;         /* the sequences of what runs share one cache */
     bool closed;          /* takes no new run, as another one claims its memory */
     bool stale;           /* what runs is not what there is now */
     bool restart;         /* died in service: load it again */
@@ -266,6 +270,17 @@ static uint64_t memory_bytes(const struct instance *instance)
     return instance->backend != NULL ? instance->memory_bytes : instance_load_bytes(instance);
 }
 
+/* Engines that reserve a row for each token of a batch are older than June 2026, and the prompt
+ * cache is of October 2025: of those in between it is left open. */
+static bool keeps_no_prompts(const struct instance *instance)
+{
+    struct measurement_key engine;
+    uint32_t rows;
+
+    measurement_key_of_engine(&instance->common->host, &engine);
+    return measurements_find_rows(instance->common->measurements, &engine, &rows) && rows == 0;
+}
+
 static void set_wishes(const struct model_settings *settings, struct backend_model *model)
 {
     model->extra_args = settings->extra_args;
@@ -286,6 +301,10 @@ static struct backend_model model_of(const struct instance *instance, const stru
             .slots = source->slots,
             .context_trained = source->context_trained,
             .capabilities = source->capabilities,
+            .prompt_cache_bytes = source->prompt_cache_bytes,
+            .checkpoints = source->checkpoints,
+            .token_bytes = source_token_bytes(source, source->context, source->slots),
+            .keeps_no_prompts = keeps_no_prompts(instance),
     };
 
     if (source->settings != NULL)
@@ -297,7 +316,11 @@ uint64_t instance_load_bytes_with(const struct instance *instance,
         const struct catalogue_model *model, const struct model_settings *settings,
         const struct footprint *footprint)
 {
-    struct backend_model start = {.context = footprint->context, .slots = settings->slots};
+    struct backend_model start = {.context = footprint->context,
+            .slots = settings->slots,
+            .prompt_cache_bytes = footprint->prompt_cache_bytes,
+            .checkpoints = footprint->checkpoints};
+    struct model_run run = footprint_run(model, settings, footprint->context);
     struct measurement_key key;
     uint64_t measured;
 
@@ -306,8 +329,9 @@ uint64_t instance_load_bytes_with(const struct instance *instance,
     measured = measured_so(instance->common, &key);
     if (measured > 0)
         return measured;
-    return footprint_bytes(&model->shape, footprint_run(model, settings, footprint->context),
-            rows_of_sequence(instance), footprint->memory.total_bytes);
+    run.prompt_cache_bytes = footprint->memory.prompt_cache_bytes;
+    return footprint_bytes(
+            &model->shape, run, rows_of_sequence(instance), footprint->memory.total_bytes);
 }
 
 uint32_t instance_context_within(const struct instance *instance, uint64_t bytes)
@@ -421,6 +445,7 @@ static void engine_forget(struct instance *instance)
     instance->stale = false;
     instance->leaving = NULL;
     instance->context = instance->slots = 0;
+    instance->unified = false;
     expect_capabilities(instance);
 }
 
@@ -523,6 +548,7 @@ static void on_engine_measured(void *ctx, const struct backend_measured *measure
     keep_rows(instance, measured->output_rows);
     if (bytes > 0)
         instance->memory_bytes = bytes;
+    instance->unified = measured->unified;
     changed(instance);
     due(instance);
 }
@@ -617,6 +643,9 @@ static int engine_create(struct instance *instance, struct err *err)
 
     place.lent = instance->lent;
     instance->model = model_of(instance, source);
+    (void)sodium_bin2hex(instance->slot_key, sizeof instance->slot_key, instance->loaded_key.bytes,
+            SLOT_KEY_BYTES);
+    instance->model.slot_key = instance->slot_key;
     instance->model.adopted = source_is_adopted(source) ? &place : NULL;
     instance->backend = source->ops->create(host, &instance->model, &events, instance, err);
     instance->model.adopted = NULL;
@@ -995,6 +1024,10 @@ void instance_describe(const struct instance *instance, struct msg_instance *ret
             .architecture = source->architecture,
             .quantisation = source->quantisation,
             .measured_bytes = measured_bytes(instance),
+            .cache_tokens = source_cache_tokens(running,
+                    instance->context > 0 ? instance->context : running->context,
+                    instance->slots > 0 ? instance->slots : running->slots),
+            .cache_swaps = instance->unified && running->prompt_cache_bytes > 0,
     };
     source_describe(source, ret_instance);
     ret_instance->output_rows = source_run(source, rows_of_sequence(instance)).output_rows;

@@ -1,5 +1,6 @@
 #include "node/residency/source.h"
 
+#include "common/number.h"
 #include "common/saturating.h"
 #include "node/residency/footprint.h"
 
@@ -56,6 +57,9 @@ struct source *source_of_file(const struct backend_ops *ops, const struct catalo
     source->load_bytes = footprint.memory.total_bytes;
     source->context = footprint.context;
     source->run = footprint_run(model, settings, footprint.context);
+    source->run.prompt_cache_bytes = footprint.memory.prompt_cache_bytes;
+    source->prompt_cache_bytes = footprint.prompt_cache_bytes;
+    source->checkpoints = footprint.checkpoints;
     source->slots = settings->slots;
     source->context_trained = model->context;
     source->capabilities = model->capabilities;
@@ -181,7 +185,8 @@ static void describe_file(const struct source *source, struct msg_instance *inst
     instance->type_v = run->type_v;
     instance->batch_tokens = run->batch_tokens;
     instance->output_rows = run->output_rows;
-    instance->side_bytes = saturating_sum(run->projector_bytes, run->draft_bytes);
+    instance->side_bytes = saturating_sum(
+            saturating_sum(run->projector_bytes, run->draft_bytes), run->prompt_cache_bytes);
 }
 
 void source_describe(const struct source *source, struct msg_instance *ret_instance)
@@ -190,6 +195,31 @@ void source_describe(const struct source *source, struct msg_instance *ret_insta
     ret_instance->run_slots = source->slots;
     if (source->settings != NULL)
         describe_file(source, ret_instance);
+}
+
+/* A window's and a recurrent state's part is spread over all of them. */
+uint64_t source_token_bytes(const struct source *source, uint32_t context, uint32_t slots)
+{
+    uint64_t cells = (uint64_t)context * slots, bytes;
+    struct model_memory memory;
+    struct model_run run = source->run;
+
+    if (cells == 0 || source->shape.tensor_bytes == 0)
+        return 0;
+    run.context = context;
+    run.sequences = slots;
+    estimate_memory(&source->shape, &run, &memory);
+    bytes = saturating_sum(
+            saturating_sum(memory.full_bytes, memory.window_bytes), memory.state_bytes);
+    return bytes / cells;
+}
+
+uint64_t source_cache_tokens(const struct source *source, uint32_t context, uint32_t slots)
+{
+    uint64_t cells = (uint64_t)context * slots;
+    uint64_t bytes = source_token_bytes(source, context, slots);
+
+    return bytes == 0 ? cells : number_greater(cells, source->prompt_cache_bytes / bytes);
 }
 
 uint64_t source_taken_bytes(const struct source *source)

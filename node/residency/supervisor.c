@@ -79,8 +79,16 @@ struct residency_host supervisor_host(const struct supervisor *s)
 
 struct footprint_room supervisor_room(const struct supervisor *s)
 {
-    return (struct footprint_room){
-            .limit_bytes = memory_limit_bytes(s->memory), .swap_bytes = s->config.swap_bytes};
+    const struct hardware_state *state = memory_state(s->memory);
+    struct footprint_room room = {.limit_bytes = memory_limit_bytes(s->memory),
+            .swap_bytes = s->config.swap_bytes,
+            .prompts_elsewhere = state->pool == POOL_GPU};
+    uint64_t memory = room.prompts_elsewhere ? state->host.total_bytes : room.limit_bytes;
+
+    if (s->config.keeps_prompts)
+        room.prompt_cache_bytes =
+                number_lesser(memory / SUPERVISOR_PROMPTS_DIVISOR, SUPERVISOR_PROMPTS_MAX_BYTES);
+    return room;
 }
 
 bool supervisor_is_for_batch(const struct supervisor *s, const struct instance *instance)

@@ -18,8 +18,12 @@
 #include <stdint.h>
 
 enum {
-    SUPERVISOR_GRACE_MS = 5000, /* while draining: what runs may finish for so long */
+    SUPERVISOR_GRACE_MS = 5000,      /* while draining: what runs may finish for so long */
+    SUPERVISOR_PROMPTS_DIVISOR = 16, /* one model's earlier prompts take such a part of the memory
+                                        at most, where no setting says … */
 };
+
+#define SUPERVISOR_PROMPTS_MAX_BYTES (UINT64_C(8) << 30) /* … and so much */
 
 struct supervisor_config {
     const struct backend_ops *ops; /* of the engines that are started for files */
@@ -28,6 +32,8 @@ struct supervisor_config {
     struct memory_config memory;
     uint64_t swap_bytes; /* swap_allowance: one model may pass the limit by so much, in batch */
     uint64_t bandwidth_bytes; /* a second, of the memory; 0: as the hardware tells */
+    bool keeps_prompts; /* engines keep earlier prompts in the host's memory, also where no setting
+                           says how much */
     const char *measurements; /* file that they are kept in (measurement_file.h); NULL: none */
 };
 

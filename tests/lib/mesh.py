@@ -396,11 +396,13 @@ class Mesh:
         assert self.coordinator.alive(), "the coordinator ended"
         return all(path.exists() and path.read_text().endswith("\n") for path in addresses)
 
-    def add_node(self, name, resident, available=(), slots=2, words=(), engines=("none",), trusted=True, start=True):
-        """A node with these models; its engines can generate without end (see ENDLESS). `words` go to the engine."""
+    def add_node(self, name, resident, available=(), slots=2, words=(), engines=("none",), trusted=True, start=True,
+                 engine=None):
+        """A node with these models; its engines can generate without end (see ENDLESS). `words` go to the engine, `engine`
+        has more settings of it."""
         node = Node(self, name, {"resident": list(resident), "engines": list(engines), "engine": {
             "backend": "llama-server", "command": [os.environ["MODEMESH_LLAMA_SERVER"]],
-            "extra-args": [*ENGINE_WORDS, *words], "slots": slots, "context": 1024}})
+            "extra-args": [*ENGINE_WORDS, *words], "slots": slots, "context": 1024, **(engine or {})}})
         node.models.mkdir()
         for model in (*resident, *available):
             shutil.copy(MODELS / f"{model}.gguf", node.models)

@@ -372,6 +372,31 @@ static void test_names_of_buffers(void **state)
     assert_string_equal(engine_buffer_name(ENGINE_BUFFER_CACHE), "cache");
 }
 
+static void take_text(struct engine_memory *seen, const char *line)
+{
+    engine_memory_take(seen, line, strlen(line));
+}
+
+static void test_room_for_earlier_prompts(void **state)
+{
+    struct engine_memory seen;
+
+    (void)state;
+    engine_memory_init(&seen);
+    take_text(&seen, "0.00.042 I srv    load_model: initializing, n_slots = 2, n_ctx_slot = 2048, "
+                     "kv_unified = 'false'");
+    take_text(&seen, "0.00.042 I srv    load_model: prompt cache is enabled, size limit: 16 MiB");
+    assert_true(seen.prompt_cache_bytes == 16 << 20);
+    assert_false(seen.unified);
+    assert_true(engine_memory_total(&seen) == 0);
+    engine_memory_init(&seen);
+    take_text(&seen,
+            "srv load_model: initializing, n_slots = 4, n_ctx_slot = 8192, kv_unified = 'true'");
+    take_text(&seen, "srv load_model: prompt cache is enabled, size limit: no limit");
+    assert_true(seen.prompt_cache_bytes == 0);
+    assert_true(seen.unified);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,6 +418,7 @@ int main(void)
             cmocka_unit_test(test_ends_of_lines),
             cmocka_unit_test(test_long_lines),
             cmocka_unit_test(test_names_of_buffers),
+            cmocka_unit_test(test_room_for_earlier_prompts),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

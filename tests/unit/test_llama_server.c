@@ -6,12 +6,14 @@
 #include <cmocka.h>
 
 #include "node/backends/backend.h"
+#include "node/backends/engine_slots.h"
 #include "node/process/guard.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/toy_http.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -192,6 +194,8 @@ struct fixture {
     int measured_count;
     struct backend_measured measured;
     uint32_t slots, context, capabilities;
+    uint64_t prompt_cache_bytes; /* that a real engine is given */
+    uint64_t session;            /* of the next run */
     char reason[1024];
 
     struct run *run;
@@ -382,8 +386,12 @@ static void stop(struct fixture *f)
 
 static int begin_kind(struct fixture *f, enum request_kind kind, const char *body, struct err *err)
 {
-    struct run_spec spec = {
-            .request_id = "r1", .kind = kind, .body = body, .body_len = strlen(body)};
+    struct run_spec spec = {.request_id = "r1",
+            .kind = kind,
+            .body = body,
+            .body_len = strlen(body),
+            .session = f->session,
+            .prompt_tokens = ENGINE_SLOTS_TOKENS_MIN};
     int r;
 
     f->inside = true;
@@ -922,7 +930,8 @@ static void start_real_with(struct fixture *f, const char *const *extra)
                     "and-so-has-to-be-cut-somewhere",
             .path = real_model(),
             .context = 1024,
-            .slots = 2};
+            .slots = 2,
+            .prompt_cache_bytes = f->prompt_cache_bytes};
 
     need_real_engine(f);
     create(f, &model);
@@ -1118,6 +1127,46 @@ static void test_real_engine_answers(void **state)
     stop(f);
 }
 
+/* One turn of a conversation that begins as all others do; returns the tokens of its prompt. */
+static uint32_t take_turn(struct fixture *f, uint64_t session, unsigned turns)
+{
+    static char prompt[4096];
+    char body[8192];
+    size_t len = 0;
+
+    for (unsigned i = 0; i < 60; i++)
+        len += (size_t)snprintf(prompt + len, sizeof(prompt) - len, "rule %u; ", i);
+    for (unsigned i = 0; i < turns * 20; i++)
+        len += (size_t)snprintf(
+                prompt + len, sizeof(prompt) - len, "%" PRIu64 "/%u ", session % 1000, i);
+    snprintf(body, sizeof(body), "{\"prompt\":\"%s\",\"max_tokens\":4,\"temperature\":0}", prompt);
+    f->session = session;
+    run_kind(f, REQUEST_COMPLETION, body);
+    assert_int_equal(f->fail_code, -1);
+    return f->usage.prompt_tokens;
+}
+
+/* The engine alone would give the slot of one to the other, whose beginning is the same. */
+static void test_real_engine_keeps_conversations_apart(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t first[2];
+
+    f->prompt_cache_bytes = 64 << 20;
+    start_real(f);
+    for (unsigned i = 0; i < 2; i++)
+        first[i] = take_turn(f, 1001 + i, 1);
+    for (unsigned turns = 2; turns < 4; turns++) {
+        for (unsigned i = 0; i < 2; i++) {
+            uint32_t prompt = take_turn(f, 1001 + i, turns);
+
+            assert_in_range(f->usage.cached_tokens, first[i] - 1, prompt);
+            first[i] = prompt;
+        }
+    }
+    stop(f);
+}
+
 static void test_real_engine_refuses_a_long_prompt(void **state)
 {
     struct fixture *f = *state;
@@ -1226,6 +1275,7 @@ int main(int argc, char **argv)
             TEST(test_real_engine_ranks),
             TEST(test_real_engine_cannot),
             TEST(test_real_engine_answers),
+            TEST(test_real_engine_keeps_conversations_apart),
             TEST(test_real_engine_refuses_a_long_prompt),
             TEST(test_real_engine_is_killed),
             TEST(test_real_engine_with_a_slow_reader),

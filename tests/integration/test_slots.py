@@ -1,0 +1,153 @@
+"""What engines keep of prompts: a conversation's turns reuse what its slot holds, also after its model had to go and came
+back; limits hold, and nothing is left where it is turned off."""
+
+import json
+import pathlib
+import stat
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import mesh
+from mesh import FAST, Mesh, wait_until
+
+CONTEXT = 4096
+ENGINE = {"context": CONTEXT, "cache-ram": "64M"}
+PREAMBLE = " ".join(f"rule {i}: be brief;" for i in range(120))  # the same for all, as an agent's instructions are
+
+
+class Conversation:
+    def __init__(self, cluster, topic):
+        self.cluster, self.topic = cluster, topic
+        self.messages = [{"role": "system", "content": PREAMBLE}]
+        self.held = 0  # tokens that its last turn left in the engine
+
+    def turn(self):
+        """Asks once more; returns tokens of the prompt, and how many of them were reused."""
+        question = " ".join(f"{self.topic}-{len(self.messages)}-{i}" for i in range(40))
+        self.messages.append({"role": "user", "content": question})
+        body = {"model": FAST, "messages": self.messages, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+        answer = self.cluster.post("/v1/chat/completions", json.dumps(body))
+        assert answer.status == 200, answer.body
+        self.messages.append({"role": "assistant", "content": answer.content()})
+        usage = answer.json()["usage"]
+        return usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]
+
+
+def order(cluster, *words):
+    done = cluster.owner("models", *words)
+    assert done.returncode == 0, done.stderr
+
+
+def unload(cluster, node):
+    order(cluster, "unload", FAST, "--node", node.name)
+    wait_until("the model is let go", lambda: node.model(FAST)["state"] == "available")
+
+
+def states(node):
+    return sorted((node.state / "slots").glob("*/*"))
+
+
+def turns_reuse_what_was_computed():
+    """More conversations than slots, with the same instructions: each finds all of its own again, but for what the template
+    makes anew of the last answer."""
+    with Mesh() as cluster:
+        cluster.add_node("halo1", [FAST], slots=2, engine=ENGINE)
+        talks = [Conversation(cluster, topic) for topic in ("apple", "birch", "cedar", "daisy")]
+        before = {talk: talk.turn()[0] for talk in talks}
+        for _ in range(3):
+            for talk in talks:
+                prompt, cached = talk.turn()
+                print(f"# {talk.topic}: {prompt} tokens, {cached} reused of {before[talk]}")
+                assert before[talk] - 8 <= cached < prompt, (talk.topic, prompt, cached, before[talk])
+                before[talk] = prompt
+
+
+def a_model_that_comes_back_goes_on():
+    with Mesh() as cluster:
+        node = cluster.add_node("halo1", [FAST], slots=2, engine=ENGINE)
+        talk = Conversation(cluster, "apple")
+        talk.turn()
+        before, _ = talk.turn()
+        unload(cluster, node)
+        assert {stat.S_IMODE(path.stat().st_mode) for path in states(node)} == {0o600}
+        assert stat.S_IMODE((node.state / "slots").stat().st_mode) == 0o700
+        prompt, cached = talk.turn()
+        print(f"# {prompt} tokens, {cached} reused of {before} after the model was away")
+        assert before - 8 <= cached < prompt
+        assert not states(node), "a state that was restored is gone"
+
+
+def a_node_that_starts_again_goes_on():
+    with Mesh() as cluster:
+        node = cluster.add_node("halo1", [FAST], slots=2, engine=ENGINE)
+        talk = Conversation(cluster, "apple")
+        before, _ = talk.turn()
+        assert node.daemon.stop() == 0
+        assert len(states(node)) == 1
+        node.wait_state("offline")
+        node.start()
+        node.wait_resident(FAST)
+        prompt, cached = talk.turn()
+        assert before - 8 <= cached < prompt, (before, prompt, cached)
+
+
+def other_settings_meet_no_older_state():
+    with Mesh() as cluster:
+        node = cluster.add_node("halo1", [FAST], slots=2, engine=ENGINE)
+        talk = Conversation(cluster, "apple")
+        talk.turn()
+        unload(cluster, node)
+        assert len(states(node)) == 1
+        order(cluster, "load", FAST, "--node", node.name, "--kv", "q8_0")
+        node.wait_resident(FAST)
+        _, cached = talk.turn()
+        assert cached == 0, cached
+        assert len(states(node)) == 1, "it waits for the settings that it is of"
+
+
+def limits_hold():
+    with Mesh() as cluster:
+        node = cluster.add_node("halo1", [FAST], slots=2, engine={**ENGINE, "slot-cache": "16K"})
+        Conversation(cluster, "apple").turn()
+        unload(cluster, node)
+        assert not states(node)
+
+
+def nothing_is_kept_where_it_is_turned_off():
+    with Mesh() as cluster:
+        node = cluster.add_node("halo1", [FAST], slots=2, engine=ENGINE)
+        talk = Conversation(cluster, "apple")
+        talk.turn()
+        assert node.daemon.stop() == 0
+        assert len(states(node)) == 1
+        node.wait_state("offline")
+        config = json.loads(node.config.read_text())
+        config["engine"]["slot-cache"] = 0
+        node.config.write_text(json.dumps(config))
+        node.start()
+        node.wait_resident(FAST)
+        assert not (node.state / "slots").exists()
+        assert "--slot-save-path" not in mesh.words_of(node.engine(FAST).pid)
+        talk.turn()
+        unload(cluster, node)
+        assert not (node.state / "slots").exists()
+
+
+def room_for_prompts_is_counted():
+    """What the engine may keep is in what the model counts, and is what the engine was told."""
+    with Mesh() as cluster:
+        none = cluster.add_node("without", [FAST], slots=2, engine={"cache-ram": 0})
+        some = cluster.add_node("with", [FAST], slots=2, engine={"cache-ram": "64M"})
+        wait_until("what the engines say counts",
+                   lambda: some.model(FAST)["memory_bytes"] - none.model(FAST)["memory_bytes"] == 64 << 20)
+        environ = mesh.read_proc(some.engine(FAST).pid, "environ").split(b"\0")
+        assert b"LLAMA_ARG_CACHE_RAM=64" in environ
+        assert "--slot-prompt-similarity" in mesh.words_of(some.engine(FAST).pid)
+        assert "--slot-prompt-similarity" not in mesh.words_of(none.engine(FAST).pid)
+
+
+if __name__ == "__main__":
+    mesh.run(turns_reuse_what_was_computed, a_model_that_comes_back_goes_on, a_node_that_starts_again_goes_on,
+             other_settings_meet_no_older_state, limits_hold, nothing_is_kept_where_it_is_turned_off,
+             room_for_prompts_is_counted)

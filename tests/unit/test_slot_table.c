@@ -1,0 +1,149 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "node/backends/slot_table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct slot_look look_at(const char *text)
+{
+    struct slot_look look;
+    struct err err;
+
+    assert_int_equal(slot_look_read(text, strlen(text), &look, &err), 0);
+    return look;
+}
+
+#define IDLE(id, task, tokens)                                                                     \
+    "{\"id\":" #id ",\"is_processing\":false,\"id_task\":" #task ",\"n_prompt_tokens\":" #tokens "}"
+#define BUSY(id, task, tokens)                                                                     \
+    "{\"id\":" #id ",\"is_processing\":true,\"id_task\":" #task ",\"n_prompt_tokens\":" #tokens "}"
+
+static void test_what_an_engine_says(void **state)
+{
+    struct slot_look look =
+            look_at("[" IDLE(1, 19, 113) ",{\"id\":0,\"is_processing\":false}," BUSY(3, 20, 7) "]");
+
+    (void)state;
+    assert_int_equal(look.count, 4);
+    assert_true(look.at[0].is_there && !look.at[0].is_busy);
+    assert_true(look.at[0].task == SLOT_NO_TASK);
+    assert_int_equal(look.at[1].task, 19);
+    assert_int_equal(look.at[1].tokens, 113);
+    assert_false(look.at[2].is_there);
+    assert_true(look.at[3].is_busy);
+}
+
+static void test_what_is_no_list_of_slots(void **state)
+{
+    static const char *const texts[] = {"", "{}", "[", "null", "{\"error\":{\"code\":501}}"};
+    struct slot_look look = {.count = 7};
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        assert_true(slot_look_read(texts[i], strlen(texts[i]), &look, &err) < 0);
+    assert_int_equal(look.count, 7);
+    look = look_at("[1,\"a\",null,{},{\"id\":-1},{\"id\":256},{\"id\":1e300},{\"id\":0.5}]");
+    assert_int_equal(look.count, 0);
+}
+
+static void test_a_turn_finds_its_slot_again(void **state)
+{
+    struct slot_table table = {0};
+    struct slot_look look = look_at("[" IDLE(0, 5, 999) "," IDLE(1, 6, 487) "]");
+
+    (void)state;
+    assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
+    assert_true(slot_table_learn(&table, &look, 77, 488));
+    assert_int_equal(slot_table_find(&table, &look, 77), 1);
+    assert_int_equal(slot_table_find(&table, &look, 78), SLOT_NONE);
+    assert_int_equal(slot_table_find(&table, &look, 0), SLOT_NONE);
+    assert_true(slot_table_session(&table, &look, 1) == 77);
+    assert_true(slot_table_session(&table, &look, 0) == 0);
+}
+
+static void test_a_slot_that_another_has_used_is_not_warm(void **state)
+{
+    struct slot_table table = {0};
+    struct slot_look look = look_at("[" IDLE(0, 5, 487) "]");
+
+    (void)state;
+    assert_true(slot_table_learn(&table, &look, 77, 487));
+    look = look_at("[" BUSY(0, 5, 487) "]");
+    assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
+    look = look_at("[" IDLE(0, 9, 487) "]");
+    assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
+    assert_true(slot_table_session(&table, &look, 0) == 0);
+    look = look_at("[]");
+    assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
+}
+
+static void test_what_is_not_certain_is_not_learnt(void **state)
+{
+    struct slot_table table = {0};
+    struct slot_look look =
+            look_at("[" IDLE(0, 5, 487) "," IDLE(1, 6, 487) "," BUSY(2, 7, 100) "]");
+
+    (void)state;
+    assert_false(slot_table_learn(&table, &look, 77, 487)); /* two could be it */
+    assert_false(slot_table_learn(&table, &look, 77, 100)); /* works on something */
+    assert_false(slot_table_learn(&table, &look, 77, 400));
+    assert_false(slot_table_learn(&table, &look, 0, 487));
+    look = look_at("[" IDLE(0, 5, 487) "," IDLE(1, 6, 3) "]");
+    assert_true(slot_table_learn(&table, &look, 77, 487));
+    look = look_at("[" IDLE(0, 5, 487) "," IDLE(1, 8, 487) "]"); /* the first one is 77's */
+    assert_true(slot_table_learn(&table, &look, 78, 487));
+    assert_int_equal(slot_table_find(&table, &look, 78), 1);
+    assert_int_equal(slot_table_find(&table, &look, 77), 0);
+}
+
+static void test_a_session_moves(void **state)
+{
+    struct slot_table table = {0};
+    struct slot_look look = look_at("[" IDLE(0, 5, 487) "," IDLE(1, 6, 30) "]");
+
+    (void)state;
+    assert_true(slot_table_learn(&table, &look, 77, 487));
+    look = look_at("[" IDLE(0, 5, 487) "," IDLE(1, 9, 600) "]");
+    assert_true(slot_table_learn(&table, &look, 77, 600));
+    assert_int_equal(slot_table_find(&table, &look, 77), 1);
+    assert_false(
+            slot_table_learn(&table, &look, 77, 12345)); /* it was elsewhere, nobody knows where */
+    assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
+}
+
+static void test_what_was_restored(void **state)
+{
+    struct slot_table table = {0};
+    struct slot_look look = look_at("[{\"id\":0,\"is_processing\":false}]");
+
+    (void)state;
+    slot_table_restored(&table, 0, 77);
+    slot_table_restored(&table, SLOTS_MAX, 78);
+    assert_int_equal(slot_table_find(&table, &look, 77), 0);
+    look = look_at("[" IDLE(0, 1, 50) "]");
+    assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(test_what_an_engine_says),
+            cmocka_unit_test(test_what_is_no_list_of_slots),
+            cmocka_unit_test(test_a_turn_finds_its_slot_again),
+            cmocka_unit_test(test_a_slot_that_another_has_used_is_not_warm),
+            cmocka_unit_test(test_what_is_not_certain_is_not_learnt),
+            cmocka_unit_test(test_a_session_moves),
+            cmocka_unit_test(test_what_was_restored),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("slot_table", tests, NULL, NULL);
+}
