@@ -1,0 +1,201 @@
+#include "bench/sim/experiment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int generate(
+        const struct experiment *experiment, uint64_t seed, struct workload *ret_workload)
+{
+    struct workload made;
+    int r = generator_make(experiment->generator, seed, &made);
+
+    if (r < 0)
+        return r;
+    r = workload_thin(&made, experiment->load, seed, 0, ret_workload);
+    workload_fini(&made);
+    return r;
+}
+
+static int make_workload(
+        const struct experiment *experiment, uint64_t seed, struct workload *ret_workload)
+{
+    struct workload workload;
+    int r = experiment->trace ? workload_thin(experiment->trace, experiment->load, seed,
+                                        experiment->users, &workload)
+                              : generate(experiment, seed, &workload);
+
+    if (r < 0)
+        return r;
+    if (experiment->flood_times > 1)
+        r = workload_flood(&workload, 0, experiment->flood_times, seed);
+    if (r < 0)
+        workload_fini(&workload);
+    else
+        *ret_workload = workload;
+    return r;
+}
+
+static int append_ttft(struct outcome *outcome, const double *ttft, size_t count)
+{
+    double *all = reallocarray(outcome->ttft, outcome->ttft_count + count + 1, sizeof(*all));
+
+    if (!all)
+        return -ENOMEM;
+    memcpy(all + outcome->ttft_count, ttft, count * sizeof(*ttft));
+    outcome->ttft = all;
+    outcome->ttft_count += count;
+    return 0;
+}
+
+static int take_figures(
+        const struct experiment *experiment, const struct world *world, struct outcome *outcome)
+{
+    struct figures_scope scope = {experiment->others_only ? 0 : FIGURES_ALL_USERS};
+    double *ttft = NULL;
+    size_t count = 0;
+    int r = figures_of(world, &experiment->objective, &scope, &outcome->by_seed[outcome->seeds],
+            &ttft, &count);
+
+    if (r < 0)
+        return r;
+    r = append_ttft(outcome, ttft, count);
+    free(ttft);
+    if (r == 0)
+        outcome->seeds++;
+    return r;
+}
+
+static int run_seed(const struct experiment *experiment, uint64_t seed, struct outcome *outcome,
+        struct err *err)
+{
+    struct world_params params = experiment->world;
+    struct workload workload;
+    struct world *world = NULL;
+    int r = make_workload(experiment, seed, &workload);
+
+    if (r < 0)
+        return err_set(err, r, "no requests could be made at a load of %g", experiment->load);
+    params.seed = seed;
+    r = sim_world_create(&params, &workload, outcome->policy, &world);
+    if (r < 0)
+        err_set(err, r, "no memory for the nodes");
+    if (r == 0)
+        r = world_run(world, err);
+    if (r == 0)
+        r = take_figures(experiment, world, outcome);
+    sim_world_destroy(world);
+    workload_fini(&workload);
+    return r;
+}
+
+int experiment_run(const struct experiment *experiment, const struct policy *policy,
+        struct outcome *ret_outcome, struct err *err)
+{
+    struct outcome outcome = {.policy = policy};
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < experiment->seeds; i++)
+        r = run_seed(experiment, experiment->first_seed + i, &outcome, err);
+    if (r < 0) {
+        outcome_fini(&outcome);
+        return err_prefix(err, r, "%s", policy->name);
+    }
+    statistics_sort(outcome.ttft, outcome.ttft_count);
+    *ret_outcome = outcome;
+    return 0;
+}
+
+void outcome_fini(struct outcome *outcome)
+{
+    free(outcome->ttft);
+    outcome->ttft = NULL;
+}
+
+static void pick(const struct outcome *outcome, size_t figure, double *ret_values)
+{
+    for (uint32_t i = 0; i < outcome->seeds; i++)
+        ret_values[i] = figure_of(&outcome->by_seed[i], figure);
+}
+
+struct estimate outcome_figure(const struct outcome *outcome, size_t figure)
+{
+    double values[EXPERIMENT_SEEDS_MAX];
+
+    pick(outcome, figure, values);
+    return statistics_mean(values, outcome->seeds);
+}
+
+struct estimate outcome_ratio(
+        const struct outcome *above, const struct outcome *below, size_t figure)
+{
+    double a[EXPERIMENT_SEEDS_MAX], b[EXPERIMENT_SEEDS_MAX];
+
+    pick(above, figure, a);
+    pick(below, figure, b);
+    return statistics_ratio(a, b, above->seeds);
+}
+
+struct search {
+    struct experiment experiment;
+    const struct policy *policy;
+    size_t figure;
+    double wanted;
+    bool falls;
+};
+
+/* Whether the load is past the one that is looked for. */
+static int is_past(struct search *search, double load, bool *ret_past, struct err *err)
+{
+    struct outcome outcome;
+    double mean;
+    int r;
+
+    search->experiment.load = load;
+    r = experiment_run(&search->experiment, search->policy, &outcome, err);
+    if (r < 0)
+        return r;
+    mean = outcome_figure(&outcome, search->figure).mean;
+    outcome_fini(&outcome);
+    *ret_past = search->falls ? mean < search->wanted : mean > search->wanted;
+    return 0;
+}
+
+static int find_past(struct search *search, double *ret_load, struct err *err)
+{
+    bool past = false;
+    double load = 1.0 / 32;
+    int r = is_past(search, load, &past, err);
+
+    while (r == 0 && !past && load < EXPERIMENT_LOAD_MAX)
+        r = is_past(search, load *= 2, &past, err);
+    if (r == 0 && !past)
+        r = err_set(err, -ERANGE, "%s does not come to %s %g at a load of %d", search->policy->name,
+                figure_list[search->figure].name, search->wanted, EXPERIMENT_LOAD_MAX);
+    *ret_load = load;
+    return r;
+}
+
+int experiment_find_load(const struct experiment *experiment, const struct policy *policy,
+        size_t figure, double wanted, double *ret_load, struct err *err)
+{
+    struct search search = {*experiment, policy, figure, wanted,
+            figure_list[figure].offset == offsetof(struct figures, goodput)};
+    double low, high = 0;
+    int r = find_past(&search, &high, err);
+
+    low = high > 1.0 / 32 ? high / 2 : 0;
+    for (int i = 0; r == 0 && i < EXPERIMENT_HALVINGS; i++) {
+        double middle = (low + high) / 2;
+        bool past = false;
+
+        r = is_past(&search, middle, &past, err);
+        if (past)
+            high = middle;
+        else
+            low = middle;
+    }
+    if (r == 0)
+        *ret_load = low;
+    return r;
+}

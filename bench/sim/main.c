@@ -1,0 +1,322 @@
+/* modemesh-sim: the coordinator's own scheduling on simulated model nodes, beside what others do.
+ */
+#include "bench/sim/fleet_spec.h"
+#include "bench/sim/options.h"
+#include "bench/sim/report.h"
+#include "bench/sim/trace.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OUTPUT_MAX = 256 * 1024 * 1024,
+    TITLE_MAX = 256,
+    EXIT_USAGE = 2,
+};
+
+struct run { /* all that main() owns */
+    struct options options;
+    struct workload trace;
+    struct fleet_spec fleet;
+    struct experiment experiment;
+    const struct policy *policies[REPORT_OUTCOMES_MAX];
+    size_t policy_count;
+    double loads[OPTIONS_LOADS_MAX];
+    size_t load_count;
+    struct report *reports; /* by load */
+    char title[TITLE_MAX];
+};
+
+static int add_policy(struct run *run, const struct policy *policy, struct err *err)
+{
+    if (run->policy_count == REPORT_OUTCOMES_MAX)
+        return err_set(err, -EINVAL, "--policy takes at most %d", REPORT_OUTCOMES_MAX);
+    run->policies[run->policy_count++] = policy;
+    return 0;
+}
+
+/* modemesh itself and all that are not its variants. */
+static int add_all(struct run *run, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && policy_at(i); i++)
+        if (i == 0 || policy_at(i)->balancer)
+            r = add_policy(run, policy_at(i), err);
+    return r;
+}
+
+static int choose_policies(struct run *run, struct err *err)
+{
+    char *copy = strdup(run->options.policies), *rest = copy, *name;
+    int r = copy ? 0 : -ENOMEM;
+
+    while (r == 0 && (name = strsep(&rest, ","))) {
+        const struct policy *policy = policy_find(name);
+
+        if (strcmp(name, "all") == 0)
+            r = add_all(run, err);
+        else if (policy)
+            r = add_policy(run, policy, err);
+        else
+            r = err_set(err, -EINVAL, "there is no policy '%s'; see --help", name);
+    }
+    free(copy);
+    return r;
+}
+
+static int choose_loads(struct run *run, struct err *err)
+{
+    const char *at = run->options.sweep;
+
+    if (!*at) {
+        run->loads[run->load_count++] = run->options.load;
+        return 0;
+    }
+    for (;;) {
+        char *end;
+        double load = strtod(at, &end);
+
+        if (end == at || (*end && *end != ',') || !(load > 0 && load <= EXPERIMENT_LOAD_MAX) ||
+                run->load_count == OPTIONS_LOADS_MAX)
+            return err_set(err, -EINVAL, "--sweep takes up to %d loads from 0 to %d, not '%s'",
+                    OPTIONS_LOADS_MAX, EXPERIMENT_LOAD_MAX, run->options.sweep);
+        run->loads[run->load_count++] = load;
+        if (!*end)
+            return 0;
+        at = end + 1;
+    }
+}
+
+static int check_words(const struct options *options, struct err *err)
+{
+    if (strcmp(options->scenario, "plain") != 0 && strcmp(options->scenario, "flood") != 0)
+        return err_set(err, -EINVAL, "--scenario is plain or flood, not '%s'", options->scenario);
+    if (strcmp(options->format, "text") != 0 && strcmp(options->format, "json") != 0)
+        return err_set(err, -EINVAL, "--format is text or json, not '%s'", options->format);
+    if (options->until_objective > 0 && options->until_busy > 0)
+        return err_set(err, -EINVAL, "--until-objective or --until-busy, not both");
+    return 0;
+}
+
+static void describe(struct run *run)
+{
+    const struct options *options = &run->options;
+    const char *name = strrchr(options->trace, '/');
+
+    snprintf(run->title, sizeof(run->title), "%s on %s",
+            options->trace[0] ? (name ? name + 1 : options->trace) : "made-up sessions",
+            options->fleet);
+}
+
+static int prepare(struct run *run, struct err *err)
+{
+    const struct options *options = &run->options;
+    struct node_params common = {
+            .rates = {.half_depth = (float)options->half_depth},
+            .chunk_tokens = (uint32_t)options->chunk,
+            .cache_tokens = (uint32_t)options->cache,
+            .load_s = options->load_s,
+    };
+    int r = check_words(options, err);
+
+    if (r == 0)
+        r = choose_policies(run, err);
+    if (r == 0)
+        r = choose_loads(run, err);
+    if (r == 0)
+        r = fleet_spec_parse(options->fleet, &common, &run->fleet, err);
+    if (r == 0 && options->trace[0])
+        r = trace_read(options->trace, &run->trace, err);
+    run->experiment = (struct experiment){
+            .world = options->world,
+            .trace = options->trace[0] ? &run->trace : NULL,
+            .generator = &options->generator,
+            .load = options->load,
+            .users = (uint32_t)options->users,
+            .first_seed = (uint64_t)options->first_seed,
+            .seeds = (uint32_t)options->seeds,
+            .objective = options->objective,
+    };
+    run->experiment.world.nodes = run->fleet.nodes;
+    run->experiment.world.node_count = run->fleet.count;
+    describe(run);
+    return r;
+}
+
+static size_t figure_named(const char *name)
+{
+    size_t index = 0;
+
+    while (strcmp(figure_list[index].name, name) != 0)
+        index++;
+    return index;
+}
+
+static int find_load(struct run *run, struct err *err)
+{
+    const struct options *options = &run->options;
+
+    if (options->until_objective > 0)
+        return experiment_find_load(&run->experiment, policy_find("least-requests"),
+                figure_named("goodput"), options->until_objective, &run->loads[0], err);
+    if (options->until_busy > 0)
+        return experiment_find_load(&run->experiment, policy_find("modemesh"), figure_named("busy"),
+                options->until_busy, &run->loads[0], err);
+    return 0;
+}
+
+static int run_policies(struct run *run, struct report *report, struct err *err)
+{
+    int r = 0;
+
+    report->title = run->title;
+    report->load = run->experiment.load;
+    report->first_seed = run->experiment.first_seed;
+    for (size_t i = 0; r == 0 && i < run->policy_count; i++) {
+        r = experiment_run(
+                &run->experiment, run->policies[i], &report->outcomes[report->count], err);
+        if (r == 0)
+            report->count++;
+    }
+    if (r == 0)
+        report->requests = outcome_figure(&report->outcomes[0], figure_named("requests")).mean;
+    return r;
+}
+
+/* Without the flood, then with it. */
+static int run_flood(struct run *run, struct err *err)
+{
+    int r;
+
+    run->experiment.load = run->loads[0];
+    run->experiment.others_only = true;
+    r = run_policies(run, &run->reports[0], err);
+    if (r < 0)
+        return r;
+    run->experiment.flood_times = (uint32_t)run->options.flood_times;
+    run->load_count = 2;
+    return run_policies(run, &run->reports[1], err);
+}
+
+static int run_all(struct run *run, struct err *err)
+{
+    int r = find_load(run, err);
+
+    run->reports = calloc(OPTIONS_LOADS_MAX, sizeof(*run->reports));
+    if (r == 0 && !run->reports)
+        r = err_set(err, -ENOMEM, "no memory for the results");
+    if (r == 0 && strcmp(run->options.scenario, "flood") == 0)
+        return run_flood(run, err);
+    for (size_t i = 0; r == 0 && i < run->load_count; i++) {
+        run->experiment.load = run->loads[i];
+        r = run_policies(run, &run->reports[i], err);
+    }
+    return r;
+}
+
+static int print_text(const struct run *run, struct err *err)
+{
+    bool flood = strcmp(run->options.scenario, "flood") == 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < run->load_count; i++) {
+        if (i > 0)
+            putchar('\n');
+        if (flood)
+            printf(i == 0 ? "Without the flood, all users but one:\n"
+                          : "That one sends %.0f times its share, the others:\n",
+                    run->options.flood_times);
+        r = report_print(&run->reports[i], stdout, err);
+    }
+    return r;
+}
+
+static int print_json(const struct run *run, struct err *err)
+{
+    struct buf out;
+    int r;
+
+    buf_init(&out, OUTPUT_MAX);
+    r = buf_append_str(&out, "[");
+    for (size_t i = 0; r == 0 && i < run->load_count; i++) {
+        if (i > 0)
+            r = buf_append_str(&out, ",\n");
+        if (r == 0)
+            r = report_json(&run->reports[i], &out);
+    }
+    if (r == 0)
+        r = buf_append_str(&out, "]\n");
+    if (r == 0 && fwrite(buf_at(&out), 1, out.len, stdout) != out.len)
+        r = -EIO;
+    buf_fini(&out);
+    return r < 0 ? err_set(err, r, "the JSON could not be written") : 0;
+}
+
+static int write_plot(const struct run *run, struct err *err)
+{
+    struct buf out;
+    FILE *file;
+    int r;
+
+    buf_init(&out, OUTPUT_MAX);
+    r = run->load_count > 1 && run->options.sweep[0]
+                ? report_plot_loads(run->reports, run->load_count, &out)
+                : report_plot(&run->reports[run->load_count - 1], &out);
+    file = r == 0 ? fopen(run->options.plot, "w") : NULL;
+    if (r == 0 && !file)
+        r = -errno;
+    if (file && fwrite(buf_at(&out), 1, out.len, file) != out.len)
+        r = -EIO;
+    if (file && fclose(file) != 0)
+        r = -errno;
+    buf_fini(&out);
+    return r < 0 ? err_set(err, r, "%s: %s", run->options.plot, strerror(-r)) : 0;
+}
+
+static int tell(const struct run *run, struct err *err)
+{
+    int r = strcmp(run->options.format, "json") == 0 ? print_json(run, err) : print_text(run, err);
+
+    if (r == 0 && run->options.plot[0])
+        r = write_plot(run, err);
+    return r;
+}
+
+static void run_fini(struct run *run)
+{
+    for (size_t i = 0; run->reports && i < OPTIONS_LOADS_MAX; i++)
+        report_fini(&run->reports[i]);
+    free(run->reports);
+    fleet_spec_fini(&run->fleet);
+    workload_fini(&run->trace);
+}
+
+int main(int argc, char *argv[])
+{
+    struct run run = {0};
+    struct err err = {""};
+    int r = options_parse(argc, argv, &run.options, &err);
+
+    if (r > 0) {
+        options_help(stdout);
+        return EXIT_SUCCESS;
+    }
+    if (r == 0)
+        r = prepare(&run, &err);
+    if (r < 0) {
+        fprintf(stderr, "modemesh-sim: %s\n", err.text);
+        run_fini(&run);
+        return EXIT_USAGE;
+    }
+    r = run_all(&run, &err);
+    if (r == 0)
+        r = tell(&run, &err);
+    run_fini(&run);
+    if (r < 0)
+        fprintf(stderr, "modemesh-sim: %s\n", err.text);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

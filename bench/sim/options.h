@@ -1,0 +1,33 @@
+/* What modemesh-sim is told on its command line. One table says all of it: names, ranges, defaults,
+ * help. */
+#pragma once
+
+#include "bench/sim/experiment.h"
+#include "common/err.h"
+
+#include <stdio.h>
+
+enum { OPTIONS_POLICIES_MAX = 16, OPTIONS_LOADS_MAX = 32 };
+
+struct options {
+    const char *trace; /* "": the generator */
+    const char *fleet;
+    const char *policies; /* names with commas between; "all" */
+    const char *scenario; /* "plain", "flood" */
+    const char *format;   /* "text", "json" */
+    const char *plot;     /* path; "": none */
+    double load;
+    const char *sweep;      /* loads with commas between; "": none */
+    double until_objective; /* share; 0: `load` is what it is */
+    double until_busy;      /* … */
+    double seeds, first_seed, users, flood_times;
+    struct objective objective;
+    struct generator_params generator;
+    double systems, tokens_max; /* whole, for the generator */
+    struct world_params world;
+    double half_depth, chunk, cache, load_s; /* of nodes */
+};
+
+/* 0: run; 1: the help was asked for; -EINVAL. Texts are borrowed from argv. */
+MUST_CHECK int options_parse(int argc, char *const argv[], struct options *ret, struct err *err);
+void options_help(FILE *out);

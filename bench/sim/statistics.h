@@ -1,0 +1,21 @@
+/* Numbers about numbers. Pure. */
+#pragma once
+
+#include <stddef.h>
+
+/* In ascending order. */
+void statistics_sort(double *values, size_t count);
+/* Of sorted values, between two of them in proportion (type 7 of Hyndman and Fan, 1996); `share`
+ * 0 … 1. 0 where there are none. */
+double statistics_quantile(const double *sorted, size_t count, double share);
+
+struct estimate { /* of a mean */
+    double mean;
+    double low, high; /* 95 % confidence interval; of one value alone: that */
+};
+
+/* By Student's t, over independent values, one for each seed. */
+struct estimate statistics_mean(const double *values, size_t count);
+/* Of how many times larger `above` is than `below`, pair by pair: the geometric mean and the same
+ * interval of the logarithms. All values are more than 0. */
+struct estimate statistics_ratio(const double *above, const double *below, size_t count);

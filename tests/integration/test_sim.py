@@ -1,0 +1,156 @@
+"""`modemesh-sim`: the real binary on a few made-up requests and on traces of a few lines."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import mesh
+
+BINARY = pathlib.Path(os.environ.get("MODEMESH_BIN", "."), "modemesh-sim")
+SMALL = ["--duration", "600", "--seeds", "2"]
+BASELINES = ["round-robin", "port-per-mode", "port-by-speed", "least-requests", "power-of-two", "bounded-hash",
+             "speed-weighted", "lmetric", "dynamo"]
+
+
+def sim(*words):
+    return subprocess.run([BINARY, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=mesh.DEADLINE_S)
+
+
+def sim_json(*words):
+    done = sim(*words, "--format", "json")
+    assert done.returncode == 0 and done.stderr == "", done
+    return json.loads(done.stdout)
+
+
+def assert_refused(done, status, *words):
+    assert done.returncode == status and done.stdout == "", done
+    assert done.stderr.startswith("modemesh-sim: ") and done.stderr.count("\n") == 1, done
+    for word in words:
+        assert word in done.stderr, (word, done)
+
+
+def mooncake(path, sessions, turns=3):
+    """Sessions that grow by a block a turn, a turn a minute."""
+    lines = []
+    for turn in range(turns):
+        for session in range(sessions):
+            ids = [session * 100 + block for block in range(turn + 1)]
+            lines.append({"timestamp": turn * 60000 + session, "input_length": 512 * (turn + 1), "output_length": 20,
+                          "hash_ids": ids})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return len(lines)
+
+
+def every_policy_is_in_the_table():
+    done = sim(*SMALL)
+    assert done.returncode == 0 and done.stderr == "", done
+    rows = [line.split()[0] for line in done.stdout.splitlines()[2:]]
+    assert rows == ["modemesh", *BASELINES], done.stdout
+
+
+def the_same_command_gives_the_same_bytes():
+    words = [*SMALL, "--policy", "all,no-prompts,early", "--rate-error", "0.5", "--mtbf", "300", "--format", "json"]
+    first, second = sim(*words), sim(*words)
+    assert first.returncode == 0 and first.stdout == second.stdout, (first, second)
+    other = sim(*words, "--seed", "9")
+    assert other.stdout != first.stdout, other
+
+
+def all_requests_of_a_trace_are_served():
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder, "trace.jsonl")
+        count = mooncake(trace, 20)
+        [report] = sim_json("--trace", trace, "--seeds", 1)
+        assert len(report["policies"]) == 1 + len(BASELINES), report
+        for policy in report["policies"]:
+            assert policy["requests"]["mean"] == count and policy["tries"]["mean"] == 1, policy
+        ideal = 1 - 3 / 6  # of six blocks of a session three are new
+        by_name = {policy["policy"]: policy for policy in report["policies"]}
+        assert by_name["modemesh"]["cached"]["mean"] > 0.9 * ideal, by_name["modemesh"]
+        assert by_name["round-robin"]["cached"]["mean"] < 0.9 * ideal, by_name["round-robin"]
+
+
+def an_azure_trace_shares_nothing():
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder, "trace.csv")
+        rows = "".join(f"2023-11-16 18:17:{second:02}.5000000,2000,30\n" for second in range(60))
+        trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows)
+        [report] = sim_json("--trace", trace, "--seeds", 1, "--policy", "modemesh,least-requests")
+        for policy in report["policies"]:
+            assert policy["requests"]["mean"] == 60 and policy["cached"]["mean"] == 0, policy
+
+
+def plots_are_svg_with_a_line_for_each_policy():
+    with tempfile.TemporaryDirectory() as folder:
+        plot = pathlib.Path(folder, "plot.svg")
+        for words in (["--load", "1"], ["--sweep", "0.5,1"]):
+            done = sim(*SMALL, *words, "--policy", "modemesh,round-robin", "--plot", plot)
+            assert done.returncode == 0, done
+            root = xml.etree.ElementTree.parse(plot).getroot()
+            names = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+            assert "modemesh" in names and "round-robin" in names, names
+            assert any("s" == name.split(", ")[-1] for name in names), names
+            assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
+
+
+def a_flood_is_shown_beside_the_run_without_it():
+    calm, flood = sim_json(*SMALL, "--scenario", "flood", "--flood-times", 20, "--policy", "modemesh,least-requests")
+    for before, after in zip(calm["policies"], flood["policies"]):
+        assert before["requests"]["mean"] == after["requests"]["mean"] > 0, (before, after)
+    worse = [after["ttft_p95_s"]["mean"] / before["ttft_p95_s"]["mean"]
+             for before, after in zip(calm["policies"], flood["policies"])]
+    assert worse[0] < worse[1], worse
+
+
+def a_thousand_nodes_are_served():
+    [report] = sim_json("--fleet", "300+700", "--sessions", 2, "--duration", 200, "--seeds", 1, "--policy", "all")
+    assert all(policy["goodput"]["mean"] > 0.9 for policy in report["policies"]), report
+
+
+def help_names_every_policy():
+    done = sim("--help")
+    assert done.returncode == 0 and all(name in done.stdout for name in ["modemesh", "no-prompts", *BASELINES]), done
+
+
+def errors_name_the_value():
+    assert_refused(sim("--nonsense", "1"), 2, "--nonsense")
+    assert_refused(sim("--load"), 2, "--load")
+    assert_refused(sim("--load", "x"), 2, "'x'")
+    assert_refused(sim("--load", "65"), 2, "'65'")
+    assert_refused(sim("--seeds", "1.5"), 2, "'1.5'")
+    assert_refused(sim("--policy", "magic"), 2, "'magic'")
+    assert_refused(sim("--fleet", "3x"), 2, "'3x'")
+    assert_refused(sim("--sweep", "1,,2"), 2, "'1,,2'")
+    assert_refused(sim("--scenario", "rain"), 2, "'rain'")
+    assert_refused(sim("--format", "xml"), 2, "'xml'")
+    assert_refused(sim("--until-objective", "0.7", "--until-busy", "0.5"), 2, "not both")
+    assert_refused(sim("--trace", "/nonexistent/trace.jsonl"), 2, "/nonexistent/trace.jsonl")
+    done = sim(*SMALL, "--policy", "modemesh", "--plot", "/nonexistent/plot.svg")
+    assert done.returncode == 1 and "/nonexistent/plot.svg" in done.stderr, done
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder, "trace.jsonl")
+        mooncake(trace, 2)
+        with trace.open("a") as file:
+            file.write("oops\n")
+        assert_refused(sim("--trace", trace), 2, "line 7", str(trace))
+
+
+if __name__ == "__main__":
+    mesh.run(
+        every_policy_is_in_the_table,
+        the_same_command_gives_the_same_bytes,
+        all_requests_of_a_trace_are_served,
+        an_azure_trace_shares_nothing,
+        plots_are_svg_with_a_line_for_each_policy,
+        a_flood_is_shown_beside_the_run_without_it,
+        a_thousand_nodes_are_served,
+        help_names_every_policy,
+        errors_name_the_value,
+    )
