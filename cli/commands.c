@@ -28,6 +28,13 @@ static const struct command_flag report_flags[] = {
         {.name = NULL},
 };
 
+static const struct command_flag modes_flags[] = {
+        {.name = "suggest", .help = "Print modes to keep in the config, from what the nodes have"},
+        {.name = "json", .help = "Print JSON: all of them, and what stands for them"},
+        {.name = "raw", .help = "Print one row a line, for scripts"},
+        {.name = NULL},
+};
+
 static const struct command_flag deploy_flags[] = {
         {.name = "context",
                 .metavar = "TOKENS",
@@ -264,8 +271,15 @@ static const struct command commands[] = {
                 .run = cmd_ask},
         {.name = "modes",
                 .operands = "",
-                .summary = "Show where each mode would go now, and why (also --json, --raw)",
-                .flags = report_flags,
+                .summary = "Show modes, their rules and other names, and where each would go now",
+                .detail =
+                        "Models stand in the order in which they are liked, with their points "
+                        "where "
+                        "the config or\ntheir node says them. Under them the rules by which one is "
+                        "chosen, and the names that\nstand for modes and for foreign models. Where "
+                        "the config has no modes, they are derived\nfrom what the nodes have.",
+                .examples = "  modemesh modes --suggest >>coordinator.yaml",
+                .flags = modes_flags,
                 .run = cmd_modes},
         {.name = "models",
                 .operands = "[COMMAND]",

@@ -8,9 +8,11 @@
 #include <stdint.h>
 
 struct node_session;
+struct seat;
 
 struct instance {
     struct node_session *session; /* owner; the scheduler never looks inside */
+    struct seat *seat;            /* the router's; NULL: it does not know of it */
     uint32_t epoch;   /* of the session: tells it from an earlier one of the same node */
     const char *node; /* its name; borrowed from the session */
     char model[MSG_NAME_MAX + 1];

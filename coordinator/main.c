@@ -17,6 +17,9 @@
 #include "coordinator/api/api.h"
 #include "coordinator/api/operations.h"
 #include "coordinator/api/recordings.h"
+#include "coordinator/auto/auto_sessions.h"
+#include "coordinator/auto/classifier.h"
+#include "coordinator/deploy/mode_keeper.h"
 #include "coordinator/deploy/plan_keeper.h"
 #include "coordinator/deploy/tasks.h"
 #include "coordinator/dialects/responses/response_store.h"
@@ -24,6 +27,7 @@
 #include "coordinator/http/tls.h"
 #include "coordinator/modes/mode_config.h"
 #include "coordinator/plan/planner.h"
+#include "coordinator/router/router.h"
 #include "coordinator/settings.h"
 #include "coordinator/trust/door.h"
 #include "proto/rules.h"
@@ -67,13 +71,18 @@ struct coordinator {
     struct api_keys *api_keys;
     struct throttle *throttle;
     struct mode_moves *modes;
+    struct mode_keeper *mode_keeper;
     const char *origins[CORS_ORIGINS_MAX]; /* of other pages that are let in; the config's */
     struct link_server *link;
     struct node_table *nodes;
+    struct router *router;
     struct jobs *jobs;
     struct tasks *tasks;
     struct response_store *responses;
     struct recordings *recordings;
+    struct affinities *affinities;
+    struct auto_sessions *sessions;
+    struct classifier *classifier;
     struct planner *planner;
     struct plan_keeper *plan_keeper;
     struct tls *tls;
@@ -133,12 +142,18 @@ static void on_nodes_change(void *ctx)
     c->changed = true;
 }
 
+static void on_instance(void *ctx, struct instance *instance, enum instance_event event)
+{
+    struct coordinator *c = ctx;
+    router_on_instance(c->router, instance, event);
+}
+
 static void on_flush(void *ctx)
 {
     struct coordinator *c = ctx;
     if (c->changed) {
         c->changed = false;
-        jobs_retry_waiting(c->jobs);
+        jobs_dispatch(c->jobs);
     }
     node_table_flush(c->nodes);
 }
@@ -163,14 +178,23 @@ static void refresh_tls(struct coordinator *c)
         log_error("TLS certificate not renewed; the old one stays", LOG_S("reason", err.text));
 }
 
+/* Where the config has none. */
+static void keep_modes(struct coordinator *c)
+{
+    if (mode_keeper_tick(c->mode_keeper))
+        c->changed = true;
+}
+
 static void on_tick(void *ctx)
 {
     struct coordinator *c = ctx;
     door_tick(c->door);
     node_table_tick(c->nodes);
-    jobs_retry_waiting(c->jobs);
+    jobs_dispatch(c->jobs);
     jobs_tick(c->jobs);
+    router_tick(c->router);
     tasks_tick(c->tasks);
+    keep_modes(c);
     plan_keeper_tick(c->plan_keeper);
     response_store_expire(c->responses);
     recordings_tick(c->recordings);
@@ -208,11 +232,21 @@ static void apply_residency(struct coordinator *c, const struct config *config)
     plan_keeper_set(c->plan_keeper, strcmp(config_str(config, "residency"), "planned") == 0);
 }
 
+static int apply_auto_model(struct coordinator *c, const struct config *config, struct err *err)
+{
+    int r = classifier_set_model(c->classifier, config_str(config, "auto-model"));
+    return r ? err_set(err, r, "no memory for the name of the auto-model") : 0;
+}
+
 static int read_modes(struct coordinator *c, const struct config *config, struct err *err)
 {
     struct modes modes;
     int r = modes_from_config(config, &modes, err);
-    return r ? r : mode_moves_reload(c->modes, &modes, err);
+    if (!r)
+        r = mode_moves_reload(c->modes, &modes, err);
+    if (!r)
+        keep_modes(c);
+    return r;
 }
 
 static void on_reload(void *ctx)
@@ -224,6 +258,8 @@ static void on_reload(void *ctx)
     int r = config_load_all(coordinator_keys, c->argc, c->argv, &c->args, &config, &err);
     if (!r) {
         r = read_modes(c, config, &err);
+        if (!r)
+            r = apply_auto_model(c, config, &err);
         if (r)
             config_destroy(config);
     }
@@ -421,11 +457,14 @@ static int open_link(struct coordinator *c, struct err *err)
             .loop = &c->loop,
             .edge_http = listeners_edge(c->listeners),
             .on_change = on_nodes_change,
+            .on_instance = on_instance,
             .ctx = c};
-    c->nodes = node_table_create(&config);
+    c->router = router_create(&(struct router_config){.env = &env_system});
+    if (c->router)
+        c->nodes = node_table_create(&config);
     if (!c->nodes)
         return err_set(err, -ENOMEM, "no memory for the nodes");
-    c->jobs = jobs_create(&(struct jobs_config){.env = &env_system, .nodes = c->nodes});
+    c->jobs = jobs_create(&(struct jobs_config){.env = &env_system, .router = c->router});
     c->responses = response_store_create(&(struct response_store_config){.env = &env_system});
     c->recordings = recordings_create(
             &(struct recordings_config){.env = &env_system, .store = c->responses});
@@ -440,9 +479,24 @@ static int open_link(struct coordinator *c, struct err *err)
     if (c->tasks)
         c->plan_keeper = plan_keeper_create(&(struct plan_keeper_config){
                 .env = &env_system, .planner = c->planner, .tasks = c->tasks});
-    if (c->plan_keeper && c->responses && c->recordings)
+    c->mode_keeper = mode_keeper_create(
+            &(struct mode_keeper_config){.env = &env_system, .nodes = c->nodes, .moves = c->modes});
+    if (c->plan_keeper && c->responses && c->recordings && c->mode_keeper)
         return 0;
     return err_set(err, -ENOMEM, "no memory for the requests");
+}
+
+/* What `auto` is told by, beside the request. */
+static int open_auto(struct coordinator *c, struct err *err)
+{
+    c->affinities = affinities_create(AFFINITIES_MAX, env_random_u64(&env_system));
+    if (c->affinities)
+        c->sessions = auto_sessions_create(&env_system, c->affinities);
+    c->classifier = classifier_create(&(struct classifier_config){
+            .loop = &c->loop, .env = &env_system, .nodes = c->nodes, .jobs = c->jobs});
+    if (!c->sessions || !c->classifier)
+        return err_set(err, -ENOMEM, "no memory for the conversations");
+    return apply_auto_model(c, c->config, err);
 }
 
 static int open_tls(struct coordinator *c, struct err *err)
@@ -502,6 +556,7 @@ static void fill_view(struct coordinator *c)
             .modes = mode_moves_modes(c->modes),
             .moves = c->modes,
             .nodes = c->nodes,
+            .router = c->router,
             .jobs = c->jobs,
             .door = c->door};
     c->operations = (struct operations){.env = &env_system,
@@ -520,6 +575,8 @@ static void fill_view(struct coordinator *c)
             .responses = c->responses,
             .recordings = c->recordings,
             .planner = c->planner,
+            .sessions = c->sessions,
+            .classifier = c->classifier,
             .keyless_network = config_bool(c->config, "http-without-key"),
             .cors = {.origins = c->origins, .count = config_list_len(c->config, "cors-origins")},
             .own_name = c->name};
@@ -653,6 +710,8 @@ static int open_all(struct coordinator *c, struct err *err)
         r = open_listeners(c, err);
     if (!r)
         r = open_link(c, err);
+    if (!r)
+        r = open_auto(c, err);
     if (r)
         return r;
     fill_view(c);
@@ -700,11 +759,16 @@ static void stop(struct coordinator *c)
     discovery_destroy(c->discovery);
     netwatch_destroy(c->netwatch);
     plan_keeper_destroy(c->plan_keeper);
+    mode_keeper_destroy(c->mode_keeper);
     tasks_destroy(c->tasks);
+    classifier_destroy(c->classifier);
     jobs_destroy(c->jobs);
+    auto_sessions_destroy(c->sessions);
+    affinities_destroy(c->affinities);
     recordings_destroy(c->recordings);
     response_store_destroy(c->responses);
     node_table_destroy(c->nodes);
+    router_destroy(c->router);
     listeners_close(c->listeners);
     planner_destroy(c->planner);
     link_server_destroy(c->link);

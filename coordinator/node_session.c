@@ -35,6 +35,13 @@ static bool fits_limit(const struct node_session *session, const struct instance
            instance->memory_bytes <= saturating_sum(facts->memory_limit_bytes, beyond);
 }
 
+static void tell_instance(
+        struct node_session *session, struct instance *instance, enum instance_event event)
+{
+    if (session->events->on_instance)
+        session->events->on_instance(session->ctx, instance, event);
+}
+
 static void refresh_usable(struct node_session *session)
 {
     bool takes_work = !session->facts.draining;
@@ -44,6 +51,7 @@ static void refresh_usable(struct node_session *session)
         instance->silent = takes_work && session->sm.state == SESSION_SUSPECT;
         instance->fits = fits_limit(session, instance);
         instance->ordered = node_orders_loading(session->orders, instance->model);
+        tell_instance(session, instance, INSTANCE_CHANGED);
     }
 }
 
@@ -250,6 +258,7 @@ static struct instance *add_instance(struct node_session *session, const char *m
 
 static void instance_free(struct instance *instance)
 {
+    tell_instance(instance->session, instance, INSTANCE_REMOVED);
     free(instance->aliases);
     free(instance);
 }
@@ -381,6 +390,7 @@ static void take_instances(struct node_session *session, const struct msg_state 
     for (size_t i = 0; i < state->instance_count; i++) {
         const struct msg_instance *said = &state->instances[i];
         struct instance *instance = find_instance(session, said->model);
+        bool known = instance != NULL;
         if (!instance)
             instance = add_instance(session, said->model);
         if (!instance || !update_aliases(instance, said)) {
@@ -389,6 +399,8 @@ static void take_instances(struct node_session *session, const struct msg_state 
             break;
         }
         update_instance(instance, said);
+        if (!known)
+            tell_instance(session, instance, INSTANCE_ADDED);
     }
 }
 

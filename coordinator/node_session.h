@@ -44,7 +44,13 @@ enum session_state { SESSION_UP, SESSION_SUSPECT, SESSION_GONE, SESSION_STATE_CO
 struct node_session;
 struct node_stream; /* one request on a node */
 
+enum instance_event { INSTANCE_ADDED, INSTANCE_CHANGED, INSTANCE_REMOVED };
+
 struct node_session_events {
+    /* One of its instances: it has come, something that the scheduler looks at has changed, or it
+     * is gone after this. What is there in the end goes with the session, one by one. May be NULL.
+     */
+    void (*on_instance)(void *ctx, struct instance *instance, enum instance_event event);
     /* Something that the scheduler or a person looks at has changed. */
     void (*on_change)(void *ctx, struct node_session *session);
     /* A stream has ended, so that an instance has room for another, or an order has begun or ended.

@@ -134,6 +134,14 @@ static void on_session_change(void *ctx, struct node_session *session)
     entry->table->config.on_change(entry->table->config.ctx);
 }
 
+static void on_session_instance(void *ctx, struct instance *instance, enum instance_event event)
+{
+    const struct entry *entry = ctx;
+    const struct node_table_config *config = &entry->table->config;
+    if (config->on_instance)
+        config->on_instance(config->ctx, instance, event);
+}
+
 static void on_session_room(void *ctx, struct node_session *session)
 {
     (void)session;
@@ -348,7 +356,8 @@ static int on_session_tunnel(
     return 0;
 }
 
-static const struct node_session_events session_events = {.on_change = on_session_change,
+static const struct node_session_events session_events = {.on_instance = on_session_instance,
+        .on_change = on_session_change,
         .on_room = on_session_room,
         .on_join = on_session_join,
         .on_tunnel = on_session_tunnel,

@@ -43,6 +43,8 @@ struct node_table_config {
     struct loop *loop;                          /* for the editors that nodes carry … */
     struct http_server *edge_http;              /* … to this server; NULL: none are taken */
     void (*on_change)(void *ctx);
+    /* As a session tells of it (node_session_events). May be NULL. */
+    void (*on_instance)(void *ctx, struct instance *instance, enum instance_event event);
     void *ctx;
 };
 

@@ -128,6 +128,15 @@ const struct config_key coordinator_keys[] = {
                 .help = "which models are loaded: those that are asked for, or also those that "
                         "`modemesh plan` would load, again and again as nodes, models and modes "
                         "change"},
+        {.path = "auto-model",
+                .type = CONFIG_STR,
+                .reloadable = true,
+                .flag = "auto-model",
+                .metavar = "NAME",
+                .env = "MODEMESH_COORDINATOR_AUTO_MODEL",
+                .help = "a small model that says what a request for the mode auto is about, where "
+                        "the request itself does not: only where it is loaded with a slot free, "
+                        "and for 150 ms at the most; default none"},
         {.path = "modes.*.models",
                 .type = CONFIG_LIST,
                 .reloadable = true,

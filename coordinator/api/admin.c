@@ -1,9 +1,15 @@
 #include "coordinator/api/admin.h"
 
 #include "common/json_writer.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/modes/mode_names.h"
+#include "coordinator/modes/mode_policy.h"
+#include "coordinator/modes/mode_suggest.h"
+#include "coordinator/modes/mode_yaml.h"
+#include "coordinator/router/why.h"
 
+#include <errno.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void add_coordinator(struct json_writer *out, const struct admin_view *view)
@@ -33,14 +39,18 @@ static void add_choice(
         struct json_writer *out, const struct admin_view *view, const struct mode *mode)
 {
     const char *models[MODE_MODELS_MAX];
-    struct scheduler_request request = {
-            .models = models, .model_count = mode->model_count, .batch = mode->batch};
     for (size_t i = 0; i < mode->model_count; i++)
         models[i] = node_table_model(view->nodes, mode->models[i]);
-    size_t count;
-    struct instance *const *instances = node_table_instances(view->nodes, &count);
-    struct scheduler_plan plan = scheduler_choose(instances, count, &request);
-    if (plan.verdict == SCHEDULER_RUN) {
+    const struct prefix_chain chain = {.count = 0};
+    const struct router_ask ask = {.chain = &chain,
+            .mode = mode->name,
+            .models = models,
+            .model_count = mode->model_count,
+            .batch = mode->batch};
+    struct router_plan plan;
+    bool chosen =
+            router_choose(view->router, &ask, &plan) == 0 && plan.routing.verdict == ROUTING_RUN;
+    if (chosen) {
         json_writer_object(out, "now");
         json_writer_str(out, "model", plan.instance->model);
         json_writer_str(out, "node", plan.instance->node);
@@ -48,7 +58,7 @@ static void add_choice(
     } else {
         json_writer_null(out, "now");
     }
-    json_writer_str(out, "reason", plan.reason);
+    json_writer_str(out, "reason", chosen ? why_there(&plan.routing) : why_not(&plan.routing));
 }
 
 /* What a deploy has moved: "" and nothing where the mode is as the config has it. */
@@ -82,15 +92,96 @@ static void add_needs(struct json_writer *out, const struct mode *mode)
     json_writer_bool(out, "batch", mode->batch);
 }
 
+/* The most that a node says of the model. */
+static uint8_t points_by_nodes(const struct admin_view *view, const char *name)
+{
+    const char *model = node_table_model(view->nodes, name);
+    uint32_t points = 0;
+    size_t count;
+    struct instance *const *instances = node_table_instances(view->nodes, &count);
+    for (size_t i = 0; i < count; i++)
+        if (instances[i]->quality > points && strcmp(instances[i]->model, model) == 0)
+            points = instances[i]->quality;
+    return (uint8_t)points;
+}
+
+static void add_points(
+        struct json_writer *out, const struct admin_view *view, const struct mode *mode)
+{
+    struct mode_model_facts facts[MODE_MODELS_MAX] = {{.points = 0}};
+    uint8_t points[MODE_MODELS_MAX];
+    for (size_t i = 0; i < mode->model_count; i++)
+        facts[i].points = points_by_nodes(view, mode->models[i]);
+    mode_points_of(mode, facts, points);
+    json_writer_array(out, "quality");
+    for (size_t i = 0; i < mode->model_count; i++) {
+        uint8_t said = mode_said_points(mode, mode->models[i]);
+        json_writer_object(out, NULL);
+        json_writer_str(out, "model", mode->models[i]);
+        json_writer_u64(out, "points", points[i]);
+        json_writer_str(out, "from", said ? "config" : facts[i].points ? "node" : "place");
+        json_writer_object_end(out);
+    }
+    json_writer_array_end(out);
+}
+
+static void add_models(struct json_writer *out, const char *key, char *const *names, size_t count)
+{
+    json_writer_array(out, key);
+    for (size_t i = 0; i < count; i++)
+        json_writer_str(out, NULL, names[i]);
+    json_writer_array_end(out);
+}
+
+static void add_rules(struct json_writer *out, const struct mode *mode)
+{
+    json_writer_array(out, "rules");
+    for (size_t i = 0; i < mode->rule_count; i++) {
+        const struct mode_rule *rule = &mode->rules[i];
+        json_writer_object(out, NULL);
+        json_writer_u64(out, "up_to", rule->tokens);
+        add_models(out, "models", rule->models.names, rule->models.count);
+        json_writer_u64(out, "floor", mode_floor_at(mode, rule->tokens));
+        json_writer_object_end(out);
+    }
+    json_writer_array_end(out);
+    add_models(out, "planning", mode->planning.names, mode->planning.count);
+    json_writer_u64(out, "floor", mode->floor);
+    json_writer_array(out, "floors");
+    for (size_t i = 0; i < mode->floor_count; i++) {
+        json_writer_object(out, NULL);
+        json_writer_u64(out, "up_to", mode->floors[i].tokens);
+        json_writer_u64(out, "points", mode->floors[i].points);
+        json_writer_object_end(out);
+    }
+    json_writer_array_end(out);
+}
+
+/* How its requests are served. */
+static void add_service(struct json_writer *out, const struct mode *mode)
+{
+    json_writer_bool(out, "stand_in", mode->stand_in);
+    json_writer_u64(out, "priority", mode->priority);
+    json_writer_num(out, "beta", mode->beta);
+    if (mode->has_temperature)
+        json_writer_num(out, "temperature", mode->temperature);
+    else
+        json_writer_null(out, "temperature");
+    json_writer_u64(out, "max_output", mode->max_output);
+    json_writer_str(out, "when_none", mode_when_none_name(mode->when_none));
+    json_writer_str(out, "next", mode->next ? mode->next : "");
+    json_writer_u64(out, "patience_ms", mode->patience_ms);
+}
+
 static void add_mode(
         struct json_writer *out, const struct admin_view *view, const struct mode *mode)
 {
     json_writer_object(out, NULL);
     json_writer_str(out, "name", mode->name);
-    json_writer_array(out, "models");
-    for (size_t i = 0; i < mode->model_count; i++)
-        json_writer_str(out, NULL, mode->models[i]);
-    json_writer_array_end(out);
+    add_models(out, "models", mode->models, mode->model_count);
+    add_points(out, view, mode);
+    add_rules(out, mode);
+    add_service(out, mode);
     add_moves(out, view, mode);
     add_needs(out, mode);
     add_choice(out, view, mode);
@@ -102,6 +193,23 @@ static void add_modes(struct json_writer *out, const struct admin_view *view)
     json_writer_array(out, "modes");
     for (size_t i = 0; i < view->modes->count; i++)
         add_mode(out, view, &view->modes->list[i]);
+    json_writer_array_end(out);
+    json_writer_bool(out, "modes_derived", view->modes->derived);
+}
+
+/* What stands for modes and models. */
+static void add_aliases(struct json_writer *out, const struct modes *modes)
+{
+    struct mode_alias_view alias;
+    json_writer_array(out, "aliases");
+    for (size_t i = 0; modes_alias_at(modes, i, &alias); i++) {
+        json_writer_object(out, NULL);
+        json_writer_str(out, "name", alias.name);
+        json_writer_str(out, "means", alias.target);
+        json_writer_str(out, "kind", alias.foreign ? "model" : "mode");
+        json_writer_bool(out, "known", alias.known);
+        json_writer_object_end(out);
+    }
     json_writer_array_end(out);
 }
 
@@ -261,7 +369,50 @@ int admin_append_status(const struct admin_view *view, struct buf *out)
     add_coordinator(&writer, view);
     add_queue(&writer, view);
     add_modes(&writer, view);
+    add_aliases(&writer, view->modes);
     add_nodes(&writer, view);
     json_writer_object_end(&writer);
     return json_writer_result(&writer);
+}
+
+/* --- modes to keep --- */
+
+/* From what the nodes have now; those that are derived already are what is in force. */
+static int append_suggested(const struct admin_view *view, struct buf *yaml)
+{
+    struct suggest_models *models = calloc(1, sizeof(*models));
+    struct modes modes;
+    size_t count;
+    struct instance *const *instances = node_table_instances(view->nodes, &count);
+    if (!models)
+        return -ENOMEM;
+    suggest_look(models, instances, count);
+    int r = suggest_modes(models, &modes, NULL);
+    free(models);
+    if (r)
+        return r;
+    r = mode_yaml_append(&modes, yaml);
+    modes_fini(&modes);
+    return r;
+}
+
+int admin_append_suggestion(const struct admin_view *view, struct buf *out)
+{
+    struct json_writer writer;
+    struct buf yaml;
+    buf_init(&yaml, ADMIN_YAML_MAX);
+    int r = view->modes->derived ? mode_yaml_append(view->modes, &yaml)
+                                 : append_suggested(view, &yaml);
+    if (!r)
+        r = buf_terminate(&yaml);
+    if (!r) {
+        json_writer_init(&writer, out);
+        json_writer_object(&writer, NULL);
+        json_writer_bool(&writer, "derived", view->modes->derived);
+        json_writer_str(&writer, "yaml", buf_at(&yaml));
+        json_writer_object_end(&writer);
+        r = json_writer_result(&writer);
+    }
+    buf_fini(&yaml);
+    return r;
 }

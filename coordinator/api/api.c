@@ -13,6 +13,7 @@
 #include "coordinator/dialects/ollama/ollama.h"
 #include "coordinator/dialects/openai/openai.h"
 #include "coordinator/dialects/responses/responses.h"
+#include "coordinator/modes/mode_names.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ enum {
     OPERATION_BODY_MAX = 64 * 1024, /* bytes of JSON that ask for an operation */
     REQUEST_ID_BYTES = 12,          /* random ones of a request's id */
     ALLOWED_MAX = 48,               /* bytes of the header Allow */
+    MODES_TOLD_MAX = 400,           /* bytes of the modes' names in a refusal */
 };
 
 static const struct json_limits operation_limits = {
@@ -49,6 +51,14 @@ static void serve_status(const struct call *call)
     struct buf body;
     buf_init(&body, REPLY_MAX);
     call_reply_json(call, admin_append_status(call->api->view, &body), &body);
+    buf_fini(&body);
+}
+
+static void serve_suggestion(const struct call *call)
+{
+    struct buf body;
+    buf_init(&body, REPLY_MAX);
+    call_reply_json(call, admin_append_suggestion(call->api->view, &body), &body);
     buf_fini(&body);
 }
 
@@ -215,8 +225,28 @@ static const struct route routes[] = {
         {"GET", "/health", SCOPE_OPEN, &family_openai, serve_health, NULL},
         {"GET", "/v1/health", SCOPE_OPEN, &family_openai, serve_health, NULL},
         {"GET", "/mesh/v1/status", SCOPE_USE, &family_openai, serve_status, NULL},
+        {"GET", "/mesh/v1/modes/suggestion", SCOPE_USE, &family_openai, serve_suggestion, NULL},
         {"GET", "/mesh/v1/plan", SCOPE_RUN, &family_openai, serve_plan, NULL},
 };
+
+/* "/mode/MODE" before the path of any route that an editor uses. */
+static const char mode_prefix[] = "/mode/";
+
+/* The path without its mode, which is written to `mode`; `path` itself where it names none. NULL
+ * where the name is longer than any mode's. */
+static const char *strip_mode(const char *path, char mode[MSG_NAME_MAX + 1])
+{
+    size_t before = strlen(mode_prefix);
+    mode[0] = '\0';
+    if (strncmp(path, mode_prefix, before) != 0)
+        return path;
+    size_t len = strcspn(path + before, "/");
+    if (len == 0 || len > MSG_NAME_MAX)
+        return NULL;
+    memcpy(mode, path + before, len);
+    mode[len] = '\0';
+    return path[before + len] ? path + before + len : "/";
+}
 
 /* Where the pattern's "*" may be in the path; NULL: it does not match. A "*" in the middle takes
  * one part of the path, one at the end all the rest: names of models have slashes. */
@@ -239,7 +269,9 @@ struct found {                 /* what serves a path */
     const struct operation *operation;
     const struct dialect_family *family; /* of the path, whatever the method; NULL: of none */
     enum scope scope;
-    char allowed[ALLOWED_MAX]; /* nothing serves it, but by these methods; "": none */
+    char allowed[ALLOWED_MAX];   /* nothing serves it, but by these methods; "": none */
+    char mode[MSG_NAME_MAX + 1]; /* that the path asks for; "": none … */
+    const char *path;            /* … and what is left of it; NULL: no such mode can be */
     char tail[HTTP_PATH_MAX + 1];
 };
 
@@ -252,10 +284,18 @@ static void allow(struct found *found, const char *methods)
             methods, strcmp(methods, "GET") == 0 ? ", HEAD" : "");
 }
 
+/* What runs the mesh, or tells of it, is the same in each mode. */
+static bool is_of_mesh(const char *path)
+{
+    return strncmp(path, "/mesh/", strlen("/mesh/")) == 0;
+}
+
 /* The first that fits: what says more stands before what says less. */
 static void find_route(const struct http_exchange *exchange, struct found *found)
 {
-    const char *method = http_exchange_method(exchange), *path = http_exchange_path(exchange);
+    const char *method = http_exchange_method(exchange), *path = found->path;
+    if (!path || (found->mode[0] && is_of_mesh(path)))
+        return;
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
         size_t len;
         const char *tail = match(routes[i].path, path, &len);
@@ -277,6 +317,7 @@ static void find(const struct http_exchange *exchange, struct found *ret_found)
 {
     const char *of_operation = NULL;
     *ret_found = (struct found){.scope = SCOPE_RUN};
+    ret_found->path = strip_mode(http_exchange_path(exchange), ret_found->mode);
     find_route(exchange, ret_found);
     if (ret_found->route)
         return;
@@ -294,7 +335,7 @@ static const struct dialect_family *family_of(
         return found->family;
     if (http_exchange_header(exchange, "anthropic-version"))
         return &family_anthropic;
-    if (strncmp(http_exchange_path(exchange), "/api/", 5) == 0)
+    if (found->path && strncmp(found->path, "/api/", 5) == 0)
         return &family_ollama;
     return &family_openai;
 }
@@ -308,6 +349,7 @@ static struct call make_call(const struct api_listener *listener, struct http_ex
             .caller = caller,
             .family = family_of(exchange, found),
             .dialect = found->route ? found->route->dialect : NULL,
+            .mode = found->mode[0] ? found->mode : NULL,
             .tail = found->tail};
     snprintf(call.request_id, sizeof(call.request_id), "req_%s",
             env_random_hex(listener->api->view->env, hex, REQUEST_ID_BYTES));
@@ -469,6 +511,31 @@ static int fail_no_path(const struct call *call, const char *allowed)
     return -ENOENT;
 }
 
+/* "ask, code": those that the caller may use. */
+static void name_modes(const struct call *call, char text[MODES_TOLD_MAX])
+{
+    const struct modes *modes = call->api->view->modes;
+    size_t len = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < modes->count && len < MODES_TOLD_MAX; i++)
+        if (caller_allows_mode(call->caller, modes->list[i].name))
+            len += (size_t)snprintf(
+                    text + len, MODES_TOLD_MAX - len, "%s%s", len ? ", " : "", modes->list[i].name);
+}
+
+static int screen_mode(const struct call *call)
+{
+    const struct modes *modes = call->api->view->modes;
+    char text[ERR_TEXT_MAX], known[MODES_TOLD_MAX];
+    if (!call->mode || modes_resolve(modes, call->mode) || modes_asks_auto(modes, call->mode))
+        return 0;
+    name_modes(call, known);
+    snprintf(text, sizeof(text), "there is no mode \"%.80s\" (in the path); known are: %s",
+            call->mode, known[0] ? known : "none yet");
+    call_fail(call, 404, "model_not_found", NULL, text);
+    return -ENOENT;
+}
+
 /* A browser asks before it sends what a page wants to send, and shows no key. Where the page's
  * origin is not let in, it gets what any unknown path gets. */
 static bool answer_preflight(const struct call *call)
@@ -506,6 +573,8 @@ static int on_headers(void *ctx, struct http_exchange *exchange)
         r = screen_access(listener, &call, is_there ? found.scope : SCOPE_USE);
     if (!r && !is_there)
         r = fail_no_path(&call, found.allowed);
+    if (!r)
+        r = screen_mode(&call);
     if (!r)
         r = screen_scope(&call, found.scope);
     return r ? r : screen_rate(&call);

@@ -15,6 +15,8 @@
 #include "coordinator/job/job.h"
 #include "coordinator/modes/modes.h"
 
+struct auto_sessions;
+struct classifier;
 struct planner;
 struct recordings;
 struct response_store;
@@ -28,6 +30,8 @@ struct api {                       /* all borrowed */
     struct response_store *responses; /* what stays of answers for a while */
     struct recordings *recordings;    /* answers that nobody waits for */
     struct planner *planner;          /* of which models should be loaded where */
+    struct auto_sessions *sessions;   /* conversations' modes; NULL: none are remembered */
+    struct classifier *classifier;    /* the small model that is asked for `auto`; NULL: none */
     struct cors cors;
     bool keyless_network; /* setting http-without-key */
     const char *own_name; /* of this host */

@@ -36,6 +36,16 @@ void call_reply_json(const struct call *call, int r, const struct buf *body)
         http_exchange_reply(call->exchange, 200, "application/json", buf_at(body), body->len);
 }
 
+bool caller_renew(struct caller *caller, const struct call *call)
+{
+    if (!caller->key)
+        return true;
+    const char *text = access_key(http_exchange_header(call->exchange, "Authorization"),
+            http_exchange_header(call->exchange, "x-api-key"));
+    caller->key = text ? api_keys_check(call->api->keys, text) : NULL;
+    return caller->key != NULL;
+}
+
 bool caller_allows_mode(const struct caller *caller, const char *mode)
 {
     return !caller->key || api_key_allows_mode(caller->key, mode);

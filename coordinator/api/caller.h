@@ -21,6 +21,7 @@ struct call { /* a request with its path found; borrowed for the call */
     const struct caller *caller;
     const struct dialect_family *family;
     const struct dialect *dialect; /* of a path that is inference; else NULL */
+    const char *mode;              /* that the path asks for; NULL: none */
     const char *tail;              /* what stands where the path's pattern has its "*"; "" none */
     char request_id[REQUEST_ID_MAX];
     bool id_told; /* the answer's headers have it already */
@@ -36,6 +37,9 @@ void call_fail(const struct call *call, int status, const char *code, const char
 /* A JSON body, or 500 where making it failed with `r`. */
 void call_reply_json(const struct call *call, int r, const struct buf *body);
 
+/* For who answers later: looks the caller's key up again, which may be gone. False: it was revoked.
+ */
+bool caller_renew(struct caller *caller, const struct call *call);
 bool caller_allows_mode(const struct caller *caller, const char *mode);
 /* A key names models: it may use what an alias of one of them means, and under that name too. */
 bool caller_allows_model(const struct caller *caller, const char *model);

@@ -1,6 +1,7 @@
 #include "coordinator/api/inference.h"
 
 #include "common/env.h"
+#include "coordinator/api/auto_call.h"
 #include "coordinator/api/responses.h"
 #include "coordinator/modes/mode_names.h"
 
@@ -306,33 +307,76 @@ static void answer_settled(const struct call *call, const struct request *reques
         dialect->answer_destroy(answer);
 }
 
-static void start(const struct call *call, struct request *request)
+/* The model or mode is found. */
+static void go(const struct call *call, struct request *request, const struct target *target)
+{
+    const char *mode = target->mode ? target->mode->name : NULL;
+    fill_asked(request, target);
+    if (request->settled) {
+        answer_settled(call, request);
+    } else if (request->background) {
+        responses_start(call, request, mode, target->models, target->count);
+    } else {
+        const struct reply reply = reply_to_exchange(call->exchange);
+        jobs_start(call->api->jobs, &reply, call->dialect, request, mode, target->models,
+                target->count);
+    }
+}
+
+/* Where `auto` found no mode, the kind's own is refused or, where there is none, any model does. */
+static void go_in_mode(const struct call *call, struct request *request, const struct mode *mode)
+{
+    struct target target = {.count = 0};
+    int r = mode ? take_mode(call, request, mode, mode->name, &target)
+                 : take_default(call, request, &target);
+    if (!r)
+        go(call, request, &target);
+}
+
+/* The header's word comes before the path's. */
+static const char *asked_mode(const struct call *call)
 {
     const char *header = http_exchange_header(call->exchange, "X-Modemesh-Mode");
-    bool automatic = strcmp(request->asked, MODE_AUTO) == 0 || !request->asked[0];
+    return header && *header ? header : call->mode;
+}
+
+/* A model may have the name, but "auto" itself. */
+static bool asks_for_auto(const struct call *call, const struct request *request)
+{
+    const struct admin_view *view = call->api->view;
+    const char *name = request->asked;
+    if (!*name || strcmp(name, MODE_AUTO) == 0)
+        return true;
+    return modes_asks_auto(view->modes, name) && !is_known_model(view, name);
+}
+
+/* Other kinds have a mode of their own; tokens are those of one model. */
+static bool is_told(const struct request *request)
+{
+    return strcmp(kinds[request->kind].mode, MODE_AUTO) == 0 && kinds[request->kind].needs != 0;
+}
+
+static void start(const struct call *call, struct request *request)
+{
+    const char *header = asked_mode(call);
+    bool automatic = header && *header ? modes_asks_auto(call->api->view->modes, header)
+                                       : asks_for_auto(call, request);
     struct target target = {.count = 0};
     char plain[MSG_NAME_MAX + 1];
     int r;
     request->needs |= kinds[request->kind].needs;
+    if (automatic && is_told(request)) {
+        auto_call_start(call, request, go_in_mode);
+        return;
+    }
     if (header && *header)
         r = take_header(call, request, header, &target);
     else if (automatic)
         r = take_default(call, request, &target);
     else
         r = take_name(call, request, request->asked, plain, &target);
-    if (r)
-        return;
-    fill_asked(request, &target);
-    const char *mode = target.mode ? target.mode->name : NULL;
-    if (request->settled) {
-        answer_settled(call, request);
-    } else if (request->background) {
-        responses_start(call, request, mode, target.models, target.count);
-    } else {
-        const struct reply reply = reply_to_exchange(call->exchange);
-        jobs_start(
-                call->api->jobs, &reply, call->dialect, request, mode, target.models, target.count);
-    }
+    if (!r)
+        go(call, request, &target);
 }
 
 /* --- the request --- */

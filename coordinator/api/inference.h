@@ -1,12 +1,13 @@
 /* From a path that is inference to a running job: the dialect reads the request, the name that was
  * asked for becomes a mode or a model that the caller may use, and the job takes over.
  *
- * What is asked for, first match: the header X-Modemesh-Mode; a mode's or a model's name in `model`
- * (modes/mode_names.h has the spellings and the order; mesh-MODE-MODEL leaves only the models that
- * begin so, for the caller writes their tokens); nothing, which is the mode of the kind of request (chat
- * "auto", infill "autocomplete", embeddings "embed", rerank "rerank", transcription "transcribe")
- * or, where the owner has configured no such mode, any model that can. Infill that asks for a mode
- * none of whose models has FIM tokens goes to the mode "autocomplete". */
+ * What is asked for, first match: the header X-Modemesh-Mode; the path's mode (/mode/MODE/v1/…); a
+ * mode's or a model's name in `model` (modes/mode_names.h has the spellings and the order;
+ * mesh-MODE-MODEL leaves only the models that begin so, for the caller writes their tokens);
+ * nothing, which is the mode of the kind of request (chat "auto", infill "autocomplete", embeddings
+ * "embed", rerank "rerank", transcription "transcribe") or, where the owner has configured no such
+ * mode, any model that can. What "auto" means is told by the request itself (auto_call.h). Infill
+ * that asks for a mode none of whose models has FIM tokens goes to the mode "autocomplete". */
 #pragma once
 
 #include "coordinator/api/caller.h"

@@ -79,6 +79,20 @@ static uint32_t least_context(
     return least;
 }
 
+/* With rules by context a request goes to a model that holds it: the longest counts then. */
+static uint32_t mode_context(const struct offers *offers, const struct mode *mode)
+{
+    uint32_t most = 0;
+    if (mode->rule_count == 0)
+        return least_context(offers, mode->models, mode->model_count, mode->batch);
+    for (size_t i = 0; i < mode->model_count; i++) {
+        uint32_t context = least_context(offers, &mode->models[i], 1, mode->batch);
+        if (context > most)
+            most = context;
+    }
+    return most;
+}
+
 static void describe(struct offer *offer, const struct instance *instance)
 {
     offer->instance = instance;
@@ -94,7 +108,7 @@ static void make_mode(
     *ret = (struct offer){.kind = OFFER_MODE, .mode = mode->name};
     snprintf(ret->id, sizeof(ret->id), "%s", id);
     describe(ret, instance);
-    ret->context = least_context(offers, mode->models, mode->model_count, mode->batch);
+    ret->context = mode_context(offers, mode);
 }
 
 /* `name` is its own or an alias. */

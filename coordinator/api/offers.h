@@ -35,7 +35,8 @@ struct offer {
     const struct instance *instance;
     uint32_t context; /* tokens of a request with its answer, the least of all instances that could
                        * answer: of resident ones, or where there is none of those that could be
-                       * loaded; 0: not known */
+                       * loaded; of a mode with rules by context that of the model that holds the
+                       * most; 0: not known */
     uint32_t capabilities; /* CAPABILITY_… */
 };
 

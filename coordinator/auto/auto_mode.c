@@ -15,11 +15,11 @@ static const struct {
     uint8_t complexity;            /* at the least */
     enum patience patience;
 } tasks[TASK_COUNT] = {
-        [TASK_QUESTION] = {{"ask", "chat"}, 1, PATIENCE_SOME},
+        [TASK_QUESTION] = {{"ask", "chat", "fast"}, 1, PATIENCE_SOME},
         [TASK_CODE] = {{"code", "agent", "edit"}, 2, PATIENCE_SOME},
-        [TASK_DEBUG] = {{"debug", "code"}, 3, PATIENCE_MUCH},
-        [TASK_DESIGN] = {{"architect", "plan"}, 4, PATIENCE_MUCH},
-        [TASK_COORDINATE] = {{"orchestrator", "architect", "code"}, 3, PATIENCE_MUCH},
+        [TASK_DEBUG] = {{"debug", "code", "agent"}, 3, PATIENCE_MUCH},
+        [TASK_DESIGN] = {{"architect", "plan", "agent", "code"}, 4, PATIENCE_MUCH},
+        [TASK_COORDINATE] = {{"orchestrator", "plan", "architect", "agent"}, 3, PATIENCE_MUCH},
         [TASK_TITLE] = {{"title", "fast"}, 1, PATIENCE_NONE},
         [TASK_SUMMARY] = {{"compaction"}, 2, PATIENCE_SOME},
 };
@@ -67,7 +67,7 @@ static const char *mode_of_task(const struct auto_input *input, enum task task)
     return mode ? mode : find_any(input, last, LENGTH(last));
 }
 
-/* A mode that its owner has named is as high as none: no guess leaves it. */
+/* One that is none of these: no guess leaves what its owner has made. */
 static enum task task_of_mode(const struct auto_input *input, const char *mode)
 {
     for (enum task task = 0; task < TASK_GUESSED; task++) {

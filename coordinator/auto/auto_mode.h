@@ -24,7 +24,8 @@
  * AUTO_FILES files or high effort, one less for low effort.
  *
  * A mode that is not there, or that the caller may not use, or none of whose models can do what the
- * request needs, is passed over for the next that such a task may go to: at last "ask". */
+ * request needs, is passed over for the next that such a task may go to: at last "ask", "chat" or
+ * "code". */
 #pragma once
 
 #include "coordinator/auto/facts.h"

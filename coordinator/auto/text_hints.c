@@ -176,6 +176,8 @@ static bool is_fence(struct line line)
 static void add_line(struct text_hints *hints, struct line whole)
 {
     struct line line = trim(whole);
+    if (line.len == 0)
+        return;
     if (!hints->in_fence && is_in_block(hints, line))
         return;
     if (is_fence(line)) {

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum {
-    TEXT_HINTS_SCAN_MAX = 512 * 1024,
+    TEXT_HINTS_SCAN_MAX = 256 * 1024,
     /* Of the words, the first bytes and the last ones are kept: what is wanted stands at the
      * beginning, or behind something long that was pasted in. */
     TEXT_HINTS_HEAD = 3 * 1024,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* --- state and memory --- */
 
@@ -40,23 +41,20 @@ static void unlink_job(struct job *job)
     if (!list_linked(&job->link))
         return;
     list_del(&job->link);
-    if (job->sm.state == JOB_WAITING)
-        job->jobs->waiting_count[job->request.lane]--;
-    else
+    fair_queue_remove(job->jobs->queue, &job->queued);
+    if (job->sm.state != JOB_WAITING)
         job->jobs->running_count--;
 }
 
 static void link_job(struct job *job)
 {
-    bool waits = job->sm.state == JOB_WAITING;
-    if (waits)
-        list_push_back(&job->jobs->waiting[job->request.lane], &job->link);
-    else
-        list_push_back(&job->jobs->running, &job->link);
-    if (waits)
-        job->jobs->waiting_count[job->request.lane]++;
-    else
-        job->jobs->running_count++;
+    if (job->sm.state == JOB_WAITING) {
+        list_push_back(&job->jobs->waiting, &job->link);
+        fair_queue_push(job->jobs->queue, &job->queued, job->key);
+        return;
+    }
+    list_push_back(&job->jobs->running, &job->link);
+    job->jobs->running_count++;
 }
 
 void job_set_state(struct job *job, enum job_state state)
@@ -78,6 +76,10 @@ void job_free(struct job *job)
 {
     unlink_job(job);
     node_stream_cancel(job->stream);
+    job_leave(job, ROUTER_REFUSED);
+    if (job->key)
+        fair_key_release(job->jobs->queue, job->key);
+    prefix_chain_fini(&job->chain);
     job_forget_answer(job);
     job_drop_answer(job);
     delta_queue_fini(&job->deltas);
@@ -98,7 +100,8 @@ void job_log_done(const struct job *job, const char *result)
     log_info("request", LOG_S("request", job->request.id), LOG_S("client", job->request.client),
             LOG_S("mode", job->mode), LOG_S("model", job->model), LOG_S("node", job->node),
             LOG_S("result", result), LOG_S("skipped", job->request.skipped),
-            LOG_U("attempts", job->attempts), LOG_U("ttft_ms", (first - job->created_us) / 1000),
+            LOG_S("told", job->request.told), LOG_U("attempts", job->attempts),
+            LOG_U("ttft_ms", (first - job->created_us) / 1000),
             LOG_U("total_ms", (now - job->created_us) / 1000),
             LOG_U("prompt_tokens", job->usage.prompt_tokens),
             LOG_U("completion_tokens", job->usage.completion_tokens));
@@ -151,10 +154,36 @@ static struct job *job_create(struct jobs *jobs, const struct reply *reply,
     snprintf(job->mode, sizeof(job->mode), "%s", mode ? mode : "-");
     strcpy(job->node, "-");
     job->model = "-";
-    job->reason = "not yet chosen";
+    strcpy(job->reason, "not yet chosen");
+    job->queued.lane = job->request.lane;
+    job->queued.priority = job->request.batch ? 0 : FAIR_PRIORITY_DEFAULT;
     job->created_s = env_wall_ms(jobs->config.env) / 1000;
     job->created_us = job->state_us = job->last_write_us = env_now_us(jobs->config.env);
     return job;
+}
+
+void job_set_kind(struct job *job)
+{
+    const struct request *request = &job->request;
+    uint64_t kind = (uint64_t)request->needs << 8 | (uint64_t)request->lane << 1 | request->batch;
+    for (size_t i = 0; i < job->model_count; i++)
+        kind = XXH3_64bits_withSeed(job->models[i], strlen(job->models[i]) + 1, kind);
+    job->kind = kind;
+}
+
+/* What it is chosen by. -ENOMEM, -ENOSPC. */
+static int prepare(struct job *job, const char *const *models, size_t count)
+{
+    const struct request *request = &job->request;
+    int r = copy_models(job, models, count);
+    if (!r)
+        r = prefix_chain_make(request->kind, buf_at(&request->body), request->body.len,
+                request->client, &job->chain);
+    if (!r)
+        r = fair_key_hold(job->jobs->queue, request->client, &job->key);
+    job->queued.tokens = (double)job->chain.bytes / TOKEN_RATIO_PRIOR;
+    job_set_kind(job);
+    return r;
 }
 
 /* What chat fills keeps nobody at the cursor waiting. */
@@ -162,6 +191,18 @@ static bool holds_too_much(const struct jobs *jobs, enum request_lane lane)
 {
     size_t max = lane == LANE_AUTOCOMPLETE ? JOBS_AUTOCOMPLETE_BODIES_MAX : JOBS_BODIES_MAX;
     return jobs->body_bytes[lane] > max;
+}
+
+/* Each queue is as long as it may be, at the most; so if it is longer now, the one that came last
+ * is still there. */
+static void enqueue(struct job *job)
+{
+    struct jobs *jobs = job->jobs;
+    enum request_lane lane = job->request.lane;
+    link_job(job);
+    jobs_dispatch(jobs);
+    if (fair_queue_length(jobs->queue, lane) > JOBS_WAITING_MAX)
+        job_refuse(job, "queue_full", "the queue is full");
 }
 
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
@@ -176,14 +217,16 @@ void jobs_start(struct jobs *jobs, const struct reply *reply, const struct diale
         return;
     }
     reply_watch(reply, &exchange_events, job);
-    link_job(job);
-    if (copy_models(job, models, model_count))
+    int r = prepare(job, models, model_count);
+    if (r == -ENOSPC)
+        job_refuse(job, "queue_full", "too many clients wait");
+    else if (r)
         job_cut_off(job, "no memory for the request");
     else if (holds_too_much(jobs, lane))
         job_refuse(job, "overloaded",
                 "the requests that run and wait hold all the memory that they may");
-    else if (job_dispatch(job) && jobs->waiting_count[lane] > JOBS_WAITING_MAX)
-        job_refuse(job, "overloaded", "the queue is full");
+    else
+        enqueue(job);
 }
 
 /* --- time --- */
@@ -225,8 +268,7 @@ static void tick_list(struct list *list)
 
 void jobs_tick(struct jobs *jobs)
 {
-    for (size_t i = 0; i < LANE_COUNT; i++)
-        tick_list(&jobs->waiting[i]);
+    tick_list(&jobs->waiting);
     tick_list(&jobs->running);
 }
 
@@ -240,11 +282,14 @@ struct jobs *jobs_create(const struct jobs_config *config)
     jobs->config = *config;
     if (!jobs->config.gathered_max)
         jobs->config.gathered_max = JOBS_GATHERED_MAX;
-    for (size_t i = 0; i < LANE_COUNT; i++)
-        list_init(&jobs->waiting[i]);
+    list_init(&jobs->waiting);
     list_init(&jobs->running);
     buf_init(&jobs->scratch, DIALECT_ANSWER_MAX);
-    return jobs;
+    jobs->queue = fair_queue_create();
+    if (jobs->queue)
+        return jobs;
+    jobs_destroy(jobs);
+    return NULL;
 }
 
 static void end_list(struct list *list)
@@ -258,8 +303,7 @@ static void end_list(struct list *list)
 
 void jobs_end_all(struct jobs *jobs)
 {
-    for (size_t i = 0; i < LANE_COUNT; i++)
-        end_list(&jobs->waiting[i]);
+    end_list(&jobs->waiting);
     end_list(&jobs->running);
 }
 
@@ -268,6 +312,7 @@ void jobs_destroy(struct jobs *jobs)
     if (!jobs)
         return;
     jobs_end_all(jobs);
+    fair_queue_destroy(jobs->queue);
     buf_fini(&jobs->scratch);
     free(jobs);
 }
@@ -275,8 +320,8 @@ void jobs_destroy(struct jobs *jobs)
 size_t jobs_waiting(const struct jobs *jobs)
 {
     size_t count = 0;
-    for (size_t i = 0; i < LANE_COUNT; i++)
-        count += jobs->waiting_count[i];
+    for (enum request_lane lane = 0; lane < LANE_COUNT; lane++)
+        count += fair_queue_length(jobs->queue, lane);
     return count;
 }
 

@@ -42,15 +42,20 @@ enum {
     JOB_HEADERS_WAITING_MS = 15 * 1000,
     JOB_IDLE_MS = 15 * 1000, /* a silent stream gets a sign of life this often */
     JOB_MOVES_MAX = 4,       /* so often a request follows its mode to another model */
-    JOB_RETRY_AFTER_S = 5,   /* told to clients with a 429 or 503 that says nothing else */
+    JOBS_KINDS_MAX =
+            64, /* of waiting requests that are told apart in one look through the queue, … */
+    JOBS_LOOKS_MAX = 16, /* … and how many of each are asked then */
+    JOB_REASON_MAX = 199,
+    JOB_RETRY_AFTER_MAX_S = 60,
+    JOB_RETRY_AFTER_S = 5, /* told to clients with a 429 or 503 that says nothing else */
 };
 
 struct jobs;
 
 struct jobs_config {
-    const struct env *env;    /* borrowed */
-    struct node_table *nodes; /* borrowed */
-    size_t gathered_max;      /* 0: JOBS_GATHERED_MAX */
+    const struct env *env; /* borrowed */
+    struct router *router; /* borrowed */
+    size_t gathered_max;   /* 0: JOBS_GATHERED_MAX */
 };
 
 /* NULL where malloc refuses. */
@@ -70,7 +75,7 @@ void jobs_start(struct jobs *jobs, const struct reply *reply, const struct diale
  * and have not begun to answer; those that run stay where they are unless they fail there. */
 void jobs_move_mode(struct jobs *jobs, const char *mode, const char *replaced, const char *model);
 /* Something changed: tries the waiting ones, oldest first. */
-void jobs_retry_waiting(struct jobs *jobs);
+void jobs_dispatch(struct jobs *jobs);
 /* Time limits and signs of life; about ten times a second. */
 void jobs_tick(struct jobs *jobs);
 

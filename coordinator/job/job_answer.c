@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- making it --- */
@@ -32,13 +33,16 @@ static void send_error(struct job *job, const struct api_error *error)
 
 static void set_headers(struct job *job)
 {
+    char reason[HTTP_HEADER_VALUE_MAX];
+    const char *told = job->request.told;
+    snprintf(reason, sizeof(reason), "%s%s%s", told, *told ? "; " : "", job->reason);
     const struct {
         const char *name, *value;
     } headers[] = {
             {"X-Modemesh-Mode", job->mode},
             {"X-Modemesh-Model", job->model},
             {"X-Modemesh-Node", job->node},
-            {"X-Modemesh-Reason", job->reason},
+            {"X-Modemesh-Reason", reason},
             {"Cache-Control", "no-cache"},
     };
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
@@ -184,8 +188,6 @@ static int write_delta(struct job *job, const struct msg_delta *delta)
 {
     struct buf *scratch = &job->jobs->scratch;
     buf_clear(scratch);
-    if (delta->kind == DELTA_USAGE)
-        job->usage = delta->usage;
     int r = job->dialect->stream_delta(job->answer, delta, scratch);
     return r ? r : write_scratch(job);
 }
@@ -238,8 +240,6 @@ static int gather_delta(struct job *job, const struct msg_delta *delta)
         return -ENOMEM;
     jobs->gathered_bytes += delta->len;
     job->gathered_bytes += delta->len;
-    if (delta->kind == DELTA_USAGE)
-        job->usage = delta->usage;
     if (delta_is_content(delta) && !job->first_content_us)
         job->first_content_us = job_now_us(job);
     return job->dialect->gather(job->answer, delta);
@@ -298,10 +298,16 @@ static void move_elsewhere(struct job *job, const struct msg_fail *fail)
     log_info("request moves", LOG_S("request", job->request.id), LOG_S("from", job->node),
             LOG_S("reason", fail->message));
     job->failed[job->failed_count++] =
-            (struct scheduler_avoid){.epoch = job->epoch, .model = job->model};
+            (struct router_avoid){.epoch = job->epoch, .model = job->model};
+    job_leave(job, ROUTER_FAILED);
     job_forget_answer(job);
     job_set_state(job, JOB_WAITING);
-    job_dispatch(job);
+}
+
+/* True where it is the instance's fault, and not the request's. */
+static bool blames_instance(const struct msg_fail *fail)
+{
+    return fail->code == FAIL_ENGINE_DIED || fail->code == FAIL_PROTOCOL;
 }
 
 static void on_end(void *ctx, const struct msg_fail *fail)
@@ -314,9 +320,11 @@ static void on_end(void *ctx, const struct msg_fail *fail)
     }
     if (fail) {
         struct api_error error;
+        job_leave(job, blames_instance(fail) ? ROUTER_FAILED : ROUTER_REFUSED);
         job_fail(job, job_error_of_fail(fail, &error));
         return;
     }
+    job_leave(job, ROUTER_ANSWERED);
     job->ended = true;
     job_set_state(job, JOB_DRAINING);
     if (job->request.stream)
@@ -333,9 +341,19 @@ static bool says_nothing(const struct msg_delta *delta)
     return delta->kind == DELTA_PROGRESS || (is_text && delta->len == 0);
 }
 
+/* What the router and the log want to know, however long the client takes to read. */
+static void look_at(struct job *job, const struct msg_delta *delta)
+{
+    if (delta->kind == DELTA_USAGE)
+        job->usage = delta->usage;
+    if (delta_is_content(delta) && job->on_instance && !job->trip.answering)
+        router_first_token(job->jobs->config.router, &job->trip);
+}
+
 static void on_delta(void *ctx, const struct msg_delta *delta)
 {
     struct job *job = ctx;
+    look_at(job, delta);
     if (says_nothing(delta)) {
         node_stream_took(job->stream, msg_delta_cost(delta));
         return;

@@ -1,43 +1,63 @@
 #include "coordinator/job/job_internal.h"
 
+#include "coordinator/router/why.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-static struct scheduler_request wish_of(const struct job *job)
+/* --- choosing --- */
+
+/* Its key has more running than its share of what serves these models, and others want some. */
+static bool is_greedy(const struct job *job)
 {
-    return (struct scheduler_request){.models = (const char *const *)job->models,
+    size_t active = fair_queue_active_keys(job->jobs->queue);
+    if (active < 2)
+        return false;
+    uint32_t slots = router_slots(
+            job->jobs->config.router, (const char *const *)job->models, job->model_count);
+    return fair_key_run_count(job->key) * active >= slots;
+}
+
+static struct router_ask ask_of(const struct job *job)
+{
+    return (struct router_ask){.chain = &job->chain,
+            .mode = job->mode,
+            .models = (const char *const *)job->models,
             .model_count = job->model_count,
             .needs = job->request.needs,
             .lane = job->request.lane,
-            .batch = job->request.batch};
+            .batch = job->request.batch,
+            .greedy = is_greedy(job)};
 }
 
 /* Nobody but those that failed it has a model that can: one of them may be back soon. */
-static struct scheduler_plan choose_failed(
-        const struct job *job, struct instance *const *instances, size_t count)
+static int choose_failed(
+        const struct job *job, const struct router_ask *ask, struct router_plan *plan)
 {
-    const struct scheduler_request request = wish_of(job);
-    struct scheduler_plan plan = scheduler_choose(instances, count, &request);
-    if (plan.verdict == SCHEDULER_RUN && job_age_ms(job, job->state_us) < JOB_SAME_AGAIN_MS)
-        return (struct scheduler_plan){.verdict = SCHEDULER_WAIT,
-                .reason = "it failed on the only instance: tried again shortly"};
-    return plan;
+    int r = router_choose(job->jobs->config.router, ask, plan);
+    if (r || plan->routing.verdict != ROUTING_RUN ||
+            job_age_ms(job, job->state_us) >= JOB_SAME_AGAIN_MS)
+        return r;
+    plan->routing.verdict = ROUTING_WAIT;
+    plan->routing.refusal = REFUSAL_AVOIDED;
+    plan->instance = NULL;
+    return 0;
 }
 
-static struct scheduler_plan choose(const struct job *job)
+static int choose(const struct job *job, struct router_plan *plan)
 {
-    struct scheduler_request request = wish_of(job);
-    request.avoid_count = job->failed_count;
-    memcpy(request.avoid, job->failed, sizeof(job->failed));
-    size_t count;
-    struct instance *const *instances = node_table_instances(job->jobs->config.nodes, &count);
-    struct scheduler_plan plan = scheduler_choose(instances, count, &request);
-    bool nobody = plan.verdict == SCHEDULER_NONE || plan.verdict == SCHEDULER_UNABLE;
-    if (nobody && job->failed_count > 0)
-        return choose_failed(job, instances, count);
-    return plan;
+    const struct router_ask ask = ask_of(job);
+    struct router_ask avoiding = ask;
+    avoiding.avoid = job->failed;
+    avoiding.avoid_count = job->failed_count;
+    int r = router_choose(job->jobs->config.router, &avoiding, plan);
+    if (!r && plan->routing.verdict == ROUTING_NONE && job->failed_count > 0)
+        r = choose_failed(job, &ask, plan);
+    return r;
 }
+
+/* --- going there, and leaving --- */
 
 /* The job's own copy of the name, which lives as long as it. */
 static const char *own_name(const struct job *job, const char *model)
@@ -48,19 +68,52 @@ static const char *own_name(const struct job *job, const char *model)
     return job->models[i];
 }
 
-static void take_instance(struct job *job, const struct instance *instance, const char *reason)
+static void tell_reason(struct job *job, const struct router_plan *plan)
 {
+    snprintf(job->reason, sizeof(job->reason),
+            "%s: first token in about %.2f s, %.0f of %.0f tokens of the prompt cached",
+            why_there(&plan->routing), plan->routing.cost.ttft_s, plan->routing.held_tokens,
+            plan->prompt_tokens);
+}
+
+static void charge(struct job *job, double tokens)
+{
+    fair_queue_charge(job->jobs->queue, job->key, &job->queued, tokens - job->charged);
+    job->charged = tokens;
+}
+
+static void take_instance(struct job *job, const struct router_plan *plan)
+{
+    const struct instance *instance = plan->instance;
     snprintf(job->node, sizeof(job->node), "%s", instance->node);
     job->model = own_name(job, instance->model);
     job->epoch = instance->epoch;
-    job->reason = reason;
     job->attempts++;
+    tell_reason(job, plan);
     job_set_state(job, JOB_RUNNING);
+    job->on_instance = true;
+    job->charged = 0;
+    fair_key_running(job->key, 1);
+    charge(job, plan->prompt_tokens - plan->routing.held_tokens + plan->output_tokens);
+    router_sent(job->jobs->config.router, plan, &job->chain, &job->trip);
 }
 
-/* False where the node cannot take it in this moment and it stays in the queue. May free the job.
- */
-static bool run_on(struct job *job, struct instance *instance, const char *reason)
+void job_leave(struct job *job, enum router_end end)
+{
+    const struct msg_usage *usage = &job->usage;
+    if (!job->on_instance)
+        return;
+    job->on_instance = false;
+    fair_key_running(job->key, -1);
+    if (usage->prompt_tokens > 0)
+        charge(job, (double)usage->prompt_tokens - usage->cached_tokens + usage->completion_tokens);
+    router_ended(job->jobs->config.router, &job->trip, job->mode, &job->chain, end, usage);
+}
+
+enum outcome { GONE, WAITS_FOR_ONE, WAITS_FOR_ANY };
+
+/* May free the job. */
+static enum outcome run_on(struct job *job, const struct router_plan *plan)
 {
     struct err err;
     const struct node_work work = {.request_id = job->request.id,
@@ -68,64 +121,100 @@ static bool run_on(struct job *job, struct instance *instance, const char *reaso
             .batch = job->request.batch,
             .body = buf_at(&job->request.body),
             .body_len = job->request.body.len};
-    int r = job_make_answer(job, own_name(job, instance->model));
+    int r = job_make_answer(job, own_name(job, plan->instance->model));
     if (!r)
-        r = node_session_open(instance, &work, &job_stream_events, job, &job->stream, &err);
+        r = node_session_open(plan->instance, &work, &job_stream_events, job, &job->stream, &err);
     if (r == 0) {
-        take_instance(job, instance, reason);
-        return true;
+        take_instance(job, plan);
+        return GONE;
     }
     if (r == -ENOMEM) {
         job_cut_off(job, "no memory for the request");
-        return true;
+        return GONE;
     }
     job_forget_answer(job);
-    return false;
+    return WAITS_FOR_ANY;
 }
 
-bool job_dispatch(struct job *job)
+static enum outcome wait_for(struct job *job, const struct router_plan *plan)
 {
-    struct scheduler_plan plan = choose(job);
-    switch (plan.verdict) {
-    case SCHEDULER_RUN:
-        return !run_on(job, plan.instance, plan.reason);
-    case SCHEDULER_NONE:
-        job_refuse(job, "no_node_available", plan.reason);
-        return false;
-    case SCHEDULER_UNABLE:
-        job_refuse_unable(job, &plan);
-        return false;
-    case SCHEDULER_WAIT:
-        break;
+    snprintf(job->reason, sizeof(job->reason), "%s", why_not(&plan->routing));
+    job->first_token_s = plan->instance ? plan->routing.cost.ttft_s : 0;
+    router_promise(job->jobs->config.router, plan);
+    return plan->instance ? WAITS_FOR_ONE : WAITS_FOR_ANY;
+}
+
+/* A WAITING job. May free it. */
+static enum outcome dispatch(struct job *job)
+{
+    struct router_plan plan;
+    if (choose(job, &plan)) {
+        job_cut_off(job, "no memory for the request");
+        return GONE;
     }
-    job->reason = plan.reason;
-    return true;
-}
-
-static bool waits_alike(const struct job *a, const struct job *b)
-{
-    if (a->failed_count + b->failed_count > 0 || a->model_count != b->model_count ||
-            a->request.needs != b->request.needs || a->request.lane != b->request.lane ||
-            a->request.batch != b->request.batch)
-        return false;
-    for (size_t i = 0; i < a->model_count; i++)
-        if (strcmp(a->models[i], b->models[i]) != 0)
-            return false;
-    return true;
-}
-
-static void retry_lane(struct list *lane)
-{
-    const struct job *stuck = NULL; /* what waits for the same behind it need not ask */
-    list_for_each_safe (it, lane) {
-        struct job *job = list_entry(it, struct job, link);
-        if (!(stuck && waits_alike(stuck, job)) && job_dispatch(job))
-            stuck = job;
+    switch (plan.routing.verdict) {
+    case ROUTING_RUN:
+        return run_on(job, &plan);
+    case ROUTING_WAIT:
+        return wait_for(job, &plan);
+    default:
+        job_refuse_plan(job, &plan.routing);
+        return GONE;
     }
 }
 
-void jobs_retry_waiting(struct jobs *jobs)
+/* --- the queue --- */
+
+/* Those that wait for the same have the same answer, but for how many are before them: so that a
+ * crowd of them holds up neither those behind it nor the loop, few of each kind are asked. */
+struct looks {
+    struct {
+        uint64_t kind;
+        unsigned waiting;
+        bool for_any; /* nothing that it could be sent to is there just now */
+    } at[JOBS_KINDS_MAX];
+    size_t count;
+};
+
+/* NULL where there are too many kinds. */
+static size_t look_of(struct looks *looks, uint64_t kind)
 {
-    retry_lane(&jobs->waiting[LANE_AUTOCOMPLETE]);
-    retry_lane(&jobs->waiting[LANE_CHAT]);
+    size_t i = 0;
+    while (i < looks->count && looks->at[i].kind != kind)
+        i++;
+    if (i == looks->count && i < JOBS_KINDS_MAX) {
+        looks->at[looks->count].kind = kind;
+        looks->at[looks->count].waiting = 0;
+        looks->at[looks->count++].for_any = false;
+    }
+    return i;
+}
+
+/* A request that has failed somewhere is of a kind of its own. */
+static uint64_t kind_of(const struct job *job)
+{
+    return job->failed_count > 0 ? job->queued.serial : job->kind;
+}
+
+static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
+{
+    size_t at = look_of(looks, kind_of(job));
+    if (at == JOBS_KINDS_MAX || looks->at[at].for_any || looks->at[at].waiting == JOBS_LOOKS_MAX) {
+        fair_queue_skip(queue);
+        return;
+    }
+    enum outcome outcome = dispatch(job);
+    looks->at[at].waiting += outcome == WAITS_FOR_ONE;
+    looks->at[at].for_any = outcome == WAITS_FOR_ANY;
+    if (outcome == WAITS_FOR_ANY)
+        fair_queue_skip(queue);
+}
+
+void jobs_dispatch(struct jobs *jobs)
+{
+    struct looks looks = {.count = 0};
+    router_begin_pass(jobs->config.router);
+    for (struct fair_entry *entry = fair_queue_first(jobs->queue); entry;
+            entry = fair_queue_next(jobs->queue))
+        look_at(jobs->queue, &looks, list_entry(entry, struct job, queued));
 }

@@ -43,6 +43,7 @@ static void follow(struct job *job, const char *replaced, const char *model)
     drop_model(job, old);
     if (!listed)
         put_first(job, name);
+    job_set_kind(job);
 }
 
 static bool may_follow(const struct job *job, const char *mode, const char *replaced)
@@ -63,7 +64,6 @@ static void move_list(struct list *list, const char *mode, const char *replaced,
 
 void jobs_move_mode(struct jobs *jobs, const char *mode, const char *replaced, const char *model)
 {
-    for (size_t i = 0; i < LANE_COUNT; i++)
-        move_list(&jobs->waiting[i], mode, replaced, model);
+    move_list(&jobs->waiting, mode, replaced, model);
     move_list(&jobs->running, mode, replaced, model);
 }

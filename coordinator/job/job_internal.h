@@ -8,15 +8,17 @@
 #include "coordinator/delta_queue.h"
 #include "coordinator/job/job.h"
 #include "coordinator/modes/modes.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/router/router.h"
+#include "coordinator/scheduling/fair_queue.h"
+#include "coordinator/scheduling/prefix_chain.h"
 
 enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DRAINING, JOB_STATE_COUNT };
 
 struct jobs {
     struct jobs_config config;
-    struct list waiting[LANE_COUNT]; /* job.link */
-    struct list running;             /* job.link, DRAINING ones too */
-    size_t waiting_count[LANE_COUNT], running_count;
+    struct fair_queue *queue;     /* job.queued: in which order they are served */
+    struct list waiting, running; /* job.link, DRAINING ones too */
+    size_t running_count;
     size_t body_bytes[LANE_COUNT]; /* of all requests' bodies, and of what their dialects keep */
     size_t gathered_bytes;         /* of all whole answers so far */
     struct buf scratch;            /* bytes of the event being made */
@@ -25,6 +27,9 @@ struct jobs {
 struct job {
     struct jobs *jobs;
     struct list link;
+    struct fair_entry queued;
+    struct fair_key *key; /* whose request it is */
+    uint64_t kind;        /* the same for those that the same instances can take */
     struct sm sm;
     struct reply reply;
     const struct dialect *dialect;
@@ -38,12 +43,17 @@ struct job {
     /* The instance that has it, or had it last. */
     struct node_stream *stream;
     struct answer *answer;
-    char node[MSG_NODE_NAME_MAX + 1];                /* "-" before */
-    const char *model;                               /* one of `models` or `replaced`, or "-" */
-    uint32_t epoch;                                  /* of its session */
-    const char *reason;                              /* why there, or why it waits */
-    struct scheduler_avoid failed[JOB_ATTEMPTS_MAX]; /* the instances it has failed on */
+    char node[MSG_NODE_NAME_MAX + 1];             /* "-" before */
+    const char *model;                            /* one of `models` or `replaced`, or "-" */
+    uint32_t epoch;                               /* of its session */
+    char reason[JOB_REASON_MAX + 1];              /* why there, or why it waits */
+    struct router_avoid failed[JOB_ATTEMPTS_MAX]; /* the instances it has failed on */
     size_t failed_count;
+    struct prefix_chain chain;
+    bool on_instance; /* from START to the end of its stream there: … */
+    struct router_trip trip;
+    double charged;       /* … tokens, to its key */
+    double first_token_s; /* seconds until then, as estimated last; 0: it was not */
     unsigned attempts;
 
     struct delta_queue deltas;
@@ -64,15 +74,17 @@ uint64_t job_now_us(const struct job *job);
 uint64_t job_age_ms(const struct job *job, uint64_t since_us);
 uint64_t job_waited_ms(const struct job *job);
 void job_set_state(struct job *job, enum job_state state);
+/* Its models have changed. */
+void job_set_kind(struct job *job);
 void job_release_body(struct job *job);
 void job_free(struct job *job);
 void job_log_done(const struct job *job, const char *result);
 
 /* --- job_dispatch.c --- */
 
-/* A WAITING job: runs it or answers that nobody can, either may free it; or leaves it in the queue:
- * true then. */
-bool job_dispatch(struct job *job);
+/* The instance that has it has done with it, or it with the instance: what it took is charged, what
+ * it showed is learnt. Nothing happens where none has it. */
+void job_leave(struct job *job, enum router_end end);
 
 /* --- job_answer.c --- */
 
@@ -105,7 +117,7 @@ void job_cut_off(struct job *job, const char *result);
 
 /* Fills `ret_error` with what a node's failure means to a client, and returns it. */
 const struct api_error *job_error_of_fail(const struct msg_fail *fail, struct api_error *ret_error);
-/* 503: nobody can take it. Frees the job. */
+/* 503, or 429 where `code` is "queue_full": nobody can take it now. Frees the job. */
 void job_refuse(struct job *job, const char *code, const char *reason);
-/* 400: no waiting helps. Frees the job. */
-void job_refuse_unable(struct job *job, const struct scheduler_plan *plan);
+/* No instance can ever take it: 400 where no waiting helps, else 503. Frees the job. */
+void job_refuse_plan(struct job *job, const struct routing_plan *plan);

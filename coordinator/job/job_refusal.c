@@ -1,6 +1,10 @@
 #include "coordinator/job/job_internal.h"
 
+#include "coordinator/router/why.h"
+
+#include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 void reply_error(const struct reply *reply, const struct dialect_family *family,
         const struct api_error *error, const char *request_id)
@@ -74,14 +78,31 @@ const struct api_error *job_error_of_fail(const struct msg_fail *fail, struct ap
     return ret_error;
 }
 
+/* Whole seconds until the request would have had its first token, as estimated; 0: it was not. */
+static uint32_t retry_after_s(const struct job *job)
+{
+    return (uint32_t)fmin(ceil(job->first_token_s), JOB_RETRY_AFTER_MAX_S);
+}
+
+/* The reason may be the job's own. */
+static void tell(struct job *job, const char *reason)
+{
+    if (reason != job->reason)
+        snprintf(job->reason, sizeof(job->reason), "%s", reason);
+}
+
 void job_refuse(struct job *job, const char *code, const char *reason)
 {
     char text[ERR_TEXT_MAX];
-    job->reason = reason;
+    bool full = strcmp(code, "queue_full") == 0;
     snprintf(text, sizeof(text),
             "no node can serve \"%s\" now: %s; `modemesh status` shows the nodes",
             job->request.asked, reason);
-    job_fail(job, &(struct api_error){.status = 503, .code = code, .message = text});
+    tell(job, reason);
+    job_fail(job, &(struct api_error){.status = full ? 429 : 503,
+                          .code = code,
+                          .message = text,
+                          .retry_after_s = retry_after_s(job)});
 }
 
 static const char *name_lacking(uint32_t lacking)
@@ -105,10 +126,10 @@ static const char *name_lacking(uint32_t lacking)
 }
 
 /* No waiting helps: the request is refused as the client's fault. */
-void job_refuse_unable(struct job *job, const struct scheduler_plan *plan)
+static void refuse_unable(struct job *job, const struct routing_plan *plan)
 {
     char text[ERR_TEXT_MAX], models[MSG_NAME_MAX + 8];
-    job->reason = plan->reason;
+    tell(job, why_not(plan));
     snprintf(models, sizeof(models), job->model_count == 1 ? "%s" : "%s, …", job->models[0]);
     snprintf(text, sizeof(text), "\"%s\" (%s) cannot %s; ask for a model or a mode that can",
             job->request.asked, models, name_lacking(plan->lacking));
@@ -116,4 +137,12 @@ void job_refuse_unable(struct job *job, const struct scheduler_plan *plan)
                           .code = "unsupported_by_model",
                           .param = "model",
                           .message = text});
+}
+
+void job_refuse_plan(struct job *job, const struct routing_plan *plan)
+{
+    if (plan->refusal == REFUSAL_LACKS && plan->absent == 0)
+        refuse_unable(job, plan);
+    else
+        job_refuse(job, "no_node_available", why_not(plan));
 }

@@ -1,8 +1,8 @@
 #include "coordinator/modes/mode_config.h"
 
 #include "common/text.h"
+#include "coordinator/modes/mode_alias_config.h"
 #include "coordinator/modes/mode_policy.h"
-#include "coordinator/scheduling/cost.h"
 #include "coordinator/scheduling/fair_queue.h"
 #include "proto/rules.h"
 
@@ -11,11 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    PATH_BYTES = 512,
-    PRIORITY_INTERACTIVE = 7,
-    PRIORITY_BATCH = 0,
-};
+enum { PATH_BYTES = 512 };
 
 struct reading { /* of one mode */
     const struct config *config;
@@ -118,33 +114,46 @@ static int fail_stranger(const struct reading *reading, const char *what, const 
             nearest ? nearest : "", nearest ? "\"?" : "", mode->name);
 }
 
-/* The list at reading->path, all of whose names the mode has. */
-static int read_list(struct reading *reading, const char *what, struct mode_models *models)
+static int check_list(const struct reading *reading, const char *what, size_t count)
 {
-    size_t count = config_list_len(reading->config, reading->path);
     if (count == 0)
         return err_set(reading->err, -EINVAL,
                 "%s: %s of mode \"%s\" names no models; write [NAME, …]", origin_of(reading), what,
                 reading->mode->name);
     if (count > MODE_MODELS_MAX)
         return err_set(reading->err, -EINVAL,
-                "%s: %s of mode \"%s\" names %zu models; at most %d "
-                "are taken",
-                origin_of(reading), what, reading->mode->name, count, MODE_MODELS_MAX);
+                "%s: %s of mode \"%s\" names %zu models; at most %d are taken", origin_of(reading),
+                what, reading->mode->name, count, MODE_MODELS_MAX);
+    return 0;
+}
+
+static int add_listed(const struct reading *reading, const char *what, const char *name,
+        struct mode_models *models)
+{
+    if (!mode_lists(reading->mode, name))
+        return fail_stranger(reading, what, name);
+    if (mode_models_have(models, name))
+        return err_set(reading->err, -EINVAL, "%s: %s of mode \"%s\" names \"%s\" twice",
+                origin_of(reading), what, reading->mode->name, name);
+    char *copy = strdup(name);
+    if (!copy)
+        return no_memory(reading->err);
+    models->names[models->count++] = copy;
+    return 0;
+}
+
+/* The list at reading->path, all of whose names the mode has. */
+static int read_list(struct reading *reading, const char *what, struct mode_models *models)
+{
+    size_t count = config_list_len(reading->config, reading->path);
+    int r = check_list(reading, what, count);
+    if (r)
+        return r;
     if (!(models->names = calloc(count, sizeof(*models->names))))
         return no_memory(reading->err);
-    for (size_t i = 0; i < count; i++) {
-        const char *name = config_list_at(reading->config, reading->path, i);
-        if (!mode_lists(reading->mode, name))
-            return fail_stranger(reading, what, name);
-        if (mode_models_have(models, name))
-            return err_set(reading->err, -EINVAL, "%s: %s of mode \"%s\" names \"%s\" twice",
-                    origin_of(reading), what, reading->mode->name, name);
-        if (!(models->names[i] = strdup(name)))
-            return no_memory(reading->err);
-        models->count++;
-    }
-    return 0;
+    for (size_t i = 0; !r && i < count; i++)
+        r = add_listed(reading, what, config_list_at(reading->config, reading->path, i), models);
+    return r;
 }
 
 static int read_planning(struct reading *reading)
@@ -338,13 +347,13 @@ static int read_priority(struct reading *reading)
     struct mode *mode = reading->mode;
     uint64_t number;
     if (!text)
-        mode->priority = mode->batch ? PRIORITY_BATCH : FAIR_PRIORITY_DEFAULT;
-    else if (strcmp(text, "interactive") == 0)
-        mode->priority = PRIORITY_INTERACTIVE;
+        return 0;
+    if (strcmp(text, "interactive") == 0)
+        mode->priority = MODE_PRIORITY_INTERACTIVE;
     else if (strcmp(text, "normal") == 0)
         mode->priority = FAIR_PRIORITY_DEFAULT;
     else if (strcmp(text, "batch") == 0)
-        mode->priority = PRIORITY_BATCH;
+        mode->priority = MODE_PRIORITY_BATCH;
     else if (text_parse_u64(text, &number, NULL) == 0 && number <= FAIR_PRIORITY_MAX)
         mode->priority = (uint8_t)number;
     else
@@ -353,14 +362,6 @@ static int read_priority(struct reading *reading)
                 "a number from 0 to %d",
                 origin_of(reading), mode->name, text, FAIR_PRIORITY_MAX);
     return 0;
-}
-
-static void read_beta(struct reading *reading)
-{
-    struct mode *mode = reading->mode;
-    mode->beta = mode->batch ? COST_BETA_BATCH : COST_BETA_INTERACTIVE;
-    if (config_is_set(reading->config, go_to(reading, "beta")))
-        mode->beta = config_decimal(reading->config, reading->path);
 }
 
 static int read_when_none(struct reading *reading)
@@ -386,13 +387,14 @@ static uint32_t number_of(struct reading *reading, const char *key)
 static int read_service(struct reading *reading)
 {
     struct mode *mode = reading->mode;
-    mode->batch = config_bool(reading->config, go_to(reading, "batch"));
+    mode_set_batch(mode, config_bool(reading->config, go_to(reading, "batch")));
+    if (config_is_set(reading->config, go_to(reading, "beta")))
+        mode->beta = config_decimal(reading->config, reading->path);
     mode->stand_in = config_bool(reading->config, go_to(reading, "stand-in"));
     mode->max_output = number_of(reading, "max-output");
     mode->patience_ms = number_of(reading, "patience");
     mode->temperature = config_decimal(reading->config, go_to(reading, "temperature"));
     mode->has_temperature = config_is_set(reading->config, reading->path);
-    read_beta(reading);
     int r = read_priority(reading);
     return r ? r : read_when_none(reading);
 }
@@ -507,103 +509,13 @@ static int read_list_of_modes(struct modes *modes, const struct config *config, 
     return r;
 }
 
-/* --- aliases --- */
-
-static bool has_alias(const struct modes *modes, const char *name)
-{
-    for (size_t i = 0; i < modes->alias_count; i++)
-        if (!modes->aliases[i].foreign && strcmp(modes->aliases[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static bool some_mode_lists(const struct modes *modes, const char *model)
-{
-    for (size_t i = 0; i < modes->count; i++)
-        if (mode_lists(&modes->list[i], model))
-            return true;
-    return false;
-}
-
-static bool is_mode(const struct modes *modes, const char *name)
-{
-    return strcmp(name, MODE_AUTO) == 0 || modes_find(modes, name);
-}
-
-/* Without modes in the config there is nothing to hold it against. */
-static bool means_something(const struct modes *modes, const char *target, bool foreign)
-{
-    if (modes->count == 0 || is_mode(modes, target))
-        return true;
-    return foreign && (has_alias(modes, target) || some_mode_lists(modes, target));
-}
-
-static int check_alias(const struct modes *modes, const char *origin, const char *name,
-        const char *target, bool foreign, struct err *err)
-{
-    const char *star = strchr(name, '*');
-    const char *kind = foreign ? "model-aliases" : "mode-aliases";
-    if (star && star[1])
-        return err_set(
-                err, -EINVAL, "%s: %s: \"%s\" has a * that is not at its end", origin, kind, name);
-    if (strcmp(name, MODE_AUTO) == 0 || (!foreign && modes_find(modes, name)))
-        return err_set(
-                err, -EINVAL, "%s: %s: \"%s\" is the name of a mode already", origin, kind, name);
-    if (means_something(modes, target, foreign))
-        return 0;
-    if (foreign)
-        return err_set(err, -EINVAL,
-                "%s: model-aliases: \"%s\" means \"%.100s\", which is neither a mode nor a model "
-                "of "
-                "one; add it under modes",
-                origin, name, target);
-    return err_set(err, -EINVAL,
-            "%s: mode-aliases: \"%s\" means \"%.100s\", which is no mode; add it under modes",
-            origin, name, target);
-}
-
-static int add_alias(struct modes *modes, const char *name, const char *target, bool foreign)
-{
-    struct mode_alias *alias = &modes->aliases[modes->alias_count++];
-    *alias =
-            (struct mode_alias){.name = strdup(name), .target = strdup(target), .foreign = foreign};
-    return alias->name && alias->target ? 0 : -ENOMEM;
-}
-
-static int read_aliases(
-        struct modes *modes, const struct config *config, bool foreign, struct err *err)
-{
-    const char *section = foreign ? "model-aliases" : "mode-aliases", *name;
-    char path[PATH_BYTES];
-    for (size_t i = 0; (name = config_name_at(config, section, i)); i++) {
-        snprintf(path, sizeof(path), "%s.%s", section, name);
-        const char *target = config_str(config, path), *origin = config_origin(config, path);
-        if (modes->alias_count == MODES_ALIASES_MAX)
-            return err_set(err, -EINVAL, "%s: %s: at most %d aliases are taken", origin, section,
-                    MODES_ALIASES_MAX);
-        int r = check_alias(modes, origin, name, target, foreign, err);
-        if (r)
-            return r;
-        if (add_alias(modes, name, target, foreign))
-            return no_memory(err);
-    }
-    return 0;
-}
-
-static int read_all_aliases(struct modes *modes, const struct config *config, struct err *err)
-{
-    if (!(modes->aliases = calloc(MODES_ALIASES_MAX, sizeof(*modes->aliases))))
-        return no_memory(err);
-    int r = read_aliases(modes, config, false, err);
-    return r ? r : read_aliases(modes, config, true, err);
-}
-
 int modes_from_config(const struct config *config, struct modes *ret_modes, struct err *err)
 {
     struct modes modes = {.count = 0};
     int r = read_list_of_modes(&modes, config, err);
+    modes.derived = modes.count == 0;
     if (!r)
-        r = read_all_aliases(&modes, config, err);
+        r = mode_aliases_read(config, &modes, err);
     if (r)
         modes_fini(&modes);
     else

@@ -77,8 +77,11 @@ static void add_option(struct choosing *choosing, size_t model)
     struct mode_policy *policy = choosing->policy;
     if (is_option(policy, model))
         return;
-    policy->options[policy->option_count++] =
-            (struct mode_option){.model = (uint32_t)model, .points = choosing->points[model]};
+    uint8_t points = choosing->points[model];
+    bool by_node = choosing->facts->models[model].points &&
+                   !mode_said_points(choosing->mode, choosing->mode->models[model]);
+    policy->options[policy->option_count++] = (struct mode_option){
+            .model = (uint32_t)model, .points = points, .quality = by_node ? 0 : points};
 }
 
 /* In the order of `models`: that of its rule. */
@@ -219,7 +222,7 @@ static void choose(struct choosing *choosing)
     take_rest(choosing);
 }
 
-/* With a rule its best model is what is asked for; without one, the best liked. */
+/* Who is liked best is what is asked for: nobody is charged for having no more. */
 static uint8_t wanted_of(const struct choosing *choosing)
 {
     const struct mode_policy *policy = choosing->policy;

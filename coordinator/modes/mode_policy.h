@@ -46,8 +46,9 @@ struct mode_facts {
 };
 
 struct mode_option {
-    uint32_t model; /* index in mode->models */
-    uint8_t points;
+    uint32_t model;  /* index in mode->models */
+    uint8_t points;  /* of the model */
+    uint8_t quality; /* likewise for the scheduler; 0: nodes say it, each of its own instance */
 };
 
 struct mode_policy {

@@ -1,5 +1,8 @@
 #include "coordinator/modes/modes.h"
 
+#include "coordinator/scheduling/cost.h"
+#include "coordinator/scheduling/fair_queue.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +56,24 @@ const struct mode *modes_find(const struct modes *modes, const char *name)
 static int no_memory(struct err *err)
 {
     return err_set(err, -ENOMEM, "no memory for the modes");
+}
+
+void mode_set_batch(struct mode *mode, bool batch)
+{
+    mode->batch = batch;
+    mode->priority = batch ? MODE_PRIORITY_BATCH : FAIR_PRIORITY_DEFAULT;
+    mode->beta = batch ? COST_BETA_BATCH : COST_BETA_INTERACTIVE;
+}
+
+void mode_init(struct mode *mode)
+{
+    *mode = (struct mode){.patience_ms = MODE_PATIENCE_MS,
+            .context = MODE_CONTEXT,
+            .context_floor = MODE_CONTEXT_FLOOR,
+            .slots = 1,
+            .copies = 1,
+            .weight = MODE_WEIGHT};
+    mode_set_batch(mode, false);
 }
 
 /* --- the end --- */

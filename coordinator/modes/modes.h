@@ -24,6 +24,16 @@ enum {
     MODE_POINTS_STEP = 5,
 };
 
+/* As in settings.c, which is held against them by a test. */
+enum {
+    MODE_CONTEXT = 32768,
+    MODE_CONTEXT_FLOOR = 8192,
+    MODE_WEIGHT = 10,
+    MODE_PATIENCE_MS = 10 * 60 * 1000,
+    MODE_PRIORITY_INTERACTIVE = 7,
+    MODE_PRIORITY_BATCH = 0,
+};
+
 #define MODE_AUTO     "auto" /* what to ask for to let the mesh choose the mode */
 #define MODE_FALLBACK "ask"  /* what `auto` means where nothing else is known */
 
@@ -125,6 +135,11 @@ MUST_CHECK int mode_replace_in_rules(
 uint8_t mode_said_points(const struct mode *mode, const char *model);
 /* "wait", "refuse", "next"; for JSON. */
 const char *mode_when_none_name(enum mode_when_none when_none);
+
+/* A mode without name and models, with all else as the config has it by default. */
+void mode_init(struct mode *mode);
+/* What follows from it by default is so: priority and β. */
+void mode_set_batch(struct mode *mode, bool batch);
 
 /* Both free what they own; the struct is empty afterwards. */
 void mode_fini(struct mode *mode);

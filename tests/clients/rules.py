@@ -20,7 +20,7 @@ OFFER_WORDS = "coordinator/api/offer_words.c"
 JOB_ANSWER = "coordinator/job/job_answer.c"
 JOB_REFUSAL = "coordinator/job/job_refusal.c"
 JOB_H = "coordinator/job/job.h"
-MODES = "coordinator/modes/modes.c"
+MODE_NAMES = "coordinator/modes/mode_names.c"
 ANTHROPIC = "coordinator/dialects/anthropic/anthropic.c"
 ANTHROPIC_ANSWER = "coordinator/dialects/anthropic/anthropic_answer.c"
 ANTHROPIC_MESSAGES = "coordinator/dialects/anthropic/anthropic_messages.c"
@@ -451,7 +451,7 @@ ERRORS = [
          drop(API, """    if (http_exchange_header(exchange, "anthropic-version"))
         return &family_anthropic;
 """),
-         drop(API, """    if (strncmp(http_exchange_path(exchange), "/api/", 5) == 0)
+         drop(API, """    if (found->path && strncmp(found->path, "/api/", 5) == 0)
         return &family_ollama;
 """)),
     rule("an unknown model is 404 model_not_found", MUST, "1c", sdk(
@@ -828,7 +828,7 @@ FURTHER = [
 
 # --- 4. Names of modes
 
-SPELLINGS = unit("modes", "editors_spell_modes_in_many_ways")
+SPELLINGS = unit("mode_names", "editors_spell_modes_in_many_ways")
 LISTED_NAME = 'snprintf(id, sizeof(id), "%s%s", MODE_ALIAS, name);'
 PREFER_HEADER = "    if (header && *header)\n        r = take_header(call, request, header, &target);"
 
@@ -837,7 +837,7 @@ NAMES = [
          sdk(OTHER, "openai models: modes and models are listed with their context"),
          change(OFFERS, LISTED_NAME, 'snprintf(id, sizeof(id), "%s", name);')),
     rule("… and answers to it", SHOULD, "4 model alias per mode", SPELLINGS,
-         change(MODES, "{MODE_ALIAS, MODE_ALIAS_CLAUDE}", "{MODE_ALIAS_CLAUDE}")),
+         change(MODE_NAMES, "{MODE_ALIAS, MODE_ALIAS_CLAUDE}", "{MODE_ALIAS_CLAUDE}")),
     rule("names have letters, digits and hyphens only", SHOULD, "4 model alias per mode",
          sdk(RAW, "rules: modes have plain names"),
          change(OFFERS, LISTED_NAME, 'snprintf(id, sizeof(id), "%s%s.", MODE_ALIAS, name);')),
@@ -845,9 +845,9 @@ NAMES = [
          sdk(OTHER, "openai models: no id holds what clients take for something else"),
          change(OFFERS, LISTED_NAME, 'snprintf(id, sizeof(id), "%sgpt-%s", MODE_ALIAS, name);')),
     rule("a suffix :latest", SHOULD, "4 suffixes", SPELLINGS,
-         change(MODES, '{":latest", "[1m]"}', '{"[1m]"}')),
+         change(MODE_NAMES, '{":latest", "[1m]"}', '{"[1m]"}')),
     rule("a suffix [1m]", SHOULD, "4 suffixes", SPELLINGS,
-         change(MODES, '{":latest", "[1m]"}', '{":latest"}')),
+         change(MODE_NAMES, '{":latest", "[1m]"}', '{":latest"}')),
     rule("callers with anthropic-version see claude-mesh-MODE", SHOULD, "4 claude-mesh-*",
          sdk(MESSAGES, "anthropic: models are listed in its own shape, with names that its clients keep"),
          change(CALLER, 'http_exchange_header(call->exchange, "anthropic-version") != NULL', "false")),
@@ -855,15 +855,15 @@ NAMES = [
          sdk(RAW, "rules: names that begin with claude are for its clients only"),
          change(CALLER, 'http_exchange_header(call->exchange, "anthropic-version") != NULL', "true")),
     rule("claude-mesh-MODE answers", SHOULD, "4 claude-mesh-*", SPELLINGS,
-         change(MODES, "{MODE_ALIAS, MODE_ALIAS_CLAUDE}", "{MODE_ALIAS}")),
+         change(MODE_NAMES, "{MODE_ALIAS, MODE_ALIAS_CLAUDE}", "{MODE_ALIAS}")),
     rule("autocomplete has a name that tells the model's family", SHOULD, "4 Continue picks FIM tokens from the name",
          sdk(RAW, "rules: autocomplete answers to a name that tells the model's family"),
-         drop(MODES, "        if (!mode)\n            mode = find_with_model(modes, plain + len);\n")),
+         change(MODE_NAMES, "look(modes, plain + len, true)", "look(modes, plain + len, false)")),
     rule("X-Modemesh-Mode overrides the name", SHOULD, "4 header",
          sdk(CHAT, "openai chat: the header X-Modemesh-Mode overrides the model"),
          change(INFERENCE, PREFER_HEADER, PREFER_HEADER.replace("header && *header", "header && !*header"))),
-    rule("what a prompt says chooses no mode", SHOULD, "4 prompt markers are off by default",
-         sdk(RAW, "rules: a mode is not chosen by what a prompt says"),
+    rule("what a prompt says changes no mode that is asked for", SHOULD, "4 prompt markers are off by default",
+         sdk(RAW, "rules: a mode that is asked for is not changed by what a prompt says"),
          before(INFERENCE, PREFER_HEADER,
                 """    if (memmem(buf_at(&request->body), request->body.len, "Plan mode is active", 19))
         header = "ask";""")),

@@ -131,6 +131,93 @@ def a_bad_config_changes_nothing_on_reload():
         assert cluster.ask("ask", "hello").status == 200
 
 
+def reload_config(cluster, **config):
+    """A coordinator's config, read again; JSON is YAML."""
+    cluster.config.write_text(json.dumps(config))
+    cluster.coordinator.signal(signal.SIGHUP)
+
+
+POLICY = {
+    "ask": {"models": [FAST, THINKER], "quality": {FAST: 50, THINKER: 80}, "up-to": {"2k": [FAST], "8k": [THINKER]},
+            "floor": 60, "floor-up-to": {"2k": 50}, "when-none": "code", "patience": "20m"},
+    "code": {"models": [CODER], "when-none": "refuse"},
+}
+
+
+def a_policy_is_shown_and_words_mean_modes():
+    with Mesh(POLICY) as cluster:
+        cluster.add_node("workstation", [FAST, CODER])
+        reload_config(cluster, modes=POLICY, **{
+            "mode-aliases": {"review": "code"}, "model-aliases": {"gpt-4o": "ask", "claude-*": "review"}})
+        wait_until("the aliases are there", lambda: any(not alias["known"] for alias in cluster.status()["aliases"]))
+        for name, mode, model in (("review", "code", CODER), ("mesh-review", "code", CODER), ("agent", "code", CODER),
+                                  ("fast", "ask", FAST), ("gpt-4o", "ask", FAST), ("claude-opus-4", "code", CODER)):
+            assert_served(cluster.ask(name, "hello", temperature=0), mode, model)
+        listed = {entry["id"] for entry in cluster.get("/v1/models").json()["data"]}
+        assert {"mesh-review", "gpt-4o"} <= listed and not {"mesh-agent", "claude-*"} & listed, listed
+        shown = " ".join(cluster.cli("modes").stdout.split())
+        for words in (f"{FAST} 50, {THINKER} 80", "asks code", "refuses", f"ask up to 2k {FAST} 50",
+                      f"ask up to 8k {THINKER} 60", "ask above 8k any that holds it 60", "claude-* review config",
+                      "agent code what editors say"):
+            assert words in shown, (words, shown)
+        told = json.loads(cluster.cli("modes", "--json").stdout)
+        ask = next(mode for mode in told["modes"] if mode["name"] == "ask")
+        assert [rule["up_to"] for rule in ask["rules"]] == [2048, 8192] and ask["patience_ms"] == 1_200_000, ask
+        assert not told["derived"] and {"gpt-4o", "claude-*", "review", "fast"} <= {a["name"] for a in told["aliases"]}
+
+
+def what_makes_no_sense_is_named_and_changes_nothing():
+    with Mesh({"ask": [FAST]}) as cluster:
+        cluster.add_node("halo2", [FAST])
+        for config, words in (
+                ({"mode-aliases": {"agent": "coding"}}, 'agent\\" means \\"coding\\", which is no mode'),
+                ({"model-aliases": {"gpt-4": "nobody"}}, "which is neither a mode nor a model of one"),
+                ({"modes": {"ask": {"models": [FAST], "up-to": {"8k": ["fats"]}}}}, "up-to 8k of mode"),
+                ({"modes": {"ask": {"models": [FAST], "when-none": "help"}}}, "write wait, refuse or the name of one")):
+            reload_config(cluster, **{"modes": {"ask": {"models": [FAST]}}, **config})
+            wait_until(lambda: f"the log says: {words}", lambda: words in cluster.coordinator.text())
+            assert "coordinator.yaml:1: " in cluster.coordinator.text(), cluster.coordinator.text()
+        assert cluster.ask("ask", "hello").status == 200
+
+
+def policies(cluster):
+    """The modes as they are in force, less what answers now."""
+    return {mode["name"]: {key: value for key, value in mode.items() if key not in ("now", "reason")}
+            for mode in cluster.status()["modes"]}
+
+
+def modes_are_derived_and_can_be_kept():
+    with Mesh() as cluster:
+        reload_config(cluster)
+        wait_until("the config has no modes", lambda: cluster.status()["modes_derived"])
+        assert not cluster.status()["modes"]
+        assert "no node has a model to derive them from" in cluster.cli("modes").stdout
+        cluster.add_node("workstation", [FAST, CODER])
+        cluster.add_node("halo1", [THINKER])
+        wait_until("all models are in a mode",
+                   lambda: {FAST, CODER, THINKER} == set(models_of_modes(cluster).get("code", [])))
+        assert models_of_modes(cluster)["code"][0] == CODER, models_of_modes(cluster)
+        assert "modes derived from what the nodes have" in cluster.coordinator.text()
+        assert "Derived from what the nodes have" in cluster.cli("modes").stdout
+        assert_served(cluster.ask("code", "hello", temperature=0), "code", CODER)
+        derived = policies(cluster)
+
+        kept = cluster.cli("modes", "--suggest")
+        assert kept.returncode == 0 and kept.stdout.startswith("# Derived"), (kept.stdout, kept.stderr)
+        cluster.config.write_text(kept.stdout)
+        cluster.coordinator.signal(signal.SIGHUP)
+        wait_until("they are the config's", lambda: not cluster.status()["modes_derived"])
+        assert policies(cluster) == derived, (policies(cluster), derived)
+        assert cluster.cli("modes", "--suggest").stdout.partition("\n")[2] == kept.stdout.partition("\n")[2]
+
+        # Its nodes are away: its modes are still there, and say so.
+        reload_config(cluster)
+        wait_until("they are derived again", lambda: cluster.status()["modes_derived"] and policies(cluster) == derived)
+        cluster.nodes["halo1"].daemon.kill()
+        cluster.nodes["halo1"].wait_state("offline")
+        assert THINKER in models_of_modes(cluster)["ask"], models_of_modes(cluster)
+
+
 def a_name_that_cannot_be_announced_is_refused():
     with Mesh() as cluster:
         for name in ("my box", "büro", ""):
@@ -215,6 +302,9 @@ if __name__ == "__main__":
         next_model_answers_when_a_node_dies,
         a_line_in_the_config_moves_the_mode,
         a_bad_config_changes_nothing_on_reload,
+        a_policy_is_shown_and_words_mean_modes,
+        what_makes_no_sense_is_named_and_changes_nothing,
+        modes_are_derived_and_can_be_kept,
         a_name_that_cannot_be_announced_is_refused,
         unknown_model_is_404_and_names_the_known,
         broken_requests_are_refused_in_the_api_s_shape,

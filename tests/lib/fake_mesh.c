@@ -19,6 +19,12 @@ static void on_cut(void *ctx, const struct link_peer *peer)
     mesh->last_cut = *peer;
 }
 
+static void on_instance(void *ctx, struct instance *instance, enum instance_event event)
+{
+    struct fake_mesh *mesh = ctx;
+    router_on_instance(mesh->router, instance, event);
+}
+
 static void must(int r)
 {
     if (r)
@@ -67,6 +73,8 @@ void fake_mesh_init_for(struct fake_mesh *mesh, size_t members, uint64_t members
     fake_link_init(&mesh->link);
     scratch_init(&mesh->scratch);
     open_door(mesh, members);
+    mesh->router = router_create(&(struct router_config){.env = &mesh->env.env,
+            .prefix_bytes = FAKE_MESH_PREFIX_BYTES});
     mesh->nodes = node_table_create(&(struct node_table_config){.env = &mesh->env.env,
             .transport = mesh->link.transport,
             .cut = on_cut,
@@ -74,14 +82,16 @@ void fake_mesh_init_for(struct fake_mesh *mesh, size_t members, uint64_t members
             .coordinator_name = "mesh",
             .coordinator_keys = {mesh->keys.public_z85},
             .on_change = on_change,
+            .on_instance = on_instance,
             .ctx = mesh});
-    if (!mesh->nodes)
+    if (!mesh->nodes || !mesh->router)
         abort();
 }
 
 void fake_mesh_fini(struct fake_mesh *mesh)
 {
     node_table_destroy(mesh->nodes);
+    router_destroy(mesh->router);
     door_destroy(mesh->door);
     members_close(mesh->members);
     tokens_close(mesh->tokens);

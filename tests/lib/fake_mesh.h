@@ -4,6 +4,7 @@
 
 #include "common/identity.h"
 #include "coordinator/node_table.h"
+#include "coordinator/router/router.h"
 #include "coordinator/trust/door.h"
 #include "tests/lib/fake_link.h"
 #include "tests/lib/scratch.h"
@@ -11,7 +12,10 @@
 
 #include <stddef.h>
 
-enum { FAKE_MESH_MEMBERSHIP_S = 90 * 24 * 60 * 60 };
+enum {
+    FAKE_MESH_MEMBERSHIP_S = 90 * 24 * 60 * 60,
+    FAKE_MESH_PREFIX_BYTES = 1024 * 1024,
+};
 
 struct fake_mesh {
     uint64_t membership_s; /* how long one lasts */
@@ -23,6 +27,7 @@ struct fake_mesh {
     struct members *members;
     struct tokens *tokens;
     struct door *door;
+    struct router *router;
     struct node_table *nodes;
     unsigned changes;          /* that the table has told */
     unsigned cuts;             /* connections that it has ended … */

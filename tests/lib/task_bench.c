@@ -41,7 +41,7 @@ void task_bench_init(struct task_bench *bench, size_t nodes, const char *yaml)
 {
     fake_mesh_init(&bench->mesh, nodes);
     bench->jobs = jobs_create(
-            &(struct jobs_config){.env = &bench->mesh.env.env, .nodes = bench->mesh.nodes});
+            &(struct jobs_config){.env = &bench->mesh.env.env, .router = bench->mesh.router});
     open_modes(bench, yaml);
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/json.h"
 #include "tests/lib/fake_mesh.h"
+#include "tests/lib/modes_maker.h"
 #include "tests/lib/task_bench.h"
 
 #include <setjmp.h>
@@ -31,7 +32,7 @@ static int setup(void **state)
     struct world *world = calloc(1, sizeof(*world));
     fake_mesh_init(&world->mesh, 2);
     world->jobs = jobs_create(
-            &(struct jobs_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
+            &(struct jobs_config){.env = &world->mesh.env.env, .router = world->mesh.router});
     world->mode_list[0] = (struct mode){
             .name = "ask", .models = ask_models, .model_count = 2, .context = 4096, .copies = 3};
     world->mode_list[1] = (struct mode){.name = "code", .models = code_models, .model_count = 1};
@@ -46,6 +47,7 @@ static int setup(void **state)
             .started_us = world->mesh.env.now_us,
             .modes = &world->modes,
             .nodes = world->mesh.nodes,
+            .router = world->mesh.router,
             .jobs = world->jobs,
             .door = world->mesh.door};
     *state = world;
@@ -130,6 +132,62 @@ static void an_empty_mesh_is_described(void **state)
     assert_true(json_num(node, "connected_ms", -1) == 0);
     assert_int_equal(cJSON_GetArraySize(json_array(node, "models")), 0);
     assert_true(json_num(json_obj(node, "memory"), "total_bytes", -1) == 0);
+}
+
+static void a_policy_is_told(void **state)
+{
+    struct world *world = *state;
+    struct modes modes = modes_maker_make(
+            "modes:\n  code:\n    models: [small, large, other]\n    quality: {small: 55}\n"
+            "    up-to: {16k: [small], 65k: [large]}\n    planning: [large]\n    floor: 60\n"
+            "    floor-up-to: {16k: 50}\n    stand-in: true\n    temperature: 0.2\n"
+            "    when-none: ask\n    patience: 20m\n  ask:\n    models: [small]\n"
+            "model-aliases: {\"gpt-*\": code}\n");
+    world->view.modes = &modes;
+    join(world, 1, "large");
+    const cJSON *json = get(world, admin_append_status);
+    const cJSON *code = at(json_array(json, "modes"), 0), *ask = at(json_array(json, "modes"), 1);
+    const cJSON *quality = json_array(code, "quality"), *rule = at(json_array(code, "rules"), 0);
+    static const char *const from[] = {"config", "node", "place"};
+    static const int points[] = {55, 80, 75};
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(json_str(at(quality, i), "from", ""), from[i]);
+        assert_true(json_num(at(quality, i), "points", 0) == points[i]);
+    }
+    assert_true(json_num(rule, "up_to", 0) == 16384 && json_num(rule, "floor", 0) == 50);
+    assert_string_equal(at(json_array(rule, "models"), 0)->valuestring, "small");
+    assert_true(json_num(at(json_array(code, "rules"), 1), "floor", 0) == 60);
+    assert_string_equal(at(json_array(code, "planning"), 0)->valuestring, "large");
+    assert_true(json_bool(code, "stand_in", false) && json_num(code, "temperature", 0) == 0.2);
+    assert_string_equal(json_str(code, "when_none", ""), "next");
+    assert_string_equal(json_str(code, "next", ""), "ask");
+    assert_true(json_num(code, "patience_ms", 0) == 1200000);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(ask, "temperature")));
+    const cJSON *alias = at(json_array(json, "aliases"), 0);
+    assert_string_equal(json_str(alias, "name", ""), "gpt-*");
+    assert_string_equal(json_str(alias, "kind", ""), "model");
+    assert_true(json_bool(at(json_array(json, "aliases"), 1), "known", false));
+    assert_false(json_bool(json, "modes_derived", true));
+    modes_fini(&modes);
+}
+
+static void modes_to_keep_are_told(void **state)
+{
+    struct world *world = *state;
+    join(world, 1, "large");
+    const cJSON *json = get(world, admin_append_suggestion);
+    assert_false(json_bool(json, "derived", true));
+    assert_non_null(strstr(json_str(json, "yaml", ""), "modes:\n  ask:\n    models: [large]\n"));
+    world->modes.derived = true; /* then those are told that are in force */
+    mode_init(&world->mode_list[0]);
+    mode_init(&world->mode_list[1]);
+    world->mode_list[0].name = (char *)"ask";
+    world->mode_list[0].models = ask_models;
+    world->mode_list[0].model_count = 2;
+    world->modes.count = 1;
+    json = get(world, admin_append_suggestion);
+    assert_true(json_bool(json, "derived", false));
+    assert_string_equal(json_str(json, "yaml", ""), "modes:\n  ask:\n    models: [small, large]\n");
 }
 
 static void a_mesh_without_a_loopback_listener_is_described(void **state)
@@ -260,6 +318,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
             ADMIN_TEST(an_empty_mesh_is_described),
             ADMIN_TEST(a_mesh_without_a_loopback_listener_is_described),
+            ADMIN_TEST(a_policy_is_told),
+            ADMIN_TEST(modes_to_keep_are_told),
             ADMIN_TEST(a_node_is_described),
             ADMIN_TEST(a_model_is_known_by_more_than_its_name),
             ADMIN_TEST(an_alias_that_means_another_model_is_told),

@@ -52,7 +52,7 @@ static int setup(void **state)
     struct world *world = calloc(1, sizeof(*world));
     fake_mesh_init(&world->mesh, 1);
     world->jobs = jobs_create(
-            &(struct jobs_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
+            &(struct jobs_config){.env = &world->mesh.env.env, .router = world->mesh.router});
     world->mode_list[0] = (struct mode){.name = "ask", .models = ask_models, .model_count = 2};
     world->modes = (struct modes){.list = world->mode_list, .count = 1};
     world->view = (struct admin_view){.env = &world->mesh.env.env,
@@ -64,6 +64,7 @@ static int setup(void **state)
             .mesh = "",
             .modes = &world->modes,
             .nodes = world->mesh.nodes,
+            .router = world->mesh.router,
             .jobs = world->jobs,
             .door = world->mesh.door};
     assert_int_equal(api_keys_open(scratch_path(&world->mesh.scratch, "api-keys.json"),
@@ -1104,6 +1105,77 @@ static void an_operation_answers_in_json(void **state)
 
 #define API_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* --- a mode in the path --- */
+
+static struct http_exchange *chat_at(struct world *world, const char *path, const char *model)
+{
+    char body[400];
+    (void)snprintf(body, sizeof(body),
+            "{\"model\":\"%s\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":"
+            "\"hi\"}"
+            "]}",
+            model);
+    return call(world, "POST", path, body);
+}
+
+static void a_path_may_name_the_mode(void **state)
+{
+    struct world *world = *state;
+    static const char *const paths[] = {"/mode/ask/v1/chat/completions",
+            "/mode/ask/chat/completions", "/mode/mesh-ask/v1/messages", "/mode/ask/api/chat",
+            "/mode/auto/v1/chat/completions", "/mode/mesh-auto/v1/chat/completions"};
+    join_with(world, "small");
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        chat_at(world, paths[i], "gpt-5");
+        assert_string_equal(started(world).model, "small");
+        fake_exchange_leave(&world->client);
+        fake_link_forget(&world->mesh.link, 0);
+    }
+}
+
+static void what_an_editor_looks_at_is_there_too(void **state)
+{
+    struct world *world = *state;
+    static const char *const paths[] = {"/mode/ask", "/mode/ask/", "/mode/ask/v1/models",
+            "/mode/ask/api/tags", "/mode/ask/api/version", "/mode/ask/health", "/mode/ask/props"};
+    join_with(world, "small");
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        if (get(world, paths[i])->status != 200)
+            fail_msg("%s: %d", paths[i], world->client.status);
+}
+
+static void an_unknown_mode_in_the_path_is_refused_in_the_apis_shape(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *path, *text;
+    } cases[] = {{"/mode/nope/v1/chat/completions", "\"code\":\"model_not_found\""},
+            {"/mode/nope/v1/messages", "\"type\":\"error\""},
+            {"/mode/nope/api/chat", "{\"error\":\"there is no mode"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_exchange *client = chat_at(world, cases[i].path, "ask");
+        assert_int_equal(client->status, 404);
+        assert_true(fake_exchange_has(client, cases[i].text));
+        assert_true(fake_exchange_has(client, "known are: ask"));
+    }
+    assert_int_equal(get(world, "/mode/nope/v1/models")->status, 404);
+}
+
+static void the_mesh_itself_has_no_modes(void **state)
+{
+    struct world *world = *state;
+    char path[MSG_NAME_MAX + 64] = "/mode/";
+    static const char *const paths[] = {"/mode", "/mode/", "/mode//v1/models",
+            "/mode/ask/mesh/v1/status", "/mode/ask/mode/ask/v1/models", "/mode/ask/nothing"};
+    world->via = ACCESS_SOCKET;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        if (get(world, paths[i])->status != 404)
+            fail_msg("%s: %d", paths[i], world->client.status);
+    memset(path + strlen(path), 'm', MSG_NAME_MAX + 1);
+    strcat(path, "/v1/models");
+    assert_int_equal(get(world, path)->status, 404);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -1154,6 +1226,11 @@ int main(void)
             API_TEST(an_operations_failure_has_its_status),
             API_TEST(an_operation_has_its_method),
             API_TEST(an_operation_answers_in_json),
+            cmocka_unit_test_setup_teardown(a_path_may_name_the_mode, setup, teardown),
+            cmocka_unit_test_setup_teardown(what_an_editor_looks_at_is_there_too, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    an_unknown_mode_in_the_path_is_refused_in_the_apis_shape, setup, teardown),
+            cmocka_unit_test_setup_teardown(the_mesh_itself_has_no_modes, setup, teardown),
     };
     return cmocka_run_group_tests_name("api", tests, NULL, NULL);
 }

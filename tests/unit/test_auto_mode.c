@@ -195,10 +195,11 @@ static void a_mode_that_is_not_there_is_passed_over(void **state)
     (void)state;
     static const struct {
         const char *words, *modes[4], *mode;
-    } cases[] = {{"design it", {"plan", "ask"}, "plan"}, {"design it", {"code", "ask"}, "ask"},
-            {"debug it", {"ask", "code"}, "code"}, {"implement it", {"agent", "ask"}, "agent"},
-            {"what is it", {"chat", "code"}, "chat"}, {"what is it", {"code"}, "code"},
-            {"what is it", {"debug"}, NULL}, {"design it", {NULL}, NULL}};
+    } cases[] = {{"design it", {"plan", "ask"}, "plan"}, {"design it", {"code", "ask"}, "code"},
+            {"design it", {"ask", "debug"}, "ask"}, {"debug it", {"ask", "code"}, "code"},
+            {"implement it", {"agent", "ask"}, "agent"}, {"what is it", {"chat", "code"}, "chat"},
+            {"what is it", {"code"}, "code"}, {"what is it", {"debug"}, NULL},
+            {"design it", {NULL}, NULL}};
     for (size_t i = 0; i < LENGTH(cases); i++) {
         struct facts facts = said(cases[i].words);
         struct auto_input input = input_of(&facts);

@@ -232,7 +232,7 @@ static void modes_show_what_was_deployed(void **state)
     assert_int_equal(cli_bench_run(bench, "modes"), 0);
     cli_bench_assert_has(bench->out, "new instead of old");
     assert_int_equal(cli_bench_run(bench, "modes --json"), 0);
-    cli_bench_assert_has(bench->out, "\"deployed\": \"new\"");
+    cli_bench_assert_has(bench->out, "\"deployed\":\"new\"");
 }
 
 #define DEPLOY_TEST(f) cmocka_unit_test_setup_teardown(f, cli_bench_set_up, cli_bench_tear_down)

@@ -610,7 +610,7 @@ static void answer(struct world *world, uint64_t stream)
 
 static uint64_t gets_request(struct world *world, const char *model)
 {
-    jobs_retry_waiting(world->bench.jobs);
+    jobs_dispatch(world->bench.jobs);
     struct msg_start start = task_bench_next(&world->bench, 0, MSG_START).start;
     assert_string_equal(start.model, model);
     uint64_t stream = start.stream;
@@ -648,7 +648,7 @@ static void a_request_that_waited_for_the_old_model_follows(void **state)
     rehearses(world, 0, ORDER_WAY_BESIDE, "fits");
     uint64_t order = next_load(world, 0).order;
     task_bench_say(&world->bench, 0, "new", INSTANCE_RESIDENT);
-    jobs_retry_waiting(world->bench.jobs);
+    jobs_dispatch(world->bench.jobs);
     assert_int_equal(jobs_waiting(world->bench.jobs), 1);
     task_bench_done(&world->bench, 0, order, true, ORDER_WAY_BESIDE, "done");
     task_bench_next(&world->bench, 0, MSG_UNLOAD);

@@ -86,7 +86,7 @@ static int setup(void **state)
     struct world *world = calloc(1, sizeof(*world));
     fake_mesh_init(&world->mesh, 1);
     world->jobs = jobs_create(
-            &(struct jobs_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
+            &(struct jobs_config){.env = &world->mesh.env.env, .router = world->mesh.router});
     fake_exchange_init(&world->client);
     fake_mesh_hello(&world->mesh, 0, "s");
     fake_link_forget(&world->mesh.link, 0);
@@ -117,7 +117,7 @@ static struct msg next(struct world *world, enum msg_type type)
 
 static uint64_t take_request(struct world *world)
 {
-    jobs_retry_waiting(world->jobs);
+    jobs_dispatch(world->jobs);
     node_table_flush(world->mesh.nodes);
     uint64_t stream = next(world, MSG_START).start.stream;
     assert_true(next(world, MSG_BODY).body.last);
@@ -170,7 +170,7 @@ static void ask(struct world *world, const struct api *api)
 static void tick(struct world *world)
 {
     virtual_env_advance_ms(&world->mesh.env, TICK_MS);
-    jobs_retry_waiting(world->jobs);
+    jobs_dispatch(world->jobs);
     jobs_tick(world->jobs);
     node_table_flush(world->mesh.nodes);
 }

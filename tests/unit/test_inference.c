@@ -90,7 +90,7 @@ static int setup(void **state)
     struct world *world = calloc(1, sizeof(*world));
     fake_mesh_init(&world->mesh, 1);
     world->jobs = jobs_create(
-            &(struct jobs_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
+            &(struct jobs_config){.env = &world->mesh.env.env, .router = world->mesh.router});
     world->responses =
             response_store_create(&(struct response_store_config){.env = &world->mesh.env.env});
     assert_non_null(world->responses);
@@ -99,6 +99,7 @@ static int setup(void **state)
     world->view = (struct admin_view){.env = &world->mesh.env.env,
             .modes = &world->modes,
             .nodes = world->mesh.nodes,
+            .router = world->mesh.router,
             .jobs = world->jobs};
     world->api =
             (struct api){.view = &world->view, .jobs = world->jobs, .responses = world->responses};
@@ -306,6 +307,59 @@ static void call_it(struct world *world, const char *model, const char *alias)
                     .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
 }
 
+static struct mode_alias words[] = {{.name = (char *)"review", .target = (char *)"code"},
+        {.name = (char *)"gpt-*", .target = (char *)"review", .foreign = true},
+        {.name = (char *)"gpt-tiny", .target = (char *)"tiny", .foreign = true},
+        {.name = (char *)"loop", .target = (char *)"loop-2", .foreign = true},
+        {.name = (char *)"loop-2", .target = (char *)"loop", .foreign = true}};
+
+static void words_of_editors_and_tools_mean_modes(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *asked, *model;
+    } cases[] = {{"review", "coder"}, {"mesh-review[1m]", "coder"}, {"claude-mesh-review", "coder"},
+            {"mesh-review-CODER", "coder"}, {"agent", "coder"}, {"mesh-edit", "coder"},
+            {"fast:latest", "small"}, {"gpt-4o", "coder"}, {"gpt-tiny", "tiny"},
+            {"gpt-tiny-2", "coder"}};
+    join(world);
+    world->modes.aliases = words;
+    world->modes.alias_count = sizeof(words) / sizeof(words[0]);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        chat(world, cases[i].asked);
+        goes_to(world, cases[i].model);
+    }
+    is_refused(world, chat(world, "loop"), 404, "there is no mode or model \\\"loop\\\"");
+    is_refused(world, chat(world, "plan"), 404, "there is no mode or model \\\"plan\\\"");
+    say(world, "fast", INSTANCE_RESIDENT, TALKS); /* a model's own name comes first */
+    chat(world, "fast:latest");
+    goes_to(world, "fast");
+    chat(world, "mesh-fast");
+    goes_to(world, "small");
+    world->header = "mesh-review";
+    chat(world, "tiny");
+    goes_to(world, "coder");
+    world->header = "gpt-4o"; /* the header names modes alone */
+    is_refused(world, chat(world, "tiny"), 404, "there is no mode (X-Modemesh-Mode)");
+}
+
+static void a_key_for_a_mode_may_use_its_words(void **state)
+{
+    struct world *world = *state;
+    join(world);
+    world->modes.aliases = words;
+    world->modes.alias_count = sizeof(words) / sizeof(words[0]);
+    world->keyless = false;
+    world->key.modes = (char *[]){(char *)"code"};
+    world->key.mode_count = 1;
+    chat(world, "mesh-agent");
+    goes_to(world, "coder");
+    chat(world, "gpt-4o");
+    goes_to(world, "coder");
+    is_refused(world, chat(world, "fast"), 403, "may not use the mode \\\"ask\\\"");
+    is_refused(world, chat(world, "gpt-tiny"), 403, "may not use the model \\\"tiny\\\"");
+}
+
 static void a_model_is_asked_for_by_its_alias(void **state)
 {
     struct world *world = *state;
@@ -391,19 +445,22 @@ static const char talk[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"
 static const struct kind {
     const struct dialect *dialect;
     const char *body, *mode, *model;
-} kinds[] = {{&dialect_openai_chat, talk, "ask", "small"},
-        {&dialect_openai_completions, "{\"prompt\":\"a\"}", "ask", "small"},
-        {&dialect_openai_fim, "{\"prompt\":\"a\",\"suffix\":\"b\"}", "autocomplete", "filler-a"},
+    bool told; /* by what it is; else it has the mode */
+} kinds[] = {{&dialect_openai_chat, talk, "ask", "small", true},
+        {&dialect_openai_completions, "{\"prompt\":\"a\"}", "ask", "small", true},
+        {&dialect_openai_fim, "{\"prompt\":\"a\",\"suffix\":\"b\"}", "autocomplete", "filler-a",
+                false},
         {&dialect_llamacpp_infill, "{\"input_prefix\":\"a\",\"input_suffix\":\"b\"}",
-                "autocomplete", "filler-a"},
-        {&dialect_openai_embeddings, "{\"input\":\"a\"}", "embed", "vectors"},
-        {&dialect_openai_rerank, "{\"query\":\"a\",\"documents\":[\"b\"]}", "rerank", "ranks"},
-        {&dialect_openai_transcriptions, form, "transcribe", "ears"},
-        {&dialect_llamacpp_completion, "{\"prompt\":\"a\"}", "ask", "small"},
-        {&dialect_llamacpp_tokenize, "{\"content\":\"a\"}", "ask", "small"},
-        {&dialect_llamacpp_detokenize, "{\"tokens\":[1]}", "ask", "small"},
-        {&dialect_llamacpp_template, talk, "ask", "small"},
-        {&dialect_responses, "{\"input\":\"hi\"}", "ask", "small"}};
+                "autocomplete", "filler-a", false},
+        {&dialect_openai_embeddings, "{\"input\":\"a\"}", "embed", "vectors", false},
+        {&dialect_openai_rerank, "{\"query\":\"a\",\"documents\":[\"b\"]}", "rerank", "ranks",
+                false},
+        {&dialect_openai_transcriptions, form, "transcribe", "ears", false},
+        {&dialect_llamacpp_completion, "{\"prompt\":\"a\"}", "ask", "small", true},
+        {&dialect_llamacpp_tokenize, "{\"content\":\"a\"}", "ask", "small", false},
+        {&dialect_llamacpp_detokenize, "{\"tokens\":[1]}", "ask", "small", false},
+        {&dialect_llamacpp_template, talk, "ask", "small", true},
+        {&dialect_responses, "{\"input\":\"hi\"}", "ask", "small", true}};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static struct http_exchange *ask_kind(struct world *world, const struct kind *kind)
@@ -521,7 +578,11 @@ static void a_key_is_kept_to_its_modes_in_every_kind(void **state)
     join(world);
     narrow(world, only, 1, NULL, 0);
     for (size_t i = 0; i < KINDS; i++) {
-        is_refused(world, ask_kind(world, &kinds[i]), 403, "may not use the mode");
+        ask_kind(world, &kinds[i]);
+        if (kinds[i].told)
+            goes_to(world, "coder");
+        else
+            is_refused(world, &world->client, 403, "may not use the mode");
         world->header = kinds[i].mode;
         is_refused(world, ask_kind(world, &kinds[i]), 403, "may not use the mode");
         world->header = NULL;
@@ -676,6 +737,8 @@ int main(void)
             TEST(the_header_comes_first),
             TEST(a_long_name_in_the_header_is_cut),
             TEST(a_model_is_asked_for_by_its_alias),
+            TEST(words_of_editors_and_tools_mean_modes),
+            TEST(a_key_for_a_mode_may_use_its_words),
             TEST(a_mode_may_list_an_alias),
             TEST(only_modes_for_batch_work_reach_a_model_that_swaps),
             TEST(without_a_name_each_kind_has_its_mode),

@@ -37,7 +37,7 @@ static int setup(void **state)
     fake_mesh_init(&world->mesh, NODES);
     world->edit = leave_as_it_is;
     world->jobs = jobs_create(&(struct jobs_config){
-            .env = &world->mesh.env.env, .nodes = world->mesh.nodes, .gathered_max = GATHERED_MAX});
+            .env = &world->mesh.env.env, .router = world->mesh.router, .gathered_max = GATHERED_MAX});
     for (size_t i = 0; i < CLIENTS; i++)
         fake_exchange_init(&world->clients[i]);
     *state = world;
@@ -92,7 +92,7 @@ static void nothing_sent(struct world *world, size_t node)
 static void turn(struct world *world)
 {
     if (world->mesh.changes)
-        jobs_retry_waiting(world->jobs);
+        jobs_dispatch(world->jobs);
     world->mesh.changes = 0;
     node_table_flush(world->mesh.nodes);
 }
@@ -100,7 +100,7 @@ static void turn(struct world *world)
 static void wait_ms(struct world *world, uint64_t ms)
 {
     virtual_env_advance_ms(&world->mesh.env, ms);
-    jobs_retry_waiting(world->jobs);
+    jobs_dispatch(world->jobs);
     jobs_tick(world->jobs);
     node_table_flush(world->mesh.nodes);
 }
@@ -219,7 +219,7 @@ static void a_stream_goes_through(void **state)
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Mode: ask\n"));
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Model: small\n"));
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Node: node0\n"));
-    assert_true(fake_exchange_has_header(client, "X-Modemesh-Reason: least busy"));
+    assert_true(fake_exchange_has_header(client, "X-Modemesh-Reason: the only instance: first token in about "));
     complete(world, 0, stream, "lo");
     is_complete_stream(client);
     assert_int_equal(jobs_running(world->jobs), 0);
@@ -279,9 +279,9 @@ static void what_fails_before_its_content_moves(void **state)
 {
     struct world *world = *state;
     join(world, 0, "small");
-    join(world, 1, "small");
     struct http_exchange *client = ask(world, 0, true);
     uint64_t stream = take_request(world, 0);
+    join(world, 1, "small");
     wait_ms(world, JOB_HEADERS_RUNNING_MS);
     assert_int_equal(client->status, 200); /* the headers are no content */
     say_fail(world, 0, stream, FAIL_ENGINE_DIED, 0, "killed");
@@ -296,9 +296,9 @@ static void a_whole_answer_moves_at_any_time(void **state)
 {
     struct world *world = *state;
     join(world, 0, "small");
-    join(world, 1, "small");
     struct http_exchange *client = ask(world, 0, false);
     uint64_t stream = take_request(world, 0);
+    join(world, 1, "small");
     say_data(world, 0, stream, DELTA_TEXT, "half of ");
     say_fail(world, 0, stream, FAIL_ENGINE_DIED, 0, "killed");
     stream = take_request(world, 1);
@@ -351,9 +351,9 @@ static void a_lost_node_moves_its_requests(void **state)
 {
     struct world *world = *state;
     join(world, 0, "small");
-    join(world, 1, "small");
     struct http_exchange *client = ask(world, 0, true);
     take_request(world, 0);
+    join(world, 1, "small");
     world->mesh.link.result[0] = -EHOSTUNREACH;
     node_table_on_disconnect_hint(world->mesh.nodes, fake_link_peer(0).fd);
     complete(world, 1, take_request(world, 1), "x");
@@ -364,9 +364,9 @@ static void after_its_content_it_ends_with_an_error(void **state)
 {
     struct world *world = *state;
     join(world, 0, "small");
-    join(world, 1, "small");
     struct http_exchange *client = ask(world, 0, true);
     uint64_t stream = take_request(world, 0);
+    join(world, 1, "small");
     say_data(world, 0, stream, DELTA_TEXT, "half");
     say_fail(world, 0, stream, FAIL_ENGINE_DIED, 0, "killed");
     turn(world);
@@ -700,7 +700,7 @@ static void the_queue_has_an_end(void **state)
         ask_in_lane(world, &many[i], LANE_CHAT, 0);
     assert_int_equal(jobs_waiting(world->jobs), JOBS_WAITING_MAX);
     struct http_exchange *client = ask(world, 0, true);
-    assert_int_equal(client->status, 503);
+    assert_int_equal(client->status, 429);
     assert_true(fake_exchange_has_header(client, "Retry-After: 5\n"));
     assert_true(fake_exchange_has(client, "the queue is full"));
     assert_int_equal(jobs_waiting(world->jobs), JOBS_WAITING_MAX);
@@ -729,7 +729,7 @@ static void chat_does_not_fill_the_queue_of_autocomplete(void **state)
     for (size_t i = 0; i <= JOBS_WAITING_MAX; i++)
         ask_in_lane(world, &keys[i], LANE_AUTOCOMPLETE, 0);
     assert_int_equal(keys[JOBS_WAITING_MAX - 1].status, 0);
-    assert_int_equal(keys[JOBS_WAITING_MAX].status, 503); /* its own has an end too */
+    assert_int_equal(keys[JOBS_WAITING_MAX].status, 429); /* its own has an end too */
     assert_int_equal(jobs_waiting(world->jobs), 2 * JOBS_WAITING_MAX);
     jobs_destroy(world->jobs);
     world->jobs = NULL;

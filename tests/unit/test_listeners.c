@@ -59,6 +59,7 @@ static void fill_api(struct world *world)
             .key = "",
             .modes = &world->modes,
             .nodes = world->mesh.nodes,
+            .router = world->mesh.router,
             .jobs = world->jobs,
             .door = world->mesh.door};
     world->operations = (struct operations){.env = &world->mesh.env.env,
@@ -81,7 +82,7 @@ static int setup(void **state)
     world->patience = patience_start(&world->loop, PATIENCE_MS);
     fake_mesh_init(&world->mesh, 1);
     world->jobs = jobs_create(
-            &(struct jobs_config){.env = &world->mesh.env.env, .nodes = world->mesh.nodes});
+            &(struct jobs_config){.env = &world->mesh.env.env, .router = world->mesh.router});
     assert_int_equal(api_keys_open(scratch_path(&world->mesh.scratch, "api-keys.json"),
                              &world->mesh.env.env, &world->keys, NULL),
             0);

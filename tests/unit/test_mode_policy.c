@@ -28,7 +28,7 @@ static struct modes shipped(void)
 {
     const char *slash = strrchr(__FILE__, '/');
     struct config *config = config_create(coordinator_keys);
-    struct modes modes;
+    struct modes modes = {.count = 0};
     struct err err = {.text = ""};
     char path[PATH_BYTES];
     snprintf(path, sizeof(path), "%.*s/../../configs/by-context/coordinator.yaml",
@@ -167,6 +167,9 @@ static void points_come_from_config_node_and_place(void **state)
     world.models[1].points = 99; /* the config comes first */
     world.models[2].points = 3;
     gives(&world, 10, "a=90 b=40 c=3 d=1", "m any model: a, b, c, d");
+    static const uint8_t quality[] = {0, 40, 0, 1}; /* what nodes say, each says of its own */
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(world.policy.options[i].quality, quality[i]);
     modes_fini(&world.modes);
 }
 

@@ -88,6 +88,40 @@ static void modes_come_first_and_models_by_their_names(void **state)
                                     "claude-mesh-auto small ");
 }
 
+static void what_the_config_calls_modes_and_models_is_offered(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    struct mode_alias aliases[] = {{.name = (char *)"review", .target = (char *)"code"},
+            {.name = (char *)"gone", .target = (char *)"debug"},
+            {.name = (char *)"gpt-4o", .target = (char *)"ask", .foreign = true},
+            {.name = (char *)"gpt-mini", .target = (char *)"small", .foreign = true},
+            {.name = (char *)"claude-*", .target = (char *)"review", .foreign = true},
+            {.name = (char *)"o1", .target = (char *)"nobody", .foreign = true},
+            {.name = (char *)"small", .target = (char *)"ask", .foreign = true}};
+    world->modes.aliases = aliases;
+    world->modes.alias_count = sizeof(aliases) / sizeof(aliases[0]);
+    join(world, 0, "small", INSTANCE_RESIDENT, 4096);
+    assert_string_equal(
+            all(world), "mesh-ask mesh-code mesh-auto mesh-review small gpt-4o gpt-mini ");
+    assert_true(offers_find(&world->offers, "gpt-4o", &offer));
+    assert_int_equal(offer.kind, OFFER_ALIAS);
+    assert_string_equal(offer.id, "gpt-4o");
+    assert_string_equal(offer.mode, "ask");
+    assert_int_equal(offer.context, 4096);
+    assert_true(offers_find(&world->offers, "gpt-mini", &offer));
+    assert_null(offer.mode);
+    assert_true(offers_find(&world->offers, "claude-opus", &offer));
+    assert_string_equal(offer.mode, "code");
+    assert_true(offers_find(&world->offers, "mesh-agent", &offer)); /* not listed, but known */
+    assert_string_equal(offer.mode, "code");
+    assert_true(offers_find(&world->offers, "small", &offer));
+    assert_int_equal(offer.kind, OFFER_MODEL);
+    assert_false(offers_find(&world->offers, "o1", &offer));
+    world->offers.claude_names = true;
+    assert_non_null(strstr(all(world), "mesh-review claude-mesh-review small"));
+}
+
 static void a_mode_is_as_large_as_the_model_that_would_answer(void **state)
 {
     struct world *world = *state;
@@ -124,6 +158,21 @@ static void every_resident_instance_takes_the_length(void **state)
     assert_context(world, "mesh-ask", 2048);
     assert_context(world, "small", 2048);
     assert_context(world, "mesh-code", 0);
+}
+
+static void rules_by_context_take_the_longest(void **state)
+{
+    struct world *world = *state;
+    struct mode_rule rule = {.tokens = 4096, .models = {.names = ask_models, .count = 1}};
+    struct mode mode = mode_list[0];
+    mode.rules = &rule;
+    mode.rule_count = 1;
+    world->modes = (struct modes){.list = &mode, .count = 1};
+    join(world, 0, "small", INSTANCE_RESIDENT, 8192);
+    join(world, 1, "absent", INSTANCE_RESIDENT, 4096);
+    assert_context(world, "mesh-ask", 8192);
+    have(world, 1, "small", INSTANCE_RESIDENT, 6000); /* either of them may answer */
+    assert_context(world, "mesh-ask", 6000);
 }
 
 static void what_could_be_loaded_takes_the_length(void **state)
@@ -301,8 +350,10 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             OFFERS_TEST(modes_come_first_and_models_by_their_names),
+            OFFERS_TEST(what_the_config_calls_modes_and_models_is_offered),
             OFFERS_TEST(a_mode_is_as_large_as_the_model_that_would_answer),
             OFFERS_TEST(every_resident_instance_takes_the_length),
+            OFFERS_TEST(rules_by_context_take_the_longest),
             OFFERS_TEST(what_could_be_loaded_takes_the_length),
             OFFERS_TEST(what_swaps_counts_for_batch_work_alone),
             OFFERS_TEST(who_cannot_answer_does_not_count),

@@ -149,7 +149,7 @@ test("rules: a result that is no text is taken", async () => {
     assert.match(answer.output[0].content[0].text, /the file says inside/);
 });
 
-test("rules: a mode is not chosen by what a prompt says", async () => {
+test("rules: a mode that is asked for is not changed by what a prompt says", async () => {
     const markers = [
         "# Current Mode\n<slug>code</slug>",
         '<user_input mode="plan">x</user_input>',
@@ -158,7 +158,7 @@ test("rules: a mode is not chosen by what a prompt says", async () => {
         "You are in Ask mode",
         '<context name="planMode">',
     ];
-    for (const [model, mode] of [["mesh-code", "code"], ["mesh-auto", "ask"]]) {
+    for (const [model, mode] of [["mesh-code", "code"], ["mesh-ask", "ask"]]) {
         const { response } = await openai().chat.completions
             .create({ model, max_tokens: 1, messages: [{ role: "system", content: markers.join("\n") }, ...user(markers.join("\n"))] })
             .withResponse();

@@ -1,0 +1,223 @@
+#include "coordinator/api/auto_call.h"
+
+#include "common/json.h"
+#include "coordinator/auto/auto_sessions.h"
+#include "coordinator/auto/classifier.h"
+#include "coordinator/modes/mode_names.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A dialect may have made more of the body that came in. */
+static const struct json_limits body_limits = {
+        .max_bytes = HTTP_BODY_MAX + 1024 * 1024, .max_depth = 128, .max_values = 2 * 1000 * 1000};
+
+struct auto_call { /* a request that waits for the small model */
+    struct call call;
+    struct caller caller;
+    struct request request;
+    struct facts facts;
+    struct classifier_question *question;
+    auto_call_fn *resume;
+};
+
+/* --- which modes it may go to --- */
+
+struct wish {
+    const struct call *call;
+    const struct request *request;
+};
+
+static bool may_do(const struct wish *wish, const char *model)
+{
+    struct node_table *nodes = wish->call->api->view->nodes;
+    size_t count;
+    struct instance *const *instances = node_table_instances(nodes, &count);
+    const char *name = node_table_model(nodes, model);
+    bool known = false;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(instances[i]->model, name) != 0)
+            continue;
+        if (!instance_lacks(instances[i], wish->request->needs))
+            return true;
+        known = true;
+    }
+    return !known; /* no node has it now */
+}
+
+static const struct mode *usable_mode(const struct wish *wish, const char *name)
+{
+    const char *allowed[MODE_MODELS_MAX];
+    const struct mode *mode = modes_resolve(wish->call->api->view->modes, name);
+    size_t count = mode ? caller_models_of_mode(wish->call->caller, mode, allowed) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (may_do(wish, allowed[i]))
+            return mode;
+    return NULL;
+}
+
+/* What a prompt says may be any word: "auto" is no mode. */
+static const char *find_mode(void *ctx, const char *name)
+{
+    const struct wish *wish = ctx;
+    bool is_auto = modes_asks_auto(wish->call->api->view->modes, name);
+    const struct mode *mode = is_auto ? NULL : usable_mode(wish, name);
+    return mode ? mode->name : NULL;
+}
+
+/* --- what is known --- */
+
+static const char *header_of(void *ctx, const char *name)
+{
+    return http_exchange_header(ctx, name);
+}
+
+static bool read_mark(const struct call *call, const cJSON *body, struct mode_mark *ret_mark)
+{
+    return mode_marks_find(body, header_of, call->exchange, ret_mark);
+}
+
+static struct auto_session find_session(const struct call *call, const struct request *request)
+{
+    struct auto_sessions *sessions = call->api->sessions;
+    return sessions ? auto_sessions_find(sessions, request->client, request->session)
+                    : (struct auto_session){.level = 0};
+}
+
+/* What only asks about a conversation does not move it. */
+static bool moves_session(const struct request *request)
+{
+    return (request->kind == REQUEST_CHAT || request->kind == REQUEST_COMPLETION) &&
+           !request->settled;
+}
+
+static void learn(const struct call *call, const struct request *request,
+        const struct auto_choice *choice, struct auto_session session)
+{
+    if (!call->api->sessions || !moves_session(request))
+        return;
+    auto_learn(choice, &session);
+    auto_sessions_note(call->api->sessions, request->client, request->session, &session);
+}
+
+/* --- the choice --- */
+
+static struct auto_choice choose(const struct call *call, const struct request *request,
+        const struct facts *facts, const struct mode_mark *mark, const enum task *answer)
+{
+    struct wish wish = {.call = call, .request = request};
+    struct auto_choice choice;
+    struct auto_input input = {.facts = facts,
+            .mark = mark,
+            .session = find_session(call, request),
+            .answered = answer != NULL,
+            .answer = answer ? *answer : TASK_QUESTION,
+            .find = find_mode,
+            .ctx = &wish};
+    auto_choose(&input, &choice);
+    return choice;
+}
+
+static void settle(const struct call *call, struct request *request,
+        const struct auto_choice *choice, auto_call_fn *resume)
+{
+    const struct mode *mode =
+            choice->mode ? modes_find(call->api->view->modes, choice->mode) : NULL;
+    learn(call, request, choice, find_session(call, request));
+    snprintf(request->told, sizeof(request->told), "%s", mode ? choice->reason : "");
+    request->complexity = choice->complexity;
+    resume(call, request, mode);
+}
+
+/* --- asking the small model --- */
+
+static void auto_call_free(struct auto_call *waiting)
+{
+    request_fini(&waiting->request);
+    free(waiting);
+}
+
+static void on_gone(void *ctx)
+{
+    struct auto_call *waiting = ctx;
+    classifier_cancel(waiting->question);
+    auto_call_free(waiting);
+}
+
+/* Nothing was written. */
+static void on_room(void *ctx)
+{
+    (void)ctx;
+}
+
+static const struct http_exchange_events exchange_events = {.on_room = on_room, .on_gone = on_gone};
+
+static void on_answer(void *ctx, const enum task *task)
+{
+    struct auto_call *waiting = ctx;
+    if (caller_renew(&waiting->caller, &waiting->call)) {
+        struct auto_choice choice =
+                choose(&waiting->call, &waiting->request, &waiting->facts, NULL, task);
+        settle(&waiting->call, &waiting->request, &choice, waiting->resume);
+    } else {
+        call_fail(&waiting->call, 401, "invalid_api_key", NULL, "this API key was revoked");
+    }
+    auto_call_free(waiting);
+}
+
+static struct auto_call *auto_call_create(const struct call *call, struct request *request,
+        const struct facts *facts, auto_call_fn *resume)
+{
+    struct auto_call *waiting = calloc(1, sizeof(*waiting));
+    if (!waiting)
+        return NULL;
+    waiting->call = *call;
+    waiting->caller = *call->caller;
+    waiting->call.caller = &waiting->caller;
+    waiting->call.tail = "";
+    waiting->facts = *facts;
+    waiting->resume = resume;
+    waiting->request = *request;
+    request_init(request);
+    return waiting;
+}
+
+/* False where nobody can be asked: then the request is still the caller's. */
+static bool ask(const struct call *call, struct request *request, const struct facts *facts,
+        auto_call_fn *resume)
+{
+    struct auto_call *waiting = auto_call_create(call, request, facts, resume);
+    if (!waiting)
+        return false;
+    http_exchange_watch(call->exchange, &exchange_events, waiting);
+    int r = classifier_ask(call->api->classifier, waiting->facts.words, waiting->request.id,
+            on_answer, waiting, &waiting->question);
+    if (r == 0)
+        return true;
+    *request = waiting->request;
+    request_init(&waiting->request);
+    auto_call_free(waiting);
+    return false;
+}
+
+static bool may_ask(
+        const struct call *call, const struct request *request, const struct auto_choice *choice)
+{
+    return choice->unsure && call->api->classifier && moves_session(request);
+}
+
+void auto_call_start(const struct call *call, struct request *request, auto_call_fn *resume)
+{
+    struct mode_mark mark;
+    struct facts facts;
+    cJSON *body = NULL;
+    (void)!json_parse(buf_at(&request->body), request->body.len, &body_limits, &body, NULL);
+    facts_read(body, &facts);
+    bool marked = read_mark(call, body, &mark);
+    cJSON_Delete(body);
+    struct auto_choice choice = choose(call, request, &facts, marked ? &mark : NULL, NULL);
+    if (!may_ask(call, request, &choice) || !ask(call, request, &facts, resume))
+        settle(call, request, &choice, resume);
+}

@@ -1,0 +1,17 @@
+/* Tells the mode of a request that asks for `auto` (auto/auto_mode.h): from its body, its headers
+ * and its conversation, at once; or, where those do not say and a small model may be asked, when
+ * that has answered, within CLASSIFIER_DEADLINE_MS. Inside coordinator/api/ only. */
+#pragma once
+
+#include "coordinator/api/caller.h"
+
+/* `mode` is one that the caller may use, borrowed from the modes in force; NULL: there is none that
+ * such a request may go to. */
+typedef void auto_call_fn(
+        const struct call *call, struct request *request, const struct mode *mode);
+
+/* Writes request->told and ->complexity and calls `resume`: before it returns, with the caller's
+ * own `call` and `request`; or later, with copies that live as long as that call (the request is
+ * moved, the caller's is empty). Not where the client leaves before; a key that was revoked
+ * meanwhile is refused. */
+void auto_call_start(const struct call *call, struct request *request, auto_call_fn *resume);

@@ -1,0 +1,119 @@
+/* Where a live request goes: the fleet as nodes tell it, who holds what of which prompt, how fast
+ * each instance was, and the decision (scheduling/) over them. node_table tells it of instances,
+ * jobs ask it and tell what became of their requests. Loop thread. */
+#pragma once
+
+#include "common/buf.h"
+#include "common/env.h"
+#include "coordinator/instance.h"
+#include "coordinator/modes/modes.h"
+#include "coordinator/node_session.h"
+#include "coordinator/request.h"
+#include "coordinator/scheduling/fair_queue.h"
+#include "coordinator/scheduling/fleet.h"
+#include "coordinator/scheduling/prefix_chain.h"
+#include "coordinator/scheduling/routing.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ROUTER_PREFIX_BYTES = 64 * 1024 * 1024, /* of memory of prompts, at most */
+    ROUTER_OUTPUT_TOKENS = 400,             /* of an answer, before its mode has had any */
+    ROUTER_RESERVE_MAX = 1024, /* tokens that have to fit behind the prompt: whoever allows an
+                                  answer of 32k does not mean that it will be as long */
+    ROUTER_MODES_MAX = MODES_MAX + 1,
+};
+
+#define ROUTER_OUTPUT_WEIGHT 0.1 /* of one answer in the mean of its mode's */
+
+struct router;
+struct ledger;
+
+struct router_config {
+    const struct env *env; /* borrowed, as is the ledger */
+    struct ledger *ledger; /* NULL: nothing outlives the router */
+    size_t prefix_bytes;   /* 0: ROUTER_PREFIX_BYTES */
+};
+
+/* NULL where malloc refuses. */
+struct router *router_create(const struct router_config *config);
+/* All instances are gone already. Takes NULL. */
+void router_destroy(struct router *router);
+
+/* What a session tells of an instance (node_session_events). Where there is no memory for one that
+ * has come, nothing is sent to it. */
+void router_on_instance(
+        struct router *router, struct instance *instance, enum instance_event event);
+
+/* --- requests --- */
+
+struct router_ask { /* borrowed for the call */
+    const struct prefix_chain *chain;
+    const char *mode;          /* "-": none */
+    const char *const *models; /* their own names, the best liked first */
+    const uint8_t *quality;    /* of each, in this mode; NULL: what nodes say */
+    size_t model_count;
+    uint32_t output_max; /* tokens, as the client said; 0: it did not */
+    double beta;         /* 0: as people wait */
+    uint8_t quality_floor, quality_wanted;
+    uint32_t needs;
+    enum request_lane lane;
+    bool batch, greedy;
+    uint32_t
+            session_epoch; /* of the session of the node where its conversation was last; 0: none */
+    const char *session_model; /* … and the model there */
+    const struct router_avoid {
+        uint32_t epoch;
+        const char *model;
+    } * avoid; /* what has failed it; at most ROUTING_AVOID_MAX */
+    size_t avoid_count;
+};
+
+struct router_plan {
+    struct routing_plan routing;
+    struct instance *instance;           /* of routing.instance; NULL: none */
+    double prompt_tokens, output_tokens; /* as estimated for it */
+};
+
+/* -ENOMEM. The plan is good until something changes. */
+MUST_CHECK int router_choose(
+        struct router *router, const struct router_ask *ask, struct router_plan *ret_plan);
+/* As router_choose(), telling of every instance; for people. */
+MUST_CHECK int router_explain(struct router *router, const struct router_ask *ask,
+        routing_look_fn *look, void *ctx, struct router_plan *ret_plan);
+/* The instance that a look was told of. */
+const struct instance *router_instance(const struct fleet_instance *entry);
+
+/* The queue is looked through from its beginning; what waits for an instance is told one by one. */
+void router_begin_pass(struct router *router);
+void router_promise(struct router *router, const struct router_plan *plan);
+
+/* A request that was sent; the caller's memory, zeroed at first. */
+struct router_trip {
+    struct flight flight;
+    uint32_t held_blocks; /* that the instance was thought to hold */
+    uint32_t sequences;   /* that it decodes with this one, at first */
+    bool answering;       /* its first token came */
+};
+
+enum router_end {
+    ROUTER_ANSWERED,
+    ROUTER_FAILED,  /* for a reason of the instance */
+    ROUTER_REFUSED, /* for a reason of the request, or cancelled: says nothing of the instance */
+};
+
+/* It is sent to the plan's instance, which will hold its prompt. */
+void router_sent(struct router *router, const struct router_plan *plan,
+        const struct prefix_chain *chain, struct router_trip *trip);
+void router_first_token(struct router *router, struct router_trip *trip);
+/* It has ended there. Learns from `usage`, what the engine said (all 0: nothing), and corrects what
+ * the instance holds. Once for each router_sent(). */
+void router_ended(struct router *router, struct router_trip *trip, const char *mode,
+        const struct prefix_chain *chain, enum router_end end, const struct msg_usage *usage);
+
+/* Slots of all instances of these models that are loaded. */
+uint32_t router_slots(const struct router *router, const char *const *models, size_t count);
+/* About ten times a second: work that can wait. */
+void router_tick(struct router *router);

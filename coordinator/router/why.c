@@ -1,0 +1,44 @@
+#include "coordinator/router/why.h"
+
+static const char *const waits[REFUSAL_COUNT] = {
+        [REFUSAL_NONE] = "the model is being loaded",
+        [REFUSAL_AVOIDED] = "it failed on the only instance: tried again shortly",
+        [REFUSAL_SILENT] = "its node is silent: back in a moment, or gone",
+        [REFUSAL_TRIPPED] = "its engine has failed too often: tried again after a pause",
+        [REFUSAL_STOPPING] = "the engine is being stopped",
+        [REFUSAL_FAILED] = "the engine is being restarted",
+        [REFUSAL_FULL] = "every instance that could serve it soon is full",
+};
+
+static const char *const refusals[REFUSAL_COUNT] = {
+        [REFUSAL_NONE] = "no connected node has the model",
+        [REFUSAL_LACKS] = "no connected node has a model that can do that",
+        [REFUSAL_QUALITY] = "no connected node has a model as good as the mode asks for",
+        [REFUSAL_BATCH_ONLY] = "the model is larger than its node's memory: only modes with "
+                               "batch: true may use it",
+        [REFUSAL_CONTEXT] = "prompt and answer are longer than the context of each node",
+        [REFUSAL_AVOIDED] = "it failed on every node that has the model",
+        [REFUSAL_UNUSABLE] = "each node that has the model is draining",
+        [REFUSAL_NO_FIT] = "the model is larger than the memory limit of each node that has it",
+};
+
+const char *why_not(const struct routing_plan *plan)
+{
+    bool waits_for = plan->verdict == ROUTING_WAIT;
+    const char *sentence = (waits_for ? waits : refusals)[plan->refusal];
+    if (plan->refusal == REFUSAL_LACKS && plan->absent == 0)
+        return "no model that may answer can do that";
+    return sentence ? sentence : "no instance takes it now";
+}
+
+const char *why_there(const struct routing_plan *plan)
+{
+    const struct fleet_instance *instance = plan->instance;
+    if (instance->state == INSTANCE_LOADING)
+        return "being loaded";
+    if (instance->state != INSTANCE_RESIDENT)
+        return "resident nowhere: the node loads it";
+    if (plan->stayed)
+        return "the instance of its conversation";
+    return plan->feasible > 1 ? "the quickest of its instances" : "the only instance";
+}
