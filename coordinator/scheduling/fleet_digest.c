@@ -90,7 +90,7 @@ static uint32_t able(const struct fleet_instance *it)
     uint32_t bits = refusal_abilities(it);
     if (refusal_for_all(it) == REFUSAL_NONE)
         bits |= FLEET_ABLE_OPEN;
-    return it->batch_only ? bits : bits | FLEET_ABLE_LANES;
+    return it->batch_only ? bits : bits | FLEET_ABLE_INTERACTIVE;
 }
 
 static double fixed_s(const struct fleet_instance *it)

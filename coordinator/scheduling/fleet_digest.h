@@ -1,7 +1,8 @@
 /* Instances as a decision reads them: 64 bytes of each, made of what the fleet knows (fleet.h), so
- * that the cost J (cost.h) takes no division and no branch. Four instances are one block, field by
- * field: gcc and clang make vector instructions of such types on any processor. In floats: a cost
- * differs from that of cost_of() by less than a ten-thousandth, far below what decides. Pure. */
+ * that the cost J (cost.h) takes no division and hardly a branch. Four instances are one block,
+ * field by field: gcc and clang make vector instructions of such types on any processor. In floats:
+ * a cost differs from that of cost_of() by less than a ten-thousandth, far below what decides.
+ * Pure. */
 #pragma once
 
 #include "coordinator/scheduling/cost.h"
@@ -14,9 +15,9 @@
  * in seconds for each second, beside the wait for it. */
 #define FLEET_LOAD_PRICE 1.0
 
-enum {                          /* beside CAPABILITY_…, in what a digest is able to */
-    FLEET_ABLE_OPEN = 1 << 30,  /* refusal_for_all() says REFUSAL_NONE */
-    FLEET_ABLE_LANES = 1 << 29, /* more than batch work */
+enum {                                /* beside CAPABILITY_…, in what a digest is able to */
+    FLEET_ABLE_OPEN = 1 << 30,        /* refusal_for_all() says REFUSAL_NONE */
+    FLEET_ABLE_INTERACTIVE = 1 << 29, /* more than batch work */
 };
 
 enum { FLEET_LANES = 4 };

@@ -69,7 +69,7 @@ static uint8_t most_quality(const struct routing_request *request)
 static uint32_t needs_of(const struct routing_request *request)
 {
     uint32_t needs = request->needs | FLEET_ABLE_OPEN;
-    return request->batch ? needs : needs | FLEET_ABLE_LANES;
+    return request->batch ? needs : needs | FLEET_ABLE_INTERACTIVE;
 }
 
 static struct aim aim_at(
@@ -140,7 +140,7 @@ static void forbid(const struct aim *aim, float *totals)
             totals[i] = INFINITY;
 }
 
-/* Lane by lane, as vector instructions do. */
+/* Lane by lane, as vector instructions do. Adds the feasible ones. */
 static float least_of(const float *totals, size_t count, uint32_t *feasible)
 {
     float least[FLEET_LANES];

@@ -79,17 +79,20 @@ enum routing_verdict {
 
 struct routing_plan {
     enum routing_verdict verdict;
-    enum refusal refusal; /* not RUN: the one that came closest, that is the last in their
-                                     order; REFUSAL_NONE: no option has an instance */
-    const struct fleet_instance *instance; /* borrowed till one is added or removed */
+    enum refusal refusal; /* not RUN: that which came closest, the last in the order of refusals;
+                             REFUSAL_NONE: no option has an instance */
+    uint32_t feasible;    /* instances that were compared */
+    uint32_t absent;      /* options that no connected node has */
+
+    const struct fleet_instance *instance; /* borrowed until one is added or removed */
     size_t option;                         /* of the instance */
     struct cost cost;                      /* of the instance */
     double held_tokens;                    /* of the prompt, by the instance */
-    bool stayed;      /* with its session's instance, where another was a little better */
-    uint32_t lacking; /* CAPABILITY_… that the instance lacks which lacks the fewest; 0: none */
+    bool stayed; /* with its session's instance, where another was a little better */
+
+    /* Where none is feasible: */
+    uint32_t lacking; /* CAPABILITY_… that the one lacks which lacks the fewest; 0: none does */
     uint32_t context_max; /* tokens of the largest that is refused for its context; 0: none is */
-    uint32_t feasible;    /* instances that were compared */
-    uint32_t absent;      /* options that no connected node has */
 };
 
 /* Told of every instance of every option, in no order; changes nothing. `cost` is NULL where it is
