@@ -235,8 +235,8 @@ const struct config_key node_keys[] = {
                 .help = "what the engine of one model may keep in the host's memory of earlier "
                         "prompts, so that a conversation that comes back is not computed again; "
                         "counted as the model's where it loads into that memory too; 0: nothing; "
-                        "default: four times its slots' cache, at most 8 GiB and a sixteenth of "
-                        "the memory, and no more than is left beside the model"},
+                        "default: a quarter of what is to spare when it is loaded, at most four "
+                        "times its slots' cache, 8 GiB, and a sixteenth of the memory"},
         {.path = "engine.slot-cache",
                 .type = CONFIG_SIZE,
                 .def = "2G",

@@ -192,7 +192,7 @@ struct msg_instance {
     enum cache_type type_k, type_v;
     uint32_t batch_tokens;   /* 0: ESTIMATE_BATCH_DEFAULT */
     uint32_t output_rows;    /* as in struct model_run */
-    uint64_t side_bytes;     /* projector, draft model, room for earlier prompts */
+    uint64_t side_bytes;     /* projector and draft model */
     uint64_t measured_bytes; /* what an engine that was started so said that it took; 0: none
                                 was seen */
     /* What it keeps of prompts between requests, in tokens: what its slots hold, or its prompt

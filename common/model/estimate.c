@@ -94,7 +94,7 @@ static uint64_t total_of(const struct model_memory *memory)
 {
     const uint64_t parts[] = {memory->tensor_bytes, memory->full_bytes, memory->window_bytes,
             memory->state_bytes, memory->compute_bytes, memory->projector_bytes,
-            memory->draft_bytes, memory->prompt_cache_bytes};
+            memory->draft_bytes};
     uint64_t total = 0;
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -128,8 +128,7 @@ void estimate_memory(const struct model_shape *shape, const struct model_run *ru
             .state_bytes = saturating_product(shape->state_bytes, sequences_of(run)),
             .compute_bytes = compute_bytes(shape, run, &cells),
             .projector_bytes = run->projector_bytes,
-            .draft_bytes = run->draft_bytes,
-            .prompt_cache_bytes = run->prompt_cache_bytes};
+            .draft_bytes = run->draft_bytes};
     ret_memory->total_bytes = total_of(ret_memory);
     ret_memory->margin_bytes = estimate_margin(ret_memory->total_bytes);
 }

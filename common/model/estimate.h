@@ -2,7 +2,7 @@
  * over the model's shape and over how it would be run. What an engine then says that it took
  * (node/backends/engine_memory.h) is worth more than this. Pure; all sums saturate.
  *
- * total = tensors + cache + recurrent state + compute + projector + draft + prompt cache. In full:
+ * total = tensors + cache + recurrent state + compute + projector + draft. In full:
  *
  * Cache. Cells are tokens, padded to 256 (llama_context). One cache for each sequence, or a unified
  * one with the cells of all:
@@ -43,8 +43,7 @@
  * memory beside a GPU, the f32 mask that older engines convert on the device (4 · cells · batch),
  * layers that a GPU has no fused kernel for (gated delta nets on Vulkan: 280 MiB seen), the
  * projector's own compute buffer, and the runtime of the GPU's driver. What the engine keeps of
- * earlier prompts in the host's memory (--cache-ram) is as large as it is allowed to be:
- * `prompt_cache_bytes`. */
+ * earlier prompts in the host's memory (--cache-ram) is counted beside it (node/residency/). */
 #pragma once
 
 #include "common/model/cache_type.h"
@@ -70,7 +69,6 @@ struct model_run {      /* how an engine would be started */
                                 sequence */
     bool no_flash_attention; /* --flash-attn off, or a device that has none for this model */
     uint64_t projector_bytes, draft_bytes;
-    uint64_t prompt_cache_bytes; /* of earlier prompts, where that is memory of the same pool */
 };
 
 struct model_memory {
@@ -78,7 +76,7 @@ struct model_memory {
     uint64_t full_bytes, window_bytes; /* the cache */
     uint64_t state_bytes;
     uint64_t compute_bytes;
-    uint64_t projector_bytes, draft_bytes, prompt_cache_bytes;
+    uint64_t projector_bytes, draft_bytes;
     uint64_t total_bytes;  /* all of the above */
     uint64_t margin_bytes; /* what to leave free beside it: max(1 GiB, 5 %); not in the total */
 };

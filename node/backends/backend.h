@@ -65,8 +65,9 @@ struct backend_model {
 
 /* What an engine says that it has taken to load its model. */
 struct backend_measured {
-    uint64_t device_bytes, host_bytes; /* on GPUs, and in the host's own memory; what it may still
-                                          take there for earlier prompts counts */
+    uint64_t device_bytes, host_bytes; /* on GPUs, and in the host's own memory */
+    uint64_t prompt_cache_bytes;       /* that it may take in the host's memory beside that, for
+                                          earlier prompts; 0: none, no limit, or not told */
     bool unified;                      /* all its sequences share one cache */
     uint32_t output_rows;              /* of logits that it reserves; 0: one for each token of a
                                           batch (older engines) */

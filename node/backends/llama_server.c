@@ -3,8 +3,6 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/model/chat_template.h"
-#include "common/number.h"
-#include "common/saturating.h"
 #include "common/sm.h"
 #include "node/backends/engine_batch.h"
 #include "node/backends/engine_memory.h"
@@ -159,11 +157,10 @@ static void on_engine_exit(void *ctx, const char *reason)
 static void on_quiet_log(void *ctx)
 {
     struct instance_backend *instance = ctx;
-    uint64_t prompts =
-            number_greater(instance->model.prompt_cache_bytes, instance->memory.prompt_cache_bytes);
     const struct backend_measured measured = {
             .device_bytes = engine_memory_on(&instance->memory, false),
-            .host_bytes = saturating_sum(engine_memory_on(&instance->memory, true), prompts),
+            .host_bytes = engine_memory_on(&instance->memory, true),
+            .prompt_cache_bytes = instance->memory.prompt_cache_bytes,
             .unified = instance->memory.unified,
             .output_rows = instance->memory.output_rows};
 

@@ -124,43 +124,35 @@ static uint64_t choose_prompt_cache(const struct model_settings *settings,
 {
     uint64_t slots_cache = saturating_sum(
             saturating_sum(memory->full_bytes, memory->window_bytes), memory->state_bytes);
-    uint64_t bytes = room->prompt_cache_bytes;
 
     if (settings->prompt_cache_set)
         return whole_mib(settings->prompt_cache_bytes);
-    if (slots_cache > 0)
-        bytes = number_lesser(bytes, saturating_product(slots_cache, FOOTPRINT_PROMPTS_PER_CACHE));
-    if (!room->prompts_elsewhere)
-        bytes = number_lesser(bytes, saturating_difference(room->limit_bytes, memory->total_bytes));
-    return whole_mib(bytes);
+    if (slots_cache == 0)
+        return whole_mib(room->prompt_cache_bytes);
+    return whole_mib(number_lesser(room->prompt_cache_bytes,
+            saturating_product(slots_cache, FOOTPRINT_PROMPTS_PER_CACHE)));
 }
 
-/* What one holds is what cannot be computed from the tokens before it. */
-static uint32_t choose_checkpoints(
-        const struct model_settings *settings, const struct footprint *footprint)
-{
-    uint64_t held = saturating_sum(footprint->memory.window_bytes, footprint->memory.state_bytes);
-    uint64_t count = held == 0 ? 0 : footprint->prompt_cache_bytes / 2 / held;
-
-    if (held == 0 || settings->slots == 0)
-        return 0;
-    return (uint32_t)number_greater(1, number_lesser(count, FOOTPRINT_CHECKPOINTS_MAX));
-}
-
+/* A checkpoint holds what cannot be computed from the tokens before it. */
 static void add_prompt_cache(const struct catalogue_model *model,
         const struct model_settings *settings, const struct footprint_room *room,
         struct footprint *footprint)
 {
-    struct model_memory *memory = &footprint->memory;
+    const struct model_memory *memory = &footprint->memory;
 
     if (engine_batch_tokens(model->capabilities, footprint->context) > 0)
         return;
     footprint->prompt_cache_bytes = choose_prompt_cache(settings, room, memory);
-    footprint->checkpoints = choose_checkpoints(settings, footprint);
-    if (room->prompts_elsewhere)
-        return;
-    memory->prompt_cache_bytes = footprint->prompt_cache_bytes;
-    memory->total_bytes = saturating_sum(memory->total_bytes, memory->prompt_cache_bytes);
+    footprint->checkpoint_bytes = saturating_sum(memory->window_bytes, memory->state_bytes);
+}
+
+uint32_t footprint_checkpoints(uint64_t checkpoint_bytes, uint64_t prompt_cache_bytes)
+{
+    uint64_t count = checkpoint_bytes == 0 ? 0 : prompt_cache_bytes / 2 / checkpoint_bytes;
+
+    if (checkpoint_bytes == 0)
+        return 0;
+    return (uint32_t)number_greater(1, number_lesser(count, FOOTPRINT_CHECKPOINTS_MAX));
 }
 
 static void footprint_of_context(const struct catalogue_model *model,

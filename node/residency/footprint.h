@@ -26,9 +26,9 @@ struct footprint {
     uint32_t context; /* tokens of one sequence; 0: not known, the engine's choice */
     struct model_memory memory;
     uint64_t prompt_cache_bytes; /* that its engine may keep of earlier prompts, checkpoints and
-                                    all; in `memory` too where that is of the pool */
-    uint32_t checkpoints;        /* of a slot, so that a sliding window or a recurrent state can go
-                                    back in its prompt; 0: it needs none */
+                                    all; not in `memory` */
+    uint64_t checkpoint_bytes;   /* one checkpoint of each slot, so that a sliding window or a
+                                    recurrent state can go back in its prompt; 0: it needs none */
 };
 
 /* How an engine with such settings would run it at `context` tokens of a sequence. */
@@ -48,7 +48,6 @@ struct footprint_room {
     uint64_t swap_bytes;         /* swap_allowance: by how much one of them may pass it, in batch */
     uint64_t prompt_cache_bytes; /* of earlier prompts of one model where its settings say nothing,
                                     at most; 0: none */
-    bool prompts_elsewhere;      /* they are in the host's memory, and the pool is a GPU's own */
 };
 
 /* An engine takes no more than the trained length of `settings->context`. 0 leaves it to us: the
@@ -57,9 +56,12 @@ struct footprint_room {
  * have the host to itself, never below FOOTPRINT_CONTEXT_MIN; and then as long as it does not fit
  * the limit. What passes the limit by no more than the swap allowance has a reduced context.
  *
- * What the engine may keep of earlier prompts is counted as if it were full. Where the settings
- * leave it to us it takes no more than the room beside the model, so that no model is refused for
- * it, and nothing where the model makes vectors. Checkpoints come out of the same bytes, up to half
- * of them, one a slot at least. */
+ * Where the settings leave it to us what the engine may keep of earlier prompts, that is
+ * FOOTPRINT_PROMPTS_PER_CACHE times what its slots' cache takes at most, and nothing where the
+ * model makes vectors. It is the most that it is given: no model is refused for it. */
 void footprint_of(const struct catalogue_model *model, const struct model_settings *settings,
         const struct footprint_room *room, struct footprint *ret_footprint);
+
+/* How many checkpoints a slot may have, so that those of all slots take half of
+ * `prompt_cache_bytes` at most, but one in any case; 0: it needs none. */
+uint32_t footprint_checkpoints(uint64_t checkpoint_bytes, uint64_t prompt_cache_bytes);

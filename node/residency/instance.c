@@ -17,6 +17,7 @@
 enum {
     RATE_TOKENS_MIN = 8,
     SLOT_KEY_BYTES = 16,
+    BYTES_PER_MIB = 1 << 20,
     MS_PER_S = 1000,
     DEMAND_DECAY_S = 600,           /* requests count for so long in the rate of a model */
     LOAD_BYTES_PER_MS = 512 * 1024, /* of a load that was not measured yet */
@@ -46,16 +47,17 @@ struct instance {
     double demand_per_s;     /* requests, decayed mean */
     uint32_t load_ms;        /* of the last load; 0: none was measured yet */
     enum instance_role role;
-    const char *leaving;  /* why it takes no new run and ends when idle; NULL: it does not */
-    bool renewed;         /* we ended it last, for another version of it */
-    bool lent;            /* its engine had loaded it already, for somebody else */
-    bool unified;         /* the sequences of what runs share one cache */
-    bool closed;          /* takes no new run, as another one claims its memory */
-    bool stale;           /* what runs is not what there is now */
-    bool restart;         /* died in service: load it again */
-    bool short_of_memory; /* told already */
-    unsigned failures;    /* since it was last healthy */
-    uint64_t retry_at_ms; /* FAILED: when it may be tried again */
+    const char *leaving;         /* why it takes no new run and ends when idle; NULL: it does not */
+    bool renewed;                /* we ended it last, for another version of it */
+    bool lent;                   /* its engine had loaded it already, for somebody else */
+    bool unified;                /* the sequences of what runs share one cache */
+    uint64_t prompt_cache_bytes; /* what runs may keep of earlier prompts */
+    bool closed;                 /* takes no new run, as another one claims its memory */
+    bool stale;                  /* what runs is not what there is now */
+    bool restart;                /* died in service: load it again */
+    bool short_of_memory;        /* told already */
+    unsigned failures;           /* since it was last healthy */
+    uint64_t retry_at_ms;        /* FAILED: when it may be tried again */
     uint32_t restarts;
     float prefill_tok_s, decode_tok_s;
     enum residency_reason noted; /* in the note; RESIDENCY_REASON_COUNT: none is */
@@ -247,6 +249,19 @@ static uint32_t rows_of_sequence(const struct instance *instance)
     return measurements_find_rows(instance->common->measurements, &engine, &rows) ? rows : 0;
 }
 
+/* Room for earlier prompts is in the host's memory. */
+static bool prompts_count(const struct instance *instance)
+{
+    return instance->common->pool != POOL_GPU;
+}
+
+/* What its owner gives it counts before it is loaded, too. */
+static uint64_t set_prompts(
+        const struct instance *instance, const struct model_settings *settings, uint64_t bytes)
+{
+    return settings->prompt_cache_set && prompts_count(instance) ? bytes : 0;
+}
+
 /* An engine that is not ours may be asked for more the next time, so that of
  * its measurements the most counts, and no less than was assumed. */
 uint64_t instance_load_bytes(const struct instance *instance)
@@ -260,6 +275,8 @@ uint64_t instance_load_bytes(const struct instance *instance)
         return measured > source->load_bytes ? measured : source->load_bytes;
     if (measured == 0)
         measured = source_load_bytes(source, rows_of_sequence(instance));
+    measured = saturating_sum(
+            measured, set_prompts(instance, source->settings, source->prompt_cache_bytes));
     if (now_ms(instance) < instance->outgrown_until_ms)
         return number_greater(measured, instance->outgrown_bytes);
     return measured;
@@ -301,8 +318,6 @@ static struct backend_model model_of(const struct instance *instance, const stru
             .slots = source->slots,
             .context_trained = source->context_trained,
             .capabilities = source->capabilities,
-            .prompt_cache_bytes = source->prompt_cache_bytes,
-            .checkpoints = source->checkpoints,
             .token_bytes = source_token_bytes(source, source->context, source->slots),
             .keeps_no_prompts = keeps_no_prompts(instance),
     };
@@ -316,22 +331,19 @@ uint64_t instance_load_bytes_with(const struct instance *instance,
         const struct catalogue_model *model, const struct model_settings *settings,
         const struct footprint *footprint)
 {
-    struct backend_model start = {.context = footprint->context,
-            .slots = settings->slots,
-            .prompt_cache_bytes = footprint->prompt_cache_bytes,
-            .checkpoints = footprint->checkpoints};
-    struct model_run run = footprint_run(model, settings, footprint->context);
+    struct backend_model start = {.context = footprint->context, .slots = settings->slots};
+    uint64_t prompts = set_prompts(instance, settings, footprint->prompt_cache_bytes);
     struct measurement_key key;
     uint64_t measured;
 
     set_wishes(settings, &start);
     measurement_key_of_start(&instance->common->host, &start, &model->fingerprint, &key);
     measured = measured_so(instance->common, &key);
-    if (measured > 0)
-        return measured;
-    run.prompt_cache_bytes = footprint->memory.prompt_cache_bytes;
-    return footprint_bytes(
-            &model->shape, run, rows_of_sequence(instance), footprint->memory.total_bytes);
+    if (measured == 0)
+        measured =
+                footprint_bytes(&model->shape, footprint_run(model, settings, footprint->context),
+                        rows_of_sequence(instance), footprint->memory.total_bytes);
+    return saturating_sum(measured, prompts);
 }
 
 uint32_t instance_context_within(const struct instance *instance, uint64_t bytes)
@@ -446,6 +458,7 @@ static void engine_forget(struct instance *instance)
     instance->leaving = NULL;
     instance->context = instance->slots = 0;
     instance->unified = false;
+    instance->prompt_cache_bytes = 0;
     expect_capabilities(instance);
 }
 
@@ -546,9 +559,12 @@ static void on_engine_measured(void *ctx, const struct backend_measured *measure
             LOG_U("expected_bytes", instance->memory_bytes));
     keep_measurement(instance, &measurement);
     keep_rows(instance, measured->output_rows);
-    if (bytes > 0)
-        instance->memory_bytes = bytes;
     instance->unified = measured->unified;
+    instance->prompt_cache_bytes =
+            number_greater(instance->prompt_cache_bytes, measured->prompt_cache_bytes);
+    if (bytes > 0)
+        instance->memory_bytes =
+                saturating_sum(bytes, prompts_count(instance) ? instance->prompt_cache_bytes : 0);
     changed(instance);
     due(instance);
 }
@@ -646,6 +662,9 @@ static int engine_create(struct instance *instance, struct err *err)
     (void)sodium_bin2hex(instance->slot_key, sizeof instance->slot_key, instance->loaded_key.bytes,
             SLOT_KEY_BYTES);
     instance->model.slot_key = instance->slot_key;
+    instance->model.prompt_cache_bytes = instance->prompt_cache_bytes;
+    instance->model.checkpoints =
+            footprint_checkpoints(source->checkpoint_bytes, instance->prompt_cache_bytes);
     instance->model.adopted = source_is_adopted(source) ? &place : NULL;
     instance->backend = source->ops->create(host, &instance->model, &events, instance, err);
     instance->model.adopted = NULL;
@@ -660,7 +679,30 @@ static void forget_wait(struct instance *instance)
     instance->waits_for[0] = '\0';
 }
 
-void instance_load(struct instance *instance)
+/* Whole MiB, as engines take it. */
+static uint64_t choose_prompts(const struct instance *instance, uint64_t spare_bytes)
+{
+    const struct source *source = current(instance);
+    uint64_t most = source->prompt_cache_bytes;
+
+    if (source->settings->prompt_cache_set || !prompts_count(instance))
+        return most;
+    most = number_lesser(most, spare_bytes / INSTANCE_PROMPTS_DIVISOR);
+    return most - most % BYTES_PER_MIB;
+}
+
+/* What is set counts already. */
+static void take_prompts(struct instance *instance, uint64_t spare_bytes)
+{
+    bool set = current(instance)->settings->prompt_cache_set;
+
+    instance->prompt_cache_bytes = choose_prompts(instance, spare_bytes);
+    if (!set && prompts_count(instance))
+        instance->memory_bytes =
+                saturating_sum(instance->memory_bytes, instance->prompt_cache_bytes);
+}
+
+void instance_load(struct instance *instance, uint64_t spare_bytes)
 {
     const struct source *source = current(instance);
     struct err err = {.text = ""};
@@ -672,6 +714,8 @@ void instance_load(struct instance *instance)
     instance->lent = is_there(instance, now_ms(instance));
     instance->memory_bytes =
             instance->lent ? source_taken_bytes(source) : instance_load_bytes(instance);
+    if (!source_is_adopted(source))
+        take_prompts(instance, spare_bytes);
     instance->loaded_key = instance->key;
     sources_load(&instance->sources);
     instance_set_state(instance, INSTANCE_LOADING);
@@ -745,7 +789,7 @@ static void load_foreign(struct instance *instance, uint64_t now)
                (state == INSTANCE_FAILED && now >= instance->retry_at_ms);
 
     if (may && instance_is_foreign(instance) && instance_is_wanted(instance))
-        instance_load(instance);
+        instance_load(instance, 0);
 }
 
 void instance_look(struct instance *instance, uint64_t now)
@@ -1026,8 +1070,9 @@ void instance_describe(const struct instance *instance, struct msg_instance *ret
             .measured_bytes = measured_bytes(instance),
             .cache_tokens = source_cache_tokens(running,
                     instance->context > 0 ? instance->context : running->context,
-                    instance->slots > 0 ? instance->slots : running->slots),
-            .cache_swaps = instance->unified && running->prompt_cache_bytes > 0,
+                    instance->slots > 0 ? instance->slots : running->slots,
+                    instance->prompt_cache_bytes),
+            .cache_swaps = instance->unified && instance->prompt_cache_bytes > 0,
     };
     source_describe(source, ret_instance);
     ret_instance->output_rows = source_run(source, rows_of_sequence(instance)).output_rows;

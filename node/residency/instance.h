@@ -44,6 +44,7 @@ enum {
                                         begun ends by its own timeout */
     INSTANCE_DOUBT_MS = 60000,       /* an engine that is not ours has let it go: it is not loaded
                                         or taken up by itself for so long */
+    INSTANCE_PROMPTS_DIVISOR = 4,    /* such a part of spare memory is for earlier prompts */
     INSTANCE_PROGRAM_BYTES =
             256 << 20,             /* what an engine's program takes beside the model at most */
     INSTANCE_OUTGROWN_MS = 600000, /* what a load was seen to take counts for so long: it may have
@@ -94,8 +95,10 @@ void instance_put(struct instance *instance, struct source *source);
  * is, once it is idle. */
 void instance_lose(struct instance *instance, bool adopted);
 
-/* Starts its engine. AVAILABLE or FAILED; LOADING or FAILED afterwards. */
-void instance_load(struct instance *instance);
+/* Starts its engine. AVAILABLE or FAILED; LOADING or FAILED afterwards. `spare_bytes`: of memory
+ * that no model needs just now. Where no setting says what it may keep of earlier prompts, a part
+ * of that is it, and counts while it is loaded; before, it stands in no model's way. */
+void instance_load(struct instance *instance, uint64_t spare_bytes);
 /* Stops its engine, where one is LOADING or RESIDENT; `why` is logged. */
 void instance_stop(struct instance *instance, const char *why);
 /* It takes no new run, and its engine ends when it is idle; then it is as any other that is not

@@ -77,8 +77,6 @@ void measurement_key_of_start(const struct backend_host *host, const struct back
     hash_word(&hash, model->type_v);
     hash_word(&hash, model->projector);
     hash_word(&hash, model->draft);
-    hash_number(&hash, model->prompt_cache_bytes);
-    hash_number(&hash, model->checkpoints);
     hash_words(&hash, model->extra_args);
     hash_words(&hash, host->command);
     hash_fini(&hash, ret_key);

@@ -57,9 +57,8 @@ struct source *source_of_file(const struct backend_ops *ops, const struct catalo
     source->load_bytes = footprint.memory.total_bytes;
     source->context = footprint.context;
     source->run = footprint_run(model, settings, footprint.context);
-    source->run.prompt_cache_bytes = footprint.memory.prompt_cache_bytes;
     source->prompt_cache_bytes = footprint.prompt_cache_bytes;
-    source->checkpoints = footprint.checkpoints;
+    source->checkpoint_bytes = footprint.checkpoint_bytes;
     source->slots = settings->slots;
     source->context_trained = model->context;
     source->capabilities = model->capabilities;
@@ -185,8 +184,7 @@ static void describe_file(const struct source *source, struct msg_instance *inst
     instance->type_v = run->type_v;
     instance->batch_tokens = run->batch_tokens;
     instance->output_rows = run->output_rows;
-    instance->side_bytes = saturating_sum(
-            saturating_sum(run->projector_bytes, run->draft_bytes), run->prompt_cache_bytes);
+    instance->side_bytes = saturating_sum(run->projector_bytes, run->draft_bytes);
 }
 
 void source_describe(const struct source *source, struct msg_instance *ret_instance)
@@ -214,12 +212,13 @@ uint64_t source_token_bytes(const struct source *source, uint32_t context, uint3
     return bytes / cells;
 }
 
-uint64_t source_cache_tokens(const struct source *source, uint32_t context, uint32_t slots)
+uint64_t source_cache_tokens(
+        const struct source *source, uint32_t context, uint32_t slots, uint64_t prompt_cache_bytes)
 {
     uint64_t cells = (uint64_t)context * slots;
     uint64_t bytes = source_token_bytes(source, context, slots);
 
-    return bytes == 0 ? cells : number_greater(cells, source->prompt_cache_bytes / bytes);
+    return bytes == 0 ? cells : number_greater(cells, prompt_cache_bytes / bytes);
 }
 
 uint64_t source_taken_bytes(const struct source *source)

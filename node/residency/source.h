@@ -35,8 +35,8 @@ struct source {                      /* constant once made */
     struct fingerprint fingerprint;
     struct model_shape shape;    /* `tensor_bytes` 0: not known */
     struct model_run run;        /* as its engine is started */
-    uint64_t prompt_cache_bytes; /* that its engine may keep of earlier prompts */
-    uint32_t checkpoints;        /* of a slot; 0: it needs none */
+    uint64_t prompt_cache_bytes; /* that its engine may keep of earlier prompts at most */
+    uint64_t checkpoint_bytes;   /* one of each slot; 0: it needs none */
 
     /* Of an engine's: */
     struct adopted_model place;     /* its `lent` is not set here */
@@ -74,10 +74,11 @@ bool source_is_same(const struct source *one, const struct source *other);
  */
 void source_describe(const struct source *source, struct msg_instance *ret_instance);
 
-/* Tokens of prompts that its engine keeps between requests, with so many slots of so long a
- * context: what the slots hold, or its prompt cache where that holds more, as what is in slots that
- * wait is there too. 0: not known. Of an engine that was adopted its slots only. */
-uint64_t source_cache_tokens(const struct source *source, uint32_t context, uint32_t slots);
+/* Tokens of prompts that its engine keeps between requests, with so many slots of so long a context
+ * and `prompt_cache_bytes` of room for earlier ones: what the slots hold, or that room where it
+ * holds more, as what is in slots that wait is there too. 0: not known. */
+uint64_t source_cache_tokens(
+        const struct source *source, uint32_t context, uint32_t slots, uint64_t prompt_cache_bytes);
 
 /* Of its cache, by the estimate; 0: not known. */
 uint64_t source_token_bytes(const struct source *source, uint32_t context, uint32_t slots);

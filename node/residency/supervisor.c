@@ -80,10 +80,9 @@ struct residency_host supervisor_host(const struct supervisor *s)
 struct footprint_room supervisor_room(const struct supervisor *s)
 {
     const struct hardware_state *state = memory_state(s->memory);
-    struct footprint_room room = {.limit_bytes = memory_limit_bytes(s->memory),
-            .swap_bytes = s->config.swap_bytes,
-            .prompts_elsewhere = state->pool == POOL_GPU};
-    uint64_t memory = room.prompts_elsewhere ? state->host.total_bytes : room.limit_bytes;
+    struct footprint_room room = {
+            .limit_bytes = memory_limit_bytes(s->memory), .swap_bytes = s->config.swap_bytes};
+    uint64_t memory = state->pool == POOL_GPU ? state->host.total_bytes : room.limit_bytes;
 
     if (s->config.keeps_prompts)
         room.prompt_cache_bytes =
@@ -175,6 +174,18 @@ static void carry_out(
     instance_close(instance, model->close);
 }
 
+/* What is left of `room_bytes` beside all that is loaded, and what is to be loaded now. */
+static uint64_t spare_bytes(uint64_t room_bytes, const struct residency_model *models, size_t count,
+        const struct residency_model *load)
+{
+    uint64_t taken = load->memory_bytes;
+
+    for (size_t i = 0; i < count; i++)
+        if (models[i].state != RESIDENCY_ABSENT && !models[i].foreign && &models[i] != load)
+            taken = saturating_sum(taken, models[i].memory_bytes);
+    return saturating_difference(room_bytes, taken);
+}
+
 static void decide_on(struct supervisor *s, struct residency_model *models)
 {
     struct residency_host host;
@@ -200,7 +211,8 @@ static void decide_on(struct supervisor *s, struct residency_model *models)
         carry_out(s->instances[i], &models[i], explanation);
     }
     if (decision.load != NULL)
-        instance_load(s->instances[decision.load - models]);
+        instance_load(s->instances[decision.load - models],
+                spare_bytes(s->room_bytes, models, count, decision.load));
 }
 
 /* … of this node, for what it has or waits for. */

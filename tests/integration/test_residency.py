@@ -15,7 +15,6 @@ from mesh import Mesh, wait_until
 
 NAMES = ("alpha", "beta", "gamma")
 SLOTS, CONTEXT = 2, 1024
-EXACT = {"cache-ram": 0}  # what `modemesh fit` tells is without earlier prompts
 REQUESTS = 40
 MARGIN = 1.1  # of two models' need that the limit is: not enough for a third
 LOADING = re.compile(r"model loading .*model=(\w+)")
@@ -81,7 +80,7 @@ class Watch:
 
 
 def start(cluster):
-    node = cluster.add_node("halo1", [], slots=SLOTS, engine=EXACT, start=False)
+    node = cluster.add_node("halo1", [], slots=SLOTS, start=False)
     three_models(node)
     need = need_bytes(cluster, node)
     node.memory_limit = str(int(2 * MARGIN * need))
@@ -132,7 +131,7 @@ def all_at_once():
 
 def what_never_fits_is_refused_with_the_numbers():
     with Mesh({name: [name] for name in NAMES}) as cluster:
-        node = cluster.add_node("halo1", [], slots=SLOTS, engine=EXACT, start=False)
+        node = cluster.add_node("halo1", [], slots=SLOTS, start=False)
         three_models(node)
         node.memory_limit = str(need_bytes(cluster, node) // 2)
         node.start()
@@ -146,7 +145,7 @@ def what_swaps_serves_batch_work_alone():
     """Larger than the memory, by no more than its swap allowance: nobody who waits for an answer gets it."""
     only_batch = "only modes with batch: true may use it"
     with Mesh({"ask": ["alpha"], "night": {"models": ["alpha"], "batch": True}}) as cluster:
-        node = cluster.add_node("halo1", [], slots=SLOTS, engine=EXACT, start=False)
+        node = cluster.add_node("halo1", [], slots=SLOTS, start=False)
         gguf_make.make(node.models / "alpha.gguf", "alpha", layers=8, experts=64)
         need = need_bytes(cluster, node)
         node.memory_limit = str(need * 3 // 4)

@@ -173,95 +173,57 @@ static void test_a_file_that_tells_nothing(void **state)
     assert_true(footprint.memory.total_bytes == UINT64_MAX);
 }
 
-static void remember_in(const struct footprint_room *room, const struct model_settings *settings,
-        struct footprint *ret_footprint)
+static uint64_t prompts_of(
+        const struct catalogue_model *model, const struct model_settings *settings, uint64_t most)
 {
-    footprint_of(&thirty_billion, settings, room, ret_footprint);
+    const struct footprint_room room = {.limit_bytes = 20 * gib, .prompt_cache_bytes = most};
+    const struct footprint_room none = {.limit_bytes = 20 * gib};
+    struct footprint footprint, without;
+
+    footprint_of(model, settings, &room, &footprint);
+    footprint_of(model, settings, &none, &without);
+    assert_int_equal(footprint.memory.total_bytes, without.memory.total_bytes);
+    return footprint.prompt_cache_bytes;
 }
 
-static void test_room_for_earlier_prompts_is_counted(void **state)
+static void test_room_for_earlier_prompts(void **state)
 {
     const struct model_settings settings = {.context = 8192, .slots = 2};
-    struct footprint_room room = {.limit_bytes = UINT64_MAX};
-    struct footprint without, with;
 
     (void)state;
-    remember_in(&room, &settings, &without);
-    assert_int_equal(without.prompt_cache_bytes | without.checkpoints, 0);
-    room.prompt_cache_bytes = 2 * gib + 5;
-    remember_in(&room, &settings, &with);
-    assert_int_equal(with.prompt_cache_bytes, 2 * gib);
-    assert_int_equal(with.memory.prompt_cache_bytes, 2 * gib);
-    assert_int_equal(with.memory.total_bytes, without.memory.total_bytes + 2 * gib);
-    room.prompt_cache_bytes = 64 * gib; /* two slots take 1.5 GiB */
-    remember_in(&room, &settings, &with);
-    assert_int_equal(with.prompt_cache_bytes, 6 * gib);
-}
-
-static void test_no_model_is_refused_for_its_prompts(void **state)
-{
-    const struct model_settings settings = {.context = 8192, .slots = 2};
-    struct footprint_room room = {.limit_bytes = 20 * gib, .prompt_cache_bytes = 6 * gib};
-    struct footprint footprint;
-
-    (void)state;
-    remember_in(&room, &settings, &footprint);
-    assert_in_range(footprint.prompt_cache_bytes, 1, gib);
-    assert_in_range(footprint.memory.total_bytes, 20 * gib - mib, 20 * gib);
-    room.limit_bytes = 16 * gib;
-    remember_in(&room, &settings, &footprint);
-    assert_int_equal(footprint.prompt_cache_bytes, 0);
-}
-
-static void test_prompts_beside_a_gpu(void **state)
-{
-    const struct model_settings settings = {.context = 8192, .slots = 2};
-    const struct footprint_room room = {
-            .limit_bytes = 16 * gib, .prompt_cache_bytes = gib, .prompts_elsewhere = true};
-    struct footprint footprint;
-
-    (void)state;
-    remember_in(&room, &settings, &footprint);
-    assert_int_equal(footprint.prompt_cache_bytes, gib);
-    assert_int_equal(footprint.memory.prompt_cache_bytes, 0);
+    assert_int_equal(prompts_of(&thirty_billion, &settings, 0), 0);
+    assert_int_equal(prompts_of(&thirty_billion, &settings, 2 * gib + 5), 2 * gib);
+    /* two slots take 1.5 GiB */
+    assert_int_equal(prompts_of(&thirty_billion, &settings, 64 * gib), 6 * gib);
 }
 
 static void test_the_owner_says_what_is_kept(void **state)
 {
     struct model_settings settings = {
             .context = 8192, .slots = 2, .prompt_cache_set = true, .prompt_cache_bytes = 30 * gib};
-    const struct footprint_room room = {.limit_bytes = 20 * gib, .prompt_cache_bytes = gib};
-    struct footprint footprint;
 
     (void)state;
-    remember_in(&room, &settings, &footprint);
-    assert_int_equal(footprint.prompt_cache_bytes, 30 * gib);
-    assert_true(footprint.memory.total_bytes > room.limit_bytes);
+    assert_int_equal(prompts_of(&thirty_billion, &settings, gib), 30 * gib);
     settings.prompt_cache_bytes = 0;
-    remember_in(&room, &settings, &footprint);
-    assert_int_equal(footprint.prompt_cache_bytes | footprint.memory.prompt_cache_bytes, 0);
+    assert_int_equal(prompts_of(&thirty_billion, &settings, gib), 0);
 }
 
 static void test_what_makes_vectors_keeps_no_prompts(void **state)
 {
     const struct model_settings settings = {.slots = 2};
-    const struct footprint_room room = {.limit_bytes = 20 * gib, .prompt_cache_bytes = gib};
-    struct catalogue_model vectors = {.context = 8192,
+    const struct catalogue_model vectors = {.context = 8192,
             .capabilities = CAPABILITY_EMBEDDINGS,
             .shape = {.tensor_bytes = mib, .full = {.layers = 2, .k_elements = 9}}};
-    struct footprint footprint;
 
     (void)state;
-    footprint_of(&vectors, &settings, &room, &footprint);
-    assert_int_equal(footprint.prompt_cache_bytes, 0);
+    assert_int_equal(prompts_of(&vectors, &settings, gib), 0);
 }
 
 /* A window of 1,024 tokens and a batch beside it: 1,536 cells of 2 KiB, 3 MiB each slot. */
 static void test_checkpoints_of_a_sliding_window(void **state)
 {
     const struct model_settings settings = {.context = 32768, .slots = 2};
-    struct footprint_room room = {.limit_bytes = 20 * gib, .prompt_cache_bytes = 24 * mib};
-    struct catalogue_model window = {.context = 32768,
+    const struct catalogue_model window = {.context = 32768,
             .capabilities = CAPABILITY_CHAT,
             .shape = {.tensor_bytes = mib,
                     .full = {.layers = 1, .k_elements = 512, .v_elements = 512},
@@ -271,16 +233,14 @@ static void test_checkpoints_of_a_sliding_window(void **state)
     struct footprint footprint;
 
     (void)state;
-    footprint_of(&window, &settings, &room, &footprint);
-    assert_int_equal(footprint.memory.window_bytes, 6 * mib);
-    assert_int_equal(footprint.checkpoints, 2);
-    room.prompt_cache_bytes = 0;
-    footprint_of(&window, &settings, &room, &footprint);
-    assert_int_equal(footprint.checkpoints, 1);
-    room.prompt_cache_bytes = 8 * gib;
-    window.shape.full.k_elements = 1 << 20;
-    footprint_of(&window, &settings, &room, &footprint);
-    assert_int_equal(footprint.checkpoints, FOOTPRINT_CHECKPOINTS_MAX);
+    footprint_of(&window, &settings, &plenty, &footprint);
+    assert_int_equal(footprint.checkpoint_bytes, 6 * mib);
+    assert_int_equal(footprint_checkpoints(6 * mib, 24 * mib), 2);
+    assert_int_equal(footprint_checkpoints(6 * mib, 0), 1);
+    assert_int_equal(footprint_checkpoints(6 * mib, 8 * gib), FOOTPRINT_CHECKPOINTS_MAX);
+    footprint_of(&thirty_billion, &settings, &plenty, &footprint);
+    assert_int_equal(footprint.checkpoint_bytes, 0);
+    assert_int_equal(footprint_checkpoints(0, 8 * gib), 0);
 }
 
 int main(void)
@@ -295,9 +255,7 @@ int main(void)
             cmocka_unit_test(test_what_makes_vectors_has_large_batches),
             cmocka_unit_test(test_a_batch_is_no_longer_than_the_context),
             cmocka_unit_test(test_a_file_that_tells_nothing),
-            cmocka_unit_test(test_room_for_earlier_prompts_is_counted),
-            cmocka_unit_test(test_no_model_is_refused_for_its_prompts),
-            cmocka_unit_test(test_prompts_beside_a_gpu),
+            cmocka_unit_test(test_room_for_earlier_prompts),
             cmocka_unit_test(test_the_owner_says_what_is_kept),
             cmocka_unit_test(test_what_makes_vectors_keeps_no_prompts),
             cmocka_unit_test(test_checkpoints_of_a_sliding_window),
