@@ -338,16 +338,16 @@ static int read_file(struct ledger *ledger, struct ledger_opening *opening, stru
 /* -ENOMEM; all else is told. */
 static int open_file(struct ledger *ledger, struct ledger_opening *opening)
 {
-    struct err ignored;
+    struct err again;
     int r = read_file(ledger, opening, &opening->why);
     if (r == -EBADMSG) {
         opening->state = LEDGER_PUT_ASIDE;
         forget_old(ledger, INT64_MAX); /* what was read before it broke */
-        r = ledger_file_put_aside(ledger->path, &ignored);
-        if (r == 0)
-            r = read_file(ledger, opening, &ignored);
+        r = ledger_file_put_aside(ledger->path, &again);
+        if (r == 0 && (r = read_file(ledger, opening, &again)) != 0)
+            err_prefix(&again, r, "it was broken and is put aside, but there can be no new one");
         if (r)
-            opening->why = ignored;
+            opening->why = again;
     }
     if (r)
         opening->state = LEDGER_NOT_KEPT;

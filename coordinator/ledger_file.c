@@ -159,20 +159,22 @@ static int pragma_number(struct ledger_file *file, const char *sql, int *ret_val
     return r;
 }
 
-/* "…, NAME<suffix>, NAME<suffix>…" for each column; with `name` false only the suffixes. */
-static void add_columns(struct buf *sql, bool name, const char *suffix, int *r)
+/* ", NAME<suffix>" for each column; without `names` ", <suffix>". */
+static int add_columns(struct buf *sql, bool names, const char *suffix)
 {
-    for (size_t i = 0; i < COLUMNS && *r == 0; i++)
-        *r = buf_appendf(sql, ", %s%s", name ? columns[i].name : "", suffix);
+    int r = 0;
+    for (size_t i = 0; i < COLUMNS && r == 0; i++)
+        r = buf_appendf(sql, ", %s%s", names ? columns[i].name : "", suffix);
+    return r;
 }
 
-/* `before` and `after` around the columns. */
-static int with_columns(
-        struct buf *sql, const char *before, bool name, const char *suffix, const char *after)
+/* `before`, the columns and their suffix, `after`. The caller frees, also where it failed. */
+static int with_columns(struct buf *sql, const char *before, const char *suffix, const char *after)
 {
     buf_init(sql, SQL_MAX);
     int r = buf_append_str(sql, before);
-    add_columns(sql, name, suffix, &r);
+    if (r == 0)
+        r = add_columns(sql, true, suffix);
     if (r == 0)
         r = buf_append_str(sql, after);
     return r ? r : buf_terminate(sql);
@@ -191,7 +193,7 @@ static int make_tables(struct ledger_file *file, struct err *err)
     int r = with_columns(&sql,
             "CREATE TABLE rates (node TEXT NOT NULL, model TEXT NOT NULL, fingerprint TEXT NOT "
             "NULL, seen_s INTEGER NOT NULL",
-            true, " REAL NOT NULL", ", PRIMARY KEY (node, model, fingerprint)) STRICT");
+            " REAL NOT NULL", ", PRIMARY KEY (node, model, fingerprint)) STRICT");
     snprintf(pragmas, sizeof(pragmas), "PRAGMA application_id=%d; PRAGMA user_version=%d",
             APPLICATION_ID, LEDGER_SCHEMA);
     if (r)
@@ -446,7 +448,7 @@ int ledger_file_read(struct ledger_file *file, int64_t since_s, size_t max,
     const int64_t bounds[2] = {since_s, (int64_t)max};
     struct reading reading = {.reader = reader};
     struct buf sql;
-    int r = with_columns(&sql, "SELECT node, model, fingerprint, seen_s", true, "",
+    int r = with_columns(&sql, "SELECT node, model, fingerprint, seen_s", "",
             " FROM rates WHERE seen_s >= ? ORDER BY seen_s DESC LIMIT ?");
     if (r)
         err_set(err, r, "no memory for the ledger");
@@ -501,11 +503,23 @@ static int put_tokenizer(struct ledger_file *file, sqlite3_stmt *row,
     return put(file, row, err);
 }
 
+/* By the columns' names: a person may have added one. */
+static int insert_rates(struct buf *sql)
+{
+    int r = with_columns(sql, "INSERT OR REPLACE INTO rates (node, model, fingerprint, seen_s", "",
+            ") VALUES (?, ?, ?, ?");
+    if (r == 0)
+        r = add_columns(sql, false, "?");
+    if (r == 0)
+        r = buf_append_str(sql, ")");
+    return r ? r : buf_terminate(sql);
+}
+
 static int write_rates(struct ledger_file *file, const struct ledger_batch *batch, struct err *err)
 {
     struct buf sql;
     sqlite3_stmt *row = NULL;
-    int r = with_columns(&sql, "INSERT OR REPLACE INTO rates VALUES (?, ?, ?, ?", false, "?", ")");
+    int r = insert_rates(&sql);
     r = r ? err_set(err, r, "no memory for the ledger") : prepare(file, buf_at(&sql), &row, err);
     for (size_t i = 0; i < batch->rates_count && r == 0; i++)
         r = put_rates(file, row, &batch->rates[i], err);
@@ -518,7 +532,10 @@ static int write_tokenizers(
         struct ledger_file *file, const struct ledger_batch *batch, struct err *err)
 {
     sqlite3_stmt *row = NULL;
-    int r = prepare(file, "INSERT OR REPLACE INTO tokenizers VALUES (?, ?, ?, ?, ?)", &row, err);
+    int r = prepare(file,
+            "INSERT OR REPLACE INTO tokenizers (name, seen_s, bytes, tokens, count) VALUES "
+            "(?, ?, ?, ?, ?)",
+            &row, err);
     for (size_t i = 0; i < batch->tokenizer_count && r == 0; i++)
         r = put_tokenizer(file, row, &batch->tokenizers[i], err);
     sqlite3_finalize(row);

@@ -505,6 +505,20 @@ static void a_table_that_lacks_a_column_is_put_aside(void **state)
     assert_put_aside();
 }
 
+static void a_column_more_does_no_harm(void **state)
+{
+    (void)state;
+    open_ledger();
+    close_ledger();
+    execute("ALTER TABLE rates ADD COLUMN note TEXT");
+    execute("ALTER TABLE tokenizers ADD COLUMN note TEXT");
+    open_ledger();
+    keep(node_a, "fast", 100);
+    ledger_keep_token_ratio(ledger, "x", &(struct token_ratio){.bytes = 4, .tokens = 1});
+    restart();
+    assert_int_equal(opening.rows, 2);
+}
+
 static void another_programs_database_is_put_aside(void **state)
 {
     (void)state;
@@ -749,6 +763,7 @@ int main(void)
             test(a_torn_file_is_put_aside),
             test(one_that_is_put_aside_replaces_the_last),
             test(a_table_that_lacks_a_column_is_put_aside),
+            test(a_column_more_does_no_harm),
             test(another_programs_database_is_put_aside),
             test(an_empty_file_is_a_new_one),
             test(a_newer_schema_is_left_alone),
