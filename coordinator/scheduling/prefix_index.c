@@ -438,7 +438,7 @@ static bool relieve(struct noting *noting, size_t entries)
         prefix_index_work(index, WORK_STEPS);
         return true;
     }
-    if (holder->held < fair_part(index) && (richer = find_richer(index)) && richer != holder) {
+    if (holder->held < fair_part(index) && (richer = find_richer(index))) {
         give_up_chunk(richer);
         return true;
     }
