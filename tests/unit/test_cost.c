@@ -208,7 +208,8 @@ static void more_is_never_cheaper(void **state)
     (void)state;
     struct cost_state it = {.rates = &fast, .running = 2, .slots = 4};
     double before_s = 0;
-    for (double tokens = 0; tokens < 200000; tokens += 1000) {
+    for (int thousands = 0; thousands < 200; thousands++) {
+        double tokens = 1000.0 * thousands;
         struct cost_ask ask = ask_of(tokens);
         ask.output_tokens = tokens / 10;
         it.held_tokens = tokens / 2;
