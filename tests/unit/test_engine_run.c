@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "node/backends/engine_run.h"
+#include "node/backends/engine_slots.h"
 #include "node/backends/result_scan.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/toy_http.h"
@@ -22,7 +23,8 @@ enum { PATIENCE_MS = 60000, TEXT_MAX = 8 * 1024 * 1024, BODY_MAX = 4096 };
 static const char json_type[] = "application/json; charset=utf-8";
 static const char marker[] = "<__media_x__>";
 
-/* What the toy engine answers to one path; several in a row for several calls. */
+/* What the toy engine answers to one path, by POST, or as it is written: "GET /slots"; several in a
+ * row for several calls. */
 struct scene {
     const char *path;
     int status;
@@ -43,10 +45,11 @@ struct fixture {
     bool stalls;                /* it waits until the call is closed */
     atomic_int calls;
     atomic_bool closed;
-    char heads[2][1024];
-    char bodies[2][BODY_MAX];
+    char heads[3][1024];
+    char bodies[3][BODY_MAX];
     size_t body_len;
 
+    uint64_t session; /* of the next run */
     struct engine_run *run;
     void (*delta_hook)(struct fixture *f, const struct msg_delta *delta);
     char *text; /* "kind:data;" of what is no result, and the bytes of what is */
@@ -74,15 +77,15 @@ static void handle(void *ctx, int fd, const struct toy_request *request)
     struct fixture *f = ctx;
     int call = f->calls++;
     const struct scene *scene = &f->scenes[call];
-    size_t path_len = strlen(scene->path);
+    char wanted[64];
+    int len = snprintf(
+            wanted, sizeof(wanted), "%s%s ", scene->path[0] == '/' ? "POST " : "", scene->path);
 
     snprintf(f->heads[call], sizeof(f->heads[call]), "%s", request->head);
     memcpy(f->bodies[call], request->body,
             request->body_len < BODY_MAX ? request->body_len + 1 : BODY_MAX);
     f->body_len = request->body_len;
-    if (strncmp(request->head, "POST ", 5) != 0 ||
-            strncmp(request->head + 5, scene->path, path_len) != 0 ||
-            request->head[5 + path_len] != ' ') {
+    if (strncmp(request->head, wanted, (size_t)len) != 0) {
         toy_answer(fd, 404, json_type, "{\"error\":\"wrong path\"}");
         return;
     }
@@ -168,8 +171,12 @@ static int teardown(void **state)
 
 static int begin(struct fixture *f, enum request_kind kind, const char *body, struct err *err)
 {
-    struct run_spec spec = {
-            .request_id = "r1", .kind = kind, .body = body, .body_len = strlen(body)};
+    struct run_spec spec = {.request_id = "r1",
+            .kind = kind,
+            .body = body,
+            .body_len = strlen(body),
+            .session = f->session,
+            .prompt_tokens = ENGINE_SLOTS_TOKENS_MIN};
 
     return engine_run_start(&f->target, &spec, &run_events, f, &f->run, err);
 }
@@ -489,6 +496,80 @@ static void test_cancel_before_any_answer(void **state)
     assert_int_equal(f->deltas + f->ends, 0);
 }
 
+#define TWO_SLOTS                                                                                  \
+    "[{\"id\":0,\"is_processing\":false,\"id_task\":4,\"n_prompt_tokens\":99},"                    \
+    "{\"id\":1,\"is_processing\":false}]"
+#define A_COMPLETION                                                                               \
+    "data: {\"choices\":[{\"index\":0,\"text\":\"x\",\"finish_reason\":\"stop\"}]}\n\n"            \
+    "data: [DONE]\n\n"
+
+/* The engine is asked what its slots hold, then for the turn; returns the turn's body. */
+static const char *take_turn(struct fixture *f, uint64_t session, const struct scene *scenes)
+{
+    f->session = session;
+    f->target.slots = engine_slots_create(f->http, "http://engine", f->socket);
+    assert_non_null(f->target.slots);
+    slot_table_restored(engine_slots_table(f->target.slots), 1, 77);
+    run_to_end(f, REQUEST_COMPLETION, "{\"prompt\":\"p\",\"id_slot\":0}", scenes);
+    engine_slots_destroy(f->target.slots);
+    assert_int_equal(f->fail_code, -1);
+    return f->bodies[f->calls - 1];
+}
+
+static void test_a_turn_goes_to_its_slot(void **state)
+{
+    static const struct scene scenes[] = {{"GET /slots", 200, json_type, TWO_SLOTS},
+            {"/v1/completions", 200, "text/event-stream", A_COMPLETION}};
+    struct fixture *f = *state;
+
+    assert_non_null(strstr(take_turn(f, 77, scenes), "\"id_slot\":1"));
+    assert_int_equal(f->calls, 2);
+}
+
+static void test_the_engine_chooses_for_others(void **state)
+{
+    static const struct scene scenes[] = {{"GET /slots", 200, json_type, TWO_SLOTS},
+            {"/v1/completions", 200, "text/event-stream", A_COMPLETION}};
+    struct fixture *f = *state;
+
+    assert_null(strstr(take_turn(f, 78, scenes), "id_slot"));
+    assert_int_equal(f->calls, 2);
+}
+
+static void test_an_engine_that_does_not_tell_its_slots(void **state)
+{
+    static const struct scene scenes[] = {
+            {"GET /slots", 501, json_type, "{\"error\":{\"message\":\"no\"}}"},
+            {"/v1/completions", 200, "text/event-stream", A_COMPLETION}};
+    struct fixture *f = *state;
+
+    assert_null(strstr(take_turn(f, 77, scenes), "id_slot"));
+}
+
+static void test_no_session_is_not_asked_for(void **state)
+{
+    static const struct scene scene = {"/v1/completions", 200, "text/event-stream", A_COMPLETION};
+    struct fixture *f = *state;
+
+    assert_null(strstr(take_turn(f, 0, &scene), "id_slot"));
+    assert_int_equal(f->calls, 1);
+}
+
+static void test_cancel_while_the_slot_is_asked_for(void **state)
+{
+    static const struct scene scene = {"GET /slots", 200, json_type, TWO_SLOTS};
+    struct fixture *f = *state;
+
+    f->scenes = &scene;
+    f->session = 77;
+    f->target.slots = engine_slots_create(f->http, "http://engine", f->socket);
+    assert_int_equal(begin(f, REQUEST_COMPLETION, "{}", NULL), 0);
+    engine_run_pause(f->run);
+    engine_run_cancel(f->run);
+    engine_slots_destroy(f->target.slots);
+    assert_int_equal(f->deltas + f->ends, 0);
+}
+
 static void cancel_in_usage(struct fixture *f, const struct msg_delta *delta)
 {
     if (delta->kind == DELTA_USAGE)
@@ -632,6 +713,11 @@ int main(void)
             TEST(test_refusals),
             TEST(test_cancel_closes_the_connection),
             TEST(test_cancel_before_any_answer),
+            TEST(test_a_turn_goes_to_its_slot),
+            TEST(test_the_engine_chooses_for_others),
+            TEST(test_an_engine_that_does_not_tell_its_slots),
+            TEST(test_no_session_is_not_asked_for),
+            TEST(test_cancel_while_the_slot_is_asked_for),
             TEST(test_cancel_from_the_last_delta),
             TEST(test_count),
             TEST(test_count_while_paused),
