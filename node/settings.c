@@ -225,6 +225,15 @@ const struct config_key node_keys[] = {
                 .env = "MODEMESH_NODE_ENGINE_CONTEXT",
                 .help = "tokens of one request and its answer; 0: what the model was trained for, "
                         "halved until its cache is no larger than its weights (or 1 GiB)"},
+        {.path = "engine.nice",
+                .type = CONFIG_UINT,
+                .reloadable = true,
+                .def = "0",
+                .max = 19,
+                .env = "MODEMESH_NODE_ENGINE_NICE",
+                .help = "how far engines stand back where the processors are busy, 0 to 19, as "
+                        "nice(1) does: 19 for the models that people chat with leaves them to the "
+                        "one that completes what is typed; not through a container"},
         {.path = "engine.cache-ram",
                 .type = CONFIG_SIZE,
                 .reloadable = true,
@@ -277,6 +286,12 @@ const struct config_key node_keys[] = {
                 .reloadable = true,
                 .name_letters = MODEL_SETTINGS_LETTERS,
                 .help = "engine.slots instead"},
+        {.path = "model-settings.*.nice",
+                .type = CONFIG_UINT,
+                .max = 19,
+                .reloadable = true,
+                .name_letters = MODEL_SETTINGS_LETTERS,
+                .help = "engine.nice instead"},
         {.path = "model-settings.*.cache-ram",
                 .type = CONFIG_SIZE,
                 .max = UINT64_C(1) << 50,

@@ -54,6 +54,7 @@ struct backend_model {
     uint32_t checkpoints;
     const char *slot_key;  /* of the file and of all that the engine is started with (slot_files.h);
                               NULL: what its slots held is not kept */
+    uint32_t nice;         /* of its engine beyond ours, 0 to 19 */
     uint64_t token_bytes;  /* of its cache; 0: not known */
     bool keeps_no_prompts; /* the engine is known to be older than its kind's prompt cache */
     const char *const *extra_args; /* more words for the engine, ends with NULL; may be NULL */

@@ -619,6 +619,7 @@ static int start_process(
             .socket_path = instance->socket_path,
             .variables = variables.list,
             .on_line = on_engine_line,
+            .nice = instance->model.nice,
             .stop_timeout_ms = instance->host.stop_timeout_ms,
             .oom_watch = instance->host.oom_watch};
 

@@ -33,12 +33,13 @@ enum setting {
     SETTING_PROJECTOR = 1 << 8,
     SETTING_DRAFT = 1 << 9,
     SETTING_PROMPT_CACHE = 1 << 10,
+    SETTING_NICE = 1 << 11,
 };
 
 struct rule { /* an entry */
     const char *entry;
     unsigned has; /* enum setting: these count */
-    uint32_t context, slots;
+    uint32_t context, slots, nice;
     enum cache_type type_k, type_v;
     uint64_t prompt_cache_bytes;
     const char *const *extra_args;
@@ -60,7 +61,7 @@ struct model_rules {
     struct arena arena;
     struct rule *rules; /* best first */
     size_t count;
-    uint32_t context, slots; /* of section `engine` */
+    uint32_t context, slots, nice; /* of section `engine` */
     bool prompt_cache_set;
     uint64_t prompt_cache_bytes;
     const char *const *extra_args;
@@ -122,6 +123,7 @@ static void read_numbers(struct reading *reading, struct rule *rule)
 {
     read_number(reading, rule, "context", SETTING_CONTEXT, &rule->context);
     read_number(reading, rule, "slots", SETTING_SLOTS, &rule->slots);
+    read_number(reading, rule, "nice", SETTING_NICE, &rule->nice);
     if (at(reading, "cache-ram")) {
         rule->prompt_cache_bytes = config_uint(reading->config, reading->path);
         rule->has |= SETTING_PROMPT_CACHE;
@@ -247,6 +249,7 @@ static int read_all(struct reading *reading, struct model_rules *rules)
         return no_memory(reading->err);
     rules->context = (uint32_t)config_uint(reading->config, "engine.context");
     rules->slots = (uint32_t)config_uint(reading->config, "engine.slots");
+    rules->nice = (uint32_t)config_uint(reading->config, "engine.nice");
     rules->prompt_cache_set = config_is_set(reading->config, "engine.cache-ram");
     if (rules->prompt_cache_set)
         rules->prompt_cache_bytes = config_uint(reading->config, "engine.cache-ram");
@@ -390,12 +393,14 @@ static void resolve_numbers(const struct resolving *r)
     const struct rule *k = look_up(r, SETTING_TYPE_K), *v = look_up(r, SETTING_TYPE_V);
     const struct rule *quality = look_up(r, SETTING_QUALITY);
     const struct rule *cache = look_up(r, SETTING_PROMPT_CACHE);
+    const struct rule *nice = look_up(r, SETTING_NICE);
 
     settings->prompt_cache_set = cache != NULL || r->rules->prompt_cache_set;
     settings->prompt_cache_bytes =
             cache == NULL ? r->rules->prompt_cache_bytes : cache->prompt_cache_bytes;
     settings->context = context == NULL ? r->rules->context : context->context;
     settings->slots = slots == NULL ? r->rules->slots : slots->slots;
+    settings->nice = nice == NULL ? r->rules->nice : nice->nice;
     settings->cache_types_set = k != NULL || v != NULL;
     settings->type_k = k == NULL ? CACHE_TYPE_F16 : k->type_k;
     settings->type_v = v == NULL ? CACHE_TYPE_F16 : v->type_v;
@@ -563,7 +568,7 @@ static bool same_words(const char *const *a, const char *const *b)
 
 bool model_settings_same_engine(const struct model_settings *a, const struct model_settings *b)
 {
-    return a->context == b->context && a->slots == b->slots &&
+    return a->context == b->context && a->slots == b->slots && a->nice == b->nice &&
            a->cache_types_set == b->cache_types_set && a->type_k == b->type_k &&
            a->type_v == b->type_v && a->prompt_cache_set == b->prompt_cache_set &&
            a->prompt_cache_bytes == b->prompt_cache_bytes &&

@@ -52,6 +52,7 @@ void model_rules_check(
 struct model_settings {
     uint32_t context; /* tokens of one sequence; 0: the engine's choice */
     uint32_t slots;
+    uint32_t nice;        /* of its engine, 0 to 19: the others go first */
     bool cache_types_set; /* false: nothing is said to the engine, which takes f16 unless extra_args
                              say something else */
     enum cache_type type_k, type_v;

@@ -30,6 +30,7 @@ struct guard {
     int stop_word_count;
     char **command;
     char *socket_path; /* NULL: none */
+    int64_t nice;      /* of the engine, beyond ours */
 
     sigset_t signals;
     pid_t engine, stopper; /* 0: not running */
@@ -73,6 +74,8 @@ static bool parse_option(struct guard *guard, const char *name, char *value)
         guard->parent = (pid_t)number;
         return true;
     }
+    if (strcmp(name, "--nice") == 0)
+        return parse_number(value, &guard->nice) && guard->nice <= GUARD_NICE_MAX;
     return strcmp(name, "--stop-timeout-ms") == 0 && parse_number(value, &guard->stop_timeout_ms);
 }
 
@@ -110,7 +113,7 @@ static bool bind_to_parent(const struct guard *guard)
     return getppid() == guard->parent; /* it may have died before prctl() */
 }
 
-static void run_child(pid_t guard_pid, char *const *words, bool quiet)
+static void run_child(pid_t guard_pid, char *const *words, bool quiet, int more_nice)
 {
     sigset_t none;
     int null_fd;
@@ -122,6 +125,9 @@ static void run_child(pid_t guard_pid, char *const *words, bool quiet)
         dup2(null_fd, STDOUT_FILENO);
         dup2(null_fd, STDERR_FILENO);
     }
+    errno = 0;
+    if (more_nice > 0 && nice(more_nice) == -1 && errno != 0)
+        dprintf(STDERR_FILENO, "guard: nice: %s\n", strerror(errno));
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(words[0], words);
@@ -130,13 +136,13 @@ static void run_child(pid_t guard_pid, char *const *words, bool quiet)
 }
 
 /* A process that leads its own group; 0 where fork() refuses. */
-static pid_t spawn(char *const *words, bool quiet)
+static pid_t spawn(char *const *words, bool quiet, int more_nice)
 {
     pid_t guard_pid = getpid();
     pid_t pid = fork();
 
     if (pid == 0)
-        run_child(guard_pid, words, quiet);
+        run_child(guard_pid, words, quiet, more_nice);
     if (pid < 0) {
         dprintf(STDERR_FILENO, "guard: cannot start %s: %s\n", words[0], strerror(errno));
         return 0;
@@ -157,7 +163,7 @@ static bool run_stop_command(struct guard *guard)
         return false;
     guard->stop_command_ran = true;
     guard->deadline_ms = now_ms() + guard->stop_timeout_ms;
-    guard->stopper = spawn(guard->stop_words, true);
+    guard->stopper = spawn(guard->stop_words, true, 0);
     return guard->stopper > 0;
 }
 
@@ -365,7 +371,7 @@ int guard_main(int argc, char **argv)
         remove_socket(&guard);
         return STATUS_GUARD_FAILED;
     }
-    guard.engine = spawn(guard.command, false);
+    guard.engine = spawn(guard.command, false, (int)guard.nice);
     if (!guard.engine)
         return STATUS_GUARD_FAILED;
     watch(&guard);

@@ -1,8 +1,8 @@
 /* The guard: a tiny process between the node and one engine, so that the death of either leaves
  * nothing behind.
  *
- *   modemesh-node guard --parent PID --stop-timeout-ms MS [--socket PATH] [--stop WORD]…
- *                       -- COMMAND [WORD]…
+ *   modemesh-node guard --parent PID --stop-timeout-ms MS [--socket PATH] [--nice N]
+ *                       [--stop WORD]… -- COMMAND [WORD]…
  *
  * The kernel's parent-death signal, which `setpriv --pdeathsig` could set, reaches one process
  * only: behind a wrapper script or `podman run` the engine itself would live on and hold its
@@ -23,6 +23,8 @@
  * - Where the guard itself is killed by SIGKILL, the engine's own parent-death signal (SIGKILL)
  * ends the engine, and the node what else is in the guard's session: guard_sweep_session().
  *
+ * --nice (1 to 19) is added to the engine's niceness, not to the guard's.
+ *
  * The guard ends as the engine did: with its exit status, or by its signal. 127: the command could
  * not be run; 125: the guard itself could not start. One thread, no signal handlers (it waits for
  * signals), no descriptors but 0 to 2, which the engine inherits. */
@@ -30,7 +32,7 @@
 
 #include <sys/types.h>
 
-enum { GUARD_STATUS_NOT_RUN = 127 };
+enum { GUARD_STATUS_NOT_RUN = 127, GUARD_NICE_MAX = 19 };
 /* How the guard's one line begins where the command could not be run; for people. */
 #define GUARD_NOT_RUN "the engine's command "
 

@@ -186,7 +186,7 @@ size_t process_count_words(const char *const *words)
 
 /* What a guard is started with; only the arrays are allocated. */
 struct launch {
-    char parent[24], timeout[24];
+    char parent[24], timeout[24], nice[24];
     const char **words;
     char **environment;
 };
@@ -197,7 +197,7 @@ static const char **guard_words(const struct process_spec *spec, const struct la
            count = process_count_words(spec->command);
     const char **words, **at;
 
-    at = words = calloc(10 + 2 * stop_count + count, sizeof(*words));
+    at = words = calloc(12 + 2 * stop_count + count, sizeof(*words));
     if (!words)
         return NULL;
     *at++ = spec->self_path;
@@ -209,6 +209,10 @@ static const char **guard_words(const struct process_spec *spec, const struct la
     if (spec->socket_path) {
         *at++ = "--socket";
         *at++ = spec->socket_path;
+    }
+    if (spec->nice > 0) {
+        *at++ = "--nice";
+        *at++ = launch->nice;
     }
     for (size_t i = 0; i < stop_count; i++) {
         *at++ = "--stop";
@@ -248,6 +252,7 @@ static int launch_init(struct launch *launch, const struct process_spec *spec)
 {
     snprintf(launch->parent, sizeof(launch->parent), "%d", (int)getpid());
     snprintf(launch->timeout, sizeof(launch->timeout), "%" PRIu32, spec->stop_timeout_ms);
+    snprintf(launch->nice, sizeof(launch->nice), "%" PRIu32, spec->nice);
     launch->words = guard_words(spec, launch);
     launch->environment = make_environment(spec->variables);
     return launch->words && launch->environment ? 0 : -ENOMEM;

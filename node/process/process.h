@@ -35,6 +35,7 @@ struct process_spec {                /* all borrowed during process_start() */
     const char *const *variables;
     process_line_fn on_line; /* may be NULL; none comes after on_exit */
     uint32_t stop_timeout_ms;
+    uint32_t nice;               /* beyond ours, at most GUARD_NICE_MAX */
     struct oom_watch *oom_watch; /* outlives the process; NULL: SIGKILL is not explained */
 };
 

@@ -303,6 +303,7 @@ static void set_wishes(const struct model_settings *settings, struct backend_mod
     model->extra_args = settings->extra_args;
     model->projector = settings->projector;
     model->draft = settings->draft;
+    model->nice = settings->nice;
     if (!settings->cache_types_set)
         return;
     model->type_k = cache_type_name(settings->type_k);

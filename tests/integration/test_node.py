@@ -1,6 +1,7 @@
 """A node by itself: its settings, its state directory, and what it says of an engine that fails."""
 
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -105,6 +106,21 @@ def a_prompt_past_the_context_is_the_clients_fault():
         assert "prompt is too long, maximum context length is 1024 tokens" in error["message"], error
 
 
+def a_model_can_stand_back():
+    """On busy processors the one that completes what is typed goes first."""
+    with Mesh({"ask": [FAST]}) as cluster:
+        node = cluster.add_node("halo1", [FAST, CODER], start=False)
+        config = json.loads(node.config.read_text())
+        config["engine"]["nice"] = 3
+        config["model-settings"] = {CODER: {"nice": 0}}
+        node.config.write_text(json.dumps(config))
+        node.start()
+        node.wait_resident(FAST, CODER)
+        own = os.getpriority(os.PRIO_PROCESS, node.daemon.pid)
+        assert os.getpriority(os.PRIO_PROCESS, node.engine(FAST).pid) == min(own + 3, 19)
+        assert os.getpriority(os.PRIO_PROCESS, node.engine(CODER).pid) == own
+
+
 def an_idle_node_that_stops_says_so():
     with Mesh({"ask": [FAST]}) as cluster:
         node = cluster.add_node("halo1", [], available=[FAST])
@@ -122,5 +138,6 @@ if __name__ == "__main__":
         a_state_directory_serves_one_node,
         an_engine_that_cannot_run_names_the_way_out,
         a_prompt_past_the_context_is_the_clients_fault,
+        a_model_can_stand_back,
         an_idle_node_that_stops_says_so,
     )

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ static const char with_family[] = "sleep 1000 & setsid sleep 1000 & "
 
 /* What the next guard is told to remove; NULL: nothing. */
 static const char *socket_path;
+
+static const char *niceness; /* of the next engine; NULL: as ours */
 
 struct guarded {
     pid_t guard;
@@ -54,6 +57,10 @@ static void run_guard(
     if (socket_path) {
         words[n++] = "--socket";
         words[n++] = socket_path;
+    }
+    if (niceness) {
+        words[n++] = "--nice";
+        words[n++] = niceness;
     }
     words[n++] = "--";
     words[n++] = script ? "sh" : "/nonexistent/engine";
@@ -131,6 +138,22 @@ static void test_exit_status_goes_through(void **state)
     assert_string_equal(guarded.text, "hello\n");
 }
 
+static void test_the_engine_stands_back(void **state)
+{
+    struct guarded guarded;
+    char expected[16];
+    int ours;
+
+    (void)state;
+    niceness = "7";
+    guarded = guard_start("1000", NULL, "nice");
+    niceness = NULL;
+    assert_exit(guard_end(&guarded), 0);
+    ours = getpriority(PRIO_PROCESS, 0);
+    snprintf(expected, sizeof(expected), "%d\n", ours > 12 ? 19 : ours + 7);
+    assert_string_equal(guarded.text, expected);
+}
+
 static void test_signal_goes_through(void **state)
 {
     struct guarded guarded = guard_start("1000", NULL, "ulimit -c 0; kill -SEGV $$");
@@ -155,6 +178,7 @@ static void test_wrong_words_are_refused(void **state)
     char *no_command[] = {"guard", "--parent", "1", "--", NULL};
     char *no_parent[] = {"guard", "--", "true", NULL};
     char *bad_number[] = {"guard", "--parent", "12x", "--", "true", NULL};
+    char *too_nice[] = {"guard", "--parent", "1", "--nice", "20", "--", "true", NULL};
     char *unknown[] = {"guard", "--what", "1", "--", "true", NULL};
 
     (void)state;
@@ -162,6 +186,7 @@ static void test_wrong_words_are_refused(void **state)
     assert_int_equal(guard_main(4, no_command), 125);
     assert_int_equal(guard_main(3, no_parent), 125);
     assert_int_equal(guard_main(5, bad_number), 125);
+    assert_int_equal(guard_main(7, too_nice), 125);
     assert_int_equal(guard_main(5, unknown), 125);
 }
 
@@ -411,6 +436,7 @@ int main(int argc, char **argv)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_exit_status_goes_through),
+            cmocka_unit_test(test_the_engine_stands_back),
             cmocka_unit_test(test_signal_goes_through),
             cmocka_unit_test(test_missing_command_is_said),
             cmocka_unit_test(test_wrong_words_are_refused),

@@ -401,6 +401,8 @@ static void test_what_needs_another_engine(void **state)
             before, "model-settings: {a: {context: 1, quality: 5, aliases: x, pin: true}}\n"));
     assert_false(same_engine_as(before, "model-settings: {a: {context: 2}}\n"));
     assert_false(same_engine_as(before, "model-settings: {a: {context: 1, slots: 1}}\n"));
+    assert_false(same_engine_as(before, "model-settings: {a: {context: 1, nice: 1}}\n"));
+    assert_false(same_engine_as(before, "model-settings: {a: {context: 1, cache-ram: 0}}\n"));
     assert_false(same_engine_as(before, "model-settings: {a: {context: 1, kv: f16}}\n"));
     assert_false(same_engine_as(before, "model-settings: {a: {context: 1, extra-args: -v}}\n"));
     assert_false(same_engine_as(before, "model-settings: {a: {context: 1, draft: b}}\n"));
@@ -447,7 +449,8 @@ static void test_a_projector_that_comes_later(void **state)
 /* All of the section may change while the node runs. */
 static void test_nothing_needs_a_restart(void **state)
 {
-    static const char text[] = "model-settings: {a: {context: 1, slots: 1, kv: f16, kv-k: f16, "
+    static const char text[] = "model-settings: {a: {context: 1, slots: 1, nice: 1, cache-ram: 1M, "
+                               "kv: f16, kv-k: f16, "
                                "kv-v: f16, extra-args: a, aliases: a, quality: 1, projector: a, "
                                "draft: a, pin: true}}\n";
     struct config *one = config_create(node_keys), *other = config_create(node_keys);
@@ -460,12 +463,36 @@ static void test_nothing_needs_a_restart(void **state)
     config_destroy(other);
 }
 
+static void test_prompts_and_niceness(void **state)
+{
+    const struct model_settings *s;
+
+    (void)state;
+    put("a.gguf", 64);
+    put("b.gguf", 64);
+    look();
+    must_load("engine: {nice: 5}\n"
+              "model-settings: {a: {cache-ram: 2M, nice: 0}}\n");
+    s = of("a");
+    assert_true(s->prompt_cache_set);
+    assert_int_equal(s->prompt_cache_bytes, 2 << 20);
+    assert_int_equal(s->nice, 0);
+    s = of("b");
+    assert_false(s->prompt_cache_set);
+    assert_int_equal(s->nice, 5);
+    must_load("engine: {cache-ram: 0}\n");
+    assert_true(of("b")->prompt_cache_set);
+    assert_int_equal(of("b")->prompt_cache_bytes, 0);
+    must_fail("model-settings: {a: {nice: 20}}\n", "nice");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
             TEST(test_nothing_said),
+            TEST(test_prompts_and_niceness),
             TEST(test_everything_said),
             TEST(test_one_cache_type),
             TEST(test_which_entry_counts),
