@@ -53,6 +53,8 @@ struct fair_key {
     struct fair_queue *queue;
     struct list bucket;
     struct list idle; /* linked: it may be forgotten; the longest idle first */
+    struct list left; /* linked: it was active a moment ago; who left first in front */
+    double left_s;
     size_t holders, waiting, running;
     bool active; /* waits or runs */
     struct flow flows[RANKS];
@@ -61,8 +63,9 @@ struct fair_key {
 
 struct fair_queue {
     struct list buckets[BUCKETS]; /* fair_key.bucket */
-    struct list idle;
-    size_t key_count, active_count;
+    struct list idle, left;
+    size_t key_count, active_count, left_count;
+    double now_s;
     size_t lengths[LANE_COUNT];
     struct class classes[RANKS];
     uint64_t serial;
@@ -117,6 +120,12 @@ static struct fair_key *find_key(struct fair_queue *queue, const char *name)
     return NULL;
 }
 
+static void forget_leaving(struct fair_key *key)
+{
+    key->queue->left_count -= list_linked(&key->left);
+    list_del(&key->left);
+}
+
 static void key_free(struct fair_key *key)
 {
     struct fair_queue *queue = key->queue;
@@ -124,19 +133,33 @@ static void key_free(struct fair_key *key)
         queue->walk.flow = NULL;
     list_del(&key->bucket);
     list_del(&key->idle);
+    forget_leaving(key);
     queue->key_count--;
     free(key);
+}
+
+static void set_active(struct fair_key *key, bool active)
+{
+    struct fair_queue *queue = key->queue;
+    if (active == key->active)
+        return;
+    key->active = active;
+    queue->active_count += active ? 1 : (size_t)-1;
+    forget_leaving(key);
+    if (active)
+        return;
+    key->left_s = queue->now_s;
+    list_push_back(&queue->left, &key->left);
+    queue->left_count++;
 }
 
 /* After each change of who holds it, waits or runs. */
 static void key_update(struct fair_key *key)
 {
     struct fair_queue *queue = key->queue;
-    bool active = key->waiting > 0 || key->running > 0;
-    queue->active_count += (size_t)active - (size_t)key->active;
-    key->active = active;
+    set_active(key, key->waiting > 0 || key->running > 0);
     list_del(&key->idle);
-    if (!active && key->holders == 0)
+    if (!key->active && key->holders == 0)
         list_push_back(&queue->idle, &key->idle);
 }
 
@@ -149,6 +172,7 @@ static struct fair_key *key_create(struct fair_queue *queue, const char *name)
     memcpy(key->name, name, size);
     key->queue = queue;
     list_init(&key->idle);
+    list_init(&key->left);
     list_push_back(bucket_of(queue, name), &key->bucket);
     for (size_t i = 0; i < RANKS; i++) {
         key->flows[i].key = key;
@@ -201,6 +225,22 @@ size_t fair_key_wait_count(const struct fair_key *key)
 size_t fair_queue_active_keys(const struct fair_queue *queue)
 {
     return queue->active_count;
+}
+
+void fair_queue_at(struct fair_queue *queue, double now_s)
+{
+    queue->now_s = now_s;
+}
+
+size_t fair_queue_recent_keys(struct fair_queue *queue)
+{
+    while (!list_empty(&queue->left)) {
+        struct fair_key *first = list_entry(queue->left.next, struct fair_key, left);
+        if (queue->now_s - first->left_s <= FAIR_RECENT_S)
+            break;
+        forget_leaving(first);
+    }
+    return queue->active_count + queue->left_count;
 }
 
 /* --- counters --- */
@@ -469,6 +509,7 @@ struct fair_queue *fair_queue_create(void)
     for (size_t i = 0; i < RANKS; i++)
         list_init(&queue->classes[i].flows);
     list_init(&queue->idle);
+    list_init(&queue->left);
     return queue;
 }
 

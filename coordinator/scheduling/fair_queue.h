@@ -44,6 +44,7 @@ enum {
     FAIR_PRIORITY_DEFAULT = 5,
     FAIR_SHARE = 16, /* tokens above a class for each of its own, at the most */
     FAIR_LEAD = 16,
+    FAIR_RECENT_S = 10 * 60,
 };
 
 #define FAIR_TOKENS_MAX 1e9 /* of one entry, or one charge */
@@ -79,6 +80,11 @@ size_t fair_key_run_count(const struct fair_key *key);
 size_t fair_key_wait_count(const struct fair_key *key);
 /* Keys that wait or run. */
 size_t fair_queue_active_keys(const struct fair_queue *queue);
+/* It is that time, in seconds of one monotonic clock: told before each walk, and before an end. */
+void fair_queue_at(struct fair_queue *queue, double now_s);
+/* Keys that wait or run, or did within the last FAIR_RECENT_S: who shares the mesh, also while one
+ * of them reads. */
+size_t fair_queue_recent_keys(struct fair_queue *queue);
 
 /* The key stays as long as the entry waits. One that is pushed again, as its node was lost, has the
  * place among its key's that it had. */

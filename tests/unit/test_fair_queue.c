@@ -652,6 +652,25 @@ static void who_waits_or_runs_is_active(void **state)
     assert_int_equal(fair_queue_active_keys(queue), 1);
 }
 
+static void who_left_a_moment_ago_is_recent(void **state)
+{
+    (void)state;
+    fair_queue_at(queue, 100);
+    assert_int_equal(fair_queue_recent_keys(queue), 0);
+    struct fair_entry *entry = push(0, 100);
+    push(1, 100);
+    fair_queue_remove(queue, entry);
+    assert_int_equal(fair_queue_recent_keys(queue), 2);
+    fair_queue_at(queue, 100 + FAIR_RECENT_S);
+    assert_int_equal(fair_queue_recent_keys(queue), 2);
+    fair_key_running(key_of(0), 1);
+    assert_int_equal(fair_queue_recent_keys(queue), 2);
+    fair_key_running(key_of(0), -1);
+    fair_queue_at(queue, 101 + 2 * FAIR_RECENT_S);
+    assert_int_equal(fair_queue_recent_keys(queue), 1);
+    assert_int_equal(fair_queue_active_keys(queue), 1);
+}
+
 static struct fair_key *hold(size_t number)
 {
     struct fair_key *key = NULL;
@@ -766,6 +785,7 @@ int main(void)
             test(a_position_follows_each_change),
             test(keys_are_found_by_name),
             test(who_waits_or_runs_is_active),
+            test(who_left_a_moment_ago_is_recent),
             test(the_longest_idle_is_forgotten),
             test(nonsense_counts_as_the_nearest),
             test(what_is_left_is_in_no_queue),
