@@ -18,6 +18,7 @@ enum {
     CLEAR_STEPS = 4096, /* of what dead nodes have left in the index, at each look */
     WAITING_MAX = 64,   /* a walk through the queue ends after so many that have to wait */
     KEY_NAME_MAX = 24,
+    GREEDY_SHARES = 2,
     OUTPUT_GUESS = 256,  /* tokens of an answer, before the first one */
     OUTPUT_GUESSES = 16, /* … which counts as much as so many answers */
 };
@@ -215,12 +216,12 @@ static int note_prompt(struct state *state, const struct job *job, uint32_t node
 
 /* --- choosing --- */
 
-/* More of the slots than its share, while others wait or run too. */
+/* Much more of the slots than its share, while others use the mesh too: as live requests are. */
 static bool is_greedy(const struct state *state, const struct fair_key *key)
 {
-    size_t keys = fair_queue_active_keys(state->queue);
+    size_t keys = fair_queue_recent_keys(state->queue);
 
-    return keys > 1 && fair_key_run_count(key) * keys >= state->slots;
+    return keys > 1 && fair_key_run_count(key) * keys >= GREEDY_SHARES * (size_t)state->slots;
 }
 
 static int choose(struct state *state, struct entry *entry, struct routing_plan *ret_plan)
@@ -328,6 +329,7 @@ static void walk(struct state *state)
     uint32_t waiting = 0;
 
     take_late_notes(state);
+    fair_queue_at(state->queue, world_now_s(state->world));
     fleet_begin_pass(state->fleet);
     entry = entry_at(fair_queue_first(state->queue));
     while (entry && waiting < WAITING_MAX) {
@@ -395,6 +397,7 @@ static void learn(struct state *state, const struct entry *entry)
 
 static void leave_node(struct state *state, struct entry *entry)
 {
+    fair_queue_at(state->queue, world_now_s(state->world));
     fleet_ended(state->fleet, &entry->flight, world_now_s(state->world));
     fair_key_running(entry->key, -1);
 }

@@ -8,15 +8,18 @@
 
 /* --- choosing --- */
 
-/* Its key has more running than its share of what serves these models, and others want some. */
+enum { GREEDY_SHARES = 2 };
+
+/* Its key has much more running than its share of what serves these models, which others use too.
+ */
 static bool is_greedy(const struct job *job)
 {
-    size_t active = fair_queue_active_keys(job->jobs->queue);
-    if (active < 2)
+    size_t keys = fair_queue_recent_keys(job->jobs->queue);
+    if (keys < 2)
         return false;
     uint32_t slots = router_slots(
             job->jobs->config.router, (const char *const *)job->models, job->model_count);
-    return fair_key_run_count(job->key) * active >= slots;
+    return fair_key_run_count(job->key) * keys >= GREEDY_SHARES * (size_t)slots;
 }
 
 static struct router_ask ask_of(const struct job *job)
@@ -213,6 +216,7 @@ static void look_at(struct fair_queue *queue, struct looks *looks, struct job *j
 void jobs_dispatch(struct jobs *jobs)
 {
     struct looks looks = {.count = 0};
+    fair_queue_at(jobs->queue, (double)env_now_us(jobs->config.env) / 1e6);
     router_begin_pass(jobs->config.router);
     for (struct fair_entry *entry = fair_queue_first(jobs->queue); entry;
             entry = fair_queue_next(jobs->queue))

@@ -103,13 +103,49 @@ static bool has_failed(const struct aim *aim, uint32_t epoch)
     return false;
 }
 
+static bool computes_prompts(const struct fleet_instance *instance)
+{
+    return instance->running > instance->decoding;
+}
+
+static uint32_t slots_of(const struct fleet_instance *instance)
+{
+    return instance->slots ? instance->slots : 1;
+}
+
+/* Others find another of its kind that is about as fast and begins at once. */
+static bool leaves_another(const struct fleet_instance *instance)
+{
+    const struct fleet_model *model = instance->handle->model;
+    for (uint32_t i = 0; i < model->count; i++) {
+        const struct fleet_instance *other = &model->at[i];
+        if (other != instance && other->usable && other->state == INSTANCE_RESIDENT &&
+                !computes_prompts(other) && other->running + 1 < slots_of(other) &&
+                other->rates.prefill_tok_s >=
+                        (float)ROUTING_AS_FAST * instance->rates.prefill_tok_s)
+            return true;
+    }
+    return model->count == 1;
+}
+
+/* Much of what it has been given is still to be computed. While its model loads, that wait is told
+ * by its cost. */
+static bool is_behind(const struct fleet_instance *instance, double now_s)
+{
+    return instance->state == INSTANCE_RESIDENT && computes_prompts(instance) &&
+           instance->prefill_done_s - now_s > ROUTING_AHEAD_S;
+}
+
 static bool has_room(const struct routing_request *request, const struct fleet_instance *instance)
 {
-    uint64_t slots = instance->slots ? instance->slots : 1, beyond = ROUTING_BEYOND_SLOTS;
+    uint64_t slots = slots_of(instance), beyond = ROUTING_BEYOND_SLOTS;
     if (request->greedy && slots > 1)
-        return (uint64_t)instance->running + 1 < slots;
+        return (uint64_t)instance->running + 1 < slots && !computes_prompts(instance) &&
+               leaves_another(instance);
     if (request->lane == LANE_AUTOCOMPLETE)
         beyond += ROUTING_AUTOCOMPLETE_BEYOND;
+    else if (is_behind(instance, request->now_s))
+        return false;
     return instance->running < slots + beyond;
 }
 

@@ -11,6 +11,12 @@
  * ROUTING_STAY_SHARE of what it costs there. Where the chosen one has no room, the request waits
  * for it: that is what its cost has told already.
  *
+ * Engines compute prompts one after another, so that an instance has room only while what it has
+ * still to compute is little: what waits here instead of there can be overtaken, and go elsewhere.
+ * A key with more than its share has less room: it leaves a slot free, waits until an instance
+ * computes no prompt, and takes none unless another as fast is left for others, where a model has
+ * several.
+ *
  * A load that nothing has begun yet costs its time twice, once as the wait for it and once as its
  * price: it takes disk and memory from what else its node does. So a burst for a model that is
  * loaded nowhere is one load, and a second copy comes only where the queue for the first is longer
@@ -29,6 +35,8 @@
 #define ROUTING_TIE_S      0.05
 #define ROUTING_STAY_S     0.25
 #define ROUTING_STAY_SHARE 0.10
+#define ROUTING_AHEAD_S    0.5 /* of prompts to compute, past which an instance has no room */
+#define ROUTING_AS_FAST    0.8 /* of another's prefill speed */
 
 enum {
     ROUTING_OPTIONS_MAX = 32, /* models of a request */
@@ -60,7 +68,7 @@ struct routing_request {
     uint32_t needs;            /* CAPABILITY_… */
     enum request_lane lane;
     bool batch;  /* nobody waits in front of a screen */
-    bool greedy; /* its key has more than its share: it leaves one slot free */
+    bool greedy; /* its key has more than its share: it leaves room for others */
     struct routing_place {
         uint32_t epoch; /* of the node's session */
         const struct fleet_model *model;

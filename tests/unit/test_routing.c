@@ -254,15 +254,60 @@ static void the_greedy_leave_a_slot_free(void **state)
     struct bed *bed = *state;
     add(bed, "small")->slots = 4;
     bed->request.greedy = true;
-    at(bed, 0)->running = 2;
+    at(bed, 0)->running = at(bed, 0)->decoding = 2;
     runs_on(bed, 0);
-    at(bed, 0)->running = 3;
+    at(bed, 0)->running = at(bed, 0)->decoding = 3;
     waits_for(bed, 0);
     bed->request.greedy = false;
     runs_on(bed, 0);
     bed->request.greedy = true;
     at(bed, 0)->slots = 1; /* as any */
     at(bed, 0)->running = 1;
+    runs_on(bed, 0);
+}
+
+static void the_greedy_wait_until_no_prompt_is_computed(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->slots = 4;
+    at(bed, 0)->running = 1;
+    runs_on(bed, 0);
+    bed->request.greedy = true;
+    waits_for(bed, 0);
+    at(bed, 0)->decoding = 1;
+    runs_on(bed, 0);
+}
+
+static void the_greedy_leave_one_that_is_as_fast(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->slots = 4;
+    add(bed, "small")->slots = 4;
+    at(bed, 1)->rates.prefill_tok_s = at(bed, 0)->rates.prefill_tok_s / 2;
+    bed->request.greedy = true;
+    waits_for(bed, 0);
+    at(bed, 0)->prefill_done_s = bed->request.now_s + 1000; /* the slow one is sooner done */
+    runs_on(bed, 1);
+    at(bed, 0)->running = 1; /* and no other is free now */
+    waits_for(bed, 1);
+    bed->request.greedy = false;
+    runs_on(bed, 1);
+}
+
+/* It waits here, where it can be overtaken and go elsewhere, instead of there. */
+static void one_with_much_to_compute_is_waited_for(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->slots = 4;
+    at(bed, 0)->running = 1;
+    at(bed, 0)->prefill_done_s = bed->request.now_s + ROUTING_AHEAD_S;
+    runs_on(bed, 0);
+    at(bed, 0)->prefill_done_s = bed->request.now_s + 2 * ROUTING_AHEAD_S;
+    waits_for(bed, 0);
+    bed->request.lane = LANE_AUTOCOMPLETE;
+    runs_on(bed, 0);
+    bed->request.lane = LANE_CHAT;
+    at(bed, 0)->decoding = 1;
     runs_on(bed, 0);
 }
 
@@ -636,6 +681,9 @@ int main(void)
             unit(one_beyond_the_slots_is_sent_and_the_next_waits),
             unit(chat_leaves_room_for_autocomplete),
             unit(the_greedy_leave_a_slot_free),
+            unit(the_greedy_wait_until_no_prompt_is_computed),
+            unit(the_greedy_leave_one_that_is_as_fast),
+            unit(one_with_much_to_compute_is_waited_for),
             unit(a_full_one_is_waited_for_where_that_is_sooner),
             unit(what_waits_for_it_is_ahead),
             unit(a_burst_is_one_load),

@@ -114,6 +114,7 @@ static void draw_fleet(struct scene *scene)
             drawn->it.last_used = below(scene, 5);
             drawn->it.running = (uint32_t)below(scene, 5);
         }
+        drawn->it.decoding = drawn->it.running - (uint32_t)below(scene, 1 + drawn->it.running / 2);
         drawn->it.epoch = i / MODELS + 1;
         scene->count += chance(scene, 80);
     }
@@ -281,12 +282,39 @@ static double naive_cost_s(const struct scene *scene, const struct drawn *drawn)
            (double)it->failure_rate * COST_RETRY_S;
 }
 
+static bool computes_prompts(const struct drawn *drawn)
+{
+    return drawn->it.running > drawn->it.decoding;
+}
+
+/* Another of that model is about as fast and begins at once, or there is no other. */
+static bool leaves_another(const struct scene *scene, const struct drawn *drawn)
+{
+    size_t others = 0;
+    for (size_t i = 0; i < scene->count; i++) {
+        const struct drawn *other = &scene->drawn[i];
+        if (other == drawn || other->model != drawn->model)
+            continue;
+        others++;
+        if (other->it.usable && other->it.state == INSTANCE_RESIDENT && !computes_prompts(other) &&
+                other->it.running + 1 < slots_of(other) &&
+                other->it.rates.prefill_tok_s >=
+                        (float)ROUTING_AS_FAST * drawn->it.rates.prefill_tok_s)
+            return true;
+    }
+    return others == 0;
+}
+
 static bool has_room(const struct scene *scene, const struct drawn *drawn)
 {
     double slots = slots_of(drawn), running = drawn->it.running;
+    bool hurries = scene->request.lane == LANE_AUTOCOMPLETE;
     if (scene->request.greedy && slots > 1)
-        return running + 1 < slots;
-    return running < slots + (scene->request.lane == LANE_AUTOCOMPLETE ? 3 : 1);
+        return running + 1 < slots && !computes_prompts(drawn) && leaves_another(scene, drawn);
+    if (!hurries && drawn->it.state == INSTANCE_RESIDENT && computes_prompts(drawn) &&
+            drawn->it.prefill_done_s - NOW_S > ROUTING_AHEAD_S)
+        return false;
+    return running < slots + (hurries ? 3 : 1);
 }
 
 /* --- the modules --- */
