@@ -150,7 +150,7 @@ const struct balancer baseline_port_by_speed = {.choose = port_by_speed};
 
 /* --- consistent hashing --- */
 
-enum { RING_POINTS = 256 }; /* of each node */
+enum { RING_POINTS = 256 }; /* of a node, in the mean */
 #define RING_BOUND 1.25
 
 struct point {
@@ -159,8 +159,9 @@ struct point {
 };
 
 struct ring {
+    double *shares; /* by node: of the points, and of the requests; 1 in all */
+    struct point *points;
     size_t count;
-    struct point points[];
 };
 
 static int compare_points(const void *left, const void *right)
@@ -170,19 +171,65 @@ static int compare_points(const void *left, const void *right)
     return a->at < b->at ? -1 : a->at > b->at;
 }
 
-static int ring_create(const struct world *world, void **ret_own)
+static void ring_destroy(void *own)
 {
-    size_t count = (size_t)world_node_count(world) * RING_POINTS;
-    struct ring *ring = malloc(sizeof(*ring) + count * sizeof(*ring->points));
+    struct ring *ring = own;
+
+    free(ring->shares);
+    free(ring->points);
+    free(ring);
+}
+
+static void share_out(struct ring *ring, const struct world *world, bool by_speed)
+{
+    uint32_t nodes = world_node_count(world);
+    double sum = 0;
+
+    for (uint32_t i = 0; i < nodes; i++)
+        sum += ring->shares[i] = by_speed ? (double)world_told(world, i)->rates.prefill_tok_s : 1;
+    for (uint32_t i = 0; i < nodes; i++)
+        ring->shares[i] /= sum;
+}
+
+/* Each node has a point at least. */
+static void put_points(struct ring *ring, uint32_t nodes)
+{
+    for (uint32_t i = 0; i < nodes; i++) {
+        double points = ceil(ring->shares[i] * nodes * RING_POINTS);
+
+        for (uint32_t j = 0; j < points; j++)
+            ring->points[ring->count++] = (struct point){chance_mix(~((uint64_t)i << 32 | j)), i};
+    }
+    qsort(ring->points, ring->count, sizeof(*ring->points), compare_points);
+}
+
+static int make_ring(const struct world *world, bool by_speed, void **ret_own)
+{
+    uint32_t nodes = world_node_count(world);
+    struct ring *ring = calloc(1, sizeof(*ring));
 
     if (!ring)
         return -ENOMEM;
-    ring->count = count;
-    for (size_t i = 0; i < count; i++)
-        ring->points[i] = (struct point){chance_mix(~(uint64_t)i), (uint32_t)(i / RING_POINTS)};
-    qsort(ring->points, count, sizeof(*ring->points), compare_points);
+    ring->shares = calloc(nodes, sizeof(*ring->shares));
+    ring->points = calloc((size_t)nodes * (RING_POINTS + 1), sizeof(*ring->points));
+    if (!ring->shares || !ring->points) {
+        ring_destroy(ring);
+        return -ENOMEM;
+    }
+    share_out(ring, world, by_speed);
+    put_points(ring, nodes);
     *ret_own = ring;
     return 0;
+}
+
+static int even_ring(const struct world *world, void **ret_own)
+{
+    return make_ring(world, false, ret_own);
+}
+
+static int ring_by_speed(const struct world *world, void **ret_own)
+{
+    return make_ring(world, true, ret_own);
 }
 
 static size_t point_after(const struct ring *ring, uint64_t key)
@@ -200,35 +247,43 @@ static size_t point_after(const struct ring *ring, uint64_t key)
     return low;
 }
 
-/* What a node may have, this request included: at least one has less. */
-static double bound_of(const struct balancer_view *view)
+/* What a node of all the share may have, this request included. The shares of those that are up
+ * make that large enough for one of them at least. */
+static double bound_of(const struct ring *ring, const struct balancer_view *view)
 {
     double requests = 1, up = 0;
 
     for (uint32_t i = 0; i < view->count; i++) {
-        up += view->nodes[i].up;
+        up += view->nodes[i].up ? ring->shares[i] : 0;
         requests += view->nodes[i].up ? view->nodes[i].requests : 0;
     }
-    return ceil(RING_BOUND * requests / up);
+    return RING_BOUND * requests / up;
 }
 
 static uint32_t next_on_ring(void *own, const struct balancer_view *view, const struct job *job)
 {
     const struct ring *ring = own;
     size_t at = point_after(ring, session_key(job));
-    double bound = bound_of(view);
+    double bound = bound_of(ring, view);
 
     for (;; at++) {
         uint32_t node = ring->points[at % ring->count].node;
 
-        if (view->nodes[node].up && view->nodes[node].requests + 1 <= bound)
+        if (view->nodes[node].up &&
+                view->nodes[node].requests + 1 <= ceil(bound * ring->shares[node]))
             return node;
     }
 }
 
 const struct balancer baseline_bounded_hash = {
-        .create = ring_create,
-        .destroy = free,
+        .create = even_ring,
+        .destroy = ring_destroy,
+        .choose = next_on_ring,
+};
+
+const struct balancer baseline_hash_by_speed = {
+        .create = ring_by_speed,
+        .destroy = ring_destroy,
         .choose = next_on_ring,
 };
 

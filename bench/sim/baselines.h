@@ -22,6 +22,8 @@ extern const struct balancer baseline_port_by_speed;
  * gateways have it: the session is the key, 256 points for each node on the ring, and a node takes
  * no more than 1.25 × the mean of requests. */
 extern const struct balancer baseline_bounded_hash;
+/* The same by an owner who has measured his machines: each has points and a bound by its speed. */
+extern const struct balancer baseline_hash_by_speed;
 /* LMetric (Zhang et al., "Simple is Better: Multiplication May Be All You Need for LLM Request
  * Scheduling", arXiv 2603.15202): least product of the prompt tokens that the node would have to
  * compute, those that wait there included, and its requests, this one included. */

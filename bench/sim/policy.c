@@ -33,6 +33,8 @@ static const struct policy policies[] = {
                 baseline_power_of_two),
         BALANCER("bounded-hash", "consistent hashing of sessions, load at most 1.25 x the mean",
                 baseline_bounded_hash),
+        BALANCER("hash-by-speed", "… with points and bounds by a node's prefill speed",
+                baseline_hash_by_speed),
         BALANCER("speed-weighted", "the fewest requests for a node's prefill speed",
                 baseline_speed_weighted),
         BALANCER("lmetric", "prompt tokens to compute x requests", baseline_lmetric),

@@ -15,7 +15,7 @@ import mesh
 BINARY = pathlib.Path(os.environ.get("MODEMESH_BIN", "."), "modemesh-sim")
 SMALL = ["--duration", "600", "--seeds", "2"]
 BASELINES = ["round-robin", "port-per-mode", "port-by-speed", "least-requests", "power-of-two", "bounded-hash",
-             "speed-weighted", "lmetric", "dynamo"]
+             "hash-by-speed", "speed-weighted", "lmetric", "dynamo"]
 
 
 def sim(*words):
