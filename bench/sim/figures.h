@@ -29,7 +29,7 @@ extern const struct figure {
 double figure_of(const struct figures *figures, size_t index);
 
 /* Whose requests count. */
-enum { FIGURES_ALL_USERS = UINT32_MAX };
+#define FIGURES_ALL_USERS UINT32_MAX
 struct figures_scope {
     uint32_t but_user; /* all but this one's; FIGURES_ALL_USERS: nobody is left out */
 };

@@ -96,11 +96,11 @@ typedef void tick_fn(struct canvas *canvas, double value);
 static void draw_logarithmic(struct canvas *canvas, const struct plot_axis *axis, tick_fn *tick)
 {
     static const double steps[] = {1, 2, 5};
-    double power = pow(10, floor(log10(axis->low) + 1e-9));
+    int first = (int)floor(log10(axis->low) + 1e-9), last = (int)floor(log10(axis->high) + 1e-9);
 
-    for (; power <= axis->high * 1.0001; power *= 10)
+    for (int power = first; power <= last; power++)
         for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-            double value = power * steps[i];
+            double value = pow(10, power) * steps[i];
 
             if (value >= axis->low * 0.9999 && value <= axis->high * 1.0001)
                 tick(canvas, value);
@@ -119,7 +119,7 @@ static void draw_linear(struct canvas *canvas, const struct plot_axis *axis, tic
         step = 5 * power;
     else if (rough > power)
         step = 2 * power;
-    for (double i = ceil(axis->low / step - 1e-9); i * step <= axis->high * 1.0001; i++)
+    for (int i = (int)ceil(axis->low / step - 1e-9); i * step <= axis->high * 1.0001; i++)
         tick(canvas, i * step);
 }
 

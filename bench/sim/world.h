@@ -12,10 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    WORLD_NODES_MAX = 1000,
-    WORLD_NOWHERE = UINT32_MAX,
-};
+enum { WORLD_NODES_MAX = 1000 };
+#define WORLD_NOWHERE UINT32_MAX
 
 struct world_params {
     const struct node_params *nodes; /* `node_count`; borrowed as long as the world is there */
