@@ -182,28 +182,31 @@ static void fill_option(struct router *router, const struct router_ask *ask, siz
         struct routing_option *ret_option)
 {
     double ratio = bytes_per_token(router, ask->models[i]);
+    double blocks = ask->hash_blocks ? ask->hash_blocks : 1;
     const struct fleet_model *model = fleet_find(router->fleet, ask->models[i]);
     *ret_option = (struct routing_option){.model = model,
-            .block_tokens = PREFIX_BLOCK_BYTES / ratio,
-            .prompt_tokens = (double)ask->chain->bytes / ratio,
+            .block_tokens = blocks * PREFIX_BLOCK_BYTES / ratio,
+            .prompt_tokens =
+                    ask->prompt_tokens > 0 ? ask->prompt_tokens : (double)ask->chain->bytes / ratio,
             .quality = ask->quality ? ask->quality[i] : 0};
     if (model && model->prefixes && ask->chain->count > 0)
         ret_option->held_blocks = find_held(&router->held[i], model, ask->chain);
 }
 
-static struct answers *find_answers(struct router *router, const char *mode)
+/* answer_count where there are none. */
+static size_t find_answers(const struct router *router, const char *mode)
 {
-    for (size_t i = 0; i < router->answer_count; i++)
-        if (strcmp(router->answers[i].mode, mode) == 0)
-            return &router->answers[i];
-    return NULL;
+    size_t i = 0;
+    while (i < router->answer_count && strcmp(router->answers[i].mode, mode) != 0)
+        i++;
+    return i;
 }
 
-static double output_of(struct router *router, const struct router_ask *ask)
+double router_output_tokens(const struct router *router, const char *mode, uint32_t output_max)
 {
-    const struct answers *answers = find_answers(router, ask->mode);
-    double tokens = answers ? answers->tokens : ROUTER_OUTPUT_TOKENS;
-    return ask->output_max ? fmin(tokens, ask->output_max) : tokens;
+    size_t at = find_answers(router, mode);
+    double tokens = at < router->answer_count ? router->answers[at].tokens : ROUTER_OUTPUT_TOKENS;
+    return output_max ? fmin(tokens, output_max) : tokens;
 }
 
 static void fill_places(
@@ -238,7 +241,7 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     struct routing_request request = {.options = options,
             .option_count =
                     ask->model_count < ROUTING_OPTIONS_MAX ? ask->model_count : ROUTING_OPTIONS_MAX,
-            .output_tokens = output_of(router, ask),
+            .output_tokens = router_output_tokens(router, ask->mode, ask->output_max),
             .beta = ask->beta > 0 ? ask->beta : COST_BETA_INTERACTIVE,
             .gamma = COST_GAMMA,
             .sigma = COST_SIGMA,
@@ -254,8 +257,8 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
         fill_option(router, ask, i, &options[i]);
     fill_places(router, ask, &request);
     struct routing_plan *plan = &ret_plan->routing;
-    int r = routing_choose(router->routing, router->fleet, &request, look, ctx, plan);
-    if (!r && shorten(plan, &request, options))
+    int r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
+    if (!r && (shorten(plan, &request, options) || look))
         r = routing_choose(router->routing, router->fleet, &request, look, ctx, plan);
     if (r)
         return r;
@@ -312,14 +315,16 @@ void router_first_token(struct router *router, struct router_trip *trip)
 
 static void learn_answer(struct router *router, const char *mode, double tokens)
 {
-    struct answers *answers = find_answers(router, mode);
-    if (!answers && router->answer_count < ROUTER_MODES_MAX) {
-        answers = &router->answers[router->answer_count++];
+    size_t at = find_answers(router, mode);
+    if (at == ROUTER_MODES_MAX)
+        return;
+    struct answers *answers = &router->answers[at];
+    if (at == router->answer_count) {
+        router->answer_count++;
         snprintf(answers->mode, sizeof(answers->mode), "%s", mode);
         answers->tokens = ROUTER_OUTPUT_TOKENS;
     }
-    if (answers)
-        answers->tokens += ROUTER_OUTPUT_WEIGHT * (tokens - answers->tokens);
+    answers->tokens += ROUTER_OUTPUT_WEIGHT * (tokens - answers->tokens);
 }
 
 static void learn_speed(struct router *router, struct seat *seat, const struct router_trip *trip,
@@ -362,6 +367,11 @@ void router_ended(struct router *router, struct router_trip *trip, const char *m
         prefix_correct(handle->model->prefixes, fleet_at(handle)->holder, chain->hashes,
                 chain->count, trip->held_blocks);
     seat_fill(seat, now_s(router), fleet_at(handle));
+}
+
+const struct fleet_model *router_model(const struct router *router, const char *model)
+{
+    return fleet_find(router->fleet, model);
 }
 
 uint32_t router_slots(const struct router *router, const char *const *models, size_t count)

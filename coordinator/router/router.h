@@ -51,6 +51,8 @@ void router_on_instance(
 
 struct router_ask { /* borrowed for the call */
     const struct prefix_chain *chain;
+    uint32_t hash_blocks;      /* of the prompt, that each of its hashes stands for; 0: one */
+    double prompt_tokens;      /* by every model's tokenizer; 0: estimated from the chain */
     const char *mode;          /* "-": none */
     const char *const *models; /* their own names, the best liked first */
     const uint8_t *quality;    /* of each, in this mode; NULL: what nodes say */
@@ -80,7 +82,7 @@ struct router_plan {
 /* -ENOMEM. The plan is good until something changes. */
 MUST_CHECK int router_choose(
         struct router *router, const struct router_ask *ask, struct router_plan *ret_plan);
-/* As router_choose(), telling of every instance; for people. */
+/* As router_choose(), telling of every instance once; for people. `look` may be NULL. */
 MUST_CHECK int router_explain(struct router *router, const struct router_ask *ask,
         routing_look_fn *look, void *ctx, struct router_plan *ret_plan);
 /* The instance that a look was told of. */
@@ -115,5 +117,10 @@ void router_ended(struct router *router, struct router_trip *trip, const char *m
 
 /* Slots of all instances of these models that are loaded. */
 uint32_t router_slots(const struct router *router, const char *const *models, size_t count);
+/* What the fleet has of a model; NULL: no connected node has it. Borrowed as of fleet_find(). */
+const struct fleet_model *router_model(const struct router *router, const char *model);
+/* Tokens that an answer in this mode is likely to have, by those before it; at most `output_max`,
+ * where that is not 0. */
+double router_output_tokens(const struct router *router, const char *mode, uint32_t output_max);
 /* About ten times a second: work that can wait. */
 void router_tick(struct router *router);
