@@ -575,6 +575,7 @@ static void fill_view(struct coordinator *c)
             .responses = c->responses,
             .recordings = c->recordings,
             .planner = c->planner,
+            .affinities = c->affinities,
             .sessions = c->sessions,
             .classifier = c->classifier,
             .keyless_network = config_bool(c->config, "http-without-key"),

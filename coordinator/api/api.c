@@ -6,6 +6,7 @@
 #include "coordinator/api/caller.h"
 #include "coordinator/api/inference.h"
 #include "coordinator/api/responses.h"
+#include "coordinator/api/serve_explain.h"
 #include "coordinator/api/serve_list.h"
 #include "coordinator/api/serve_plan.h"
 #include "coordinator/dialects/anthropic/anthropic.h"
@@ -24,7 +25,6 @@ enum {
     OPERATION_BODY_MAX = 64 * 1024, /* bytes of JSON that ask for an operation */
     REQUEST_ID_BYTES = 12,          /* random ones of a request's id */
     ALLOWED_MAX = 48,               /* bytes of the header Allow */
-    MODES_TOLD_MAX = 400,           /* bytes of the modes' names in a refusal */
 };
 
 static const struct json_limits operation_limits = {
@@ -226,6 +226,7 @@ static const struct route routes[] = {
         {"GET", "/v1/health", SCOPE_OPEN, &family_openai, serve_health, NULL},
         {"GET", "/mesh/v1/status", SCOPE_USE, &family_openai, serve_status, NULL},
         {"GET", "/mesh/v1/modes/suggestion", SCOPE_USE, &family_openai, serve_suggestion, NULL},
+        {"GET", "/mesh/v1/explain", SCOPE_USE, &family_openai, serve_explain, NULL},
         {"GET", "/mesh/v1/plan", SCOPE_RUN, &family_openai, serve_plan, NULL},
 };
 
@@ -511,27 +512,14 @@ static int fail_no_path(const struct call *call, const char *allowed)
     return -ENOENT;
 }
 
-/* "ask, code": those that the caller may use. */
-static void name_modes(const struct call *call, char text[MODES_TOLD_MAX])
-{
-    const struct modes *modes = call->api->view->modes;
-    size_t len = 0;
-    text[0] = '\0';
-    for (size_t i = 0; i < modes->count && len < MODES_TOLD_MAX; i++)
-        if (caller_allows_mode(call->caller, modes->list[i].name))
-            len += (size_t)snprintf(
-                    text + len, MODES_TOLD_MAX - len, "%s%s", len ? ", " : "", modes->list[i].name);
-}
-
 static int screen_mode(const struct call *call)
 {
     const struct modes *modes = call->api->view->modes;
-    char text[ERR_TEXT_MAX], known[MODES_TOLD_MAX];
+    char text[ERR_TEXT_MAX], known[CALL_MODES_MAX];
     if (!call->mode || modes_resolve(modes, call->mode) || modes_asks_auto(modes, call->mode))
         return 0;
-    name_modes(call, known);
     snprintf(text, sizeof(text), "there is no mode \"%.80s\" (in the path); known are: %s",
-            call->mode, known[0] ? known : "none yet");
+            call->mode, call_name_modes(call, known));
     call_fail(call, 404, "model_not_found", NULL, text);
     return -ENOENT;
 }

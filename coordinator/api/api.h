@@ -15,6 +15,7 @@
 #include "coordinator/job/job.h"
 #include "coordinator/modes/modes.h"
 
+struct affinities;
 struct auto_sessions;
 struct classifier;
 struct planner;
@@ -30,6 +31,7 @@ struct api {                       /* all borrowed */
     struct response_store *responses; /* what stays of answers for a while */
     struct recordings *recordings;    /* answers that nobody waits for */
     struct planner *planner;          /* of which models should be loaded where */
+    struct affinities *affinities;    /* where conversations were; NULL: nobody remembers */
     struct auto_sessions *sessions;   /* conversations' modes; NULL: none are remembered */
     struct classifier *classifier;    /* the small model that is asked for `auto`; NULL: none */
     struct cors cors;

@@ -36,6 +36,18 @@ void call_reply_json(const struct call *call, int r, const struct buf *body)
         http_exchange_reply(call->exchange, 200, "application/json", buf_at(body), body->len);
 }
 
+const char *call_name_modes(const struct call *call, char text[CALL_MODES_MAX])
+{
+    const struct modes *modes = call->api->view->modes;
+    size_t len = 0;
+    strcpy(text, "none yet");
+    for (size_t i = 0; i < modes->count && len < CALL_MODES_MAX; i++)
+        if (caller_allows_mode(call->caller, modes->list[i].name))
+            len += (size_t)snprintf(
+                    text + len, CALL_MODES_MAX - len, "%s%s", len ? ", " : "", modes->list[i].name);
+    return text;
+}
+
 bool caller_renew(struct caller *caller, const struct call *call)
 {
     if (!caller->key)

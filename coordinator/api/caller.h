@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+enum { CALL_MODES_MAX = 400 }; /* bytes of the modes' names in a refusal */
+
 struct caller {
     struct api_key *key;      /* NULL: none was shown, and none was needed */
     bool owner;               /* may run the mesh */
@@ -36,6 +38,10 @@ void call_fail(const struct call *call, int status, const char *code, const char
         const char *message);
 /* A JSON body, or 500 where making it failed with `r`. */
 void call_reply_json(const struct call *call, int r, const struct buf *body);
+
+/* "ask, code": those that the caller may use; "none yet". As many as there is room for. Returns
+ * `text`. */
+const char *call_name_modes(const struct call *call, char text[CALL_MODES_MAX]);
 
 /* For who answers later: looks the caller's key up again, which may be gone. False: it was revoked.
  */

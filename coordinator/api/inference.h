@@ -14,3 +14,5 @@
 
 /* Answers by itself, now or later. */
 void inference_serve(const struct call *call);
+/* What a request in the mode of that name needs by its kind, CAPABILITY_…: chat, for most. */
+uint32_t inference_needs(const char *mode);

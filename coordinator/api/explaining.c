@@ -1,0 +1,160 @@
+#include "coordinator/api/explaining.h"
+
+#include "coordinator/api/inference.h"
+#include "coordinator/modes/mode_look.h"
+#include "coordinator/modes/mode_names.h"
+#include "coordinator/scheduling/affinity.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- what may answer --- */
+
+static const char *own_name(const struct explaining *it, const char *name)
+{
+    return node_table_model(it->call->api->view->nodes, name);
+}
+
+const struct fleet_model *explaining_model(const struct explaining *it, const char *name)
+{
+    return router_model(it->call->api->view->router, own_name(it, name));
+}
+
+static void add_model(struct explaining *it, const char *name, uint8_t quality)
+{
+    const char *model = own_name(it, name);
+    for (size_t i = 0; i < it->model_count; i++)
+        if (strcmp(it->models[i], model) == 0)
+            return;
+    it->models[it->model_count] = model;
+    it->quality[it->model_count++] = quality;
+}
+
+static void look_at_models(struct explaining *it)
+{
+    const struct mode *mode = it->mode;
+    for (size_t i = 0; i < mode->model_count; i++) {
+        it->facts[i] = mode_look(explaining_model(it, mode->models[i]), it->needs, mode->batch);
+        it->facts[i].barred = !caller_allows_mode(it->call->caller, mode->name) ||
+                              !caller_allows_model(it->call->caller, mode->models[i]);
+    }
+}
+
+double explaining_output_tokens(const struct explaining *it)
+{
+    const struct mode *mode = it->mode;
+    uint32_t most = mode ? mode_output_limit(mode, it->query.output) : it->query.output;
+    return router_output_tokens(it->call->api->view->router, mode ? mode->name : "-", most);
+}
+
+/* In the middle of a known conversation tools have been called: it is no planning call. */
+static int take_mode(struct explaining *it, struct err *err)
+{
+    const struct mode *mode = it->mode;
+    look_at_models(it);
+    const struct mode_facts facts = {.prompt_tokens = it->query.tokens,
+            .output_tokens = (uint32_t)explaining_output_tokens(it),
+            .tools = it->needs & CAPABILITY_TOOLS,
+            .tool_results = it->conversation.known,
+            .models = it->facts};
+    mode_policy_of(mode, &facts, &it->policy);
+    for (size_t i = 0; i < it->policy.option_count; i++)
+        add_model(it, mode->models[it->policy.options[i].model], it->policy.options[i].quality);
+    if (it->model_count > 0)
+        return 0;
+    return err_set(err, -EACCES, "the API key \"%s\" may not use the mode \"%s\"",
+            it->call->caller->key->name, mode->name);
+}
+
+static int take_model(struct explaining *it, struct err *err)
+{
+    const struct call *call = it->call;
+    if (!caller_may_name_model(call->caller, call->api->view->modes, it->query.model))
+        return err_set(err, -EACCES, "the API key \"%s\" may not use the model \"%s\"",
+                call->caller->key->name, it->query.model);
+    add_model(it, it->query.model, 0);
+    return 0;
+}
+
+static int find_mode(struct explaining *it, struct err *err)
+{
+    const struct modes *modes = it->call->api->view->modes;
+    const char *name = it->query.mode;
+    char known[CALL_MODES_MAX];
+    if (modes_asks_auto(modes, name))
+        return err_set(err, -EINVAL,
+                "mode=%.80s: what it becomes is told by a request's own text; name one of %s", name,
+                call_name_modes(it->call, known));
+    it->mode = modes_resolve(modes, name);
+    if (it->mode)
+        return 0;
+    return err_set(err, -ENOENT, "there is no mode \"%.80s\"; known are: %s", name,
+            call_name_modes(it->call, known));
+}
+
+/* --- its conversation --- */
+
+static void find_conversation(struct explaining *it)
+{
+    const struct api *api = it->call->api;
+    char client[REQUEST_CLIENT_MAX];
+    if (!api->affinities || !it->query.session[0])
+        return;
+    caller_name(it->call->caller, client, sizeof(client));
+    const struct affinity *found = affinities_find(api->affinities,
+            affinity_id(client, it->query.session), (double)env_now_us(api->view->env) / 1e6);
+    if (found)
+        it->conversation = (struct conversation){.known = true,
+                .epoch = found->epoch,
+                .model = found->model,
+                .last_block = found->last_block,
+                .blocks = found->blocks};
+}
+
+static void find_whether_it_may_stay(struct explaining *it)
+{
+    struct conversation *conversation = &it->conversation;
+    for (size_t i = 0; conversation->epoch && i < it->model_count; i++)
+        if (affinity_model(it->models[i]) == conversation->model)
+            conversation->may_stay = it->models[i];
+}
+
+int explaining_prepare(struct explaining *it, struct err *err)
+{
+    int r = it->query.mode[0] ? find_mode(it, err) : 0;
+    if (r)
+        return r;
+    it->needs = it->query.needs | (it->mode ? inference_needs(it->mode->name) : 0);
+    find_conversation(it);
+    r = it->mode ? take_mode(it, err) : take_model(it, err);
+    find_whether_it_may_stay(it);
+    return r;
+}
+
+/* --- the decision --- */
+
+int explaining_decide(struct explaining *it)
+{
+    const struct conversation *conversation = &it->conversation;
+    uint64_t last_block = conversation->last_block;
+    const struct prefix_chain chain = {
+            .hashes = &last_block, .count = conversation->blocks > 0 ? 1 : 0};
+    const struct mode *mode = it->mode;
+    const struct router_ask ask = {.chain = &chain,
+            .hash_blocks = conversation->blocks,
+            .prompt_tokens = it->query.tokens,
+            .mode = mode ? mode->name : "-",
+            .models = it->models,
+            .quality = mode ? it->quality : NULL,
+            .model_count = it->model_count,
+            .output_max = mode ? mode_output_limit(mode, it->query.output) : it->query.output,
+            .beta = it->policy.beta,
+            .quality_floor = it->policy.floor,
+            .quality_wanted = it->policy.wanted,
+            .needs = it->needs,
+            .lane = it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT,
+            .batch = it->policy.batch,
+            .session_epoch = conversation->may_stay ? conversation->epoch : 0,
+            .session_model = conversation->may_stay};
+    return explanation_make(it->call->api->view->router, &ask, &it->explanation);
+}

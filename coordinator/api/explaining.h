@@ -1,0 +1,44 @@
+/* A request that might be, and what becomes of it: what serve_explain() tells. First its mode's
+ * rules (modes/mode_policy.h), then the decision of live requests (router/explanation.h). Changes
+ * nothing. Inside coordinator/api/ only. */
+#pragma once
+
+#include "coordinator/api/caller.h"
+#include "coordinator/api/explain_query.h"
+#include "coordinator/modes/mode_policy.h"
+#include "coordinator/router/explanation.h"
+
+struct conversation { /* where it was last */
+    bool known;
+    uint32_t epoch;       /* of the session of its node; 0: nowhere */
+    uint64_t model;       /* hash of the model's name there */
+    const char *may_stay; /* that model, where it may answer; else NULL */
+    uint64_t last_block;  /* of its last prompt, and how many there were; 0: none */
+    uint32_t blocks;
+};
+
+struct explaining {          /* of one call; zeroed at first but for these two */
+    const struct call *call; /* borrowed */
+    struct explain_query query;
+
+    uint32_t needs;                                 /* CAPABILITY_… */
+    const struct mode *mode;                        /* NULL: a model was asked for */
+    struct mode_model_facts facts[MODE_MODELS_MAX]; /* of each of the mode's models */
+    struct mode_policy policy;                      /* of a mode */
+    const char *models[MODE_MODELS_MAX]; /* that may answer, by their own names; borrowed */
+    uint8_t quality[MODE_MODELS_MAX];
+    size_t model_count;
+    struct conversation conversation;
+    struct explanation explanation;
+};
+
+/* Fills all but the explanation. -EINVAL, -ENOENT (no such mode), -EACCES (the caller may not use
+ * it). */
+MUST_CHECK int explaining_prepare(struct explaining *it, struct err *err);
+/* Then the explanation. -ENOMEM. */
+MUST_CHECK int explaining_decide(struct explaining *it);
+
+/* Tokens of the answer, as expected. */
+double explaining_output_tokens(const struct explaining *it);
+/* What the fleet has of a model, by any of its names. NULL: nothing. */
+const struct fleet_model *explaining_model(const struct explaining *it, const char *name);

@@ -1,0 +1,221 @@
+#include "coordinator/api/serve_explain.h"
+
+#include "coordinator/api/explaining.h"
+#include "coordinator/router/why.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { EXPLAIN_MAX = 1024 * 1024 };
+
+static void write_needs(const struct explaining *it, struct json_writer *out)
+{
+    uint32_t bit;
+    const char *name;
+    json_writer_array(out, "needs");
+    for (size_t i = 0; (name = explain_need_at(i, &bit)); i++)
+        if (it->needs & bit)
+            json_writer_str(out, NULL, name);
+    json_writer_array_end(out);
+}
+
+/* The node on which the conversation was, where it may stay there; "": it is gone. */
+static const char *node_of(const struct explaining *it)
+{
+    const char *name = it->conversation.may_stay;
+    const struct fleet_model *model = name ? explaining_model(it, name) : NULL;
+    for (uint32_t i = 0; model && i < model->count; i++)
+        if (model->at[i].epoch == it->conversation.epoch)
+            return router_instance(&model->at[i])->node;
+    return "";
+}
+
+static void write_session(const struct explaining *it, struct json_writer *out)
+{
+    if (!it->query.session[0]) {
+        json_writer_null(out, "session");
+        return;
+    }
+    json_writer_object(out, "session");
+    json_writer_str(out, "id", it->query.session);
+    json_writer_bool(out, "known", it->conversation.known);
+    json_writer_str(out, "node", node_of(it));
+    json_writer_str(out, "model", it->conversation.may_stay ? it->conversation.may_stay : "");
+    json_writer_object_end(out);
+}
+
+/* What is longer than every context goes to the longest all the same: tokens are an estimate. */
+static const char *why_of(const struct explaining *it)
+{
+    const struct router_plan *plan = &it->explanation.plan;
+    if (plan->instance && plan->prompt_tokens < it->query.tokens)
+        return "longer than every context: the engine with the longest counts the tokens, and "
+               "refuses what it cannot hold";
+    return plan->routing.verdict == ROUTING_RUN ? why_there(&plan->routing)
+                                                : why_not(&plan->routing);
+}
+
+static void write_verdict(const struct explaining *it, struct json_writer *out)
+{
+    static const char *const names[] = {
+            [ROUTING_RUN] = "run", [ROUTING_WAIT] = "wait", [ROUTING_NONE] = "none"};
+    const struct router_plan *plan = &it->explanation.plan;
+    json_writer_str(out, "verdict", names[plan->routing.verdict]);
+    json_writer_str(out, "why", why_of(it));
+    if (!plan->instance) {
+        json_writer_null(out, "chosen");
+        return;
+    }
+    json_writer_object(out, "chosen");
+    json_writer_str(out, "node", plan->instance->node);
+    json_writer_str(out, "model", plan->instance->model);
+    json_writer_object_end(out);
+}
+
+static size_t place_in_options(const struct mode_policy *policy, size_t model)
+{
+    size_t i = 0;
+    while (i < policy->option_count && policy->options[i].model != model)
+        i++;
+    return i;
+}
+
+static const char *why_model(const struct explaining *it, size_t model)
+{
+    const struct mode_policy *policy = &it->policy;
+    const struct mode_model_facts *facts = &it->facts[model];
+    size_t place = place_in_options(policy, model);
+    double whole = it->query.tokens + explaining_output_tokens(it);
+    if (facts->barred)
+        return "the API key does not allow it";
+    if (!explaining_model(it, it->mode->models[model]))
+        return "no connected node has it";
+    if (facts->unable)
+        return "it cannot do what is needed";
+    if (facts->context > 0 && facts->context < whole)
+        return "its context is too short";
+    if (place == policy->option_count)
+        return "the rule does not name it";
+    return place < policy->option_count - policy->stand_ins ? "the rule names it"
+                                                            : "as good as what the rule names";
+}
+
+static void write_models(const struct explaining *it, struct json_writer *out)
+{
+    uint8_t points[MODE_MODELS_MAX];
+    json_writer_array(out, "models");
+    if (it->mode)
+        mode_points_of(it->mode, it->facts, points);
+    for (size_t i = 0; it->mode && i < it->mode->model_count; i++) {
+        json_writer_object(out, NULL);
+        json_writer_str(out, "model", it->mode->models[i]);
+        json_writer_u64(out, "points", points[i]);
+        json_writer_bool(out, "option", place_in_options(&it->policy, i) < it->policy.option_count);
+        json_writer_str(out, "why", why_model(it, i));
+        json_writer_object_end(out);
+    }
+    json_writer_array_end(out);
+}
+
+static void write_cost(const struct explanation_row *row, struct json_writer *out)
+{
+    if (!row->feasible) {
+        json_writer_null(out, "seconds");
+        return;
+    }
+    json_writer_object(out, "seconds");
+    for (size_t i = 0; i < COST_TERM_COUNT; i++)
+        json_writer_num(out, cost_terms[i].name, cost_term_s(&row->cost, i));
+    json_writer_num(out, "time_to_first_token", row->cost.ttft_s);
+    json_writer_num(out, "total", row->cost.total_s);
+    json_writer_object_end(out);
+}
+
+static void write_row(const struct explanation *explanation, const struct explanation_row *row,
+        struct json_writer *out)
+{
+    const struct instance *instance = router_instance(row->entry);
+    char why[EXPLANATION_WHY_MAX];
+    json_writer_object(out, NULL);
+    json_writer_str(out, "node", instance->node);
+    json_writer_str(out, "model", instance->model);
+    json_writer_str(out, "state", instance_state_name(instance->state));
+    json_writer_u64(out, "running", row->entry->running);
+    json_writer_u64(out, "slots", row->entry->slots);
+    json_writer_bool(out, "chosen", explanation_is_chosen(explanation, row));
+    json_writer_bool(out, "feasible", row->feasible);
+    json_writer_str(out, "why", explanation_why(explanation, row, why));
+    json_writer_num(out, "held_tokens", row->held_tokens);
+    write_cost(row, out);
+    json_writer_object_end(out);
+}
+
+static void write_instances(const struct explanation *explanation, struct json_writer *out)
+{
+    json_writer_array(out, "instances");
+    for (size_t i = 0; i < explanation->row_count; i++)
+        write_row(explanation, &explanation->rows[i], out);
+    json_writer_array_end(out);
+    json_writer_u64(out, "left_out", explanation->left_out);
+}
+
+static int write_all(const struct explaining *it, struct buf *body)
+{
+    struct json_writer out;
+    json_writer_init(&out, body);
+    json_writer_object(&out, NULL);
+    json_writer_str(&out, "mode", it->mode ? it->mode->name : "");
+    json_writer_str(&out, "rule", it->mode ? it->policy.rule : "a model asked for by its name");
+    json_writer_u64(&out, "prompt_tokens", it->query.tokens);
+    json_writer_num(&out, "output_tokens", it->explanation.plan.output_tokens);
+    write_needs(it, &out);
+    write_session(it, &out);
+    write_verdict(it, &out);
+    write_models(it, &out);
+    write_instances(&it->explanation, &out);
+    json_writer_object_end(&out);
+    return json_writer_result(&out);
+}
+
+static void refuse(const struct call *call, int r, const char *param, const char *message)
+{
+    if (r == -EACCES)
+        call_fail(call, 403, "insufficient_scope", param, message);
+    else if (r == -ENOENT)
+        call_fail(call, 404, "model_not_found", param, message);
+    else
+        call_fail(call, 400, "invalid_request", param, message);
+}
+
+static void explain(struct explaining *it)
+{
+    struct buf body;
+    buf_init(&body, EXPLAIN_MAX);
+    int r = explaining_decide(it);
+    if (!r)
+        r = write_all(it, &body);
+    call_reply_json(it->call, r, &body);
+    buf_fini(&body);
+}
+
+void serve_explain(const struct call *call)
+{
+    struct explaining *it = calloc(1, sizeof(*it));
+    const char *param = NULL;
+    struct err err;
+    if (!it) {
+        call_fail(call, 500, "internal_error", NULL, "no memory for the answer");
+        return;
+    }
+    it->call = call;
+    int r = explain_query_read(call->exchange, &it->query, &param, &err);
+    if (!r) {
+        param = it->query.mode[0] ? "mode" : "model";
+        r = explaining_prepare(it, &err);
+    }
+    if (r)
+        refuse(call, r, param, err.text);
+    else
+        explain(it);
+    free(it);
+}

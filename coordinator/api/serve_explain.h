@@ -1,0 +1,21 @@
+/* GET /mesh/v1/explain?mode=MODE&tokens=N: where a request would go now, and what it would cost on
+ * every instance that may answer, term by term. Instead of `mode` `model`; besides `session`,
+ * `output` and `needs` (explain_query.h). The decision is the one of live requests
+ * (router/explanation.h), after the mode's rules (modes/mode_policy.h); nothing changes by it.
+ *
+ * {"mode", "rule", "prompt_tokens", "output_tokens", "needs": ["chat"],
+ *  "session": null | {"id", "known", "node", "model"}, "verdict": "run" | "wait" | "none", "why",
+ *  "chosen": null | {"node", "model"},
+ *  "models": [{"model", "points", "option", "why"}], of the mode, in its order
+ *  "instances": [{"node", "model", "state", "running", "slots", "chosen", "feasible", "why",
+ *                 "held_tokens", "seconds": null | {"wait", … , "time_to_first_token", "total"}}],
+ *  "left_out": instances beyond those}
+ *
+ * `session` is the id that a client sends with its conversation (dialects/session_id.h); it is
+ * known to those alone who ask as that client does. What an instance holds of its prompt is told by
+ * the last block of the request before: all up to it, or nothing. */
+#pragma once
+
+#include "coordinator/api/caller.h"
+
+void serve_explain(const struct call *call);

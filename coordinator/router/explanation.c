@@ -1,0 +1,137 @@
+#include "coordinator/router/explanation.h"
+
+#include "coordinator/router/why.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- the rows, in order --- */
+
+bool explanation_is_chosen(const struct explanation *explanation, const struct explanation_row *row)
+{
+    return row->entry == explanation->plan.routing.instance;
+}
+
+/* Less than 0: `a` stands before `b`. No two rows are alike in all of this. */
+static int compare_names(const struct explanation_row *a, const struct explanation_row *b)
+{
+    const struct instance *one = router_instance(a->entry), *other = router_instance(b->entry);
+    int by_node = strcmp(one->node, other->node), by_model = strcmp(one->model, other->model);
+    if (by_node || by_model)
+        return by_node ? by_node : by_model;
+    return one->epoch < other->epoch ? -1 : 1;
+}
+
+static bool is_before(const struct explanation *explanation, const struct explanation_row *a,
+        const struct explanation_row *b)
+{
+    bool a_chosen = explanation_is_chosen(explanation, a);
+    if (a_chosen || explanation_is_chosen(explanation, b))
+        return a_chosen;
+    if (a->feasible != b->feasible)
+        return a->feasible;
+    if (a->feasible && (a->cost.total_s < b->cost.total_s || a->cost.total_s > b->cost.total_s))
+        return a->cost.total_s < b->cost.total_s;
+    if (!a->feasible && a->refusal != b->refusal)
+        return a->refusal > b->refusal;
+    return compare_names(a, b) < 0;
+}
+
+static void insert(struct explanation *explanation, const struct explanation_row *row)
+{
+    size_t at = explanation->row_count;
+    while (at > 0 && is_before(explanation, row, &explanation->rows[at - 1]))
+        at--;
+    bool full = explanation->row_count == EXPLANATION_ROWS_MAX;
+    explanation->left_out += full;
+    if (at == EXPLANATION_ROWS_MAX)
+        return;
+    size_t behind = explanation->row_count - at - full;
+    memmove(&explanation->rows[at + 1], &explanation->rows[at],
+            behind * sizeof(explanation->rows[0]));
+    explanation->rows[at] = *row;
+    explanation->row_count += !full;
+}
+
+static void look(void *ctx, const struct fleet_instance *instance, size_t option,
+        enum refusal refusal, const struct cost *cost, double held_tokens)
+{
+    struct explanation_row row = {.entry = instance,
+            .option = option,
+            .refusal = refusal,
+            .feasible = cost != NULL,
+            .held_tokens = held_tokens};
+    if (cost)
+        row.cost = *cost;
+    insert(ctx, &row);
+}
+
+/* Asked twice: which one is chosen says where the rows stand. */
+int explanation_make(
+        struct router *router, const struct router_ask *ask, struct explanation *ret_explanation)
+{
+    struct router_plan again;
+    ret_explanation->row_count = ret_explanation->left_out = 0;
+    int r = router_choose(router, ask, &ret_explanation->plan);
+    return r ? r : router_explain(router, ask, look, ret_explanation, &again);
+}
+
+/* --- the sentences --- */
+
+/* Of what the loser costs more, the largest part. */
+static const char *worst_term(const struct cost *loser, const struct cost *chosen)
+{
+    size_t worst = 0;
+    double most_s = -INFINITY;
+    for (size_t i = 0; i < COST_TERM_COUNT; i++) {
+        double more_s = cost_term_s(loser, i) - cost_term_s(chosen, i);
+        if (more_s > most_s) {
+            most_s = more_s;
+            worst = i;
+        }
+    }
+    return strcmp(cost_terms[worst].name, "round_trip") == 0 ? "round trip"
+                                                             : cost_terms[worst].name;
+}
+
+static void say_lost(const struct explanation *explanation, const struct explanation_row *row,
+        char why[EXPLANATION_WHY_MAX])
+{
+    const struct routing_plan *plan = &explanation->plan.routing;
+    double more_s = row->cost.total_s - plan->cost.total_s;
+    const char *full = row->refusal == REFUSAL_FULL ? ", and it is full" : "";
+    if (plan->stayed && more_s < ROUTING_TIE_S)
+        snprintf(why, EXPLANATION_WHY_MAX, "%.2f s less: too little to leave the conversation's%s",
+                fmax(-more_s, 0), full);
+    else if (more_s <= ROUTING_TIE_S)
+        snprintf(why, EXPLANATION_WHY_MAX, "as good, %s",
+                *full ? "and full" : "and was given a request more recently");
+    else
+        snprintf(why, EXPLANATION_WHY_MAX, "%.2f s more, most of it %s%s", more_s,
+                worst_term(&row->cost, &plan->cost), full);
+}
+
+static void say_refused(const struct explanation_row *row, char why[EXPLANATION_WHY_MAX])
+{
+    const char *name = refusal_name(row->refusal);
+    if (row->refusal == REFUSAL_CONTEXT)
+        snprintf(why, EXPLANATION_WHY_MAX, "%s: %u tokens", name, row->entry->context);
+    else
+        snprintf(why, EXPLANATION_WHY_MAX, "%s", name);
+}
+
+const char *explanation_why(const struct explanation *explanation,
+        const struct explanation_row *row, char why[EXPLANATION_WHY_MAX])
+{
+    const struct routing_plan *plan = &explanation->plan.routing;
+    if (!row->feasible)
+        say_refused(row, why);
+    else if (!explanation_is_chosen(explanation, row))
+        say_lost(explanation, row, why);
+    else if (plan->verdict == ROUTING_RUN)
+        snprintf(why, EXPLANATION_WHY_MAX, "chosen: %s", why_there(plan));
+    else
+        snprintf(why, EXPLANATION_WHY_MAX, "chosen, and full: waited for");
+    return why;
+}

@@ -1,0 +1,482 @@
+#include "coordinator/api/serve_explain.h"
+
+#include "common/json.h"
+#include "coordinator/scheduling/affinity.h"
+#include "coordinator/scheduling/prefix_index.h"
+#include "tests/lib/fake_exchange.h"
+#include "tests/lib/fake_mesh.h"
+#include "tests/lib/modes_maker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NODES = 4 };
+
+static const char yaml[] = "modes:\n"
+                           "  code:\n    models: [small, large, absent]\n"
+                           "    quality: {small: 55, large: 70, absent: 71}\n"
+                           "    up-to: {4k: [small], 16k: [large]}\n    floor: 50\n"
+                           "  ask:\n    models: [small]\n"
+                           "  autocomplete:\n    models: [small]\n"
+                           "  design:\n    models: [small, large]\n    planning: [large]\n";
+
+struct world {
+    struct fake_mesh mesh;
+    struct modes modes;
+    struct admin_view view;
+    struct affinities *affinities;
+    struct api api;
+    struct api_key *key; /* of who asks; NULL: none */
+    struct http_exchange client;
+    cJSON *json; /* the last answer */
+};
+
+static void wire(struct world *world)
+{
+    world->modes = modes_maker_make(yaml);
+    world->view = (struct admin_view){.env = &world->mesh.env.env,
+            .modes = &world->modes,
+            .nodes = world->mesh.nodes,
+            .router = world->mesh.router,
+            .door = world->mesh.door};
+    world->affinities = affinities_create(16, 1);
+    assert_non_null(world->affinities);
+    world->api = (struct api){.view = &world->view, .affinities = world->affinities};
+    fake_exchange_init(&world->client);
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    fake_mesh_init(&world->mesh, NODES);
+    wire(world);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    cJSON_Delete(world->json);
+    fake_exchange_fini(&world->client);
+    affinities_destroy(world->affinities);
+    fake_mesh_fini(&world->mesh);
+    modes_fini(&world->modes);
+    free(world);
+    return 0;
+}
+
+/* --- nodes --- */
+
+static struct msg_instance instance_of(const char *model, float prefill_tok_s)
+{
+    return (struct msg_instance){.model = model,
+            .state = INSTANCE_RESIDENT,
+            .slots = 2,
+            .context = 8192,
+            .capabilities = CAPABILITY_CHAT | CAPABILITY_TOOLS | CAPABILITY_EXACT,
+            .prefill_tok_s = prefill_tok_s,
+            .decode_tok_s = 20,
+            .file_bytes = UINT64_C(1) << 30,
+            .engine = "llama-server",
+            .note = ""};
+}
+
+static void join(struct world *world, size_t node, const struct msg_instance *instance)
+{
+    fake_mesh_hello(&world->mesh, node, "modemesh 9");
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.instances = instance,
+                            .instance_count = 1,
+                            .memory_total_bytes = UINT64_C(1) << 40}});
+}
+
+static void join_small(struct world *world, size_t node, float prefill_tok_s)
+{
+    const struct msg_instance instance = instance_of("small", prefill_tok_s);
+    join(world, node, &instance);
+}
+
+/* --- asking --- */
+
+static const cJSON *ask_for(struct world *world, const char *query, int status)
+{
+    const struct caller caller = {
+            .owner = !world->key, .key = world->key, .nodes = world->mesh.nodes};
+    const struct call call = {.api = &world->api,
+            .exchange = &world->client,
+            .caller = &caller,
+            .family = &family_openai,
+            .tail = "",
+            .request_id = "req_1"};
+    fake_exchange_fini(&world->client);
+    fake_exchange_init(&world->client);
+    world->client.query = query;
+    serve_explain(&call);
+    if (world->client.status != status)
+        fail_msg("%s: %d %s", query, world->client.status, fake_exchange_text(&world->client.body));
+    cJSON_Delete(world->json);
+    world->json = NULL;
+    assert_int_equal(json_parse(buf_at(&world->client.body), world->client.body.len,
+                             &json_limits_request, &world->json, NULL),
+            0);
+    return world->json;
+}
+
+static const cJSON *ask(struct world *world, const char *query)
+{
+    return ask_for(world, query, 200);
+}
+
+static const cJSON *row_at(const cJSON *json, int index)
+{
+    const cJSON *row = cJSON_GetArrayItem(json_array(json, "instances"), index);
+    assert_non_null(row);
+    return row;
+}
+
+/* The row of that node; fails where there is none. */
+static const cJSON *row_of(const cJSON *json, const char *node)
+{
+    const cJSON *row;
+    cJSON_ArrayForEach(row, json_array(json, "instances"))
+    {
+        if (strcmp(json_str(row, "node", ""), node) == 0)
+            return row;
+    }
+    fail_msg("no row of %s", node);
+    return NULL;
+}
+
+static double seconds(const cJSON *row, const char *term)
+{
+    double value = json_num(json_obj(row, "seconds"), term, NAN);
+    assert_true(isfinite(value));
+    return value;
+}
+
+static void assert_says(const cJSON *object, const char *key, const char *part)
+{
+    const char *text = json_str(object, key, "");
+    if (!strstr(text, part))
+        fail_msg("%s is \"%s\", and not \"%s\"", key, text, part);
+}
+
+/* --- tests --- */
+
+static void terms_add_up_to_the_total(void **state)
+{
+    struct world *world = *state;
+    join_small(world, 0, 1000);
+    join_small(world, 1, 100);
+    const cJSON *json = ask(world, "mode=ask&tokens=3000&output=200");
+    assert_true(json_num(json, "prompt_tokens", 0) == 3000);
+    assert_true(json_num(json, "output_tokens", 0) == 200);
+    for (int i = 0; i < 2; i++) {
+        const cJSON *row = row_at(json, i);
+        double sum_s = 0, ttft_s = 0;
+        for (size_t term = 0; term < COST_TERM_COUNT; term++)
+            sum_s += seconds(row, cost_terms[term].name);
+        for (size_t term = 0; term < 4; term++)
+            ttft_s += seconds(row, cost_terms[term].name);
+        assert_true(fabs(sum_s - seconds(row, "total")) < 1e-3);
+        assert_true(fabs(ttft_s - seconds(row, "time_to_first_token")) < 1e-3);
+        assert_true(seconds(row, "prefill") > 0 && seconds(row, "decode") > 0);
+    }
+}
+
+static void the_quicker_one_is_chosen_and_the_other_told_why_not(void **state)
+{
+    struct world *world = *state;
+    join_small(world, 0, 100);
+    join_small(world, 1, 1000);
+    const cJSON *json = ask(world, "mode=ask&tokens=3000");
+    assert_says(json, "verdict", "run");
+    assert_says(json, "why", "the quickest of its instances");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node1");
+    assert_string_equal(json_str(row_at(json, 0), "node", ""), "node1");
+    assert_true(json_bool(row_at(json, 0), "chosen", false));
+    assert_says(row_at(json, 0), "why", "chosen: the quickest");
+    assert_false(json_bool(row_at(json, 1), "chosen", true));
+    assert_says(row_at(json, 1), "why", "s more, most of it prefill");
+}
+
+static void the_rule_is_named_and_what_it_passes_over(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance large = instance_of("large", 500);
+    join_small(world, 0, 1000);
+    join(world, 1, &large);
+    const cJSON *json = ask(world, "mode=code&tokens=1000");
+    assert_string_equal(json_str(json, "rule", ""), "code up to 4k: small");
+    assert_int_equal(cJSON_GetArraySize(json_array(json, "instances")), 1);
+    const cJSON *models = json_array(json, "models");
+    assert_int_equal(cJSON_GetArraySize(models), 3);
+    assert_says(cJSON_GetArrayItem(models, 0), "why", "the rule names it");
+    assert_says(cJSON_GetArrayItem(models, 1), "why", "the rule does not name it");
+    assert_says(cJSON_GetArrayItem(models, 2), "why", "no connected node has it");
+    assert_true(json_num(cJSON_GetArrayItem(models, 1), "points", 0) == 70);
+    json = ask(world, "mode=mesh-code&tokens=5k");
+    assert_string_equal(json_str(json, "rule", ""), "code up to 16k: large");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "large");
+}
+
+static void refusals_are_named(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance instance = instance_of("small", 100);
+    join(world, 0, &instance);
+    instance.context = 2048;
+    join(world, 1, &instance);
+    instance.context = 8192;
+    instance.capabilities = CAPABILITY_EMBEDDINGS | CAPABILITY_EXACT;
+    join(world, 2, &instance);
+    instance.capabilities = CAPABILITY_CHAT;
+    instance.state = INSTANCE_STOPPING;
+    join(world, 3, &instance);
+    const cJSON *json = ask(world, "mode=ask&tokens=4000");
+    assert_int_equal(cJSON_GetArraySize(json_array(json, "instances")), 4);
+    assert_says(row_of(json, "node1"), "why", "context too small: 2048 tokens");
+    assert_says(row_of(json, "node2"), "why", "cannot do what is asked");
+    assert_says(row_of(json, "node3"), "why", "engine is being stopped");
+    assert_false(json_bool(row_of(json, "node1"), "feasible", true));
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(row_of(json, "node1"), "seconds")));
+    assert_true(json_bool(row_at(json, 0), "chosen", false));
+    /* Who comes closest stands before who does not. */
+    assert_string_equal(json_str(row_at(json, 1), "node", ""), "node3");
+    assert_string_equal(json_str(row_at(json, 3), "node", ""), "node2");
+}
+
+static void what_nobody_can_take_says_so(void **state)
+{
+    struct world *world = *state;
+    const cJSON *json = ask(world, "mode=ask&tokens=1000");
+    assert_says(json, "verdict", "none");
+    assert_says(json, "why", "no connected node has the model");
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));
+    join_small(world, 0, 100);
+    json = ask(world, "mode=ask&tokens=1000&needs=rerank");
+    assert_says(json, "verdict", "none");
+    assert_says(json, "why", "can do that");
+    json = ask(world, "mode=autocomplete&tokens=100"); /* needs tokens to fill in the middle */
+    assert_says(json, "verdict", "none");
+    assert_string_equal(cJSON_GetArrayItem(json_array(json, "needs"), 0)->valuestring, "fim");
+    json = ask(world, "mode=ask&tokens=1M");
+    assert_says(json, "verdict", "run");
+    assert_says(json, "why", "longer than every context");
+}
+
+static void what_comes_back_by_itself_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance instance = instance_of("small", 100);
+    instance.state = INSTANCE_FAILED;
+    join(world, 0, &instance);
+    const cJSON *json = ask(world, "mode=ask&tokens=1000");
+    assert_says(json, "verdict", "wait");
+    assert_says(json, "why", "being restarted");
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));
+}
+
+/* Gives node0's instance as many requests as it may have at once. */
+static void fill(struct world *world, struct router_trip trips[3])
+{
+    static const char *const models[] = {"small"};
+    const struct prefix_chain chain = {.bytes = 3000};
+    for (size_t i = 0; i < 3; i++) {
+        struct router_plan plan;
+        const struct router_ask request = {
+                .chain = &chain, .mode = "ask", .models = models, .model_count = 1};
+        assert_int_equal(router_choose(world->mesh.router, &request, &plan), 0);
+        assert_int_equal(plan.routing.verdict, ROUTING_RUN);
+        router_sent(world->mesh.router, &plan, &chain, &trips[i]);
+    }
+}
+
+static void a_full_one_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    const struct prefix_chain chain = {.bytes = 3000};
+    struct router_trip trips[3] = {{.held_blocks = 0}};
+    join_small(world, 0, 100);
+    fill(world, trips);
+    const cJSON *json = ask(world, "mode=ask&tokens=1000");
+    assert_says(json, "verdict", "wait");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node0");
+    assert_says(row_at(json, 0), "why", "chosen, and full");
+    assert_true(seconds(row_at(json, 0), "wait") > 0);
+    assert_true(json_num(row_at(json, 0), "running", 0) == 3);
+    for (size_t i = 0; i < 3; i++)
+        router_ended(world->mesh.router, &trips[i], "ask", &chain, ROUTER_REFUSED,
+                &(struct msg_usage){.prompt_tokens = 0});
+}
+
+static void rows_do_not_depend_on_the_order_of_nodes(void **state)
+{
+    struct world *world = *state, *other = calloc(1, sizeof(*other));
+    static const float speeds[NODES] = {100, 100, 1000, 100};
+    fake_mesh_init(&other->mesh, NODES);
+    wire(other);
+    for (size_t i = 0; i < NODES; i++) {
+        join_small(world, i, speeds[i]);
+        join_small(other, NODES - 1 - i, speeds[NODES - 1 - i]);
+    }
+    const cJSON *a = ask(world, "mode=ask&tokens=2000"), *b = ask(other, "mode=ask&tokens=2000");
+    assert_true(cJSON_Compare(a, b, true));
+    assert_string_equal(json_str(row_at(a, 0), "node", ""), "node2");
+    assert_string_equal(json_str(row_at(a, 1), "node", ""), "node0");
+    assert_string_equal(json_str(row_at(a, 3), "node", ""), "node3");
+    void *of_other = other;
+    (void)tear_down(&of_other);
+}
+
+/* The instance on `node` had the conversation, and a prompt of `blocks` whole blocks. */
+static void remember(struct world *world, const char *node, const uint64_t *hashes, uint32_t blocks)
+{
+    const struct fleet_model *model = router_model(world->mesh.router, "small");
+    struct affinity *affinity = affinities_touch(world->affinities, affinity_id("local", "s-1"),
+            (double)env_now_us(&world->mesh.env.env) / 1e6);
+    assert_non_null(affinity);
+    for (uint32_t i = 0; i < model->count; i++) {
+        const struct fleet_instance *entry = &model->at[i];
+        if (strcmp(router_instance(entry)->node, node) != 0)
+            continue;
+        affinity->epoch = entry->epoch;
+        prefix_note(model->prefixes, entry->holder, hashes, blocks);
+    }
+    affinity->model = affinity_model("small");
+    affinity->last_block = hashes[blocks - 1];
+    affinity->blocks = blocks;
+}
+
+static void a_conversation_is_held_where_it_was(void **state)
+{
+    struct world *world = *state;
+    const uint64_t hashes[4] = {11, 12, 13, 14};
+    join_small(world, 0, 200);
+    join_small(world, 1, 200);
+    remember(world, "node1", hashes, 4);
+    const cJSON *json = ask(world, "mode=ask&tokens=3000&session=s-1");
+    const cJSON *session = json_obj(json, "session");
+    assert_true(json_bool(session, "known", false));
+    assert_string_equal(json_str(session, "node", ""), "node1");
+    assert_string_equal(json_str(session, "model", ""), "small");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node1");
+    double held = json_num(row_of(json, "node1"), "held_tokens", 0);
+    assert_true(fabs(held - 4 * PREFIX_BLOCK_BYTES / TOKEN_RATIO_PRIOR) < 1);
+    assert_true(json_num(row_of(json, "node0"), "held_tokens", -1) == 0);
+    assert_true(
+            seconds(row_of(json, "node1"), "prefill") < seconds(row_of(json, "node0"), "prefill"));
+    json = ask(world, "mode=ask&tokens=3000&session=another");
+    assert_false(json_bool(json_obj(json, "session"), "known", true));
+    assert_true(json_num(row_of(json, "node1"), "held_tokens", -1) == 0);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(ask(world, "mode=ask&tokens=3000"), "session")));
+}
+
+static void tools_are_a_planning_call_until_the_conversation_is_known(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance large = instance_of("large", 500);
+    const uint64_t hash = 21;
+    join_small(world, 0, 1000);
+    join(world, 1, &large);
+    const cJSON *json = ask(world, "mode=design&tokens=1000&needs=tools");
+    assert_string_equal(json_str(json, "rule", ""), "design planning: large");
+    remember(world, "node0", &hash, 1);
+    json = ask(world, "mode=design&tokens=1000&needs=tools,chat&session=s-1");
+    assert_null(strstr(json_str(json, "rule", ""), "planning"));
+    assert_int_equal(cJSON_GetArraySize(json_array(json, "needs")), 2);
+}
+
+static void a_model_may_be_asked_for_by_name(void **state)
+{
+    struct world *world = *state;
+    join_small(world, 0, 1000);
+    const cJSON *json = ask(world, "model=small&tokens=1000");
+    assert_string_equal(json_str(json, "mode", "?"), "");
+    assert_says(json, "rule", "asked for by its name");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "small");
+    assert_says(ask(world, "model=no-such&tokens=1000"), "verdict", "none");
+}
+
+static void bad_values_are_named_with_the_way_out(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *query;
+        int status;
+        const char *says;
+    } cases[] = {
+            {"tokens=100", 400, "a mode or a model is missing"},
+            {"mode=ask", 400, "add tokens=30000"},
+            {"mode=ask&model=small&tokens=1", 400, "leave one out"},
+            {"mode=ask&tokens=many", 400, "tokens=many is no number of tokens"},
+            {"mode=ask&tokens=0", 400, "tokens=0 is no number of tokens"},
+            {"mode=ask&tokens=-1", 400, "tokens=-1"},
+            {"mode=ask&tokens=1&output=17M", 400, "output=17M"},
+            {"mode=ask&tokens=1&needs=tools,wings", 400, "needs=wings is nothing that a model can"},
+            {"mode=ask&tokens=1&needs=,", 400, "needs="},
+            {"mode=auto&tokens=1", 400, "name one of code, ask"},
+            {"mode=nobody&tokens=1", 404, "there is no mode \"nobody\"; known are: code, ask"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_says(json_obj(ask_for(world, cases[i].query, cases[i].status), "error"), "message",
+                cases[i].says);
+}
+
+static void names_that_are_too_long_are_refused(void **state)
+{
+    struct world *world = *state;
+    char query[256] = "mode=ask&tokens=1&session=";
+    size_t len = strlen(query);
+    memset(query + len, 'x', REQUEST_SESSION_MAX);
+    (void)ask(world, query);
+    query[len + REQUEST_SESSION_MAX] = 'x';
+    assert_says(json_obj(ask_for(world, query, 400), "error"), "message", "is too long");
+}
+
+static void a_key_is_told_of_no_more_than_it_may_use(void **state)
+{
+    struct world *world = *state;
+    char *modes[] = {"ask"};
+    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 1};
+    world->key = &key;
+    join_small(world, 0, 100);
+    assert_says(ask(world, "mode=ask&tokens=10"), "verdict", "run");
+    assert_says(json_obj(ask_for(world, "mode=code&tokens=10", 403), "error"), "message",
+            "\"laptop\" may not use the mode \"code\"");
+    assert_says(json_obj(ask_for(world, "model=large&tokens=10", 403), "error"), "message",
+            "may not use the model");
+}
+
+#define EXPLAIN_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+            EXPLAIN_TEST(terms_add_up_to_the_total),
+            EXPLAIN_TEST(the_quicker_one_is_chosen_and_the_other_told_why_not),
+            EXPLAIN_TEST(the_rule_is_named_and_what_it_passes_over),
+            EXPLAIN_TEST(refusals_are_named),
+            EXPLAIN_TEST(what_nobody_can_take_says_so),
+            EXPLAIN_TEST(what_comes_back_by_itself_is_waited_for),
+            EXPLAIN_TEST(a_full_one_is_waited_for),
+            EXPLAIN_TEST(rows_do_not_depend_on_the_order_of_nodes),
+            EXPLAIN_TEST(a_conversation_is_held_where_it_was),
+            EXPLAIN_TEST(tools_are_a_planning_call_until_the_conversation_is_known),
+            EXPLAIN_TEST(a_model_may_be_asked_for_by_name),
+            EXPLAIN_TEST(bad_values_are_named_with_the_way_out),
+            EXPLAIN_TEST(names_that_are_too_long_are_refused),
+            EXPLAIN_TEST(a_key_is_told_of_no_more_than_it_may_use),
+    };
+    return cmocka_run_group_tests_name("serve_explain", tests, NULL, NULL);
+}
