@@ -38,6 +38,7 @@ int cmd_models_pin(const struct cli *cli, const struct command_line *line, struc
 int cmd_models_unpin(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_deploy(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_operations(const struct cli *cli, const struct command_line *line, struct err *err);
+int cmd_explain(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_plan(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_fit(const struct cli *cli, const struct command_line *line, struct err *err);
 int cmd_setup(const struct cli *cli, const struct command_line *line, struct err *err);

@@ -35,6 +35,27 @@ static const struct command_flag modes_flags[] = {
         {.name = NULL},
 };
 
+static const struct command_flag explain_flags[] = {
+        {.name = "mode",
+                .letter = 'm',
+                .metavar = "MODE",
+                .help = "Of a request in this mode (see 'modes')"},
+        {.name = "model", .metavar = "MODEL", .help = "Of a request for this model, instead"},
+        {.name = "tokens", .metavar = "N", .help = "Length of its prompt: 30000, 8k"},
+        {.name = "session",
+                .metavar = "ID",
+                .help = "The conversation that it goes on with, by the id that its client sends"},
+        {.name = "output",
+                .metavar = "N",
+                .help = "Tokens of the answer at most (as answers in the mode were)"},
+        {.name = "needs",
+                .metavar = "A,B",
+                .help = "What it takes: tools, vision, audio, fim, embeddings, rerank"},
+        {.name = "json", .help = "Print the coordinator's own JSON: all that it tells"},
+        {.name = "raw", .help = "Print one instance a line, for scripts"},
+        {.name = NULL},
+};
+
 static const struct command_flag deploy_flags[] = {
         {.name = "context",
                 .metavar = "TOKENS",
@@ -244,6 +265,15 @@ static const char plan_detail[] =
         "--apply makes the plan anew and carries it out, on each node what goes before what\n"
         "comes; requests finish first. Ctrl-C leaves it going ('operations').";
 
+static const char explain_detail[] =
+        "Asks the coordinator for the decision that a request would get now; nothing is sent\n"
+        "anywhere. One row is one instance: HELD tokens of the prompt that it has already, then\n"
+        "seconds. FIRST, the time to the first token, is WAIT, LOAD, PREFILL and round TRIP;\n"
+        "TOTAL adds the answer (DECODE), what the prefill takes from OTHERS that are answered\n"
+        "there, missing QUALITY, PRICE and likely FAILURE. The least TOTAL is chosen; the rules\n"
+        "about ties and conversations are in docs/ARCHITECTURE.md, \"Which node\". With --needs\n"
+        "tools and no known --session it is a planning call.";
+
 static const char drain_detail[] =
         "Its models stay loaded, and requests under way go on to their end. It lasts until 'nodes\n"
         "resume', or until the node starts again.";
@@ -281,6 +311,13 @@ static const struct command commands[] = {
                 .examples = "  modemesh modes --suggest >>coordinator.yaml",
                 .flags = modes_flags,
                 .run = cmd_modes},
+        {.name = "explain",
+                .operands = "",
+                .summary = "Show where a request would go now, and its cost on every instance",
+                .detail = explain_detail,
+                .examples = "  modemesh explain --mode code --tokens 30k --needs tools",
+                .flags = explain_flags,
+                .run = cmd_explain},
         {.name = "models",
                 .operands = "[COMMAND]",
                 .summary = "Show the models of all nodes, load them, let them go",
