@@ -72,6 +72,26 @@ def modes_and_models_are_tables_and_json():
         assert raw[0][:3] == ["name", "node", "state"] and [FAST, "halo1", "resident"] in [row[:3] for row in raw[1:]]
 
 
+def explain_names_the_node():
+    with Mesh({"ask": [FAST, CODER]}) as cluster:
+        one_node(cluster, slots=3)
+        asked = ["explain", "--mode", "ask", "--tokens", "100"]
+        done = cluster.cli(*asked)
+        assert done.returncode == 0 and done.stderr == "", done
+        for word in (f"Goes to {FAST} on halo1 now: ", "PREFILL", "TOTAL", "chosen: ", "no connected node has it"):
+            assert word in done.stdout, (word, done.stdout)
+        told = json.loads(cluster.cli(*asked, "--json").stdout)
+        assert told["verdict"] == "run" and told["chosen"] == {"node": "halo1", "model": FAST}, told
+        seconds = told["instances"][0]["seconds"]
+        terms = sum(value for term, value in seconds.items() if term not in ("time_to_first_token", "total"))
+        assert abs(terms - seconds["total"]) < 1e-3 and told["instances"][0]["slots"] == 3, told
+        raw = cluster.cli("explain", "--model", FAST, "--tokens", "9k", "--raw").stdout.splitlines()
+        assert [line.split(" ")[:3] for line in raw] == [["node", "model", "state"], ["halo1", FAST, "resident"]], raw
+        assert_failed(cluster.cli("explain", "--mode", "nobody", "--tokens", "1"), 1, "nobody", "known are: ask")
+        assert_failed(cluster.cli(*asked, "--needs", "wings"), 1, "wings", "vision")
+        assert_failed(cluster.cli("explain", "--mode", "ask"), 2, "--tokens")
+
+
 def ask_says_what_the_engine_says():
     with Mesh({"ask": [FAST]}) as cluster:
         question = "what is a node?"
@@ -205,6 +225,7 @@ if __name__ == "__main__":
     mesh.run(
         status_shows_the_mesh,
         modes_and_models_are_tables_and_json,
+        explain_names_the_node,
         ask_says_what_the_engine_says,
         ask_puts_standard_input_below_the_words,
         status_counts_who_waits_for_a_slot,
