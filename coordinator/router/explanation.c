@@ -95,18 +95,28 @@ static const char *worst_term(const struct cost *loser, const struct cost *chose
                                                              : cost_terms[worst].name;
 }
 
+/* Why one that costs about the same is not taken; NULL: it costs more all the same. */
+static const char *why_no_tie(const struct routing_plan *plan, const struct explanation_row *row)
+{
+    if (row->refusal == REFUSAL_FULL && plan->verdict == ROUTING_RUN)
+        return "as good, and full";
+    return row->entry->last_used > plan->instance->last_used
+                   ? "as good, and was given a request more recently"
+                   : NULL;
+}
+
 static void say_lost(const struct explanation *explanation, const struct explanation_row *row,
         char why[EXPLANATION_WHY_MAX])
 {
     const struct routing_plan *plan = &explanation->plan.routing;
     double more_s = row->cost.total_s - plan->cost.total_s;
     const char *full = row->refusal == REFUSAL_FULL ? ", and it is full" : "";
-    if (plan->stayed && more_s < ROUTING_TIE_S)
+    const char *tie = more_s <= ROUTING_TIE_S ? why_no_tie(plan, row) : NULL;
+    if (plan->stayed && more_s < 0)
         snprintf(why, EXPLANATION_WHY_MAX, "%.2f s less: too little to leave the conversation's%s",
-                fmax(-more_s, 0), full);
-    else if (more_s <= ROUTING_TIE_S)
-        snprintf(why, EXPLANATION_WHY_MAX, "as good, %s",
-                *full ? "and full" : "and was given a request more recently");
+                -more_s, full);
+    else if (tie)
+        snprintf(why, EXPLANATION_WHY_MAX, "%s", tie);
     else
         snprintf(why, EXPLANATION_WHY_MAX, "%.2f s more, most of it %s%s", more_s,
                 worst_term(&row->cost, &plan->cost), full);

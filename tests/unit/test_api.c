@@ -215,6 +215,10 @@ static void gets_are_served(void **state)
     assert_int_equal(client->status, 200);
     assert_true(fake_exchange_has(client, "\"node0\""));
     assert_true(fake_exchange_has_header(client, "Content-Type: application/json\n"));
+    world->query = "mode=ask&tokens=100";
+    client = call(world, "GET", "/mesh/v1/explain", "");
+    assert_int_equal(client->status, 200);
+    assert_true(fake_exchange_has(client, "\"verdict\":\"none\""));
 }
 
 static void unknown_paths_and_methods_are_refused(void **state)
@@ -933,7 +937,7 @@ static void no_post_is_open_on_the_network(void **state)
     struct world *world = *state;
     static const char *const gets[] = {"/v1/models", "/models", "/v1/models/small",
             "/v1/model/info", "/model/info", "/api/v0/models", "/api/tags", "/api/ps", "/props",
-            "/slots", "/mesh/v1/status", "/v1/responses", "/v1/responses/x"};
+            "/slots", "/mesh/v1/status", "/mesh/v1/explain", "/v1/responses", "/v1/responses/x"};
     world->via = ACCESS_NETWORK;
     for (size_t i = 0; i < POSTS; i++)
         assert_int_equal(begin(world, "POST", posts[i])->status, 401);
