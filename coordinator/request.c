@@ -19,7 +19,14 @@ void request_fini(struct request *request)
 {
     cJSON_Delete(request->kept);
     request->kept = NULL;
+    prefix_chain_fini(&request->chain);
     buf_fini(&request->body);
+}
+
+int request_chain(struct request *request)
+{
+    return prefix_chain_make(request->kind, buf_at(&request->body), request->body.len,
+            request->client, &request->chain);
 }
 
 /* Recurses no deeper than what json_parse() lets in. */
@@ -37,7 +44,8 @@ static size_t bytes_of(const cJSON *json)
 
 size_t request_kept_bytes(const struct request *request)
 {
-    return request->kept ? bytes_of(request->kept) : 0;
+    size_t kept = request->kept ? bytes_of(request->kept) : 0;
+    return kept + request->chain.count * sizeof(*request->chain.hashes);
 }
 
 static bool is_noted(const char *list, const char *what)

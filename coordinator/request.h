@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "coordinator/scheduling/prefix_chain.h"
 #include "proto/codec.h"
 
 #include <cjson/cJSON.h>
@@ -28,6 +29,14 @@ enum request_lane {
 
 struct response_store;
 
+/* What body and headers tell of a conversation's turn (api/request_signs.h). */
+struct request_signs {
+    bool read;         /* else all of it is not known yet */
+    bool tools;        /* are offered */
+    bool tool_results; /* are in the conversation */
+    bool plan_mark;    /* the editor says that it plans */
+};
+
 struct request {
     char id[REQUEST_ID_MAX];
     char client[REQUEST_CLIENT_MAX]; /* who asks: "local", "key NAME", "edge NODE"; for the log */
@@ -39,7 +48,6 @@ struct request {
     bool include_usage; /* … and a last piece with the usage */
     bool settled;       /* the dialect's answer is complete as it is: no engine is asked */
     bool background;    /* nobody waits: the answer is recorded and fetched later */
-    bool batch;         /* nobody waits in front of a screen: its mode says so */
     bool follows_mode;  /* it may get whatever its mode names, also what that names later */
     uint32_t choices;   /* 1 … REQUEST_CHOICES_MAX */
     uint32_t needs;     /* CAPABILITY_… without which the answer would be wrong */
@@ -50,12 +58,17 @@ struct request {
     const char *whole_type; /* static; of a whole answer where not the dialect's; NULL: that */
     cJSON *kept;            /* what the dialect's answer needs of the request; owned; may be NULL */
     struct response_store *responses; /* where its answer is kept; borrowed; NULL: nowhere */
-    struct buf body;                  /* what goes to the engine */
+    struct request_signs signs;
+    uint32_t output_max;       /* tokens that the body lets the answer have; 0: it says nothing */
+    struct prefix_chain chain; /* of the prompt, from request_chain() on; owned */
+    struct buf body;           /* what goes to the engine */
 };
 
 void request_init(struct request *request);
 void request_fini(struct request *request);
-/* Memory that `kept` takes, about. */
+/* Makes `chain` of the body, for the client. Once. -ENOMEM. */
+MUST_CHECK int request_chain(struct request *request);
+/* Memory that `kept` and `chain` take, about. */
 size_t request_kept_bytes(const struct request *request);
 /* Notes that something was left out of the body, once for each `what`; past REQUEST_SKIPPED_MAX the
  * list ends with an ellipsis. */

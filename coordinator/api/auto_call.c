@@ -1,6 +1,7 @@
 #include "coordinator/api/auto_call.h"
 
 #include "common/json.h"
+#include "coordinator/api/request_signs.h"
 #include "coordinator/auto/auto_sessions.h"
 #include "coordinator/auto/classifier.h"
 #include "coordinator/modes/mode_names.h"
@@ -9,10 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A dialect may have made more of the body that came in. */
-static const struct json_limits body_limits = {
-        .max_bytes = HTTP_BODY_MAX + 1024 * 1024, .max_depth = 128, .max_values = 2 * 1000 * 1000};
 
 struct auto_call { /* a request that waits for the small model */
     struct call call;
@@ -213,10 +210,12 @@ void auto_call_start(const struct call *call, struct request *request, auto_call
     struct mode_mark mark;
     struct facts facts;
     cJSON *body = NULL;
-    (void)!json_parse(buf_at(&request->body), request->body.len, &body_limits, &body, NULL);
+    (void)!json_parse(
+            buf_at(&request->body), request->body.len, &request_signs_limits, &body, NULL);
     facts_read(body, &facts);
     bool marked = read_mark(call, body, &mark);
     cJSON_Delete(body);
+    request_signs_note(request, &facts, marked ? &mark : NULL);
     struct auto_choice choice = choose(call, request, &facts, marked ? &mark : NULL, NULL);
     if (!may_ask(call, request, &choice) || !ask(call, request, &facts, resume))
         settle(call, request, &choice, resume);

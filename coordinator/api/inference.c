@@ -2,7 +2,9 @@
 
 #include "common/env.h"
 #include "coordinator/api/auto_call.h"
+#include "coordinator/api/mode_terms.h"
 #include "coordinator/api/responses.h"
+#include "coordinator/modes/mode_body.h"
 #include "coordinator/modes/mode_names.h"
 
 #include <errno.h>
@@ -13,7 +15,7 @@ enum { KNOWN_NAMES_MAX = 400 };
 
 struct target {                          /* what may answer */
     const struct mode *mode;             /* NULL: a model, or any model that can */
-    const char *models[MODE_MODELS_MAX]; /* their own names, no aliases */
+    const char *models[MODE_MODELS_MAX]; /* as the mode's list names them; else their own names */
     size_t count;
 };
 
@@ -149,26 +151,6 @@ static void keep_named(const struct modes *modes, const char *name, struct targe
     target->count = kept;
 }
 
-static bool is_among(const struct target *target, const char *model, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(target->models[i], model) == 0)
-            return true;
-    return false;
-}
-
-/* A model may be in a mode's list under several names. From here on it has its own. */
-static void name_models(struct node_table *nodes, struct target *target)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < target->count; i++) {
-        const char *model = node_table_model(nodes, target->models[i]);
-        if (!is_among(target, model, kept))
-            target->models[kept++] = model;
-    }
-    target->count = kept;
-}
-
 /* `name` is what it was asked for by. */
 static int take_mode(const struct call *call, struct request *request, const struct mode *mode,
         const char *name, struct target *target)
@@ -178,8 +160,6 @@ static int take_mode(const struct call *call, struct request *request, const str
     target->count = caller_models_of_mode(call->caller, target->mode, target->models);
     if (target->mode == mode)
         keep_named(modes, name, target);
-    name_models(call->api->view->nodes, target);
-    request->batch = target->mode->batch;
     request->follows_mode =
             caller_has_all_models(call->caller) && modes_name_is_open(modes, target->mode, name);
     if (target->count > 0)
@@ -315,19 +295,43 @@ static void answer_settled(const struct call *call, const struct request *reques
         dialect->answer_destroy(answer);
 }
 
+static struct job_terms *terms_of(
+        const struct call *call, struct request *request, const struct target *target)
+{
+    return target->mode
+                   ? mode_terms_make(call, request, target->mode, target->models, target->count)
+                   : job_terms_of_models(NULL, target->models, target->count);
+}
+
+/* False: it was refused. */
+static bool fill_body(const struct call *call, struct request *request, const struct mode *mode)
+{
+    int r = mode ? mode_fill_body(mode, request->kind, &request->body) : 0;
+    request->output_max = mode_body_limit(request->kind, &request->body);
+    if (r == -ENOBUFS)
+        call_fail(call, 413, "request_too_large", NULL,
+                "the request is too large for what its mode adds to it");
+    else if (r)
+        call_fail(call, 500, "internal_error", NULL, "no memory for the request");
+    return r == 0;
+}
+
 /* The model or mode is found. */
 static void go(const struct call *call, struct request *request, const struct target *target)
 {
-    const char *mode = target->mode ? target->mode->name : NULL;
     fill_asked(request, target);
     if (request->settled) {
         answer_settled(call, request);
-    } else if (request->background) {
-        responses_start(call, request, mode, target->models, target->count);
+        return;
+    }
+    if (!fill_body(call, request, target->mode))
+        return;
+    struct job_terms *terms = terms_of(call, request, target);
+    if (request->background) {
+        responses_start(call, request, terms);
     } else {
         const struct reply reply = reply_to_exchange(call->exchange);
-        jobs_start(call->api->jobs, &reply, call->dialect, request, mode, target->models,
-                target->count);
+        jobs_start(call->api->jobs, &reply, call->dialect, request, terms);
     }
 }
 
@@ -431,6 +435,8 @@ static void parse_and_start(const struct call *call, struct request *request)
     const char *param = NULL;
     struct err err;
     int r = parse(call, request, &param, &err);
+    if (r == 0 && request_chain(request))
+        r = err_set(&err, -ENOMEM, "no memory for the request");
     if (r == 0)
         start(call, request);
     else if (r == -EINVAL)

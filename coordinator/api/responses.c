@@ -54,8 +54,7 @@ static int begin(const struct call *call, const struct request *request,
     return r;
 }
 
-void responses_start(const struct call *call, struct request *request, const char *mode,
-        const char *const *models, size_t model_count)
+void responses_start(const struct call *call, struct request *request, struct job_terms *terms)
 {
     struct recording *recording;
     struct err err;
@@ -64,12 +63,14 @@ void responses_start(const struct call *call, struct request *request, const cha
         call_fail(call, 503, "overloaded", NULL, err.text);
     else if (r)
         call_fail(call, 500, "internal_error", NULL, err.text);
-    if (r)
+    if (r) {
+        job_terms_destroy(terms);
         return;
+    }
     if (request->skipped[0])
         http_exchange_set_header(call->exchange, "X-Modemesh-Skipped", request->skipped);
     struct reply reply = recording_reply(recording);
-    jobs_start(call->api->jobs, &reply, call->dialect, request, mode, models, model_count);
+    jobs_start(call->api->jobs, &reply, call->dialect, request, terms);
     recording_answer(recording, call->exchange);
 }
 

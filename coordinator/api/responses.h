@@ -8,9 +8,8 @@
 #include <stddef.h>
 
 /* Starts the job of a request in the background and answers: by the response as it is, or by its
- * events as they come. `request` is moved; `mode` and `models` as in jobs_start(). */
-void responses_start(const struct call *call, struct request *request, const char *mode,
-        const char *const *models, size_t model_count);
+ * events as they come. `request` is moved, `terms` as in jobs_start(). */
+void responses_start(const struct call *call, struct request *request, struct job_terms *terms);
 
 /* `call->tail` is the response's id. */
 /* The response; ?stream=true its events, ?starting_after=N those after number N. */

@@ -233,7 +233,7 @@ static int make_request(const struct classifier *classifier, const char *words, 
         r = dialect_openai_chat.parse(&input, ret_request, &param, &err);
     }
     buf_fini(&body);
-    return r;
+    return r ? r : request_chain(ret_request);
 }
 
 static bool has_room(const struct instance *instance, const char *model)
@@ -281,7 +281,8 @@ static void start(struct classifier *classifier, struct classifier_question *que
     list_push_back(&classifier->questions, &question->link);
     classifier->count++;
     loop_timer_start(question->timer, classifier->config.deadline_ms, 0);
-    jobs_start(classifier->config.jobs, &reply, &dialect_openai_chat, request, NULL, &model, 1);
+    jobs_start(classifier->config.jobs, &reply, &dialect_openai_chat, request,
+            job_terms_of_models(NULL, &model, 1));
 }
 
 int classifier_ask(struct classifier *classifier, const char *words, const char *id,

@@ -79,15 +79,13 @@ void job_free(struct job *job)
     job_leave(job, ROUTER_REFUSED);
     if (job->key)
         fair_key_release(job->jobs->queue, job->key);
-    prefix_chain_fini(&job->chain);
     job_forget_answer(job);
     job_drop_answer(job);
     delta_queue_fini(&job->deltas);
     job_release_body(job);
     job->jobs->body_bytes[job->request.lane] -= job->kept_bytes;
     request_fini(&job->request);
-    for (size_t i = 0; i < job->model_count; i++)
-        free(job->models[i]);
+    job_terms_destroy(job->all_terms);
     for (size_t i = 0; i < job->replaced_count; i++)
         free(job->replaced[i]);
     free(job);
@@ -98,7 +96,7 @@ void job_log_done(const struct job *job, const char *result)
     uint64_t now = job_now_us(job);
     uint64_t first = job->first_content_us ? job->first_content_us : now;
     log_info("request", LOG_S("request", job->request.id), LOG_S("client", job->request.client),
-            LOG_S("mode", job->mode), LOG_S("model", job->model), LOG_S("node", job->node),
+            LOG_S("mode", job->terms->mode), LOG_S("model", job->model), LOG_S("node", job->node),
             LOG_S("result", result), LOG_S("skipped", job->request.skipped),
             LOG_S("told", job->request.told), LOG_U("attempts", job->attempts),
             LOG_U("ttft_ms", (first - job->created_us) / 1000),
@@ -125,20 +123,10 @@ static void on_gone(void *ctx)
 
 static const struct http_exchange_events exchange_events = {.on_room = on_room, .on_gone = on_gone};
 
-static int copy_models(struct job *job, const char *const *models, size_t count)
-{
-    for (size_t i = 0; i < count && i < MODE_MODELS_MAX; i++) {
-        if (!(job->models[i] = strdup(models[i])))
-            return -ENOMEM;
-        job->model_count++;
-    }
-    return 0;
-}
-
 static struct job *job_create(struct jobs *jobs, const struct reply *reply,
-        const struct dialect *dialect, struct request *request, const char *mode)
+        const struct dialect *dialect, struct request *request, struct job_terms *terms)
 {
-    struct job *job = calloc(1, sizeof(*job));
+    struct job *job = terms ? calloc(1, sizeof(*job)) : NULL;
     if (!job)
         return NULL;
     job->jobs = jobs;
@@ -151,39 +139,50 @@ static struct job *job_create(struct jobs *jobs, const struct reply *reply,
     job->kept_bytes = request_kept_bytes(&job->request);
     jobs->body_bytes[job->request.lane] += job->request.body.len + job->kept_bytes;
     delta_queue_init(&job->deltas);
-    snprintf(job->mode, sizeof(job->mode), "%s", mode ? mode : "-");
+    job->terms = job->all_terms = terms;
     strcpy(job->node, "-");
     job->model = "-";
     strcpy(job->reason, "not yet chosen");
     job->queued.lane = job->request.lane;
-    job->queued.priority = job->request.batch ? 0 : FAIR_PRIORITY_DEFAULT;
+    job->queued.priority = terms->priority;
     job->created_s = env_wall_ms(jobs->config.env) / 1000;
     job->created_us = job->state_us = job->last_write_us = env_now_us(jobs->config.env);
     return job;
 }
 
+static uint64_t hash_text(const char *text, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(text, strlen(text) + 1, seed);
+}
+
 void job_set_kind(struct job *job)
 {
     const struct request *request = &job->request;
-    uint64_t kind = (uint64_t)request->needs << 8 | (uint64_t)request->lane << 1 | request->batch;
-    for (size_t i = 0; i < job->model_count; i++)
-        kind = XXH3_64bits_withSeed(job->models[i], strlen(job->models[i]) + 1, kind);
+    const struct job_terms *terms = job->terms;
+    uint64_t kind = (uint64_t)request->needs << 8 | (uint64_t)request->lane << 1 | terms->batch;
+    kind = hash_text(terms->mode, kind);
+    kind = hash_text(terms->rule, kind);
+    for (size_t i = 0; i < terms->model_count; i++)
+        kind = hash_text(terms->models[i], kind);
     job->kind = kind;
 }
 
-/* What it is chosen by. -ENOMEM, -ENOSPC. */
-static int prepare(struct job *job, const char *const *models, size_t count)
+bool job_take_next_terms(struct job *job)
 {
-    const struct request *request = &job->request;
-    int r = copy_models(job, models, count);
-    if (!r)
-        r = prefix_chain_make(request->kind, buf_at(&request->body), request->body.len,
-                request->client, &job->chain);
-    if (!r)
-        r = fair_key_hold(job->jobs->queue, request->client, &job->key);
-    job->queued.tokens = (double)job->chain.bytes / TOKEN_RATIO_PRIOR;
+    if (!job->terms->next)
+        return false;
+    job->terms_waited_ms = job_waited_ms(job);
+    job->terms = job->terms->next;
     job_set_kind(job);
-    return r;
+    return true;
+}
+
+/* Its place in the queue. -ENOMEM, -ENOSPC. */
+static int prepare(struct job *job)
+{
+    job->queued.tokens = (double)job->request.chain.bytes / TOKEN_RATIO_PRIOR;
+    job_set_kind(job);
+    return fair_key_hold(job->jobs->queue, job->request.client, &job->key);
 }
 
 /* What chat fills keeps nobody at the cursor waiting. */
@@ -206,18 +205,19 @@ static void enqueue(struct job *job)
 }
 
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
-        struct request *request, const char *mode, const char *const *models, size_t model_count)
+        struct request *request, struct job_terms *terms)
 {
     enum request_lane lane = request->lane;
-    struct job *job = job_create(jobs, reply, dialect, request, mode);
+    struct job *job = job_create(jobs, reply, dialect, request, terms);
     if (!job) {
         static const struct api_error error = {
                 .status = 500, .code = "internal_error", .message = "no memory"};
+        job_terms_destroy(terms);
         reply_error(reply, dialect->family, &error, request->id);
         return;
     }
     reply_watch(reply, &exchange_events, job);
-    int r = prepare(job, models, model_count);
+    int r = prepare(job);
     if (r == -ENOSPC)
         job_refuse(job, "queue_full", "too many clients wait");
     else if (r)
@@ -244,11 +244,20 @@ static bool sign_of_life_is_due(const struct job *job)
            reply_room(&job->reply) > 0;
 }
 
+static bool has_waited_enough(const struct job *job)
+{
+    uint32_t patience_ms = job->terms->patience_ms ? job->terms->patience_ms : JOB_WAIT_MAX_MS;
+    return job->sm.state == JOB_WAITING && job_waited_ms(job) - job->terms_waited_ms > patience_ms;
+}
+
 static void tick_job(struct job *job)
 {
-    if (job->sm.state == JOB_WAITING && job_waited_ms(job) > JOB_WAIT_MAX_MS) {
-        job_refuse(job, "overloaded", job->reason);
-        return;
+    if (has_waited_enough(job)) {
+        if (!job_take_next_terms(job)) {
+            job_refuse(job, "overloaded", job->reason);
+            return;
+        }
+        job->jobs->changed = true;
     }
     bool begins = headers_are_due(job);
     if (!begins && !sign_of_life_is_due(job))
@@ -270,6 +279,8 @@ void jobs_tick(struct jobs *jobs)
 {
     tick_list(&jobs->waiting);
     tick_list(&jobs->running);
+    if (jobs->changed)
+        jobs_dispatch(jobs);
 }
 
 /* --- all of them --- */

@@ -16,6 +16,7 @@
 #include "common/buf.h"
 #include "common/env.h"
 #include "coordinator/dialects/dialect.h"
+#include "coordinator/job/job_terms.h"
 #include "coordinator/node_table.h"
 #include "coordinator/reply.h"
 #include "coordinator/request.h"
@@ -35,7 +36,8 @@ enum {
      * failed it, where no other has the model. */
     JOB_ATTEMPTS_MAX = 3,
     JOB_SAME_AGAIN_MS = 500,
-    JOB_WAIT_MAX_MS = 10 * 60 * 1000, /* in the queue, in sum: then 503 */
+    JOB_WAIT_MAX_MS =
+            10 * 60 * 1000, /* in the queue, in sum, where no mode says another: then 503 */
     /* A stream's headers go out with its first content, at the latest so long after START (until
      * then an engine's refusal gets its own HTTP status) or so long after it was queued. */
     JOB_HEADERS_RUNNING_MS = 1000,
@@ -46,6 +48,7 @@ enum {
             64, /* of waiting requests that are told apart in one look through the queue, … */
     JOBS_LOOKS_MAX = 16, /* … and how many of each are asked then */
     JOB_REASON_MAX = 199,
+    JOB_PROGRESS_MAX = 127, /* bytes of a comment that tells a client how long it may still wait */
     JOB_RETRY_AFTER_MAX_S = 60,
     JOB_RETRY_AFTER_S = 5, /* told to clients with a 429 or 503 that says nothing else */
 };
@@ -65,14 +68,14 @@ void jobs_end_all(struct jobs *jobs);
 /* Ends what is open first. Takes NULL. */
 void jobs_destroy(struct jobs *jobs);
 
-/* Takes over `reply` and `request` (moved; the caller's is empty afterwards). `mode` is NULL where
- * a model was asked for by name; `models` are copied. Answers by itself, also where it cannot
- * begin. The caller has set the header X-Modemesh-Request. */
+/* Takes over `reply`, `request` (moved; the caller's is empty afterwards) and `terms`, NULL where
+ * there was no memory for them. Answers by itself, also where it cannot begin. The caller has set
+ * the header X-Modemesh-Request. */
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
-        struct request *request, const char *mode, const char *const *models, size_t model_count);
+        struct request *request, struct job_terms *terms);
 
-/* The mode has `model` first now, in the place of `replaced`: so do its requests that may follow it
- * and have not begun to answer; those that run stay where they are unless they fail there. */
+/* The mode has `model` in the place of `replaced` now: so do its requests that may follow it and
+ * have not begun to answer; those that run stay where they are unless they fail there. */
 void jobs_move_mode(struct jobs *jobs, const char *mode, const char *replaced, const char *model);
 /* Something changed: tries the waiting ones, oldest first. */
 void jobs_dispatch(struct jobs *jobs);

@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,12 +35,13 @@ static void send_error(struct job *job, const struct api_error *error)
 static void set_headers(struct job *job)
 {
     char reason[HTTP_HEADER_VALUE_MAX];
-    const char *told = job->request.told;
-    snprintf(reason, sizeof(reason), "%s%s%s", told, *told ? "; " : "", job->reason);
+    const char *told = job->request.told, *rule = job->terms->rule;
+    snprintf(reason, sizeof(reason), "%s%s%s%s%s", told, *told ? "; " : "", rule, *rule ? "; " : "",
+            job->reason);
     const struct {
         const char *name, *value;
     } headers[] = {
-            {"X-Modemesh-Mode", job->mode},
+            {"X-Modemesh-Mode", job->terms->mode},
             {"X-Modemesh-Model", job->model},
             {"X-Modemesh-Node", job->node},
             {"X-Modemesh-Reason", reason},
@@ -62,6 +64,24 @@ static int write_scratch(struct job *job)
     return reply_write(&job->reply, buf_at(scratch), scratch->len);
 }
 
+static bool has_room_for_words(const struct job *job)
+{
+    return !job->request.background && strcmp(job->dialect->stream_type, "text/event-stream") == 0;
+}
+
+/* Who waits is told for how long, in a comment between events, which clients pass over. */
+static int append_progress(const struct job *job, struct buf *out)
+{
+    char comment[JOB_PROGRESS_MAX + 1], when[64] = "";
+    if (job->sm.state != JOB_WAITING || !has_room_for_words(job))
+        return 0;
+    if (job->first_token_s > 0)
+        snprintf(when, sizeof(when), ", first token in about %.0f s", ceil(job->first_token_s));
+    snprintf(comment, sizeof(comment), ": queued, %zu before it%s\n\n",
+            fair_queue_position(job->jobs->queue, &job->queued), when);
+    return buf_append_str(out, comment);
+}
+
 int job_begin_stream(struct job *job)
 {
     if (job->begun)
@@ -69,6 +89,8 @@ int job_begin_stream(struct job *job)
     struct buf *scratch = &job->jobs->scratch;
     buf_clear(scratch);
     int r = job->dialect->stream_begin(job->answer, scratch);
+    if (!r && scratch->len > 0) /* else the first sign of life is near */
+        r = append_progress(job, scratch);
     if (r)
         return r;
     set_headers(job);
@@ -283,7 +305,9 @@ int job_write_idle(struct job *job)
 {
     struct buf *scratch = &job->jobs->scratch;
     buf_clear(scratch);
-    int r = job->dialect->stream_idle(job->answer, scratch);
+    int r = append_progress(job, scratch);
+    if (!r)
+        r = job->dialect->stream_idle(job->answer, scratch);
     return r ? r : write_scratch(job);
 }
 

@@ -14,23 +14,30 @@ enum { GREEDY_SHARES = 2 };
  */
 static bool is_greedy(const struct job *job)
 {
+    const struct job_terms *terms = job->terms;
     size_t keys = fair_queue_recent_keys(job->jobs->queue);
     if (keys < 2)
         return false;
     uint32_t slots = router_slots(
-            job->jobs->config.router, (const char *const *)job->models, job->model_count);
+            job->jobs->config.router, (const char *const *)terms->models, terms->model_count);
     return fair_key_run_count(job->key) * keys >= GREEDY_SHARES * (size_t)slots;
 }
 
 static struct router_ask ask_of(const struct job *job)
 {
-    return (struct router_ask){.chain = &job->chain,
-            .mode = job->mode,
-            .models = (const char *const *)job->models,
-            .model_count = job->model_count,
+    const struct job_terms *terms = job->terms;
+    return (struct router_ask){.chain = &job->request.chain,
+            .mode = terms->mode,
+            .models = (const char *const *)terms->models,
+            .quality = terms->quality,
+            .model_count = terms->model_count,
+            .output_max = job->request.output_max,
+            .beta = terms->beta,
+            .quality_floor = terms->floor,
+            .quality_wanted = terms->wanted,
             .needs = job->request.needs,
             .lane = job->request.lane,
-            .batch = job->request.batch,
+            .batch = terms->batch,
             .greedy = is_greedy(job)};
 }
 
@@ -65,10 +72,7 @@ static int choose(const struct job *job, struct router_plan *plan)
 /* The job's own copy of the name, which lives as long as it. */
 static const char *own_name(const struct job *job, const char *model)
 {
-    size_t i = 0;
-    while (strcmp(job->models[i], model) != 0)
-        i++;
-    return job->models[i];
+    return job->terms->models[job_terms_place(job->terms, model)];
 }
 
 static void tell_reason(struct job *job, const struct router_plan *plan)
@@ -98,7 +102,7 @@ static void take_instance(struct job *job, const struct router_plan *plan)
     job->charged = 0;
     fair_key_running(job->key, 1);
     charge(job, plan->prompt_tokens - plan->routing.held_tokens + plan->output_tokens);
-    router_sent(job->jobs->config.router, plan, &job->chain, &job->trip);
+    router_sent(job->jobs->config.router, plan, &job->request.chain, &job->trip);
 }
 
 void job_leave(struct job *job, enum router_end end)
@@ -110,7 +114,8 @@ void job_leave(struct job *job, enum router_end end)
     fair_key_running(job->key, -1);
     if (usage->prompt_tokens > 0)
         charge(job, (double)usage->prompt_tokens - usage->cached_tokens + usage->completion_tokens);
-    router_ended(job->jobs->config.router, &job->trip, job->mode, &job->chain, end, usage);
+    router_ended(job->jobs->config.router, &job->trip, job->terms->mode, &job->request.chain, end,
+            usage);
 }
 
 enum outcome { GONE, WAITS_FOR_ONE, WAITS_FOR_ANY };
@@ -121,7 +126,7 @@ static enum outcome run_on(struct job *job, const struct router_plan *plan)
     struct err err;
     const struct node_work work = {.request_id = job->request.id,
             .kind = job->request.kind,
-            .batch = job->request.batch,
+            .batch = job->terms->batch,
             .body = buf_at(&job->request.body),
             .body_len = job->request.body.len};
     int r = job_make_answer(job, own_name(job, plan->instance->model));
@@ -142,24 +147,38 @@ static enum outcome run_on(struct job *job, const struct router_plan *plan)
 static enum outcome wait_for(struct job *job, const struct router_plan *plan)
 {
     snprintf(job->reason, sizeof(job->reason), "%s", why_not(&plan->routing));
-    job->first_token_s = plan->instance ? plan->routing.cost.ttft_s : 0;
     router_promise(job->jobs->config.router, plan);
     return plan->instance ? WAITS_FOR_ONE : WAITS_FOR_ANY;
+}
+
+/* -ENOMEM. By its own terms, or where those have no instance for it, also none that is only full,
+ * by those that come instead. */
+static int choose_by_terms(struct job *job, struct router_plan *plan)
+{
+    int r;
+    do
+        r = choose(job, plan);
+    while (!r && !plan->instance && job_take_next_terms(job));
+    return r;
 }
 
 /* A WAITING job. May free it. */
 static enum outcome dispatch(struct job *job)
 {
     struct router_plan plan;
-    if (choose(job, &plan)) {
+    if (choose_by_terms(job, &plan)) {
         job_cut_off(job, "no memory for the request");
         return GONE;
     }
+    job->first_token_s = plan.instance ? plan.routing.cost.ttft_s : 0;
     switch (plan.routing.verdict) {
     case ROUTING_RUN:
         return run_on(job, &plan);
     case ROUTING_WAIT:
-        return wait_for(job, &plan);
+        if (job->terms->when_none != WHEN_NONE_REFUSE)
+            return wait_for(job, &plan);
+        job_refuse(job, "overloaded", why_not(&plan.routing));
+        return GONE;
     default:
         job_refuse_plan(job, &plan.routing);
         return GONE;
@@ -170,27 +189,30 @@ static enum outcome dispatch(struct job *job)
 
 /* Those that wait for the same have the same answer, but for how many are before them: so that a
  * crowd of them holds up neither those behind it nor the loop, few of each kind are asked. */
+struct look {
+    uint64_t kind;
+    unsigned waiting;     /* of those that were asked */
+    unsigned passed;      /* over, as enough of them were asked */
+    double first_token_s; /* of the last that was asked */
+    bool for_any;         /* nothing that it could be sent to is there just now */
+};
+
 struct looks {
-    struct {
-        uint64_t kind;
-        unsigned waiting;
-        bool for_any; /* nothing that it could be sent to is there just now */
-    } at[JOBS_KINDS_MAX];
+    struct look at[JOBS_KINDS_MAX];
     size_t count;
 };
 
 /* NULL where there are too many kinds. */
-static size_t look_of(struct looks *looks, uint64_t kind)
+static struct look *look_of(struct looks *looks, uint64_t kind)
 {
-    size_t i = 0;
-    while (i < looks->count && looks->at[i].kind != kind)
-        i++;
-    if (i == looks->count && i < JOBS_KINDS_MAX) {
-        looks->at[looks->count].kind = kind;
-        looks->at[looks->count].waiting = 0;
-        looks->at[looks->count++].for_any = false;
-    }
-    return i;
+    for (size_t i = 0; i < looks->count; i++)
+        if (looks->at[i].kind == kind)
+            return &looks->at[i];
+    if (looks->count == JOBS_KINDS_MAX)
+        return NULL;
+    struct look *look = &looks->at[looks->count++];
+    *look = (struct look){.kind = kind};
+    return look;
 }
 
 /* A request that has failed somewhere is of a kind of its own. */
@@ -199,24 +221,47 @@ static uint64_t kind_of(const struct job *job)
     return job->failed_count > 0 ? job->queued.serial : job->kind;
 }
 
-static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
+/* It is behind those of its kind that were asked, and waits longer as there are more before it. */
+static void pass_over(struct look *look, struct job *job)
 {
-    size_t at = look_of(looks, kind_of(job));
-    if (at == JOBS_KINDS_MAX || looks->at[at].for_any || looks->at[at].waiting == JOBS_LOOKS_MAX) {
-        fair_queue_skip(queue);
+    look->passed++;
+    job->first_token_s = 0;
+    if (look->for_any)
         return;
-    }
+    snprintf(job->reason, sizeof(job->reason), "others that want the same are before it");
+    job->first_token_s = look->first_token_s * (1 + (double)look->passed / look->waiting);
+}
+
+/* One that goes by other terms now says nothing of those of its kind. */
+static void ask(struct fair_queue *queue, struct look *look, struct job *job)
+{
     enum outcome outcome = dispatch(job);
-    looks->at[at].waiting += outcome == WAITS_FOR_ONE;
-    looks->at[at].for_any = outcome == WAITS_FOR_ANY;
     if (outcome == WAITS_FOR_ANY)
         fair_queue_skip(queue);
+    if (outcome == GONE || kind_of(job) != look->kind)
+        return;
+    look->for_any = outcome == WAITS_FOR_ANY;
+    look->waiting += outcome == WAITS_FOR_ONE;
+    look->first_token_s = job->first_token_s;
+}
+
+static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
+{
+    struct look *look = look_of(looks, kind_of(job));
+    if (look && !look->for_any && look->waiting < JOBS_LOOKS_MAX) {
+        ask(queue, look, job);
+        return;
+    }
+    if (look)
+        pass_over(look, job);
+    fair_queue_skip(queue);
 }
 
 void jobs_dispatch(struct jobs *jobs)
 {
     struct looks looks = {.count = 0};
     fair_queue_at(jobs->queue, (double)env_now_us(jobs->config.env) / 1e6);
+    jobs->changed = false;
     router_begin_pass(jobs->config.router);
     for (struct fair_entry *entry = fair_queue_first(jobs->queue); entry;
             entry = fair_queue_next(jobs->queue))

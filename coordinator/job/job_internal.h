@@ -1,6 +1,7 @@
 /* What the files of this room share: the job itself, and what each does for the others. `job.c` has
  * its states, memory and clock, `job_dispatch.c` the choice of an instance, `job_answer.c` the way
- * of the answer, `job_refusal.c` the errors, `job_follow.c` modes that move. */
+ * of the answer, `job_refusal.c` the errors, `job_follow.c` modes that move. What a job
+ * is chosen by: job_terms.h. */
 #pragma once
 
 #include "common/list.h"
@@ -21,7 +22,8 @@ struct jobs {
     size_t running_count;
     size_t body_bytes[LANE_COUNT]; /* of all requests' bodies, and of what their dialects keep */
     size_t gathered_bytes;         /* of all whole answers so far */
-    struct buf scratch;            /* bytes of the event being made */
+    bool changed;       /* some job goes by other terms now: the queue has to be looked at */
+    struct buf scratch; /* bytes of the event being made */
 };
 
 struct job {
@@ -34,9 +36,9 @@ struct job {
     struct reply reply;
     const struct dialect *dialect;
     struct request request;
-    char mode[MSG_NAME_MAX + 1]; /* "-" where a model was asked for by name */
-    char *models[MODE_MODELS_MAX];
-    size_t model_count;
+    struct job_terms *terms;       /* that are in force; of those in the list below */
+    struct job_terms *all_terms;   /* as it began, and what comes instead; owned */
+    uint64_t terms_waited_ms;      /* in the queue, before these terms */
     char *replaced[JOB_MOVES_MAX]; /* models that its mode has moved away from: maybe named below */
     size_t replaced_count;
 
@@ -44,12 +46,11 @@ struct job {
     struct node_stream *stream;
     struct answer *answer;
     char node[MSG_NODE_NAME_MAX + 1];             /* "-" before */
-    const char *model;                            /* one of `models` or `replaced`, or "-" */
+    const char *model;                            /* of some terms, or one of `replaced`, or "-" */
     uint32_t epoch;                               /* of its session */
     char reason[JOB_REASON_MAX + 1];              /* why there, or why it waits */
     struct router_avoid failed[JOB_ATTEMPTS_MAX]; /* the instances it has failed on */
     size_t failed_count;
-    struct prefix_chain chain;
     bool on_instance; /* from START to the end of its stream there: … */
     struct router_trip trip;
     double charged;       /* … tokens, to its key */
@@ -74,8 +75,11 @@ uint64_t job_now_us(const struct job *job);
 uint64_t job_age_ms(const struct job *job, uint64_t since_us);
 uint64_t job_waited_ms(const struct job *job);
 void job_set_state(struct job *job, enum job_state state);
-/* Its models have changed. */
+/* Its terms have changed. */
 void job_set_kind(struct job *job);
+/* The mode that comes after its own: from now on it goes by that one's terms, and waits anew. False
+ * where there is none. */
+bool job_take_next_terms(struct job *job);
 void job_release_body(struct job *job);
 void job_free(struct job *job);
 void job_log_done(const struct job *job, const char *result);

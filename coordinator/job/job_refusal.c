@@ -130,7 +130,8 @@ static void refuse_unable(struct job *job, const struct routing_plan *plan)
 {
     char text[ERR_TEXT_MAX], models[MSG_NAME_MAX + 8];
     tell(job, why_not(plan));
-    snprintf(models, sizeof(models), job->model_count == 1 ? "%s" : "%s, …", job->models[0]);
+    snprintf(models, sizeof(models), job->terms->model_count == 1 ? "%s" : "%s, …",
+            job->terms->models[0]);
     snprintf(text, sizeof(text), "\"%s\" (%s) cannot %s; ask for a model or a mode that can",
             job->request.asked, models, name_lacking(plan->lacking));
     job_fail(job, &(struct api_error){.status = 400,

@@ -103,3 +103,13 @@ int mode_fill_body(const struct mode *mode, enum request_kind kind, struct buf *
     fill_limit(mode, key, &filling, limit);
     return filling.edit_count ? edit(&filling, body) : 0;
 }
+
+uint32_t mode_body_limit(enum request_kind kind, const struct buf *body)
+{
+    const struct filling filling = {.text = buf_at(body), .len = body->len};
+    const char *key = limit_key(kind);
+    double said;
+    if (!key || body->len == 0 || !said_number(&filling, key, &said) || !(said > 0))
+        return 0;
+    return said < UINT32_MAX ? (uint32_t)said : UINT32_MAX;
+}

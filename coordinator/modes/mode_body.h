@@ -8,7 +8,10 @@
 #include "proto/codec.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Changes `body`, one that a dialect has made, of a request of this kind. Kinds that write no text
  * are left alone. -ENOBUFS, -ENOMEM: the body is as it was. */
 MUST_CHECK int mode_fill_body(const struct mode *mode, enum request_kind kind, struct buf *body);
+/* Tokens that such a body lets its answer have; 0: it says no limit, or lets it have none. */
+uint32_t mode_body_limit(enum request_kind kind, const struct buf *body);

@@ -59,15 +59,13 @@ void reply_error(const struct reply *reply, const struct dialect_family *family,
 }
 
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
-        struct request *request, const char *mode, const char *const *models, size_t model_count)
+        struct request *request, struct job_terms *terms)
 {
     static const struct http_exchange_events events = {.on_gone = on_gone};
     const struct answer_facts facts = {
             .request_id = job.request.id, .model = "small", .created_s = 17};
     (void)jobs;
-    (void)mode;
-    (void)models;
-    (void)model_count;
+    job_terms_destroy(terms);
     assert_ptr_equal(dialect, &dialect_responses);
     job.reply = *reply;
     job.request = *request;
@@ -187,7 +185,7 @@ static void post(struct desk *desk, struct http_exchange *exchange, const char *
     assert_int_equal(dialect_responses.parse(&input, &request, &param, &err), 0);
     assert_true(request.background);
     snprintf(request.id, sizeof(request.id), "req_%u", ++desk->requests);
-    responses_start(&call, &request, NULL, NULL, 0);
+    responses_start(&call, &request, NULL);
     request_fini(&request);
 }
 

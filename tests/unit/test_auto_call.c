@@ -109,6 +109,7 @@ static int setup(void **state)
     world->view = (struct admin_view){.env = &world->mesh.env.env,
             .modes = &world->modes,
             .nodes = world->mesh.nodes,
+            .router = world->mesh.router,
             .jobs = world->jobs};
     world->api = (struct api){.view = &world->view,
             .jobs = world->jobs,
@@ -319,9 +320,10 @@ static void what_is_told_is_said(void **state)
     struct world *world = *state;
     ask(world, "refactor it");
     is_told(world, goes_to(world, "coder"), "code",
-            "auto, complexity 2, by facts: code, 2 tokens; ");
+            "auto, complexity 2, by facts: code, 2 tokens; code any model: coder; ");
     chat(world, "code", "design it", "");
-    is_told(world, goes_to(world, "coder"), "code", "least busy");
+    is_told(world, goes_to(world, "coder"), "code",
+            "code any model: coder; the only instance: first token in about ");
 }
 
 static void a_prompt_chooses_only_where_that_is_asked_for(void **state)

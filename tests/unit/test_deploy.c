@@ -591,8 +591,8 @@ static void ask_code(struct world *world)
     strcpy(request.id, "req_1");
     assert_int_equal(dialect_openai_chat.parse(&input, &request, &param, NULL), 0);
     request.follows_mode = true;
-    jobs_start(world->bench.jobs, &reply, &dialect_openai_chat, &request, "code",
-            (const char *const *)mode->models, mode->model_count);
+    jobs_start(world->bench.jobs, &reply, &dialect_openai_chat, &request,
+            job_terms_of_models("code", (const char *const *)mode->models, mode->model_count));
     request_fini(&request);
 }
 

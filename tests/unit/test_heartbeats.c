@@ -66,6 +66,7 @@ struct world {
     struct jobs *jobs;
     struct http_exchange client;
     size_t read; /* bytes of its answer that the test has looked at */
+    bool waits;  /* the request does, in the queue */
 };
 
 static void say_model(struct world *world, enum instance_state state)
@@ -163,8 +164,9 @@ static void ask(struct world *world, const struct api *api)
             .header = no_header,
             .owner = "local"};
     assert_int_equal(api->dialect->parse(&input, &request, &param, NULL), 0);
+    assert_int_equal(request_chain(&request), 0);
     const struct reply reply = reply_to_exchange(&world->client);
-    jobs_start(world->jobs, &reply, api->dialect, &request, "ask", models, 1);
+    jobs_start(world->jobs, &reply, api->dialect, &request, job_terms_of_models("ask", models, 1));
 }
 
 static void tick(struct world *world)
@@ -184,10 +186,22 @@ static const char *news(struct world *world)
     return text;
 }
 
-static void is_no_comment(const char *text)
+static bool has_comments(const char *text)
 {
-    if (*text == ':' || strstr(text, "\n:"))
+    return *text == ':' || strstr(text, "\n:");
+}
+
+/* A comment is no event: one may only stand beside it, and tell who waits in the queue for how
+ * long, where the API has comments. What clients take for a ping of their own it never is. */
+static void has_its_comments(const struct world *world, const struct api *api, const char *text)
+{
+    bool may = world->waits && strcmp(api->dialect->stream_type, "text/event-stream") == 0;
+    if (has_comments(text) && (!may || !strstr(text, ": queued, 0 before it\n\n")))
         fail_msg("a comment is no event: %s", text);
+    if (strncmp(text, ": ping", 6) == 0 || strstr(text, "\n: ping"))
+        fail_msg("a ping that is none: %s", text);
+    if (may && strstr(text, api->life) && !has_comments(text))
+        fail_msg("%s does not tell how long: %s", api->dialect->name, text);
 }
 
 /* The headers and what the API begins with come within `limit_ms`. */
@@ -197,7 +211,7 @@ static void opens(struct world *world, const struct api *api, unsigned limit_ms)
         tick(world);
     assert_int_equal(world->client.status, 200);
     const char *text = news(world);
-    is_no_comment(text);
+    has_its_comments(world, api, text);
     if (!strstr(text, api->opening))
         fail_msg("%s begins with: %s", api->dialect->name, text);
 }
@@ -213,7 +227,7 @@ static void stays_alive(struct world *world, const struct api *api)
             assert_true(quiet_ms < LIFE_MS);
             continue;
         }
-        is_no_comment(text);
+        has_its_comments(world, api, text);
         if (!strstr(text, api->life))
             fail_msg("%s shows as life: %s", api->dialect->name, text);
         quiet_ms = 0;
@@ -291,6 +305,7 @@ static void who_waits_in_the_queue_sees_life_too(void **state)
 {
     struct world *world = *state;
     for (size_t i = 0; i < API_COUNT; i++) {
+        world->waits = true;
         say_model(world, INSTANCE_FAILED);
         ask(world, apis[i]);
         opens(world, apis[i], LIFE_MS);

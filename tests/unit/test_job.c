@@ -36,8 +36,9 @@ static int setup(void **state)
     struct world *world = calloc(1, sizeof(*world));
     fake_mesh_init(&world->mesh, NODES);
     world->edit = leave_as_it_is;
-    world->jobs = jobs_create(&(struct jobs_config){
-            .env = &world->mesh.env.env, .router = world->mesh.router, .gathered_max = GATHERED_MAX});
+    world->jobs = jobs_create(&(struct jobs_config){.env = &world->mesh.env.env,
+            .router = world->mesh.router,
+            .gathered_max = GATHERED_MAX});
     for (size_t i = 0; i < CLIENTS; i++)
         fake_exchange_init(&world->clients[i]);
     *state = world;
@@ -173,9 +174,11 @@ static void ask_for(
     const struct dialect_input input = {
             .body = body, .len = strlen(body), .content_type = "", .header = no_header};
     assert_int_equal(dialect_openai_chat.parse(&input, &request, &param, NULL), 0);
+    assert_int_equal(request_chain(&request), 0);
     world->edit(&request);
     const struct reply reply = reply_to_exchange(exchange);
-    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask", models, count);
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request,
+            job_terms_of_models("ask", models, count));
     assert_int_equal(request.body.len, 0);
 }
 
@@ -219,7 +222,8 @@ static void a_stream_goes_through(void **state)
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Mode: ask\n"));
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Model: small\n"));
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Node: node0\n"));
-    assert_true(fake_exchange_has_header(client, "X-Modemesh-Reason: the only instance: first token in about "));
+    assert_true(fake_exchange_has_header(
+            client, "X-Modemesh-Reason: the only instance: first token in about "));
     complete(world, 0, stream, "lo");
     is_complete_stream(client);
     assert_int_equal(jobs_running(world->jobs), 0);
@@ -687,7 +691,8 @@ static void ask_in_lane(
     buf_commit(&request.body, bytes);
     fake_exchange_init(client);
     const struct reply reply = reply_to_exchange(client);
-    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, "ask", models, 1);
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request,
+            job_terms_of_models("ask", models, 1));
 }
 
 static void the_queue_has_an_end(void **state)
