@@ -546,6 +546,41 @@ void prefix_correct(struct prefix_group *group, uint32_t number, const uint64_t 
     }
 }
 
+/* --- another size */
+
+/* Forgets what the hand finds, and lets the last place move into the gap: it is looked at next. */
+static void take_place_out(struct noting *noting)
+{
+    struct prefix_chunks *chunks = &noting->index->chunks;
+    struct prefix_ring *ring = &noting->holder->ring;
+    noting->budget = 2 * ring->places; /* one lap over blocks that were all used, and one more */
+    uint64_t *gap = sweep(noting);
+    assert(gap);
+    uint64_t key = prefix_ring_shrink(chunks, ring);
+    if (key != PREFIX_KEY_NONE) /* else that was the gap, or another one */
+        *gap = key;
+}
+
+void prefix_holder_resize(struct prefix_group *group, uint32_t number, uint32_t capacity)
+{
+    if (number == PREFIX_NO_HOLDER)
+        return;
+    assert(is_live(group, number));
+    struct prefix_holder *holder = group->holders[number];
+    struct noting noting = {.index = group->index, .holder = holder};
+    holder->capacity = capacity;
+    while (holder->ring.places > capacity)
+        take_place_out(&noting);
+}
+
+uint32_t prefix_holder_held(const struct prefix_group *group, uint32_t number)
+{
+    if (number == PREFIX_NO_HOLDER)
+        return 0;
+    assert(is_live(group, number));
+    return group->holders[number]->held;
+}
+
 /* --- finding */
 
 struct finding {

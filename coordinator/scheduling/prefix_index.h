@@ -54,6 +54,11 @@ void prefix_group_destroy(struct prefix_group *group);
  * -ENOMEM, -ENOSPC past PREFIX_HOLDERS_MAX, or where the share of the holders is used up. */
 MUST_CHECK int prefix_holder_add(
         struct prefix_group *group, uint32_t capacity, uint32_t *ret_holder);
+/* Its engine's cache turned out to have room for another number of blocks: what is too much goes as
+ * CLOCK has it. O(blocks that go). Takes PREFIX_NO_HOLDER. */
+void prefix_holder_resize(struct prefix_group *group, uint32_t holder, uint32_t capacity);
+/* Blocks that it holds. Takes PREFIX_NO_HOLDER. */
+uint32_t prefix_holder_held(const struct prefix_group *group, uint32_t holder);
 /* It holds nothing any more. O(1). Takes PREFIX_NO_HOLDER. */
 void prefix_holder_drop(struct prefix_group *group, uint32_t holder);
 /* The numbers of holders are below this: the size of what prefix_find() fills. */

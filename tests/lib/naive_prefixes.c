@@ -92,6 +92,19 @@ void naive_prefixes_correct(struct naive_prefixes *all, uint32_t number, const u
     }
 }
 
+void naive_prefixes_resize(struct naive_prefixes *all, uint32_t number, uint32_t capacity)
+{
+    struct naive_holder *holder = &all->holders[number];
+    assert(capacity <= NAIVE_CAPACITY_MAX);
+    for (holder->capacity = capacity; holder->count > capacity;) {
+        size_t left = holder->count;
+        struct naive_place *gap = sweep(holder, NULL, 0, &left);
+        *gap = holder->places[--holder->count];
+        if (holder->hand == holder->count)
+            holder->hand = 0;
+    }
+}
+
 uint32_t naive_prefixes_find(
         const struct naive_prefixes *all, uint32_t number, const uint64_t *chain, size_t count)
 {

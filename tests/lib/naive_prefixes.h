@@ -31,6 +31,7 @@ void naive_prefixes_note(
         struct naive_prefixes *all, uint32_t holder, const uint64_t *chain, size_t count);
 void naive_prefixes_correct(struct naive_prefixes *all, uint32_t holder, const uint64_t *chain,
         size_t count, size_t kept);
+void naive_prefixes_resize(struct naive_prefixes *all, uint32_t holder, uint32_t capacity);
 /* How many from the beginning; 0 for a holder that is not there. */
 uint32_t naive_prefixes_find(
         const struct naive_prefixes *all, uint32_t holder, const uint64_t *chain, size_t count);

@@ -235,6 +235,50 @@ static void what_is_used_keeps_its_beginning(void **state)
     close_bench(&bench);
 }
 
+static void a_smaller_cache_keeps_what_was_used_last(void **state)
+{
+    struct bench bench;
+    uint64_t old[CHAIN_MAX], used[CHAIN_MAX];
+    (void)state;
+    open_bench(&bench, LARGE);
+    uint32_t holder = add_holder(&bench, 300);
+    make_chain(old, 0, 150, 1);
+    make_chain(used, 0, 90, 2);
+    note(&bench, holder, old, 150);
+    note(&bench, holder, used, 90);
+    note(&bench, holder, used, 90);
+    assert_int_equal(prefix_holder_held(bench.group, holder), 240);
+    prefix_holder_resize(bench.group, holder, 240);
+    assert_int_equal(found(&bench, holder, old, 150), 150);
+    prefix_holder_resize(bench.group, holder, 100);
+    assert_int_equal(found(&bench, holder, used, 90), 90);
+    assert_int_equal(prefix_holder_held(bench.group, holder), 100);
+    assert_int_equal(prefix_index_held(bench.index), 100);
+    prefix_holder_resize(bench.group, holder, 0);
+    assert_int_equal(found(&bench, holder, used, 90), 0);
+    note(&bench, holder, used, 90);
+    assert_int_equal(prefix_index_held(bench.index), 0);
+    close_bench(&bench);
+}
+
+static void a_larger_cache_takes_more(void **state)
+{
+    struct bench bench;
+    uint64_t chain[CHAIN_MAX];
+    (void)state;
+    open_bench(&bench, LARGE);
+    uint32_t holder = add_holder(&bench, 10);
+    make_chain(chain, 0, CHAIN_MAX, 1);
+    note(&bench, holder, chain, CHAIN_MAX);
+    prefix_holder_resize(bench.group, holder, 120);
+    assert_int_equal(found(&bench, holder, chain, CHAIN_MAX), 10);
+    note(&bench, holder, chain, CHAIN_MAX);
+    assert_int_equal(found(&bench, holder, chain, CHAIN_MAX), 120);
+    prefix_holder_resize(bench.group, PREFIX_NO_HOLDER, 7);
+    assert_int_equal(prefix_holder_held(bench.group, PREFIX_NO_HOLDER), 0);
+    close_bench(&bench);
+}
+
 /* Each turn is the last one and some more: at all times the prompt just noted is whole, although
  * its parts lie all over the ring. */
 static void a_growing_conversation_has_no_hole(void **state)
@@ -597,6 +641,10 @@ static void step(struct world *world)
     } else if (world->alive[number] && what < 26) {
         prefix_correct(world->bench.group, number, world->chain, world->len, kept);
         naive_prefixes_correct(&world->naive, number, world->chain, world->len, kept);
+    } else if (world->alive[number] && what < 34) {
+        uint32_t capacity = roll(world, WORLD_CAPACITY);
+        prefix_holder_resize(world->bench.group, number, capacity);
+        naive_prefixes_resize(&world->naive, number, capacity);
     } else if (world->alive[number]) {
         note(&world->bench, number, world->chain, world->len);
         naive_prefixes_note(&world->naive, number, world->chain, world->len);
@@ -640,6 +688,8 @@ int main(void)
             cmocka_unit_test(a_prompt_past_the_capacity_leaves_its_beginning),
             cmocka_unit_test(what_is_not_used_is_forgotten_from_its_end),
             cmocka_unit_test(what_is_used_keeps_its_beginning),
+            cmocka_unit_test(a_smaller_cache_keeps_what_was_used_last),
+            cmocka_unit_test(a_larger_cache_takes_more),
             cmocka_unit_test(a_growing_conversation_has_no_hole),
             cmocka_unit_test(a_correction_takes_what_is_behind),
             cmocka_unit_test(a_dropped_holder_is_never_found_again),
