@@ -3,6 +3,7 @@
 const struct cost_term cost_terms[COST_TERM_COUNT] = {
         {"wait", offsetof(struct cost, wait_s)},
         {"load", offsetof(struct cost, load_s)},
+        {"swap", offsetof(struct cost, swap_s)},
         {"prefill", offsetof(struct cost, prefill_s)},
         {"round_trip", offsetof(struct cost, rtt_s)},
         {"decode", offsetof(struct cost, decode_s)},

@@ -2,9 +2,10 @@
  * compares, what the simulator is held to and what `modemesh explain` shows. Tokens and seconds are
  * doubles, rates are as the engines' own timings gave them. Pure.
  *
- *   Tpre(n, d) = n·(1 + (d + n/2)/D) / R      R prefill tok/s, D depth at which its speed has
- * halved step(B)    = a + b·B                      one decode step with B sequences W          =
- * max(prefill queued ahead, wait for a slot) TTFT       = max(W, load) + Tpre(prompt − h, h) + RTT
+ *   Tpre(n, d) = n·(1 + (d + n/2)/D) / R     R: prefill tok/s; at the depth D half of it is left
+ *   step(B)    = a + b·B                     one decode step with B sequences
+ *   W          = max(prefill queued ahead, wait for a slot)
+ *   TTFT       = max(W, load) + h·swap + Tpre(prompt − h, h) + RTT
  *   J          = TTFT + β·N·step(min(B + 1, slots)) + γ·Tpre(prompt − h, h)·B/slots
  *              + σ·(quality missing) + price + P(fail)·retry
  *
@@ -42,6 +43,8 @@ struct cost_state { /* of an instance, at one moment; what is negative counts as
     double prefill_queue_s; /* prefill that it has been given and not done */
     double slot_wait_s;     /* until it has a slot free; 0: it has one */
     double load_s;          /* until its model is loaded, others evicted first; 0: it is */
+    double swap_token_s; /* to copy one token of what it holds back into its cache; 0: it is there
+                          */
     double rtt_s;
     double price_s;      /* κ·price: what its answer costs, in seconds that people would pay */
     double failure_rate; /* 0 … 1 */
@@ -52,6 +55,7 @@ struct cost_state { /* of an instance, at one moment; what is negative counts as
 struct cost {      /* seconds, 0 … COST_TERM_MAX_S; the terms add up to `total_s` */
     double wait_s; /* W, where it is longer than the load; else 0 */
     double load_s; /* … and the other way round */
+    double swap_s;
     double prefill_s;
     double rtt_s;
     double decode_s;       /* β· */
@@ -59,14 +63,14 @@ struct cost {      /* seconds, 0 … COST_TERM_MAX_S; the terms add up to `total
     double quality_s;      /* σ· */
     double price_s;
     double failure_s;
-    double ttft_s;  /* of them wait, load, prefill and round trip */
+    double ttft_s;  /* of them wait, load, swap, prefill and round trip */
     double total_s; /* J */
 };
 
-enum { COST_TERM_COUNT = 9 };
+enum { COST_TERM_COUNT = 10 };
 /* The terms in the order of struct cost, without the sums: for tables and JSON. */
 extern const struct cost_term {
-    const char *name; /* "wait", "load", "prefill", "round_trip", "decode", … */
+    const char *name; /* "wait", "load", "swap", "prefill", "decode", … */
     size_t offset;    /* in struct cost, of a double */
 } cost_terms[COST_TERM_COUNT];
 double cost_term_s(const struct cost *cost, size_t term);
@@ -114,6 +118,7 @@ static inline void cost_of(
     struct cost cost = {
             .wait_s = wait > load ? wait : 0,
             .load_s = wait > load ? 0 : load,
+            .swap_s = cost_bounded(held * state->swap_token_s),
             .prefill_s = prefill,
             .rtt_s = cost_bounded(state->rtt_s),
             .decode_s = cost_bounded(ask->beta * ask->output_tokens * step),
@@ -122,7 +127,7 @@ static inline void cost_of(
             .price_s = cost_bounded(state->price_s),
             .failure_s = cost_bounded(state->failure_rate * COST_RETRY_S),
     };
-    cost.ttft_s = cost.wait_s + cost.load_s + cost.prefill_s + cost.rtt_s;
+    cost.ttft_s = cost.wait_s + cost.load_s + cost.swap_s + cost.prefill_s + cost.rtt_s;
     cost.total_s = cost.ttft_s + cost.decode_s + cost.interference_s + cost.quality_s +
                    cost.price_s + cost.failure_s;
     *ret_cost = cost;

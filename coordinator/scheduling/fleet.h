@@ -57,6 +57,8 @@ struct fleet_instance {
     bool batch_only;
     uint8_t quality; /* points as the node says, 1 to 100; 0: not said */
     float rtt_s;
+    float swap_token_s; /* to copy a token that it holds back to where it computes; 0: it is there
+                         */
     float load_s;       /* of a load from now on, with what it has to evict */
     float failure_rate; /* 0 … 1, decayed */
     float price_s;

@@ -8,7 +8,7 @@
 #include <stdalign.h>
 #include <string.h>
 
-static_assert(sizeof(struct fleet_block) == 64 * FLEET_LANES, "a cache line each");
+static_assert(sizeof(struct fleet_block) == 68 * FLEET_LANES, "about a cache line each");
 static_assert(alignof(struct fleet_block) <= alignof(max_align_t), "malloc gives memory for it");
 
 typedef int32_t mask_lanes __attribute__((vector_size(16))); /* of each lane all bits, or none */
@@ -77,6 +77,7 @@ void fleet_cost_state(const struct fleet_instance *instance, uint32_t pass, doub
             .slot_wait_s = cost_most(slot_free_s(instance, pass) - now_s, 0) +
                            slot_queue_s(instance, pass),
             .load_s = load_s,
+            .swap_token_s = (double)instance->swap_token_s,
             .rtt_s = (double)instance->rtt_s,
             .price_s = (double)instance->price_s + load_price_s(instance),
             .failure_rate = (double)instance->failure_rate,
@@ -110,6 +111,7 @@ void fleet_digest_make(const struct fleet_instance *instance, uint32_t pass,
     block->slot_queue_s[lane] = (float)slot_queue_s(instance, pass);
     block->token_s[lane] = (float)cost_bounded(1 / (double)instance->rates.prefill_tok_s);
     block->depth_share[lane] = (float)cost_bounded(1 / (double)instance->rates.half_depth);
+    block->swap_token_s[lane] = instance->swap_token_s;
     block->step_s[lane] = (float)step_s;
     block->batch_share[lane] = (float)(cost_least(ahead, slots) / slots);
     block->fixed_s[lane] = (float)fixed_s(instance);
@@ -173,9 +175,9 @@ static inline fleet_lanes wait_s(const struct fleet_block *block, double now_s)
 }
 
 static inline fleet_lanes prefill_s(
-        const struct fleet_question *question, const struct fleet_block *block)
+        const struct fleet_question *question, const struct fleet_block *block, fleet_lanes held)
 {
-    fleet_lanes held = held_tokens(question, block), computed = question->prompt_tokens - held;
+    fleet_lanes computed = question->prompt_tokens - held;
     return computed * (1 + (held + computed / 2) * block->depth_share) * block->token_s;
 }
 
@@ -197,10 +199,11 @@ static inline fleet_lanes total_s(
         const struct fleet_question *question, const struct fleet_block *block)
 {
     fleet_lanes missing = more(question->quality_wanted - quality_of(question, block), all(0));
-    fleet_lanes total = wait_s(block, question->now_s) +
-                        prefill_s(question, block) * (1 + question->gamma * block->batch_share) +
-                        question->decode_steps * block->step_s + question->sigma * missing +
-                        block->fixed_s;
+    fleet_lanes held = held_tokens(question, block);
+    fleet_lanes total =
+            wait_s(block, question->now_s) + held * block->swap_token_s +
+            prefill_s(question, block, held) * (1 + question->gamma * block->batch_share) +
+            question->decode_steps * block->step_s + question->sigma * missing + block->fixed_s;
     return pick(infeasible(question, block), all(INFINITY), total);
 }
 

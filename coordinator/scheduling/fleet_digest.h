@@ -1,4 +1,4 @@
-/* Instances as a decision reads them: 64 bytes of each, made of what the fleet knows (fleet.h), so
+/* Instances as a decision reads them: 68 bytes of each, made of what the fleet knows (fleet.h), so
  * that the cost J (cost.h) takes no division and hardly a branch. Four instances are one block,
  * field by field: gcc and clang make vector instructions of such types on any processor. In floats:
  * a cost differs from that of cost_of() by less than a ten-thousandth, far below what decides.
@@ -33,6 +33,7 @@ struct fleet_block {         /* the instances at index â€¦ index + FLEET_LANES â
     fleet_lanes slot_queue_s;
     fleet_lanes token_s;     /* 1/R */
     fleet_lanes depth_share; /* 1/D */
+    fleet_lanes swap_token_s;
     fleet_lanes step_s;      /* with the request in the batch */
     fleet_lanes batch_share; /* B/slots */
     fleet_lanes fixed_s;     /* round trip, price, failures */

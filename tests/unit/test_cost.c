@@ -97,6 +97,22 @@ static void wait_and_load_go_on_at_once(void **state)
     is(cost_when(&ask, &it).load_s, 9);
 }
 
+/* Neither what the prompt has beyond what is held, nor what is held beyond its end. */
+static void what_is_held_may_have_to_be_copied_back(void **state)
+{
+    (void)state;
+    struct cost_ask ask = ask_of(1024);
+    struct cost_state it = {
+            .rates = &flat, .held_tokens = 512, .swap_token_s = 0.0009765625, .slots = 1};
+    struct cost cost = cost_when(&ask, &it);
+    is(cost.swap_s, 0.5);
+    is(cost.ttft_s, 1.5);
+    it.held_tokens = 4096;
+    is(cost_when(&ask, &it).swap_s, 1);
+    it.held_tokens = 0;
+    is(cost_when(&ask, &it).swap_s, 0);
+}
+
 static void what_is_held_is_not_computed(void **state)
 {
     (void)state;
@@ -163,6 +179,7 @@ static void the_terms_add_up_and_have_names(void **state)
     const struct cost_state it = {.rates = &fast,
             .held_tokens = 1000,
             .prefill_queue_s = 1,
+            .swap_token_s = 0.001,
             .rtt_s = 0.5,
             .price_s = 0.25,
             .failure_rate = 0.5,
@@ -175,8 +192,8 @@ static void the_terms_add_up_and_have_names(void **state)
         sum_s += cost_term_s(&cost, i);
     }
     is(sum_s, cost.total_s);
-    assert_string_equal(cost_terms[2].name, "prefill");
-    is(cost_term_s(&cost, 2), cost.prefill_s);
+    assert_string_equal(cost_terms[3].name, "prefill");
+    is(cost_term_s(&cost, 3), cost.prefill_s);
     assert_true(cost.wait_s > 0 && cost.decode_s > 0 && cost.interference_s > 0);
 }
 
@@ -285,6 +302,7 @@ int main(void)
             cmocka_unit_test(a_step_grows_with_the_batch),
             cmocka_unit_test(the_first_token_comes_after_wait_prefill_and_round_trip),
             cmocka_unit_test(wait_and_load_go_on_at_once),
+            cmocka_unit_test(what_is_held_may_have_to_be_copied_back),
             cmocka_unit_test(what_is_held_is_not_computed),
             cmocka_unit_test(an_answer_takes_a_step_a_token),
             cmocka_unit_test(a_prefill_holds_up_those_that_are_answered),

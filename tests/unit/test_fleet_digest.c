@@ -63,6 +63,7 @@ static struct fleet_instance some_instance(void)
             .batch_only = chance(10),
             .quality = (uint8_t)below(101),
             .rtt_s = (float)between(0, 0.1),
+            .swap_token_s = chance(30) ? (float)between(0, 0.001) : 0,
             .load_s = (float)between(0, 100),
             .failure_rate = (float)between(0, 1),
             .price_s = (float)between(0, 10),

@@ -88,6 +88,7 @@ static struct fleet_instance draw_instance(struct scene *scene)
             .batch_only = !is_sound && chance(scene, 30),
             .quality = (uint8_t)below(scene, 101),
             .rtt_s = (float)between(scene, 0, 0.05),
+            .swap_token_s = chance(scene, 30) ? (float)between(scene, 0, 0.001) : 0,
             .load_s = (float)between(scene, 1, 60),
             .failure_rate = chance(scene, 80) ? 0 : (float)between(scene, 0, 1),
             .price_s = chance(scene, 90) ? 0 : (float)between(scene, 0, 5),
@@ -274,7 +275,7 @@ static double naive_cost_s(const struct scene *scene, const struct drawn *drawn)
     double step_s =
             (double)it->rates.step_s + (double)it->rates.step_sequence_s * min_of(ahead + 1, slots);
     bool begins = it->state == INSTANCE_AVAILABLE && it->running == 0 && !it->ordered;
-    return wait_s(drawn) + prefill_s + (double)it->rtt_s +
+    return wait_s(drawn) + held * (double)it->swap_token_s + prefill_s + (double)it->rtt_s +
            request->beta * request->output_tokens * step_s +
            request->gamma * prefill_s * min_of(ahead, slots) / slots +
            request->sigma * max_of(wanted_of(scene) - quality_of(option, drawn), 0) +
