@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -32,6 +33,7 @@ class Run:
     trace: str = ""
     policies: str = FEW
     goals: dict = dataclasses.field(default_factory=dict)
+    more_seeds: int = 1  # × as many: what is compared varies much
     flood_goal: float = 0  # the p95 of the others grows by less than this factor; 0: no goal
 
 
@@ -41,7 +43,7 @@ RUNS = [
     Run("Conversations, 8 fast + 16 slow", ["--fleet", "8+16", *AT_OBJECTIVE], CONVERSATION, TERMS,
         {"least-requests": 3, "speed-weighted": 1.8}),
     Run("Tools and agents (synthetic), 8 fast + 16 slow: the prefix term alone", ["--fleet", "8+16", *AT_OBJECTIVE],
-        SYNTHETIC, "no-session,no-affinity", {"no-affinity": 3}),
+        SYNTHETIC, "no-session,no-affinity", {"no-affinity": 3}, more_seeds=4),
     Run("Tools and agents (synthetic), 8 fast + 16 slow", ["--fleet", "8+16", *AT_OBJECTIVE], SYNTHETIC, TERMS),
     Run("Tools and agents (synthetic), 1 fast + 2 slow", AT_OBJECTIVE, SYNTHETIC, TERMS),
     Run("Tools and agents (synthetic), 24 equal nodes", ["--fleet", "equal:24", *AT_OBJECTIVE], SYNTHETIC, TERMS),
@@ -66,10 +68,10 @@ RUNS = [
 
 
 def simulate(binary, run, seeds, trace):
-    command = [binary, *run.words, "--policy", run.policies, "--seeds", str(seeds), "--format", "json"]
+    command = [binary, *run.words, "--policy", run.policies, "--seeds", str(seeds * run.more_seeds), "--format", "json"]
     if trace:
         command += ["--trace", trace]
-    plot = binary.parent.parent / "bench-sim" / (run.title.split(":")[0].replace(" ", "-").replace(",", "").lower() + ".svg")
+    plot = binary.parent.parent / "bench-sim" / (re.sub(r"[^a-z0-9]+", "-", run.title.lower()) + ".svg")
     plot.parent.mkdir(exist_ok=True)
     done = subprocess.run([*command, "--plot", plot], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -11,6 +11,7 @@ enum {
     TOP = 40,
     BOTTOM = 60,
     TICKS_LINEAR = 10,
+    NAMED_POWERS = 3,
 };
 
 /* Told apart by people who do not see red and green too (Okabe and Ito), and by dashes. */
@@ -70,29 +71,31 @@ static void draw_rule(struct canvas *canvas, double x1, double y1, double x2, do
             y1, x2, y2);
 }
 
-static void draw_x_tick(struct canvas *canvas, double value)
+static void draw_x_tick(struct canvas *canvas, double value, bool is_named)
 {
     double x = x_of(canvas->plot, value);
     char text[32];
 
     draw_rule(canvas, x, TOP, x, HEIGHT - BOTTOM);
     snprintf(text, sizeof(text), "%.6g", value);
-    draw_text(canvas, x, HEIGHT - BOTTOM + 18, "middle", text);
+    if (is_named)
+        draw_text(canvas, x, HEIGHT - BOTTOM + 18, "middle", text);
 }
 
-static void draw_y_tick(struct canvas *canvas, double value)
+static void draw_y_tick(struct canvas *canvas, double value, bool is_named)
 {
     double y = y_of(canvas->plot, value);
     char text[32];
 
     draw_rule(canvas, LEFT, y, WIDTH - RIGHT, y);
     snprintf(text, sizeof(text), "%.6g", value);
-    draw_text(canvas, LEFT - 6, y + 4, "end", text);
+    if (is_named)
+        draw_text(canvas, LEFT - 6, y + 4, "end", text);
 }
 
-typedef void tick_fn(struct canvas *canvas, double value);
+typedef void tick_fn(struct canvas *canvas, double value, bool is_named);
 
-/* 1, 2 and 5 of each power of ten. */
+/* 1, 2 and 5 of each power of ten; of many powers only these have room for their names. */
 static void draw_logarithmic(struct canvas *canvas, const struct plot_axis *axis, tick_fn *tick)
 {
     static const double steps[] = {1, 2, 5};
@@ -103,7 +106,7 @@ static void draw_logarithmic(struct canvas *canvas, const struct plot_axis *axis
             double value = pow(10, power) * steps[i];
 
             if (value >= axis->low * 0.9999 && value <= axis->high * 1.0001)
-                tick(canvas, value);
+                tick(canvas, value, i == 0 || last - first < NAMED_POWERS);
         }
 }
 
@@ -120,7 +123,7 @@ static void draw_linear(struct canvas *canvas, const struct plot_axis *axis, tic
     else if (rough > power)
         step = 2 * power;
     for (int i = (int)ceil(axis->low / step - 1e-9); i * step <= axis->high * 1.0001; i++)
-        tick(canvas, i * step);
+        tick(canvas, i * step, true);
 }
 
 static void draw_axis(struct canvas *canvas, const struct plot_axis *axis, tick_fn *tick)
