@@ -13,9 +13,8 @@
  *
  * Engines compute prompts one after another, so that an instance has room only while what it has
  * still to compute is little: what waits here instead of there can be overtaken, and go elsewhere.
- * A key with more than its share has less room: it leaves a slot free, waits until an instance
- * computes no prompt, and takes none unless another as fast is left for others, where a model has
- * several.
+ * A greedy key has less room: it leaves a slot free, waits until an instance computes no prompt,
+ * and takes none unless another as fast is left for others, where a model has several.
  *
  * A load that nothing has begun yet costs its time twice, once as the wait for it and once as its
  * price: it takes disk and memory from what else its node does. So a burst for a model that is
@@ -68,7 +67,7 @@ struct routing_request {
     uint32_t needs;            /* CAPABILITY_… */
     enum request_lane lane;
     bool batch;  /* nobody waits in front of a screen */
-    bool greedy; /* its key has more than its share: it leaves room for others */
+    bool greedy; /* its key has much more than its share: it leaves room for others */
     struct routing_place {
         uint32_t epoch; /* of the node's session */
         const struct fleet_model *model;
