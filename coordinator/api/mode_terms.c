@@ -76,6 +76,8 @@ static int add_options(
         const struct mode_option *option = &policy->options[i];
         r = job_terms_add(terms, node_table_model(nodes, making->mode->models[option->model]),
                 option->quality);
+        if (i + policy->stand_ins < policy->option_count)
+            terms->named_count = terms->model_count;
     }
     return r;
 }

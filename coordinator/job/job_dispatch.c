@@ -3,6 +3,7 @@
 #include "coordinator/router/why.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,15 +56,41 @@ static int choose_failed(
     return 0;
 }
 
-static int choose(const struct job *job, struct router_plan *plan)
+/* Among the first so many of its models. */
+static int choose_among(const struct job *job, size_t model_count, struct router_plan *plan)
 {
-    const struct router_ask ask = ask_of(job);
+    struct router_ask ask = ask_of(job);
+    ask.model_count = model_count;
     struct router_ask avoiding = ask;
     avoiding.avoid = job->failed;
     avoiding.avoid_count = job->failed_count;
     int r = router_choose(job->jobs->config.router, &avoiding, plan);
     if (!r && plan->routing.verdict == ROUTING_NONE && job->failed_count > 0)
         r = choose_failed(job, &ask, plan);
+    return r;
+}
+
+/* As much as it takes to leave a conversation's instance. */
+static bool is_worth_it(const struct router_plan *stand_in, const struct router_plan *named)
+{
+    double now_s = named->routing.cost.total_s;
+    double gain_s = now_s - stand_in->routing.cost.total_s;
+    if (!named->instance)
+        return true;
+    return stand_in->instance && gain_s > fmax(ROUTING_STAY_S, ROUTING_STAY_SHARE * now_s);
+}
+
+/* What the rule names, unless that keeps the request waiting and another would not. */
+static int choose(const struct job *job, struct router_plan *plan)
+{
+    const struct job_terms *terms = job->terms;
+    struct router_plan all;
+    int r = choose_among(job, terms->named_count, plan);
+    if (r || terms->named_count == terms->model_count)
+        return r;
+    r = choose_among(job, terms->model_count, &all);
+    if (!r && is_worth_it(&all, plan))
+        *plan = all;
     return r;
 }
 

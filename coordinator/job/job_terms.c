@@ -31,6 +31,8 @@ struct job_terms *job_terms_of_models(
     int r = 0;
     for (size_t i = 0; terms && !r && i < model_count; i++)
         r = job_terms_add(terms, models[i], points_at(i));
+    if (terms)
+        terms->named_count = terms->model_count;
     if (!r)
         return terms;
     job_terms_destroy(terms);
@@ -86,6 +88,7 @@ static void rename_in_rule(struct job_terms *terms, const char *model)
 static void take_out(struct job_terms *terms, size_t at)
 {
     size_t behind = --terms->model_count - at;
+    terms->named_count -= at < terms->named_count;
     memmove(&terms->models[at], &terms->models[at + 1], behind * sizeof(terms->models[0]));
     memmove(&terms->quality[at], &terms->quality[at + 1], behind * sizeof(terms->quality[0]));
 }
@@ -94,6 +97,8 @@ char *job_terms_replace(struct job_terms *terms, const char *replaced, const cha
 {
     size_t old = job_terms_place(terms, replaced), new = job_terms_place(terms, model);
     bool listed = new < terms->model_count;
+    if (old == new)
+        return NULL;
     char *gone = terms->models[old], *name = listed ? terms->models[new] : strdup(model);
     if (!name)
         return NULL;
@@ -103,8 +108,9 @@ char *job_terms_replace(struct job_terms *terms, const char *replaced, const cha
     size_t at = old < new ? old : new;
     terms->models[at] = name;
     terms->quality[at] = quality;
+    if (at < terms->named_count)
+        rename_in_rule(terms, name);
     if (listed)
         take_out(terms, old < new ? new : old);
-    rename_in_rule(terms, name);
     return gone;
 }

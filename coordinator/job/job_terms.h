@@ -18,6 +18,7 @@ struct job_terms {
     char *models[MODE_MODELS_MAX];    /* their own names, no aliases; each once */
     uint8_t quality[MODE_MODELS_MAX]; /* points of each; 0: nodes say it */
     size_t model_count;
+    size_t named_count;    /* of them by the rule; those behind only stand in for these */
     uint8_t floor, wanted; /* points, as of struct mode_policy */
     uint8_t priority;      /* of the queue; that of the first terms counts */
     double beta;           /* 0: as people wait */
@@ -42,5 +43,5 @@ MUST_CHECK int job_terms_add(struct job_terms *terms, const char *model, uint8_t
 size_t job_terms_place(const struct job_terms *terms, const char *model);
 /* `model` takes the place and at least the points of `replaced`, which is among them; the rule's
  * words name it. Returns the name that is gone, which is the caller's then; NULL where malloc
- * refuses: nothing has changed. */
+ * refuses, or both are the same: nothing has changed. */
 char *job_terms_replace(struct job_terms *terms, const char *replaced, const char *model);

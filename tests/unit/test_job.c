@@ -1,6 +1,7 @@
 #include "coordinator/job/job.h"
 
 #include "coordinator/dialects/openai/openai.h"
+#include "coordinator/router/router.h"
 
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
@@ -155,8 +156,8 @@ static const char *no_header(void *ctx, const char *name)
     return NULL;
 }
 
-static void ask_for(
-        struct world *world, size_t client, bool stream, const char *const *models, size_t count)
+/* Takes `terms`. */
+static void ask_by(struct world *world, size_t client, bool stream, struct job_terms *terms)
 {
     static unsigned number;
     struct http_exchange *exchange = &world->clients[client];
@@ -177,9 +178,14 @@ static void ask_for(
     assert_int_equal(request_chain(&request), 0);
     world->edit(&request);
     const struct reply reply = reply_to_exchange(exchange);
-    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request,
-            job_terms_of_models("ask", models, count));
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, terms);
     assert_int_equal(request.body.len, 0);
+}
+
+static void ask_for(
+        struct world *world, size_t client, bool stream, const char *const *models, size_t count)
+{
+    ask_by(world, client, stream, job_terms_of_models("ask", models, count));
 }
 
 static struct http_exchange *ask(struct world *world, size_t client, bool stream)
@@ -1000,6 +1006,248 @@ static void autocomplete_overtakes_chat_in_the_queue(void **state)
     assert_true(first > second);
 }
 
+/* --- what a mode asks --- */
+
+static struct job_terms *terms_for(const char *mode, const char *model)
+{
+    struct job_terms *terms = job_terms_of_models(mode, &model, 1);
+    assert_non_null(terms);
+    (void)snprintf(terms->rule, sizeof(terms->rule), "%s any model: %s", mode, model);
+    return terms;
+}
+
+/* Where none can, `next` is asked, which it takes. */
+static struct job_terms *terms_before(const char *mode, const char *model, struct job_terms *next)
+{
+    struct job_terms *terms = terms_for(mode, model);
+    terms->when_none = WHEN_NONE_NEXT;
+    terms->next = next;
+    return terms;
+}
+
+/* The model has all that it takes at once. */
+static void fill(struct world *world)
+{
+    static const char *const small[] = {"small"};
+    for (size_t i = 0; i < 1 + ROUTING_BEYOND_SLOTS; i++) {
+        ask_for(world, CLIENTS - 1 - i, true, small, 1);
+        take_request(world, 0);
+    }
+}
+
+static unsigned retry_after(struct http_exchange *client)
+{
+    static const char name[] = "Retry-After: ";
+    const char *at = strstr(fake_exchange_text(&client->headers), name);
+    assert_non_null(at);
+    return (unsigned)strtoul(at + strlen(name), NULL, 10);
+}
+
+static void the_reason_begins_with_the_rule(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    ask_by(world, 0, true, terms_for("code", "small"));
+    complete(world, 0, take_request(world, 0), "x");
+    assert_true(fake_exchange_has_header(&world->clients[0],
+            "X-Modemesh-Reason: code any model: small; the only instance: first token in about "));
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: code\n"));
+    ask_by(world, 0, true, terms_for("code", "nobody's"));
+    assert_true(fake_exchange_has_header(&world->clients[0],
+            "X-Modemesh-Reason: code any model: nobody's; no connected node has the model\n"));
+}
+
+static void what_is_below_the_floor_is_waited_past(void **state)
+{
+    struct world *world = *state;
+    static const char *const models[] = {"small", "large"};
+    struct job_terms *terms = job_terms_of_models("code", models, 2);
+    join(world, 0, "small");
+    say_model(world, 0, "large", INSTANCE_FAILED);
+    terms->quality[0] = 55;
+    terms->quality[1] = terms->floor = 70;
+    ask_by(world, 0, true, terms);
+    turn(world);
+    nothing_sent(world, 0);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    say_model(world, 0, "large", INSTANCE_RESIDENT);
+    turn(world);
+    assert_string_equal(next(world, 0, MSG_START).start.model, "large");
+}
+
+static void another_stands_in_where_the_named_one_is_busy(void **state)
+{
+    struct world *world = *state;
+    static const char *const models[] = {"small", "large"};
+    join(world, 0, "small");
+    join(world, 1, "large");
+    for (size_t node = 0; node < 2; node++) { /* the first is free, then it is not */
+        struct job_terms *terms = job_terms_of_models("ask", models, 2);
+        terms->quality[0] = terms->wanted = 55;
+        terms->quality[1] = 70;
+        terms->named_count = 1;
+        ask_by(world, node, true, terms);
+        turn(world);
+        assert_string_equal(next(world, node, MSG_START).start.model, models[node]);
+    }
+}
+
+static void a_mode_may_refuse_at_once(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    fill(world);
+    struct job_terms *terms = terms_for("code", "small");
+    terms->when_none = WHEN_NONE_REFUSE;
+    ask_by(world, 0, true, terms);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has(&world->clients[0], "every instance that could serve it soon"));
+    assert_in_range(retry_after(&world->clients[0]), 1, JOB_RETRY_AFTER_MAX_S);
+    terms = terms_for("code", "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    terms->when_none = WHEN_NONE_REFUSE;
+    ask_by(world, 0, true, terms);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has(&world->clients[0], "the engine is being restarted"));
+}
+
+static void where_none_can_the_next_mode_is_asked(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct job_terms *second = terms_before("debug", "absent, too", terms_for("ask", "small"));
+    ask_by(world, 0, true, terms_before("code", "absent", second));
+    complete(world, 0, take_request(world, 0), "x");
+    is_complete_stream(&world->clients[0]);
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
+    assert_true(fake_exchange_has_header(
+            &world->clients[0], "X-Modemesh-Reason: ask any model: small; "));
+}
+
+static void the_last_mode_that_is_asked_says_why_not(void **state)
+{
+    struct world *world = *state;
+    ask_by(world, 0, true, terms_before("code", "absent", terms_for("ask", "absent, too")));
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
+    assert_true(fake_exchange_has(&world->clients[0], "no_node_available"));
+}
+
+/* Its turn comes: that is no reason to ask less of a model. */
+static void a_turn_is_waited_for_before_the_next_mode_is_asked(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    fill(world);
+    struct job_terms *terms = terms_before("code", "small", terms_for("ask", "other"));
+    terms->patience_ms = 5000;
+    ask_by(world, 0, true, terms);
+    wait_ms(world, 5000);
+    nothing_sent(world, 1);
+    wait_ms(world, 1); /* longer than its mode waits */
+    complete(world, 1, take_request(world, 1), "x");
+    is_complete_stream(&world->clients[0]);
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
+}
+
+static void a_mode_has_its_own_patience(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    fill(world);
+    struct job_terms *terms = terms_for("code", "small");
+    terms->patience_ms = 5000;
+    ask_by(world, 0, false, terms);
+    wait_ms(world, 5000);
+    assert_int_equal(world->clients[0].status, 0);
+    wait_ms(world, 1);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has(&world->clients[0], "\"code\":\"overloaded\""));
+    assert_in_range(retry_after(&world->clients[0]), 1, JOB_RETRY_AFTER_MAX_S);
+}
+
+/* However many they are: one that goes on says nothing of the others. */
+static void all_that_wait_go_on_to_the_next_mode(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    say_model(world, 1, "other", INSTANCE_FAILED);
+    fill(world);
+    for (size_t i = 0; i < 2; i++)
+        ask_by(world, i, true, terms_before("code", "small", terms_for("ask", "other")));
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    wait_ms(world, JOB_HEADERS_WAITING_MS);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(fake_exchange_has_header(&world->clients[i], "X-Modemesh-Mode: ask\n"));
+}
+
+static void a_higher_priority_is_served_first(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    struct job_terms *low = terms_for("code", "small"), *high = terms_for("ask", "small");
+    low->priority = 1;
+    high->priority = 8;
+    ask_by(world, 0, true, low);
+    ask_by(world, 1, true, high);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    turn(world);
+    complete(world, 0, next(world, 0, MSG_START).start.stream, "x");
+    is_complete_stream(&world->clients[1]);
+}
+
+static void who_waits_is_told_for_how_long(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    fill(world);
+    ask(world, 0, true);
+    ask(world, 1, true);
+    wait_ms(world, JOB_HEADERS_WAITING_MS);
+    assert_true(
+            fake_exchange_has(&world->clients[0], ": queued, 0 before it, first token in about "));
+    assert_true(
+            fake_exchange_has(&world->clients[1], ": queued, 1 before it, first token in about "));
+}
+
+static void a_full_queue_says_when_to_come_back(void **state)
+{
+    struct world *world = *state;
+    static struct http_exchange many[JOBS_WAITING_MAX];
+    join(world, 0, "small");
+    fill(world);
+    for (size_t i = 0; i < JOBS_WAITING_MAX; i++)
+        ask_in_lane(world, &many[i], LANE_CHAT, 0);
+    ask(world, 0, false);
+    assert_int_equal(world->clients[0].status, 429);
+    assert_true(fake_exchange_has(&world->clients[0], "\"code\":\"queue_full\""));
+    assert_int_equal(retry_after(&world->clients[0]), JOB_RETRY_AFTER_MAX_S); /* a thousand wait */
+    jobs_destroy(world->jobs);
+    world->jobs = NULL;
+    for (size_t i = 0; i < JOBS_WAITING_MAX; i++)
+        fake_exchange_fini(&many[i]);
+}
+
+static void what_comes_next_follows_its_mode_too(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    fill(world);
+    join(world, 1, "newer");
+    world->edit = follow_the_mode;
+    struct job_terms *terms = terms_before("code", "small", terms_for("ask", "older"));
+    terms->patience_ms = 1000;
+    ask_by(world, 0, true, terms);
+    jobs_move_mode(world->jobs, "ask", "older", "newer");
+    wait_ms(world, 1001);
+    complete(world, 1, take_request(world, 1), "x");
+    assert_true(fake_exchange_has_header(
+            &world->clients[0], "X-Modemesh-Reason: ask any model: newer; "));
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -1045,6 +1293,19 @@ int main(void)
             JOB_TEST(what_runs_stays_until_it_fails),
             JOB_TEST(a_model_of_the_list_comes_to_the_front),
             JOB_TEST(a_mode_that_moves_too_often_is_left_alone),
+            JOB_TEST(the_reason_begins_with_the_rule),
+            JOB_TEST(what_is_below_the_floor_is_waited_past),
+            JOB_TEST(another_stands_in_where_the_named_one_is_busy),
+            JOB_TEST(a_mode_may_refuse_at_once),
+            JOB_TEST(where_none_can_the_next_mode_is_asked),
+            JOB_TEST(the_last_mode_that_is_asked_says_why_not),
+            JOB_TEST(a_turn_is_waited_for_before_the_next_mode_is_asked),
+            JOB_TEST(a_mode_has_its_own_patience),
+            JOB_TEST(all_that_wait_go_on_to_the_next_mode),
+            JOB_TEST(a_higher_priority_is_served_first),
+            JOB_TEST(who_waits_is_told_for_how_long),
+            JOB_TEST(a_full_queue_says_when_to_come_back),
+            JOB_TEST(what_comes_next_follows_its_mode_too),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }
