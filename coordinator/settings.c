@@ -206,7 +206,7 @@ const struct config_key coordinator_keys[] = {
                 .type = CONFIG_BOOL,
                 .reloadable = true,
                 .help = "another of its models that is at least as good as those that up-to or "
-                        "planning name may take it where that is quicker"},
+                        "planning name takes it where those keep it waiting"},
         {.path = "modes.*.floor",
                 .type = CONFIG_UINT,
                 .max = 100,

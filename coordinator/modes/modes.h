@@ -62,7 +62,9 @@ struct mode_floor {
     uint8_t points;
 };
 
-/* Where none of a mode's models can serve. */
+/* Where none of a mode's models can serve: WAIT for one, as long as there is one to wait for;
+ * REFUSE at once; NEXT asks another mode, where there is none to wait for or the wait was too long.
+ */
 enum mode_when_none { WHEN_NONE_WAIT, WHEN_NONE_REFUSE, WHEN_NONE_NEXT, WHEN_NONE_COUNT };
 
 struct mode {
@@ -76,9 +78,9 @@ struct mode {
     struct mode_rule *rules; /* by tokens, the least first */
     size_t rule_count;
     struct mode_models planning; /* what answers planning calls; count 0: no difference is made */
-    bool stand_in;               /* another model, as good as a rule's, may take it */
-    uint8_t floor;               /* points of the least model that may answer; 0: any */
-    struct mode_floor *floors;   /* … up to so many tokens; by tokens, the least first */
+    bool stand_in;             /* another model, as good as a rule's, takes it where that is busy */
+    uint8_t floor;             /* points of the least model that may answer; 0: any */
+    struct mode_floor *floors; /* … up to so many tokens; by tokens, the least first */
     size_t floor_count;
     uint8_t priority; /* scheduling/fair_queue.h */
     double beta;      /* scheduling/cost.h */

@@ -725,6 +725,137 @@ static void the_body_is_freed_before_anything_is_asked(void **state)
     assert_int_equal(world->client.status, 400);
 }
 
+/* --- what a mode's rules make of a request --- */
+
+/* A chat of about so many bytes, with members besides. */
+static struct http_exchange *chat_of(
+        struct world *world, const char *model, size_t bytes, const char *more)
+{
+    char *body = malloc(bytes + 500);
+    assert_non_null(body);
+    int len = snprintf(body, bytes + 500,
+            "{\"model\":\"%s\"%s,\"messages\":[{\"role\":\"user\",\"content\":\"%*s\"}]}", model,
+            more, (int)bytes, "x");
+    assert_in_range(len, 0, bytes + 499);
+    struct http_exchange *client = ask(world, &dialect_openai_chat, body);
+    free(body);
+    return client;
+}
+
+static struct mode *set_mode(struct world *world, char **names, size_t count)
+{
+    struct mode *mode = &world->mode_list[0]; /* ask */
+    mode->models = names;
+    mode->model_count = count;
+    return mode;
+}
+
+/* What the node gets of the next request. */
+static struct cJSON *sent_body(struct world *world)
+{
+    struct msg msg;
+    assert_true(fake_link_next(&world->mesh.link, 0, &msg));
+    assert_int_equal(msg.type, MSG_START);
+    node_table_flush(world->mesh.nodes);
+    assert_true(fake_link_next(&world->mesh.link, 0, &msg));
+    assert_int_equal(msg.type, MSG_BODY);
+    cJSON *body = cJSON_ParseWithLength(msg.body.data, msg.body.len);
+    assert_non_null(body);
+    return body;
+}
+
+static void a_rule_goes_by_the_length_of_the_prompt(void **state)
+{
+    struct world *world = *state;
+    char *names[] = {"small", "tiny", "coder"}, *first[] = {"tiny"}, *second[] = {"coder"};
+    struct mode_rule rules[] = {
+            {.tokens = 1024, .models = {first, 1}}, {.tokens = 4096, .models = {second, 1}}};
+    struct mode *mode = set_mode(world, names, 3);
+    mode->rules = rules;
+    mode->rule_count = 2;
+    join(world);
+    chat_of(world, "ask", 100, "");
+    goes_to(world, "tiny");
+    chat_of(world, "ask", 2000 * 4, "");
+    goes_to(world, "coder");
+    chat_of(world, "ask", 5000 * 4, "");
+    goes_to(world, "small");
+    chat_of(world, "ask", 100, ",\"max_tokens\":9"); /* so the answer is no longer than that: */
+    goes_to(world, "tiny");
+    chat_of(world, "ask", 900 * 4, ",\"max_tokens\":9");
+    goes_to(world, "tiny");
+    chat_of(world, "ask", 900 * 4, ""); /* … and else as long as answers are */
+    goes_to(world, "coder");
+}
+
+static void a_planning_call_is_told_by_tools_and_by_the_editor(void **state)
+{
+    struct world *world = *state;
+    static const char tools[] = ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":"
+                                "\"f\",\"parameters\":{}}}]";
+    char *names[] = {"small", "coder"}, *planning[] = {"coder"};
+    set_mode(world, names, 2)->planning = (struct mode_models){planning, 1};
+    join(world);
+    chat_of(world, "ask", 1, "");
+    goes_to(world, "small");
+    chat_of(world, "ask", 1, tools);
+    goes_to(world, "coder");
+    world->header = "ask";
+    ask(world, &dialect_openai_chat,
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\","
+            "\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+            "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":"
+            "\"x\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+            "\"parameters\":{}}}]}");
+    goes_to(world, "small");
+    ask(world, &dialect_openai_chat,
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"<user_input mode=\\\"plan\\\">\"}]}");
+    goes_to(world, "coder");
+}
+
+static void a_mode_fills_in_what_the_client_left_open(void **state)
+{
+    struct world *world = *state;
+    char *names[] = {"small"};
+    struct mode *mode = set_mode(world, names, 1);
+    mode->has_temperature = true;
+    mode->temperature = 0.25;
+    mode->max_output = 100;
+    join(world);
+    chat_of(world, "ask", 1, "");
+    cJSON *body = sent_body(world);
+    assert_true(cJSON_GetObjectItem(body, "temperature")->valuedouble == 0.25);
+    assert_int_equal(cJSON_GetObjectItem(body, "max_tokens")->valueint, 100);
+    cJSON_Delete(body);
+    chat_of(world, "small", 1, ""); /* by its name nothing is filled in */
+    body = sent_body(world);
+    assert_null(cJSON_GetObjectItem(body, "temperature"));
+    cJSON_Delete(body);
+}
+
+static void the_mode_that_is_asked_next_is_one_that_the_key_may_use(void **state)
+{
+    struct world *world = *state;
+    char *names[] = {"absent"}, *both[] = {"ask", "code"}, *one[] = {"ask"};
+    struct mode *mode = set_mode(world, names, 1);
+    mode->when_none = WHEN_NONE_NEXT;
+    mode->next = (char *)"code";
+    join(world);
+    chat(world, "ask");
+    goes_to(world, "coder");
+    narrow(world, both, 2, NULL, 0);
+    chat(world, "ask");
+    goes_to(world, "coder");
+    narrow(world, one, 1, NULL, 0);
+    is_refused(world, chat(world, "ask"), 503, "no connected node has the model");
+    world->keyless = true;
+    world->mode_list[1].when_none = WHEN_NONE_NEXT; /* round in a circle: each is asked once */
+    world->mode_list[1].next = (char *)"ask";
+    world->mode_list[1].models = names;
+    is_refused(world, chat(world, "ask"), 503, "no connected node has the model");
+    assert_true(fake_exchange_has_header(&world->client, "X-Modemesh-Mode: code\n"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -758,6 +889,10 @@ int main(void)
             TEST(an_error_carries_the_requests_id),
             TEST(what_is_built_on_and_gone_has_openais_own_code),
             TEST(the_body_is_freed_before_anything_is_asked),
+            TEST(a_rule_goes_by_the_length_of_the_prompt),
+            TEST(a_planning_call_is_told_by_tools_and_by_the_editor),
+            TEST(a_mode_fills_in_what_the_client_left_open),
+            TEST(the_mode_that_is_asked_next_is_one_that_the_key_may_use),
     };
     return cmocka_run_group_tests_name("inference", tests, NULL, NULL);
 }

@@ -88,6 +88,28 @@ static void a_body_without_room_stays_as_it_was(void **state)
     buf_fini(&body);
 }
 
+static void has_limit(enum request_kind kind, const char *text, uint32_t limit)
+{
+    struct buf body;
+    buf_init(&body, 1000);
+    assert_int_equal(buf_append_str(&body, text), 0);
+    assert_int_equal(mode_body_limit(kind, &body), limit);
+    buf_fini(&body);
+}
+
+static void the_limit_of_a_body_is_read(void **state)
+{
+    (void)state;
+    has_limit(REQUEST_CHAT, "{\"max_tokens\":7}", 7);
+    has_limit(REQUEST_INFILL, "{\"n_predict\":8,\"max_tokens\":7}", 8);
+    has_limit(REQUEST_CHAT, "{\"max_tokens\":1e99}", UINT32_MAX);
+    static const char *const none[] = {"", "{}", "{\"max_tokens\":-1}", "{\"max_tokens\":0}",
+            "{\"max_tokens\":null}", "{\"max_tokens\":\"7\"}", "{\"n_predict\":7}"};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        has_limit(REQUEST_CHAT, none[i], 0);
+    has_limit(REQUEST_EMBEDDINGS, "{\"max_tokens\":7}", 0);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -97,6 +119,7 @@ int main(void)
             cmocka_unit_test(kinds_have_their_own_words),
             cmocka_unit_test(a_mode_that_says_nothing_changes_nothing),
             cmocka_unit_test(a_body_without_room_stays_as_it_was),
+            cmocka_unit_test(the_limit_of_a_body_is_read),
     };
     return cmocka_run_group_tests_name("mode_body", tests, NULL, NULL);
 }
