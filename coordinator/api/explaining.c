@@ -58,8 +58,11 @@ static int take_mode(struct explaining *it, struct err *err)
             .tool_results = it->conversation.known,
             .models = it->facts};
     mode_policy_of(mode, &facts, &it->policy);
-    for (size_t i = 0; i < it->policy.option_count; i++)
+    for (size_t i = 0; i < it->policy.option_count; i++) {
         add_model(it, mode->models[it->policy.options[i].model], it->policy.options[i].quality);
+        if (i + it->policy.stand_ins < it->policy.option_count)
+            it->named_count = it->model_count;
+    }
     if (it->model_count > 0)
         return 0;
     return err_set(err, -EACCES, "the API key \"%s\" may not use the mode \"%s\"",
@@ -147,6 +150,7 @@ int explaining_decide(struct explaining *it)
             .models = it->models,
             .quality = mode ? it->quality : NULL,
             .model_count = it->model_count,
+            .named_count = it->named_count,
             .output_max = mode ? mode_output_limit(mode, it->query.output) : it->query.output,
             .beta = it->policy.beta,
             .quality_floor = it->policy.floor,

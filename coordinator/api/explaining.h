@@ -27,7 +27,7 @@ struct explaining {          /* of one call; zeroed at first but for these two *
     struct mode_policy policy;                      /* of a mode */
     const char *models[MODE_MODELS_MAX]; /* that may answer, by their own names; borrowed */
     uint8_t quality[MODE_MODELS_MAX];
-    size_t model_count;
+    size_t model_count, named_count; /* those behind the named ones only stand in for them */
     struct conversation conversation;
     struct explanation explanation;
 };

@@ -3,7 +3,6 @@
 #include "coordinator/router/why.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +31,7 @@ static struct router_ask ask_of(const struct job *job)
             .models = (const char *const *)terms->models,
             .quality = terms->quality,
             .model_count = terms->model_count,
+            .named_count = terms->named_count,
             .output_max = job->request.output_max,
             .beta = terms->beta,
             .quality_floor = terms->floor,
@@ -56,41 +56,15 @@ static int choose_failed(
     return 0;
 }
 
-/* Among the first so many of its models. */
-static int choose_among(const struct job *job, size_t model_count, struct router_plan *plan)
+static int choose(const struct job *job, struct router_plan *plan)
 {
-    struct router_ask ask = ask_of(job);
-    ask.model_count = model_count;
+    const struct router_ask ask = ask_of(job);
     struct router_ask avoiding = ask;
     avoiding.avoid = job->failed;
     avoiding.avoid_count = job->failed_count;
     int r = router_choose(job->jobs->config.router, &avoiding, plan);
     if (!r && plan->routing.verdict == ROUTING_NONE && job->failed_count > 0)
         r = choose_failed(job, &ask, plan);
-    return r;
-}
-
-/* As much as it takes to leave a conversation's instance. */
-static bool is_worth_it(const struct router_plan *stand_in, const struct router_plan *named)
-{
-    double now_s = named->routing.cost.total_s;
-    double gain_s = now_s - stand_in->routing.cost.total_s;
-    if (!named->instance)
-        return true;
-    return stand_in->instance && gain_s > fmax(ROUTING_STAY_S, ROUTING_STAY_SHARE * now_s);
-}
-
-/* What the rule names, unless that keeps the request waiting and another would not. */
-static int choose(const struct job *job, struct router_plan *plan)
-{
-    const struct job_terms *terms = job->terms;
-    struct router_plan all;
-    int r = choose_among(job, terms->named_count, plan);
-    if (r || terms->named_count == terms->model_count)
-        return r;
-    r = choose_among(job, terms->model_count, &all);
-    if (!r && is_worth_it(&all, plan))
-        *plan = all;
     return r;
 }
 
@@ -106,8 +80,8 @@ static void tell_reason(struct job *job, const struct router_plan *plan)
 {
     snprintf(job->reason, sizeof(job->reason),
             "%s: first token in about %.2f s, %.0f of %.0f tokens of the prompt cached",
-            why_there(&plan->routing), plan->routing.cost.ttft_s, plan->routing.held_tokens,
-            plan->prompt_tokens);
+            plan->stands_in ? "stands in, as it is quicker" : why_there(&plan->routing),
+            plan->routing.cost.ttft_s, plan->routing.held_tokens, plan->prompt_tokens);
 }
 
 static void charge(struct job *job, double tokens)

@@ -105,6 +105,11 @@ static const char *why_no_tie(const struct routing_plan *plan, const struct expl
                    : NULL;
 }
 
+static bool only_stands_in(const struct router_plan *plan, const struct explanation_row *row)
+{
+    return plan->named_count && row->option >= plan->named_count && !plan->stands_in;
+}
+
 static void say_lost(const struct explanation *explanation, const struct explanation_row *row,
         char why[EXPLANATION_WHY_MAX])
 {
@@ -115,6 +120,9 @@ static void say_lost(const struct explanation *explanation, const struct explana
     if (plan->stayed && more_s < 0)
         snprintf(why, EXPLANATION_WHY_MAX, "%.2f s less: too little to leave the conversation's%s",
                 -more_s, full);
+    else if (only_stands_in(&explanation->plan, row) && more_s <= ROUTING_TIE_S)
+        snprintf(why, EXPLANATION_WHY_MAX, "%.2f s less: too little to stand in%s",
+                fmax(-more_s, 0), full);
     else if (tie)
         snprintf(why, EXPLANATION_WHY_MAX, "%s", tie);
     else

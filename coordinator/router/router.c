@@ -234,6 +234,27 @@ static bool shorten(const struct routing_plan *plan, struct routing_request *req
     return true;
 }
 
+static bool stands_in(const struct router_ask *ask, const struct routing_plan *plan)
+{
+    return ask->named_count && plan->instance && plan->option >= ask->named_count;
+}
+
+/* What is named is taken nevertheless, unless the other is better by as much as it takes to leave
+ * the instance of a conversation: it keeps the request waiting, or has more of it to compute. */
+static int prefer_named(struct router *router, const struct router_ask *ask,
+        struct routing_request *request, struct routing_plan *plan)
+{
+    struct routing_plan named;
+    request->option_count = ask->named_count;
+    int r = routing_choose(router->routing, router->fleet, request, NULL, NULL, &named);
+    if (r || !named.instance)
+        return r;
+    double cost_s = named.cost.total_s;
+    if (cost_s - plan->cost.total_s <= fmax(ROUTING_STAY_S, ROUTING_STAY_SHARE * cost_s))
+        *plan = named;
+    return 0;
+}
+
 int router_explain(struct router *router, const struct router_ask *ask, routing_look_fn *look,
         void *ctx, struct router_plan *ret_plan)
 {
@@ -260,8 +281,12 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     int r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
     if (!r && (shorten(plan, &request, options) || look))
         r = routing_choose(router->routing, router->fleet, &request, look, ctx, plan);
+    if (!r && stands_in(ask, plan))
+        r = prefer_named(router, ask, &request, plan);
     if (r)
         return r;
+    ret_plan->named_count = ask->named_count;
+    ret_plan->stands_in = stands_in(ask, plan);
     ret_plan->instance = plan->instance ? seat_of(plan->instance)->instance : NULL;
     ret_plan->prompt_tokens = options[plan->option].prompt_tokens;
     ret_plan->output_tokens = request.output_tokens;

@@ -57,6 +57,7 @@ struct router_ask { /* borrowed for the call */
     const char *const *models; /* their own names, the best liked first */
     const uint8_t *quality;    /* of each, in this mode; NULL: what nodes say */
     size_t model_count;
+    size_t named_count;  /* of them; those behind only stand in for these. 0: all are named */
     uint32_t output_max; /* tokens, as the client said; 0: it did not */
     double beta;         /* 0: as people wait */
     uint8_t quality_floor, quality_wanted;
@@ -77,6 +78,8 @@ struct router_plan {
     struct routing_plan routing;
     struct instance *instance;           /* of routing.instance; NULL: none */
     double prompt_tokens, output_tokens; /* as estimated for it */
+    size_t named_count;                  /* of the ask */
+    bool stands_in;                      /* for the models that are named */
 };
 
 /* -ENOMEM. The plan is good until something changes. */
