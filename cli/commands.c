@@ -272,7 +272,7 @@ static const char explain_detail[] =
         "TOTAL adds the answer (DECODE), what the prefill takes from OTHERS that are answered\n"
         "there, missing QUALITY, PRICE and likely FAILURE. The least TOTAL is chosen; the rules\n"
         "about ties and conversations are in docs/ARCHITECTURE.md, \"Which node\". With --needs\n"
-        "tools and no known --session it is a planning call.";
+        "tools and no known --session it is what modes have their planning models for.";
 
 static const char drain_detail[] =
         "Its models stay loaded, and requests under way go on to their end. It lasts until 'nodes\n"

@@ -152,7 +152,7 @@ static void print_verdict(const cJSON *answer, FILE *out)
 {
     const char *verdict = json_str(answer, "verdict", "");
     const cJSON *chosen = json_obj(answer, "chosen");
-    char node[LINE_MAX_BYTES], model[LINE_MAX_BYTES], why[LINE_MAX_BYTES];
+    char node[LINE_MAX_BYTES], model[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
 
     line_of(chosen, "node", node);
     line_of(chosen, "model", model);
@@ -160,9 +160,11 @@ static void print_verdict(const cJSON *answer, FILE *out)
         fprintf(out, "Goes to %s on %s now", model, node);
     else if (strcmp(verdict, "wait") == 0 && chosen)
         fprintf(out, "Waits for %s on %s", model, node);
+    else if (strcmp(verdict, "next") == 0)
+        fprintf(out, "Goes to the mode %s instead", line_of(answer, "next", line));
     else
         fputs(strcmp(verdict, "wait") == 0 ? "Waits" : "Is refused", out);
-    fprintf(out, ": %s.\n\n", line_of(answer, "why", why));
+    fprintf(out, ": %s.\n\n", line_of(answer, "why", line));
 }
 
 static void print_left_out(const cJSON *answer, FILE *out)

@@ -95,6 +95,16 @@ static int find_mode(struct explaining *it, struct err *err)
             call_name_modes(it->call, known));
 }
 
+const struct mode *explaining_next_mode(const struct explaining *it)
+{
+    const struct mode *mode = it->mode;
+    const char *allowed[MODE_MODELS_MAX];
+    if (!mode || mode->when_none != WHEN_NONE_NEXT || !mode->next)
+        return NULL;
+    const struct mode *next = modes_find(it->call->api->view->modes, mode->next);
+    return next && caller_models_of_mode(it->call->caller, next, allowed) > 0 ? next : NULL;
+}
+
 /* --- its conversation --- */
 
 static void find_conversation(struct explaining *it)

@@ -38,6 +38,9 @@ MUST_CHECK int explaining_prepare(struct explaining *it, struct err *err);
 /* Then the explanation. -ENOMEM. */
 MUST_CHECK int explaining_decide(struct explaining *it);
 
+/* The mode that is asked instead where no instance of this one's can take it, not even later: as
+ * its config says, and where the caller may use it. NULL: none. */
+const struct mode *explaining_next_mode(const struct explaining *it);
 /* Tokens of the answer, as expected. */
 double explaining_output_tokens(const struct explaining *it);
 /* What the fleet has of a model, by any of its names. NULL: nothing. */

@@ -55,13 +55,25 @@ static const char *why_of(const struct explaining *it)
                                                 : why_not(&plan->routing);
 }
 
+static const char *verdict_of(const struct explaining *it)
+{
+    const struct router_plan *plan = &it->explanation.plan;
+    if (plan->routing.verdict == ROUTING_RUN)
+        return "run";
+    if (!plan->instance && explaining_next_mode(it))
+        return "next";
+    bool refuses = it->mode && it->mode->when_none == WHEN_NONE_REFUSE;
+    return plan->routing.verdict == ROUTING_WAIT && !refuses ? "wait" : "none";
+}
+
 static void write_verdict(const struct explaining *it, struct json_writer *out)
 {
-    static const char *const names[] = {
-            [ROUTING_RUN] = "run", [ROUTING_WAIT] = "wait", [ROUTING_NONE] = "none"};
     const struct router_plan *plan = &it->explanation.plan;
-    json_writer_str(out, "verdict", names[plan->routing.verdict]);
+    const struct mode *next = explaining_next_mode(it);
+    json_writer_str(out, "verdict", verdict_of(it));
     json_writer_str(out, "why", why_of(it));
+    json_writer_str(out, "when_none", it->mode ? mode_when_none_name(it->mode->when_none) : "wait");
+    json_writer_str(out, "next", next ? next->name : "");
     if (!plan->instance) {
         json_writer_null(out, "chosen");
         return;

@@ -4,7 +4,8 @@
  * (router/explanation.h), after the mode's rules (modes/mode_policy.h); nothing changes by it.
  *
  * {"mode", "rule", "prompt_tokens", "output_tokens", "needs": ["chat"],
- *  "session": null | {"id", "known", "node", "model"}, "verdict": "run" | "wait" | "none", "why",
+ *  "session": null | {"id", "known", "node", "model"}, "verdict": "run" | "wait" | "next" | "none",
+ *  "why", "when_none", "next": the mode that "next" asks instead; "": none,
  *  "chosen": null | {"node", "model"},
  *  "models": [{"model", "points", "option", "why"}], of the mode, in its order
  *  "instances": [{"node", "model", "state", "running", "slots", "chosen", "feasible", "why",

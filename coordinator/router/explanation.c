@@ -150,6 +150,6 @@ const char *explanation_why(const struct explanation *explanation,
     else if (plan->verdict == ROUTING_RUN)
         snprintf(why, EXPLANATION_WHY_MAX, "chosen: %s", why_there(plan));
     else
-        snprintf(why, EXPLANATION_WHY_MAX, "chosen, and full: waited for");
+        snprintf(why, EXPLANATION_WHY_MAX, "chosen, and full now");
     return why;
 }

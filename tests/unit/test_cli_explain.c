@@ -59,6 +59,10 @@ static void what_it_waits_for_is_told(void **state)
     cli_bench_answer(bench, ASKED, 200, ANSWER("wait", "null", "0"));
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
     cli_bench_assert_has(bench->out, "Waits: the quickest");
+    cli_bench_answer(bench, ASKED, 200,
+            "{\"verdict\":\"next\",\"next\":\"ask\",\"why\":\"no node\",\"chosen\":null}");
+    assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
+    cli_bench_assert_has(bench->out, "Goes to the mode ask instead: no node.\n");
 }
 
 static void nothing_to_choose_from_is_told(void **state)

@@ -24,6 +24,8 @@ static const char yaml[] = "modes:\n"
                            "    quality: {small: 55, large: 70, absent: 71}\n"
                            "    up-to: {4k: [small], 16k: [large]}\n    floor: 50\n"
                            "  ask:\n    models: [small]\n"
+                           "  big:\n    models: [large]\n    when-none: ask\n"
+                           "  once:\n    models: [small]\n    when-none: refuse\n"
                            "  autocomplete:\n    models: [small]\n"
                            "  design:\n    models: [small, large]\n    planning: [large]\n";
 
@@ -286,6 +288,20 @@ static void what_comes_back_by_itself_is_waited_for(void **state)
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));
 }
 
+static void another_mode_may_be_asked_instead(void **state)
+{
+    struct world *world = *state;
+    char *modes[] = {"big"};
+    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 1};
+    join_small(world, 0, 100);
+    const cJSON *json = ask(world, "mode=big&tokens=1000");
+    assert_says(json, "verdict", "next");
+    assert_string_equal(json_str(json, "next", ""), "ask");
+    assert_string_equal(json_str(json, "when_none", ""), "next");
+    world->key = &key;
+    assert_says(ask(world, "mode=big&tokens=1000"), "verdict", "none");
+}
+
 /* Gives node0's instance as many requests as it may have at once. */
 static void fill(struct world *world, struct router_trip trips[3])
 {
@@ -313,6 +329,11 @@ static void a_full_one_is_waited_for(void **state)
     assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node0");
     assert_says(row_at(json, 0), "why", "chosen, and full");
     assert_true(seconds(row_at(json, 0), "wait") > 0);
+    assert_string_equal(json_str(json, "when_none", ""), "wait");
+    json = ask(world, "mode=once&tokens=1000"); /* which waits for nobody */
+    assert_says(json, "verdict", "none");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node0");
+    json = ask(world, "mode=ask&tokens=1000");
     assert_true(json_num(row_at(json, 0), "running", 0) == 3);
     for (size_t i = 0; i < 3; i++)
         router_ended(world->mesh.router, &trips[i], "ask", &chain, ROUTER_REFUSED,
@@ -469,6 +490,7 @@ int main(void)
             EXPLAIN_TEST(refusals_are_named),
             EXPLAIN_TEST(what_nobody_can_take_says_so),
             EXPLAIN_TEST(what_comes_back_by_itself_is_waited_for),
+            EXPLAIN_TEST(another_mode_may_be_asked_instead),
             EXPLAIN_TEST(a_full_one_is_waited_for),
             EXPLAIN_TEST(rows_do_not_depend_on_the_order_of_nodes),
             EXPLAIN_TEST(a_conversation_is_held_where_it_was),
