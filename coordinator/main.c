@@ -464,7 +464,10 @@ static int open_link(struct coordinator *c, struct err *err)
         c->nodes = node_table_create(&config);
     if (!c->nodes)
         return err_set(err, -ENOMEM, "no memory for the nodes");
-    c->jobs = jobs_create(&(struct jobs_config){.env = &env_system, .router = c->router});
+    c->affinities = affinities_create(AFFINITIES_MAX, env_random_u64(&env_system));
+    if (c->affinities)
+        c->jobs = jobs_create(&(struct jobs_config){
+                .env = &env_system, .router = c->router, .affinities = c->affinities});
     c->responses = response_store_create(&(struct response_store_config){.env = &env_system});
     c->recordings = recordings_create(
             &(struct recordings_config){.env = &env_system, .store = c->responses});
@@ -489,9 +492,7 @@ static int open_link(struct coordinator *c, struct err *err)
 /* What `auto` is told by, beside the request. */
 static int open_auto(struct coordinator *c, struct err *err)
 {
-    c->affinities = affinities_create(AFFINITIES_MAX, env_random_u64(&env_system));
-    if (c->affinities)
-        c->sessions = auto_sessions_create(&env_system, c->affinities);
+    c->sessions = auto_sessions_create(&env_system, c->affinities);
     c->classifier = classifier_create(&(struct classifier_config){
             .loop = &c->loop, .env = &env_system, .nodes = c->nodes, .jobs = c->jobs});
     if (!c->sessions || !c->classifier)

@@ -53,12 +53,14 @@ enum {
     JOB_RETRY_AFTER_S = 5, /* told to clients with a 429 or 503 that says nothing else */
 };
 
+struct affinities;
 struct jobs;
 
 struct jobs_config {
-    const struct env *env; /* borrowed */
-    struct router *router; /* borrowed */
-    size_t gathered_max;   /* 0: JOBS_GATHERED_MAX */
+    const struct env *env;         /* borrowed */
+    struct router *router;         /* borrowed */
+    struct affinities *affinities; /* borrowed; NULL: no conversation has a place */
+    size_t gathered_max;           /* 0: JOBS_GATHERED_MAX */
 };
 
 /* NULL where malloc refuses. */

@@ -58,7 +58,8 @@ static int choose_failed(
 
 static int choose(const struct job *job, struct router_plan *plan)
 {
-    const struct router_ask ask = ask_of(job);
+    struct router_ask ask = ask_of(job);
+    job_find_place(job, &ask);
     struct router_ask avoiding = ask;
     avoiding.avoid = job->failed;
     avoiding.avoid_count = job->failed_count;
@@ -104,6 +105,7 @@ static void take_instance(struct job *job, const struct router_plan *plan)
     fair_key_running(job->key, 1);
     charge(job, plan->prompt_tokens - plan->routing.held_tokens + plan->output_tokens);
     router_sent(job->jobs->config.router, plan, &job->request.chain, &job->trip);
+    job_note_place(job);
 }
 
 void job_leave(struct job *job, enum router_end end)

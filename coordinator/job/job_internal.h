@@ -1,7 +1,7 @@
 /* What the files of this room share: the job itself, and what each does for the others. `job.c` has
- * its states, memory and clock, `job_dispatch.c` the choice of an instance, `job_answer.c` the way
- * of the answer, `job_refusal.c` the errors, `job_follow.c` modes that move. What a job
- * is chosen by: job_terms.h. */
+ * its states, memory and clock, `job_dispatch.c` the choice of an instance, `job_place.c` where
+ * conversations are, `job_answer.c` the way of the answer, `job_refusal.c` the errors,
+ * `job_follow.c` modes that move. What a job is chosen by: job_terms.h. */
 #pragma once
 
 #include "common/list.h"
@@ -89,6 +89,13 @@ void job_log_done(const struct job *job, const char *result);
 /* The instance that has it has done with it, or it with the instance: what it took is charged, what
  * it showed is learnt. Nothing happens where none has it. */
 void job_leave(struct job *job, enum router_end end);
+
+/* --- job_place.c --- */
+
+/* Where its conversation was last, where that is known and one of the ask's models was there. */
+void job_find_place(const struct job *job, struct router_ask *ask);
+/* The instance that has it is where its conversation is now. As far as there is memory. */
+void job_note_place(const struct job *job);
 
 /* --- job_answer.c --- */
 

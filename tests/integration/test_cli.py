@@ -92,6 +92,24 @@ def explain_names_the_node():
         assert_failed(cluster.cli("explain", "--mode", "ask"), 2, "--tokens")
 
 
+def explain_knows_a_conversation():
+    with Mesh({"ask": [FAST]}) as cluster:
+        cluster.add_node("halo1", [FAST])
+        cluster.add_node("halo2", [FAST])
+        text = "a long story " * 200
+        body = json.dumps(chat("ask", text, max_tokens=1))
+        answer = cluster.post("/v1/chat/completions", body, {"session-id": "story-1"})
+        where = answer.headers["X-Modemesh-Node"]
+        asked = ["explain", "--mode", "ask", "--tokens", "800", "--json", "--session"]
+        told = json.loads(cluster.cli(*asked, "story-1").stdout)
+        assert answer.status == 200 and told["session"]["known"], (answer, told)
+        assert told["session"]["node"] == told["chosen"]["node"] == where, (where, told)
+        held = {row["node"]: row["held_tokens"] for row in told["instances"]}
+        assert held.pop(where) > 0 and set(held.values()) == {0}, told
+        told = json.loads(cluster.cli(*asked, "story-2").stdout)
+        assert not told["session"]["known"] and all(row["held_tokens"] == 0 for row in told["instances"]), told
+
+
 def ask_says_what_the_engine_says():
     with Mesh({"ask": [FAST]}) as cluster:
         question = "what is a node?"
@@ -226,6 +244,7 @@ if __name__ == "__main__":
         status_shows_the_mesh,
         modes_and_models_are_tables_and_json,
         explain_names_the_node,
+        explain_knows_a_conversation,
         ask_says_what_the_engine_says,
         ask_puts_standard_input_below_the_words,
         status_counts_who_waits_for_a_slot,

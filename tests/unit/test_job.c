@@ -2,6 +2,7 @@
 
 #include "coordinator/dialects/openai/openai.h"
 #include "coordinator/router/router.h"
+#include "coordinator/scheduling/affinity.h"
 
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
@@ -22,6 +23,7 @@ enum { NODES = 3, CLIENTS = 4, GATHERED_MAX = 1000 };
 /* A coordinator without sockets: the test plays the nodes and the clients, and owns the clock. */
 struct world {
     struct fake_mesh mesh;
+    struct affinities *affinities;
     struct jobs *jobs;
     struct http_exchange clients[CLIENTS];
     void (*edit)(struct request *request); /* what the test makes of the next ones */
@@ -37,8 +39,10 @@ static int setup(void **state)
     struct world *world = calloc(1, sizeof(*world));
     fake_mesh_init(&world->mesh, NODES);
     world->edit = leave_as_it_is;
+    world->affinities = affinities_create(16, 1);
     world->jobs = jobs_create(&(struct jobs_config){.env = &world->mesh.env.env,
             .router = world->mesh.router,
+            .affinities = world->affinities,
             .gathered_max = GATHERED_MAX});
     for (size_t i = 0; i < CLIENTS; i++)
         fake_exchange_init(&world->clients[i]);
@@ -50,6 +54,7 @@ static int teardown(void **state)
 {
     struct world *world = *state;
     jobs_destroy(world->jobs);
+    affinities_destroy(world->affinities);
     fake_mesh_fini(&world->mesh);
     for (size_t i = 0; i < CLIENTS; i++)
         fake_exchange_fini(&world->clients[i]);
@@ -284,6 +289,45 @@ static void a_silent_stream_shows_signs_of_life(void **state)
 }
 
 /* --- failures --- */
+
+static void in_a_conversation(struct request *request)
+{
+    strcpy(request->session, "s-1");
+}
+
+static void a_conversation_stays_where_it_was(void **state)
+{
+    struct world *world = *state;
+    world->edit = in_a_conversation;
+    join(world, 0, "small");
+    for (size_t i = 0; i < 3; i++) { /* else the two would take turns */
+        (void)ask(world, 0, true);
+        complete(world, 0, take_request(world, 0), "Hello");
+        if (i == 0)
+            join(world, 1, "small");
+    }
+    world->edit = leave_as_it_is;
+    (void)ask(world, 0, true);
+    complete(world, 1, take_request(world, 1), "Hello");
+}
+
+static void a_conversation_goes_on_elsewhere_where_its_node_is_gone(void **state)
+{
+    struct world *world = *state;
+    world->edit = in_a_conversation;
+    join(world, 0, "small");
+    (void)ask(world, 0, true);
+    complete(world, 0, take_request(world, 0), "Hello");
+    world->mesh.link.result[0] = -EHOSTUNREACH;
+    node_table_on_disconnect_hint(world->mesh.nodes, fake_link_peer(0).fd);
+    join(world, 1, "small");
+    (void)ask(world, 0, true);
+    complete(world, 1, take_request(world, 1), "Hello");
+    world->mesh.link.result[0] = 0;
+    join(world, 0, "small");
+    (void)ask(world, 0, true);
+    complete(world, 1, take_request(world, 1), "Hello");
+}
 
 static void what_fails_before_its_content_moves(void **state)
 {
@@ -1256,6 +1300,8 @@ int main(void)
             JOB_TEST(a_whole_answer_is_given_at_the_end),
             JOB_TEST(headers_go_out_a_second_after_start),
             JOB_TEST(a_silent_stream_shows_signs_of_life),
+            JOB_TEST(a_conversation_stays_where_it_was),
+            JOB_TEST(a_conversation_goes_on_elsewhere_where_its_node_is_gone),
             JOB_TEST(what_fails_before_its_content_moves),
             JOB_TEST(a_whole_answer_moves_at_any_time),
             JOB_TEST(it_moves_to_the_next_model_on_the_same_node),
