@@ -268,11 +268,13 @@ static const char plan_detail[] =
 static const char explain_detail[] =
         "Asks the coordinator for the decision that a request would get now; nothing is sent\n"
         "anywhere. One row is one instance: HELD tokens of the prompt that it has already, then\n"
-        "seconds. FIRST, the time to the first token, is WAIT, LOAD, PREFILL and round TRIP;\n"
-        "TOTAL adds the answer (DECODE), what the prefill takes from OTHERS that are answered\n"
-        "there, missing QUALITY, PRICE and likely FAILURE. The least TOTAL is chosen; the rules\n"
-        "about ties and conversations are in docs/ARCHITECTURE.md, \"Which node\". With --needs\n"
-        "tools and no known --session it is what modes have their planning models for.";
+        "seconds. FIRST, the time to the first token, is WAIT, LOAD, SWAP (its conversation into "
+        "a\n"
+        "slot), PREFILL and round TRIP; TOTAL adds the answer (DECODE), what the prefill takes\n"
+        "from OTHERS that are answered there, missing QUALITY, PRICE and likely FAILURE. The\n"
+        "least TOTAL is chosen; the rules about ties and conversations are in\n"
+        "docs/ARCHITECTURE.md, \"Which node\". With --needs tools and no known --session it is\n"
+        "what modes have their planning models for.";
 
 static const char drain_detail[] =
         "Its models stay loaded, and requests under way go on to their end. It lasts until 'nodes\n"

@@ -18,6 +18,7 @@ static const struct table_column columns[] = {
         {.key = "held_tokens", .title = "HELD", .right = true},
         {.key = "wait", .title = "WAIT", .right = true},
         {.key = "load", .title = "LOAD", .right = true},
+        {.key = "swap", .title = "SWAP", .right = true},
         {.key = "prefill", .title = "PREFILL", .right = true},
         {.key = "round_trip", .title = "TRIP", .right = true},
         {.key = "time_to_first_token", .title = "FIRST", .right = true},
@@ -34,8 +35,8 @@ static const struct table_column columns[] = {
 enum {
     COLUMN_HELD = 3,
     COLUMN_TERMS = 4, /* the first of the seconds */
-    COLUMN_WHY = 15,
-    COLUMN_COUNT = 16,
+    COLUMN_WHY = 16,
+    COLUMN_COUNT = 17,
 };
 
 /* "0" stands out from what is only small; "-" where it cannot be chosen. */

@@ -9,8 +9,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define ASKED  "GET /mesh/v1/explain?mode=code&tokens=30k"
-#define COST   "\"wait\":0,\"load\":0,\"prefill\":2.5,\"round_trip\":0.001,\"decode\":1.25,"
+#define ASKED "GET /mesh/v1/explain?mode=code&tokens=30k"
+#define COST                                                                                       \
+    "\"wait\":0,\"load\":0,\"swap\":0,\"prefill\":2.5,\"round_trip\":0.001,\"decode\":1.25,"
 #define OTHERS "\"interference\":0.5,\"quality\":0,\"price\":0,\"failure\":0,"
 #define SUMS   "\"time_to_first_token\":2.501,\"total\":4.251"
 
@@ -35,9 +36,11 @@ static void every_term_is_shown(void **state)
     static const char *const parts[] = {
             "Rule: code up to 64k: large (a prompt of 30720 tokens, about 400 of answer)\n",
             "Goes to large on halo1 now: the quickest of its instances.\n",
-            "NODE  MODEL STATE    HELD WAIT LOAD PREFILL TRIP FIRST DECODE OTHERS QUALITY PRICE "
+            "NODE  MODEL STATE    HELD WAIT LOAD SWAP PREFILL TRIP FIRST DECODE OTHERS QUALITY "
+            "PRICE "
             "FAILURE TOTAL WHY\n",
-            "halo1 large resident 1024    0    0    2.50 0.00  2.50   1.25   0.50       0     0 "
+            "halo1 large resident 1024    0    0    0    2.50 0.00  2.50   1.25   0.50       0     "
+            "0 "
             "      0  4.25 chosen: the quickest\n",
             "engine is being stopped", "MAY ANSWER", "the rule does not name it"};
 
@@ -87,7 +90,8 @@ static void programs_get_json_and_rows(void **state)
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k --json"), 0);
     assert_string_equal(bench->out, ANSWER("run", HALO1, "0") "\n");
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k --raw"), 0);
-    cli_bench_assert_has(bench->out, "halo1 large resident 1024 0.000000 0.000000 2.500000 ");
+    cli_bench_assert_has(
+            bench->out, "halo1 large resident 1024 0.000000 0.000000 0.000000 2.500000 ");
     cli_bench_assert_has(bench->out, "halo2 large stopping 0 - - - ");
 }
 
