@@ -182,6 +182,31 @@ static void who_failed_it_is_told_so(void **state)
     assert_false(explanation->rows[1].feasible);
 }
 
+/* Of two models the first is named, and on node0 alone. */
+static const struct explanation *explain_named(struct world *world, float named_tok_s)
+{
+    join(world, 0, 1, named_tok_s);
+    join(world, 1, 2, 1100);
+    const struct router_avoid avoid = {.epoch = epoch_on(world, "node1"), .model = models[0]};
+    return explain_with(
+            world, 2, (struct router_ask){.named_count = 1, .avoid = &avoid, .avoid_count = 1});
+}
+
+static void what_only_stands_in_has_to_be_worth_it(void **state)
+{
+    const struct explanation *explanation = explain_named(*state, 1000);
+    assert_false(explanation->plan.stands_in);
+    assert_int_equal(explanation->rows[0].option, 0);
+    assert_why(explanation, 1, "too little to stand in");
+}
+
+static void what_is_worth_it_stands_in(void **state)
+{
+    const struct explanation *explanation = explain_named(*state, 100);
+    assert_true(explanation->plan.stands_in);
+    assert_int_equal(explanation->rows[0].option, 1);
+}
+
 #define EXPLANATION_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -194,6 +219,8 @@ int main(void)
             EXPLANATION_TEST(ties_and_conversations_have_their_own_words),
             EXPLANATION_TEST(a_prompt_that_is_too_long_for_all_is_told_once),
             EXPLANATION_TEST(who_failed_it_is_told_so),
+            EXPLANATION_TEST(what_only_stands_in_has_to_be_worth_it),
+            EXPLANATION_TEST(what_is_worth_it_stands_in),
     };
     return cmocka_run_group_tests_name("explanation", tests, NULL, NULL);
 }
