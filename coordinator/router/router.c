@@ -1,6 +1,7 @@
 #include "coordinator/router/router.h"
 
 #include "common/log.h"
+#include "coordinator/ledger.h"
 #include "coordinator/router/seat.h"
 #include "coordinator/scheduling/prefix_index.h"
 
@@ -27,6 +28,7 @@ struct router {
     struct prefix_index *prefixes;
     struct fleet *fleet;
     struct routing *routing;
+    struct list suspected; /* seats */
     struct answers answers[ROUTER_MODES_MAX];
     size_t answer_count;
     struct held held[ROUTING_OPTIONS_MAX];
@@ -42,10 +44,13 @@ struct router *router_create(const struct router_config *config)
     router->prefixes = prefix_index_create(bytes);
     router->fleet = fleet_create(router->prefixes);
     router->routing = routing_create();
-    if (router->prefixes && router->fleet && router->routing)
-        return router;
-    router_destroy(router);
-    return NULL;
+    list_init(&router->suspected);
+    if (!router->prefixes || !router->fleet || !router->routing) {
+        router_destroy(router);
+        return NULL;
+    }
+    fleet_set_seed(router->fleet, env_random_u64(config->env));
+    return router;
 }
 
 void router_destroy(struct router *router)
@@ -67,48 +72,73 @@ static double now_s(const struct router *router)
 
 /* --- what nodes tell --- */
 
-static double bytes_per_token(const struct router *router, const char *name)
+static struct token_ratio ratio_of(const struct router *router, const char *name)
 {
     const struct fleet_model *model = fleet_find(router->fleet, name);
-    return model ? token_ratio_bytes(&model->ratio) : TOKEN_RATIO_PRIOR;
+    struct token_ratio ratio;
+    if (model)
+        return model->ratio;
+    token_ratio_init(&ratio);
+    if (router->config.ledger)
+        (void)ledger_find_token_ratio(router->config.ledger, name, &ratio);
+    return ratio;
 }
 
-static void begin_rates(const struct router *router, struct seat *seat)
+/* As the ledger names it. */
+static struct ledger_instance kept_as(const struct instance *instance)
 {
-    struct cost_rates prior;
-    seat_prior(seat->instance, &prior);
-    rates_init(&seat->rates, &prior, now_s(router));
+    return (struct ledger_instance){.node = node_session_peer(instance->session)->key,
+            .model = instance->model,
+            .fingerprint = instance->has_fingerprint ? instance->fingerprint : NULL};
+}
+
+/* What an earlier run, or an earlier session of its node, has learnt. The prior is today's. */
+static void recall_rates(struct router *router, struct seat *seat)
+{
+    const struct ledger_instance it = kept_as(seat->instance);
+    const struct cost_rates prior = seat->rates.prior;
+    struct rates rates;
+    if (!router->config.ledger || !ledger_find_rates(router->config.ledger, &it, &rates))
+        return;
+    seat->rates = rates;
+    rates_set_prior(&seat->rates, &prior);
 }
 
 static int add(struct router *router, struct instance *instance)
 {
     struct fleet_instance entry = {.holder = PREFIX_NO_HOLDER};
+    struct token_ratio ratio = ratio_of(router, instance->model);
     struct seat *seat = calloc(1, sizeof(*seat));
     if (!seat)
         return -ENOMEM;
-    seat->instance = instance;
-    begin_rates(router, seat);
-    (void)seat_lost_cache(seat, now_s(router));
+    seat_init(seat, instance, token_ratio_bytes(&ratio), now_s(router));
+    recall_rates(router, seat);
     seat_fill(seat, now_s(router), &entry);
-    seat->cache_blocks = seat_cache_blocks(instance, bytes_per_token(router, instance->model));
-    int r = fleet_add(router->fleet, instance->model, &entry, seat->cache_blocks, &seat->handle);
+    int r = fleet_add(router->fleet, instance->model, &entry, seat_cache_room(seat), &seat->handle);
     if (r) {
         free(seat);
         return r;
     }
-    if (seat->handle.model->count == 1)
-        token_ratio_init(&seat->handle.model->ratio);
+    seat->handle.model->ratio = ratio;
     instance->seat = seat;
     return 0;
 }
 
-/* It has lost its cache, or has another one. */
+/* It has lost its cache, or begins to have one. */
 static void begin_cache(struct router *router, struct seat *seat)
 {
-    int r = fleet_forget_prompts(router->fleet, &seat->handle, seat->cache_blocks);
+    int r = fleet_forget_prompts(router->fleet, &seat->handle, seat_cache_room(seat));
     if (r)
         log_debug("prompts of an instance are not remembered",
                 LOG_S("model", seat->instance->model), LOG_S("node", seat->instance->node));
+}
+
+static void fit_cache(struct seat *seat)
+{
+    const struct fleet_model *model = seat->handle.model;
+    if (model->prefixes)
+        prefix_holder_resize(
+                model->prefixes, fleet_at(&seat->handle)->holder, seat_cache_room(seat));
 }
 
 static void update(struct router *router, struct instance *instance)
@@ -116,15 +146,14 @@ static void update(struct router *router, struct instance *instance)
     struct seat *seat = instance->seat;
     if (!seat)
         return;
-    uint32_t blocks = seat_cache_blocks(instance, bytes_per_token(router, instance->model));
-    bool lost = seat_lost_cache(seat, now_s(router)) || blocks != seat->cache_blocks;
-    struct cost_rates prior;
-    seat_prior(instance, &prior);
-    rates_set_prior(&seat->rates, &prior);
-    seat_fill(seat, now_s(router), fleet_at(&seat->handle));
-    seat->cache_blocks = blocks;
-    if (lost)
+    double bytes_per_token = token_ratio_bytes(&seat->handle.model->ratio);
+    bool lost = seat_update(seat, bytes_per_token, now_s(router));
+    struct fleet_instance *entry = fleet_at(&seat->handle);
+    seat_fill(seat, now_s(router), entry);
+    if (lost || entry->holder == PREFIX_NO_HOLDER)
         begin_cache(router, seat);
+    else
+        fit_cache(seat);
     fleet_reckon(router->fleet, &seat->handle, now_s(router));
 }
 
@@ -133,6 +162,7 @@ static void take_out(struct router *router, struct instance *instance)
     if (!instance->seat)
         return;
     fleet_remove(router->fleet, &instance->seat->handle);
+    list_del(&instance->seat->suspected);
     free(instance->seat);
     instance->seat = NULL;
 }
@@ -181,9 +211,10 @@ static const uint32_t *find_held(
 static void fill_option(struct router *router, const struct router_ask *ask, size_t i,
         struct routing_option *ret_option)
 {
-    double ratio = bytes_per_token(router, ask->models[i]);
     double blocks = ask->hash_blocks ? ask->hash_blocks : 1;
     const struct fleet_model *model = fleet_find(router->fleet, ask->models[i]);
+    struct token_ratio learnt = model ? model->ratio : ratio_of(router, ask->models[i]);
+    double ratio = token_ratio_bytes(&learnt);
     *ret_option = (struct routing_option){.model = model,
             .block_tokens = blocks * PREFIX_BLOCK_BYTES / ratio,
             .prompt_tokens =
@@ -255,6 +286,11 @@ static int prefer_named(struct router *router, const struct router_ask *ask,
     return 0;
 }
 
+static uint32_t held_blocks(const struct routing_plan *plan, const struct routing_option *options)
+{
+    return plan->held_tokens > 0 ? options[plan->option].held_blocks[plan->instance->holder] : 0;
+}
+
 int router_explain(struct router *router, const struct router_ask *ask, routing_look_fn *look,
         void *ctx, struct router_plan *ret_plan)
 {
@@ -288,6 +324,7 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     ret_plan->named_count = ask->named_count;
     ret_plan->stands_in = stands_in(ask, plan);
     ret_plan->instance = plan->instance ? seat_of(plan->instance)->instance : NULL;
+    ret_plan->held_blocks = held_blocks(plan, options);
     ret_plan->prompt_tokens = options[plan->option].prompt_tokens;
     ret_plan->output_tokens = request.output_tokens;
     return 0;
@@ -311,25 +348,22 @@ void router_promise(struct router *router, const struct router_plan *plan)
 
 /* --- what became of it --- */
 
-static uint32_t held_blocks(const struct router *router, const struct router_plan *plan,
-        const struct fleet_instance *entry)
-{
-    const struct held *held = &router->held[plan->routing.option];
-    return plan->routing.held_tokens > 0 ? held->blocks[entry->holder] : 0;
-}
-
 void router_sent(struct router *router, const struct router_plan *plan,
         const struct prefix_chain *chain, struct router_trip *trip)
 {
     const struct fleet_instance *entry = plan->routing.instance;
     struct fleet_handle *handle = entry->handle;
+    struct prefix_group *prefixes = handle->model->prefixes;
+    trip->sent_s = now_s(router);
     trip->sequences = entry->decoding + 1;
-    trip->held_blocks = held_blocks(router, plan, entry);
+    trip->held_blocks = plan->held_blocks;
+    trip->held_in_all = prefixes ? prefix_holder_held(prefixes, entry->holder) : 0;
+    trip->alone = entry->running == 0;
     trip->answering = false;
     double decode_s = plan->output_tokens * cost_step_s(&entry->rates, trip->sequences);
-    if (handle->model->prefixes)
-        prefix_note(handle->model->prefixes, entry->holder, chain->hashes, chain->count);
-    fleet_sent(router->fleet, handle, &trip->flight, &plan->routing.cost, decode_s, now_s(router));
+    if (prefixes)
+        prefix_note(prefixes, entry->holder, chain->hashes, chain->count);
+    fleet_sent(router->fleet, handle, &trip->flight, &plan->routing.cost, decode_s, trip->sent_s);
 }
 
 void router_first_token(struct router *router, struct router_trip *trip)
@@ -352,45 +386,90 @@ static void learn_answer(struct router *router, const char *mode, double tokens)
     answers->tokens += ROUTER_OUTPUT_WEIGHT * (tokens - answers->tokens);
 }
 
+static void learn_ratio(
+        struct router *router, struct fleet_model *model, double bytes, double tokens)
+{
+    token_ratio_learn(&model->ratio, bytes, tokens);
+    if (router->config.ledger)
+        ledger_keep_token_ratio(router->config.ledger, model->name, &model->ratio);
+}
+
 static void learn_speed(struct router *router, struct seat *seat, const struct router_trip *trip,
         const struct msg_usage *usage)
 {
-    double now = now_s(router);
-    uint32_t cached = usage->cached_tokens < usage->prompt_tokens ? usage->cached_tokens : 0;
-    struct fleet_instance *entry = fleet_at(&seat->handle);
-    double sequences = (trip->sequences + fmax(entry->decoding, 1)) / 2.0;
-    rates_learn_prefill(&seat->rates, usage->prompt_tokens - cached, cached,
-            (double)usage->prefill_ms / 1e3, now);
-    rates_learn_decode(
-            &seat->rates, usage->completion_tokens, sequences, (double)usage->decode_ms / 1e3, now);
-    rates_now(&seat->rates, now, &entry->rates);
+    const struct ledger_instance it = kept_as(seat->instance);
+    double decoding = fmax(fleet_at(&seat->handle)->decoding, 1), now = now_s(router);
+    rates_learn_prefill(&seat->rates, usage->prompt_tokens - usage->cached_tokens,
+            usage->cached_tokens, (double)usage->prefill_ms / 1e3, now);
+    rates_learn_decode(&seat->rates, usage->completion_tokens, (trip->sequences + decoding) / 2,
+            (double)usage->decode_ms / 1e3, now);
+    if (router->config.ledger)
+        ledger_keep_rates(router->config.ledger, &it, &seat->rates);
+}
+
+/* It holds the prompt now, whatever it held before: it has computed what lacked. */
+static void learn_cache(struct seat *seat, const struct router_trip *trip,
+        const struct prefix_chain *chain, const struct msg_usage *usage)
+{
+    const struct fleet_model *model = seat->handle.model;
+    double block_tokens =
+            (double)usage->prompt_tokens * PREFIX_BLOCK_BYTES / cost_most((double)chain->bytes, 1);
+    const struct seat_reuse reuse = {.thought = trip->held_blocks,
+            .reused = usage->cached_tokens / block_tokens,
+            .held_in_all = trip->held_in_all,
+            .prompt = chain->count,
+            .alone = trip->alone};
+    if (!model->prefixes)
+        return;
+    if (reuse.thought > 0)
+        seat_note_reuse(seat, &reuse);
+    fit_cache(seat);
+    prefix_note(model->prefixes, fleet_at(&seat->handle)->holder, chain->hashes, chain->count);
 }
 
 static void learn(struct router *router, struct seat *seat, const struct router_trip *trip,
         const char *mode, const struct prefix_chain *chain, const struct msg_usage *usage)
 {
-    if (usage->prompt_tokens == 0)
+    if (usage->prompt_tokens == 0 || usage->cached_tokens > usage->prompt_tokens)
         return;
-    token_ratio_learn(&seat->handle.model->ratio, (double)chain->bytes, usage->prompt_tokens);
+    learn_ratio(router, seat->handle.model, (double)chain->bytes, usage->prompt_tokens);
     learn_speed(router, seat, trip, usage);
+    learn_cache(seat, trip, chain, usage);
     learn_answer(router, mode, usage->completion_tokens);
+}
+
+/* Of the prompt it holds what it held before: how far it came with the rest is not known. */
+static void give_up_prompt(
+        struct seat *seat, const struct router_trip *trip, const struct prefix_chain *chain)
+{
+    const struct fleet_model *model = seat->handle.model;
+    if (model->prefixes)
+        prefix_correct(model->prefixes, fleet_at(&seat->handle)->holder, chain->hashes,
+                chain->count, trip->held_blocks);
+}
+
+static void count(
+        struct router *router, struct seat *seat, bool failed, const struct router_trip *trip)
+{
+    seat_count(seat, failed, trip->sent_s, now_s(router));
+    if (failed && !list_linked(&seat->suspected))
+        list_push_back(&router->suspected, &seat->suspected);
 }
 
 void router_ended(struct router *router, struct router_trip *trip, const char *mode,
         const struct prefix_chain *chain, enum router_end end, const struct msg_usage *usage)
 {
     struct fleet_handle *handle = trip->flight.handle;
-    fleet_ended(router->fleet, &trip->flight, now_s(router));
     if (!handle)
-        return;
+        return; /* the instance is gone */
     struct seat *seat = list_entry(handle, struct seat, handle);
+    fleet_ended(router->fleet, &trip->flight, now_s(router));
     if (end != ROUTER_REFUSED)
-        seat_count(seat, end == ROUTER_FAILED, now_s(router));
+        count(router, seat, end == ROUTER_FAILED, trip);
     if (end == ROUTER_ANSWERED)
         learn(router, seat, trip, mode, chain, usage);
-    else if (!trip->answering && handle->model->prefixes)
-        prefix_correct(handle->model->prefixes, fleet_at(handle)->holder, chain->hashes,
-                chain->count, trip->held_blocks);
+    else if (!trip->answering)
+        give_up_prompt(seat, trip, chain);
     seat_fill(seat, now_s(router), fleet_at(handle));
 }
 
@@ -411,7 +490,19 @@ uint32_t router_slots(const struct router *router, const char *const *models, si
     return slots;
 }
 
+/* Those that have rested are tried again, and what failed once costs ever less. */
+static void look_at_suspected(struct router *router)
+{
+    list_for_each_safe (it, &router->suspected) {
+        struct seat *seat = list_entry(it, struct seat, suspected);
+        if (!seat_is_suspected(seat, now_s(router)))
+            list_del(&seat->suspected);
+        seat_fill(seat, now_s(router), fleet_at(&seat->handle));
+    }
+}
+
 void router_tick(struct router *router)
 {
+    look_at_suspected(router);
     (void)prefix_index_work(router->prefixes, SWEEP_STEPS);
 }

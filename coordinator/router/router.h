@@ -33,7 +33,7 @@ struct ledger;
 
 struct router_config {
     const struct env *env; /* borrowed, as is the ledger */
-    struct ledger *ledger; /* NULL: nothing outlives the router */
+    struct ledger *ledger; /* NULL: what is learnt goes with the router */
     size_t prefix_bytes;   /* 0: ROUTER_PREFIX_BYTES */
 };
 
@@ -49,7 +49,7 @@ void router_on_instance(
 
 /* --- requests --- */
 
-struct router_ask { /* borrowed for the call */
+struct router_ask { /* borrowed for the call; at least one model */
     const struct prefix_chain *chain;
     uint32_t hash_blocks;      /* of the prompt, that each of its hashes stands for; 0: one */
     double prompt_tokens;      /* by every model's tokenizer; 0: estimated from the chain */
@@ -77,6 +77,7 @@ struct router_ask { /* borrowed for the call */
 struct router_plan {
     struct routing_plan routing;
     struct instance *instance;           /* of routing.instance; NULL: none */
+    uint32_t held_blocks;                /* of the prompt, by it */
     double prompt_tokens, output_tokens; /* as estimated for it */
     size_t named_count;                  /* of the ask */
     bool stands_in;                      /* for the models that are named */
@@ -98,8 +99,11 @@ void router_promise(struct router *router, const struct router_plan *plan);
 /* A request that was sent; the caller's memory, zeroed at first. */
 struct router_trip {
     struct flight flight;
-    uint32_t held_blocks; /* that the instance was thought to hold */
+    double sent_s;
+    uint32_t held_blocks; /* of its prompt that the instance was thought to hold … */
+    uint32_t held_in_all; /* … and of all prompts */
     uint32_t sequences;   /* that it decodes with this one, at first */
+    bool alone;           /* nothing else ran there */
     bool answering;       /* its first token came */
 };
 
@@ -125,5 +129,6 @@ const struct fleet_model *router_model(const struct router *router, const char *
 /* Tokens that an answer in this mode is likely to have, by those before it; at most `output_max`,
  * where that is not 0. */
 double router_output_tokens(const struct router *router, const char *mode, uint32_t output_max);
-/* About ten times a second: work that can wait. */
+/* About ten times a second, before the queue is looked through: instances that have rested come
+ * back, and the work that can wait. */
 void router_tick(struct router *router);

@@ -1,5 +1,6 @@
 #include "coordinator/router/seat.h"
 
+#include "common/model/estimate.h"
 #include "coordinator/node_session.h"
 #include "coordinator/scheduling/prefix_chain.h"
 #include "coordinator/scheduling/rates_prior.h"
@@ -30,10 +31,24 @@ static uint32_t context_of(const struct instance *instance)
     return instance->context ? instance->context : instance->run_context;
 }
 
-/* Each failure in a row makes the next one likelier. */
-static float failure_rate(const struct seat *seat)
+static double swap_token_s(const struct instance *instance)
 {
-    return 1.0f - 1.0f / (1.0f + (float)seat->failures);
+    struct model_memory memory;
+    const struct model_run run = {.context = context_of(instance),
+            .sequences = 1,
+            .type_k = instance->type_k,
+            .type_v = instance->type_v};
+    if (!instance->cache_swaps || !instance->shape.tensor_bytes || !run.context)
+        return 0;
+    estimate_memory(&instance->shape, &run, &memory);
+    return (double)memory.full_bytes / run.context / SEAT_SWAP_BYTES_S;
+}
+
+/* Each failure in a row makes the next one likelier. */
+static double failure_rate(const struct seat *seat, double now_s)
+{
+    double at_first = 1 - 1 / (1.0 + seat->failures);
+    return at_first * exp2((seat->failed_s - now_s) / SEAT_FADE_S);
 }
 
 void seat_fill(const struct seat *seat, double now_s, struct fleet_instance *ret_entry)
@@ -53,12 +68,29 @@ void seat_fill(const struct seat *seat, double now_s, struct fleet_instance *ret
     ret_entry->batch_only = instance->batch_only;
     ret_entry->quality = (uint8_t)instance->quality;
     ret_entry->rtt_s = (float)((double)node_session_facts(instance->session).rtt_us / 1e6);
+    ret_entry->swap_token_s = (float)swap_token_s(instance);
     ret_entry->load_s = (float)load_s(instance);
     ret_entry->ready_s = seat->loading_since_s + load_s(instance);
-    ret_entry->failure_rate = failure_rate(seat);
+    ret_entry->failure_rate = (float)failure_rate(seat, now_s);
 }
 
-uint32_t seat_cache_blocks(const struct instance *instance, double bytes_per_token)
+/* --- what its node says --- */
+
+/* What is known of its speed before its first request. */
+static struct cost_rates prior_of(const struct instance *instance)
+{
+    struct cost_rates prior;
+    const struct rates_facts facts = {.model_bytes = bytes_of(instance),
+            .parameters = instance->parameters,
+            .bandwidth_bytes = node_session_facts(instance->session).memory_bandwidth_bytes,
+            .active_share = rates_active_share(instance->model, instance->architecture),
+            .prefill_tok_s = (double)instance->prefill_tok_s,
+            .decode_tok_s = (double)instance->decode_tok_s};
+    rates_prior(&facts, &prior);
+    return prior;
+}
+
+static uint32_t cache_blocks(const struct instance *instance, double bytes_per_token)
 {
     double tokens = instance->cache_tokens ? (double)instance->cache_tokens
                                            : (double)slots_of(instance) * context_of(instance);
@@ -66,28 +98,65 @@ uint32_t seat_cache_blocks(const struct instance *instance, double bytes_per_tok
     return blocks < UINT32_MAX ? (uint32_t)blocks : UINT32_MAX;
 }
 
-void seat_prior(const struct instance *instance, struct cost_rates *ret_prior)
-{
-    const struct rates_facts facts = {.model_bytes = bytes_of(instance),
-            .parameters = instance->parameters,
-            .bandwidth_bytes = node_session_facts(instance->session).memory_bandwidth_bytes,
-            .active_share = rates_active_share(instance->model, instance->architecture),
-            .prefill_tok_s = instance->prefill_tok_s,
-            .decode_tok_s = instance->decode_tok_s};
-    rates_prior(&facts, ret_prior);
-}
-
-bool seat_lost_cache(struct seat *seat, double now_s)
+static void note_state(struct seat *seat, double now_s)
 {
     const struct instance *instance = seat->instance;
-    bool was_there = seat->state == INSTANCE_RESIDENT;
-    bool is_there = instance->state == INSTANCE_RESIDENT && instance->restarts == seat->restarts;
     if (instance->state == INSTANCE_LOADING && seat->state != INSTANCE_LOADING)
         seat->loading_since_s = now_s;
     seat->state = instance->state;
     seat->restarts = instance->restarts;
+}
+
+void seat_init(struct seat *seat, struct instance *instance, double bytes_per_token, double now_s)
+{
+    struct cost_rates prior = prior_of(instance);
+    *seat = (struct seat){.instance = instance,
+            .state = INSTANCE_AVAILABLE,
+            .cache_blocks = cache_blocks(instance, bytes_per_token),
+            .cache_share = 1};
+    list_init(&seat->suspected);
+    rates_init(&seat->rates, &prior, now_s);
+    note_state(seat, now_s);
+}
+
+bool seat_update(struct seat *seat, double bytes_per_token, double now_s)
+{
+    const struct instance *instance = seat->instance;
+    struct cost_rates prior = prior_of(instance);
+    bool was_there = seat->state == INSTANCE_RESIDENT;
+    bool is_there = instance->state == INSTANCE_RESIDENT && instance->restarts == seat->restarts;
+    rates_set_prior(&seat->rates, &prior);
+    seat->cache_blocks = cache_blocks(instance, bytes_per_token);
+    note_state(seat, now_s);
     return was_there && !is_there;
 }
+
+/* --- what it shows --- */
+
+uint32_t seat_cache_room(const struct seat *seat)
+{
+    double room = ceil(seat->cache_share * seat->cache_blocks);
+    return (uint32_t)fmin(room, seat->cache_blocks);
+}
+
+/* An engine that never says what it reused has not forgotten all of it each time. */
+static bool is_evidence(const struct seat *seat, const struct seat_reuse *reuse)
+{
+    return reuse->alone && (seat->tells_reuse || !seat->instance->foreign);
+}
+
+void seat_note_reuse(struct seat *seat, const struct seat_reuse *reuse)
+{
+    double lost = reuse->thought - reuse->reused;
+    double had = fmax(reuse->held_in_all - lost, (double)reuse->prompt);
+    seat->tells_reuse |= reuse->reused > 0;
+    if (lost <= SEAT_REUSE_SLACK + SEAT_REUSE_SLACK_SHARE * reuse->thought)
+        seat->cache_share = fmin(seat->cache_share + SEAT_GROW, 1);
+    else if (is_evidence(seat, reuse) && had < seat_cache_room(seat))
+        seat->cache_share = fmax(had / seat->cache_blocks, SEAT_SHRINK_MOST * seat->cache_share);
+}
+
+/* --- its circuit --- */
 
 static double rest_s(unsigned failures)
 {
@@ -95,15 +164,32 @@ static double rest_s(unsigned failures)
     return fmin(rest_ms, SEAT_REST_MAX_MS) / 1e3;
 }
 
-void seat_count(struct seat *seat, bool failed, double now_s)
+static void forget_failures(struct seat *seat)
 {
-    if (!failed) {
-        seat->failures = 0;
-        seat->rests_until_s = 0;
-        return;
-    }
+    seat->failures = 0;
+    seat->rests_until_s = 0;
+}
+
+static void count_failure(struct seat *seat, double now_s)
+{
     if (seat->failures < UINT8_MAX)
         seat->failures++;
+    seat->failed_s = now_s;
     if (seat->failures >= SEAT_TRIPS)
         seat->rests_until_s = now_s + rest_s(seat->failures);
+}
+
+void seat_count(struct seat *seat, bool failed, double sent_s, double now_s)
+{
+    if (!failed)
+        forget_failures(seat);
+    else if (seat->failures == 0 || sent_s >= seat->failed_s)
+        count_failure(seat, now_s);
+}
+
+bool seat_is_suspected(struct seat *seat, double now_s)
+{
+    if (now_s > fmax(seat->failed_s, seat->rests_until_s) + SEAT_FORGET_S)
+        forget_failures(seat);
+    return seat->failures > 0;
 }

@@ -1,7 +1,6 @@
 #include "coordinator/router/why.h"
 
 static const char *const waits[REFUSAL_COUNT] = {
-        [REFUSAL_NONE] = "the model is being loaded",
         [REFUSAL_AVOIDED] = "it failed on the only instance: tried again shortly",
         [REFUSAL_SILENT] = "its node is silent: back in a moment, or gone",
         [REFUSAL_TRIPPED] = "its engine has failed too often: tried again after a pause",

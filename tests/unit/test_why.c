@@ -1,0 +1,77 @@
+#include "coordinator/router/why.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+static void each_refusal_has_a_sentence_of_its_own(void **state)
+{
+    struct routing_plan plans[REFUSAL_COUNT];
+    (void)state;
+    for (enum refusal refusal = REFUSAL_NONE; refusal < REFUSAL_COUNT; refusal++) {
+        bool passes = refusal >= REFUSAL_SILENT;
+        plans[refusal] = (struct routing_plan){
+                .verdict = passes ? ROUTING_WAIT : ROUTING_NONE, .refusal = refusal, .absent = 1};
+        assert_string_not_equal(why_not(&plans[refusal]), "no instance takes it now");
+        for (enum refusal other = REFUSAL_NONE; other < refusal; other++)
+            assert_string_not_equal(why_not(&plans[other]), why_not(&plans[refusal]));
+    }
+}
+
+static void what_failed_it_may_be_waited_for(void **state)
+{
+    const struct routing_plan waits = {.verdict = ROUTING_WAIT, .refusal = REFUSAL_AVOIDED},
+                              refused = {.verdict = ROUTING_NONE, .refusal = REFUSAL_AVOIDED};
+    (void)state;
+    assert_non_null(strstr(why_not(&waits), "tried again"));
+    assert_non_null(strstr(why_not(&refused), "every node"));
+}
+
+static void models_that_are_all_there_are_not_called_absent(void **state)
+{
+    struct routing_plan plan = {.verdict = ROUTING_NONE, .refusal = REFUSAL_LACKS, .absent = 1};
+    (void)state;
+    assert_non_null(strstr(why_not(&plan), "no connected node"));
+    plan.absent = 0;
+    assert_null(strstr(why_not(&plan), "connected"));
+}
+
+static void what_cannot_be_waited_for_still_has_words(void **state)
+{
+    const struct routing_plan plan = {.verdict = ROUTING_WAIT, .refusal = REFUSAL_CONTEXT};
+    (void)state;
+    assert_string_equal(why_not(&plan), "no instance takes it now");
+}
+
+static void it_says_by_what_an_instance_was_chosen(void **state)
+{
+    struct fleet_instance instance = {.state = INSTANCE_RESIDENT};
+    struct routing_plan plan = {.verdict = ROUTING_RUN, .instance = &instance, .feasible = 1};
+    (void)state;
+    assert_string_equal(why_there(&plan), "the only instance");
+    plan.feasible = 2;
+    assert_string_equal(why_there(&plan), "the quickest of its instances");
+    plan.stayed = true;
+    assert_string_equal(why_there(&plan), "the instance of its conversation");
+    instance.state = INSTANCE_LOADING;
+    assert_string_equal(why_there(&plan), "being loaded");
+    instance.state = INSTANCE_AVAILABLE;
+    assert_string_equal(why_there(&plan), "resident nowhere: the node loads it");
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+            cmocka_unit_test(each_refusal_has_a_sentence_of_its_own),
+            cmocka_unit_test(what_failed_it_may_be_waited_for),
+            cmocka_unit_test(models_that_are_all_there_are_not_called_absent),
+            cmocka_unit_test(what_cannot_be_waited_for_still_has_words),
+            cmocka_unit_test(it_says_by_what_an_instance_was_chosen),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("why", tests, NULL, NULL);
+}
