@@ -1,5 +1,5 @@
 /* A model on a node, as the coordinator knows it: what the node said last, and what we have given
- * it since. Plain values that the scheduler reads; the node's session owns and changes them. */
+ * it since. Plain values that others read; the node's session owns and changes them. */
 #pragma once
 
 #include "proto/codec.h"
@@ -11,7 +11,7 @@ struct node_session;
 struct seat;
 
 struct instance {
-    struct node_session *session; /* owner; the scheduler never looks inside */
+    struct node_session *session; /* owner */
     struct seat *seat;            /* the router's; NULL: it does not know of it */
     uint32_t epoch;   /* of the session: tells it from an earlier one of the same node */
     const char *node; /* its name; borrowed from the session */
@@ -26,10 +26,9 @@ struct instance {
     bool foreign; /* on an engine that is not this node's own: no order is taken for it */
     uint64_t file_bytes, memory_bytes; /* of the file; loaded, or if it were */
     uint32_t context;                  /* tokens of one sequence */
-    uint32_t slots;        /* requests that the engine serves at once; 0 while not loaded */
-    uint32_t busy;         /* of them, by the node's last word */
-    uint32_t running;      /* requests that we have sent there and that have not ended */
-    uint64_t last_used_us; /* when we last sent it one; 0: never */
+    uint32_t slots;   /* requests that the engine serves at once; 0 while not loaded */
+    uint32_t busy;    /* of them, by the node's last word */
+    uint32_t running; /* requests that we have sent there and that have not ended */
     float prefill_tok_s, decode_tok_s;
     enum cache_type type_k, type_v; /* as its engine runs, or would */
     uint32_t restarts;

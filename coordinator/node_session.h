@@ -113,7 +113,9 @@ void node_session_end(struct node_session *session, const char *reason);
 struct node_work { /* what START says of a request; borrowed, the body until the stream ends */
     const char *request_id;
     enum request_kind kind;
-    bool batch; /* nobody waits in front of a screen */
+    bool batch;             /* nobody waits in front of a screen */
+    uint64_t session;       /* of its conversation; 0: none is known */
+    uint32_t prompt_tokens; /* about; 0: not known */
     const void *body;
     size_t body_len;
 };

@@ -85,7 +85,7 @@ void node_streams_flush_credit(struct node_session *session)
 
 /* --- life --- */
 
-/* Its place is free: the scheduler may want to know. */
+/* Its place is free: who waits may want it. */
 static void stream_free(struct node_stream *stream)
 {
     struct node_session *session = stream->session;
@@ -140,7 +140,9 @@ static void send_start(struct node_stream *stream, const struct node_work *work)
                     .kind = work->kind,
                     .window = STREAM_WINDOW,
                     .body_bytes = work->body_len,
-                    .batch = work->batch}};
+                    .batch = work->batch,
+                    .session = work->session,
+                    .prompt_tokens = work->prompt_tokens}};
     node_session_post(stream->session, stream->id, &msg);
 }
 
@@ -167,7 +169,6 @@ int node_session_open(struct instance *instance, const struct node_work *work,
     list_push_back(&session->sending, &stream->sending);
     session->facts.running++;
     instance->running++;
-    instance->last_used_us = env_now_us(session->env);
     send_start(stream, work);
     *ret_stream = stream;
     return 0;

@@ -317,21 +317,27 @@ static bool may_move(const struct job *job, const struct msg_fail *fail)
     return fail_code_retryable(fail->code) && !job->committed && job->attempts < JOB_ATTEMPTS_MAX;
 }
 
+/* True where it is the instance's fault: not the request's, nor what its node has told besides. */
+static bool blames_instance(const struct msg_fail *fail)
+{
+    return fail->code == FAIL_ENGINE_DIED || fail->code == FAIL_PROTOCOL ||
+           fail->code == FAIL_NO_MEMORY;
+}
+
+static void leave_failed(struct job *job, const struct msg_fail *fail)
+{
+    job_leave(job, blames_instance(fail) ? ROUTER_FAILED : ROUTER_REFUSED);
+}
+
 static void move_elsewhere(struct job *job, const struct msg_fail *fail)
 {
     log_info("request moves", LOG_S("request", job->request.id), LOG_S("from", job->node),
             LOG_S("reason", fail->message));
     job->failed[job->failed_count++] =
             (struct router_avoid){.epoch = job->epoch, .model = job->model};
-    job_leave(job, ROUTER_FAILED);
+    leave_failed(job, fail);
     job_forget_answer(job);
     job_set_state(job, JOB_WAITING);
-}
-
-/* True where it is the instance's fault, and not the request's. */
-static bool blames_instance(const struct msg_fail *fail)
-{
-    return fail->code == FAIL_ENGINE_DIED || fail->code == FAIL_PROTOCOL;
 }
 
 static void on_end(void *ctx, const struct msg_fail *fail)
@@ -344,7 +350,7 @@ static void on_end(void *ctx, const struct msg_fail *fail)
     }
     if (fail) {
         struct api_error error;
-        job_leave(job, blames_instance(fail) ? ROUTER_FAILED : ROUTER_REFUSED);
+        leave_failed(job, fail);
         job_fail(job, job_error_of_fail(fail, &error));
         return;
     }

@@ -3,6 +3,7 @@
 #include "coordinator/router/why.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,20 +11,17 @@
 
 enum { GREEDY_SHARES = 2 };
 
-/* Its key has much more running than its share of what serves these models, which others use too.
- */
-static bool is_greedy(const struct job *job)
+/* Its key has much more running than its share of the slots that serve these models, which others
+ * use too. */
+static bool is_greedy(const struct job *job, uint32_t slots)
 {
-    const struct job_terms *terms = job->terms;
     size_t keys = fair_queue_recent_keys(job->jobs->queue);
     if (keys < 2)
         return false;
-    uint32_t slots = router_slots(
-            job->jobs->config.router, (const char *const *)terms->models, terms->model_count);
     return fair_key_run_count(job->key) * keys >= GREEDY_SHARES * (size_t)slots;
 }
 
-static struct router_ask ask_of(const struct job *job)
+static struct router_ask ask_of(const struct job *job, bool greedy)
 {
     const struct job_terms *terms = job->terms;
     return (struct router_ask){.chain = &job->request.chain,
@@ -39,7 +37,7 @@ static struct router_ask ask_of(const struct job *job)
             .needs = job->request.needs,
             .lane = job->request.lane,
             .batch = terms->batch,
-            .greedy = is_greedy(job)};
+            .greedy = greedy};
 }
 
 /* Nobody but those that failed it has a model that can: one of them may be back soon. */
@@ -52,13 +50,14 @@ static int choose_failed(
         return r;
     plan->routing.verdict = ROUTING_WAIT;
     plan->routing.refusal = REFUSAL_AVOIDED;
+    plan->routing.instance = NULL;
     plan->instance = NULL;
     return 0;
 }
 
-static int choose(const struct job *job, struct router_plan *plan)
+static int choose(const struct job *job, bool greedy, struct router_plan *plan)
 {
-    struct router_ask ask = ask_of(job);
+    struct router_ask ask = ask_of(job, greedy);
     job_find_place(job, &ask);
     struct router_ask avoiding = ask;
     avoiding.avoid = job->failed;
@@ -101,7 +100,6 @@ static void take_instance(struct job *job, const struct router_plan *plan)
     tell_reason(job, plan);
     job_set_state(job, JOB_RUNNING);
     job->on_instance = true;
-    job->charged = 0;
     fair_key_running(job->key, 1);
     charge(job, plan->prompt_tokens - plan->routing.held_tokens + plan->output_tokens);
     router_sent(job->jobs->config.router, plan, &job->request.chain, &job->trip);
@@ -130,6 +128,8 @@ static enum outcome run_on(struct job *job, const struct router_plan *plan)
     const struct node_work work = {.request_id = job->request.id,
             .kind = job->request.kind,
             .batch = job->terms->batch,
+            .session = job_conversation(job),
+            .prompt_tokens = (uint32_t)fmin(plan->prompt_tokens, UINT32_MAX),
             .body = buf_at(&job->request.body),
             .body_len = job->request.body.len};
     int r = job_make_answer(job, own_name(job, plan->instance->model));
@@ -156,20 +156,20 @@ static enum outcome wait_for(struct job *job, const struct router_plan *plan)
 
 /* -ENOMEM. By its own terms, or where those have no instance for it, also none that is only full,
  * by those that come instead. */
-static int choose_by_terms(struct job *job, struct router_plan *plan)
+static int choose_by_terms(struct job *job, bool greedy, struct router_plan *plan)
 {
     int r;
     do
-        r = choose(job, plan);
+        r = choose(job, greedy, plan);
     while (!r && !plan->instance && job_take_next_terms(job));
     return r;
 }
 
 /* A WAITING job. May free it. */
-static enum outcome dispatch(struct job *job)
+static enum outcome dispatch(struct job *job, bool greedy)
 {
     struct router_plan plan;
-    if (choose_by_terms(job, &plan)) {
+    if (choose_by_terms(job, greedy, &plan)) {
         job_cut_off(job, "no memory for the request");
         return GONE;
     }
@@ -194,10 +194,12 @@ static enum outcome dispatch(struct job *job)
  * crowd of them holds up neither those behind it nor the loop, few of each kind are asked. */
 struct look {
     uint64_t kind;
-    unsigned waiting;     /* of those that were asked */
-    unsigned passed;      /* over, as enough of them were asked */
-    double first_token_s; /* of the last that was asked */
-    bool for_any;         /* nothing that it could be sent to is there just now */
+    uint32_t slots;        /* of what serves it */
+    unsigned waiting[2];   /* of those that were asked: whose key is not greedy; and is */
+    unsigned passed;       /* over, as enough of them were asked */
+    double first_token_s;  /* of the last that was asked */
+    size_t hopeless_bytes; /* nothing that a prompt so long, or longer, could be sent to is there
+                              just now */
 };
 
 struct looks {
@@ -205,58 +207,70 @@ struct looks {
     size_t count;
 };
 
-/* NULL where there are too many kinds. */
-static struct look *look_of(struct looks *looks, uint64_t kind)
-{
-    for (size_t i = 0; i < looks->count; i++)
-        if (looks->at[i].kind == kind)
-            return &looks->at[i];
-    if (looks->count == JOBS_KINDS_MAX)
-        return NULL;
-    struct look *look = &looks->at[looks->count++];
-    *look = (struct look){.kind = kind};
-    return look;
-}
-
 /* A request that has failed somewhere is of a kind of its own. */
 static uint64_t kind_of(const struct job *job)
 {
     return job->failed_count > 0 ? job->queued.serial : job->kind;
 }
 
+/* NULL where there are too many kinds. */
+static struct look *look_of(struct looks *looks, const struct job *job)
+{
+    uint64_t kind = kind_of(job);
+    for (size_t i = 0; i < looks->count; i++)
+        if (looks->at[i].kind == kind)
+            return &looks->at[i];
+    if (looks->count == JOBS_KINDS_MAX)
+        return NULL;
+    struct look *look = &looks->at[looks->count++];
+    *look = (struct look){.kind = kind,
+            .slots = router_slots(job->jobs->config.router, (const char *const *)job->terms->models,
+                    job->terms->model_count),
+            .hopeless_bytes = SIZE_MAX};
+    return look;
+}
+
+static bool is_hopeless(const struct look *look, const struct job *job)
+{
+    return job->request.chain.bytes >= look->hopeless_bytes;
+}
+
 /* It is behind those of its kind that were asked, and waits longer as there are more before it. */
-static void pass_over(struct look *look, struct job *job)
+static void pass_over(struct look *look, bool greedy, struct job *job)
 {
     look->passed++;
     job->first_token_s = 0;
-    if (look->for_any)
+    if (is_hopeless(look, job))
         return;
     snprintf(job->reason, sizeof(job->reason), "others that want the same are before it");
-    job->first_token_s = look->first_token_s * (1 + (double)look->passed / look->waiting);
+    job->first_token_s = look->first_token_s * (1 + (double)look->passed / look->waiting[greedy]);
 }
 
-/* One that goes by other terms now says nothing of those of its kind. */
-static void ask(struct fair_queue *queue, struct look *look, struct job *job)
+/* One that goes by other terms now says nothing of those of its kind. May free the job. */
+static void ask(struct fair_queue *queue, struct look *look, bool greedy, struct job *job)
 {
-    enum outcome outcome = dispatch(job);
+    size_t bytes = job->request.chain.bytes;
+    enum outcome outcome = dispatch(job, greedy);
     if (outcome == WAITS_FOR_ANY)
         fair_queue_skip(queue);
     if (outcome == GONE || kind_of(job) != look->kind)
         return;
-    look->for_any = outcome == WAITS_FOR_ANY;
-    look->waiting += outcome == WAITS_FOR_ONE;
+    if (outcome == WAITS_FOR_ANY)
+        look->hopeless_bytes = bytes;
+    look->waiting[greedy] += outcome == WAITS_FOR_ONE;
     look->first_token_s = job->first_token_s;
 }
 
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
-    struct look *look = look_of(looks, kind_of(job));
-    if (look && !look->for_any && look->waiting < JOBS_LOOKS_MAX) {
-        ask(queue, look, job);
+    struct look *look = look_of(looks, job);
+    bool greedy = look && is_greedy(job, look->slots);
+    if (look && !is_hopeless(look, job) && look->waiting[greedy] < JOBS_LOOKS_MAX) {
+        ask(queue, look, greedy, job);
         return;
     }
     if (look)
-        pass_over(look, job);
+        pass_over(look, greedy, job);
     fair_queue_skip(queue);
 }
 

@@ -53,7 +53,7 @@ struct job {
     size_t failed_count;
     bool on_instance; /* from START to the end of its stream there: … */
     struct router_trip trip;
-    double charged;       /* … tokens, to its key */
+    double charged;       /* … tokens, to its key, by all instances that had it */
     double first_token_s; /* seconds until then, as estimated last; 0: it was not */
     unsigned attempts;
 
@@ -92,6 +92,8 @@ void job_leave(struct job *job, enum router_end end);
 
 /* --- job_place.c --- */
 
+/* Which one it belongs to (affinity_id()); 0: its client ties it to nothing. */
+uint64_t job_conversation(const struct job *job);
 /* Where its conversation was last, where that is known and one of the ask's models was there. */
 void job_find_place(const struct job *job, struct router_ask *ask);
 /* The instance that has it is where its conversation is now. As far as there is memory. */

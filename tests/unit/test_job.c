@@ -180,8 +180,8 @@ static void ask_by(struct world *world, size_t client, bool stream, struct job_t
     const struct dialect_input input = {
             .body = body, .len = strlen(body), .content_type = "", .header = no_header};
     assert_int_equal(dialect_openai_chat.parse(&input, &request, &param, NULL), 0);
-    assert_int_equal(request_chain(&request), 0);
     world->edit(&request);
+    assert_int_equal(request_chain(&request), 0);
     const struct reply reply = reply_to_exchange(exchange);
     jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, terms);
     assert_int_equal(request.body.len, 0);
@@ -1292,6 +1292,128 @@ static void what_comes_next_follows_its_mode_too(void **state)
             &world->clients[0], "X-Modemesh-Reason: ask any model: newer; "));
 }
 
+/* --- where conversations are --- */
+
+static void be_of_the_first_conversation(struct request *request)
+{
+    strcpy(request->session, "first");
+}
+
+static void be_of_the_second_conversation(struct request *request)
+{
+    strcpy(request->session, "second");
+}
+
+/* The node that got the next request, of which START says these. */
+static size_t take_from_either(struct world *world, uint64_t *ret_stream, uint64_t *ret_session)
+{
+    struct msg msg;
+    turn(world);
+    size_t node = fake_link_next(&world->mesh.link, 0, &msg) ? 0 : 1;
+    if (node == 1)
+        msg = next(world, 1, MSG_START);
+    *ret_stream = msg.start.stream;
+    *ret_session = msg.start.session;
+    assert_true(msg.start.prompt_tokens > 0);
+    assert_true(next(world, node, MSG_BODY).body.last);
+    return node;
+}
+
+static void turns_of_a_conversation_go_to_one_node(void **state)
+{
+    struct world *world = *state;
+    size_t nodes[2];
+    uint64_t sessions[2], session, stream;
+    void (*const edits[])(struct request *) = {
+            be_of_the_first_conversation, be_of_the_second_conversation};
+    join(world, 0, "small");
+    join(world, 1, "small");
+    for (size_t i = 0; i < 10; i++) { /* those that cost the same take turns */
+        size_t which = i < 2 ? i : (i / 2) % 2;
+        world->edit = edits[which];
+        ask(world, 0, true);
+        size_t node = take_from_either(world, &stream, &session);
+        if (i < 2) {
+            nodes[i] = node;
+            sessions[i] = session;
+        }
+        assert_int_equal(node, nodes[which]);
+        assert_int_equal(session, sessions[which]);
+        complete(world, node, stream, "done");
+    }
+    assert_int_not_equal(nodes[0], nodes[1]);
+    assert_int_not_equal(sessions[0], sessions[1]);
+    world->edit = leave_as_it_is;
+    ask(world, 0, true);
+    (void)take_from_either(world, &stream, &session);
+    assert_int_equal(session, 0);
+}
+
+static void a_conversation_goes_on_elsewhere(void **state)
+{
+    struct world *world = *state;
+    uint64_t session, stream;
+    world->edit = be_of_the_first_conversation;
+    join(world, 0, "small");
+    join(world, 1, "small");
+    ask(world, 0, true);
+    size_t first = take_from_either(world, &stream, &session);
+    say_fail(world, first, stream, FAIL_ENGINE_DIED, 0, "out of memory");
+    size_t second = take_from_either(world, &stream, &session);
+    assert_int_not_equal(first, second);
+    complete(world, second, stream, "done");
+    ask(world, 0, true);
+    assert_int_equal(take_from_either(world, &stream, &session), second);
+}
+
+/* --- what waits holds up nobody --- */
+
+static void be_long(struct request *request)
+{
+    char text[1024];
+    memset(text, 'a', sizeof(text));
+    buf_clear(&request->body);
+    assert_int_equal(
+            buf_append_str(&request->body, "{\"messages\":[{\"role\":\"user\",\"content\":\""), 0);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(buf_append(&request->body, text, sizeof(text)), 0);
+    assert_int_equal(buf_append_str(&request->body, "\"}]}"), 0);
+}
+
+static void say_context(struct world *world, size_t node, const char *model,
+        enum instance_state state, uint32_t context)
+{
+    struct msg_instance instance = {.model = model,
+            .state = state,
+            .slots = 1,
+            .context = context,
+            .engine = "fake",
+            .note = ""};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
+/* It waits for an engine that is started again; the shorter one behind it does not need that. */
+static void a_long_prompt_does_not_hold_up_a_short_one(void **state)
+{
+    static const char *const models[] = {"small", "large"};
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "large");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 8192);
+    say_context(world, 1, "large", INSTANCE_FAILED, 131072);
+    world->edit = be_long;
+    ask_for(world, 0, true, models, 2);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    world->edit = leave_as_it_is;
+    ask_for(world, 1, true, models, 2);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    uint64_t stream = take_request(world, 0);
+    complete(world, 0, stream, "done");
+    is_complete_stream(&world->clients[1]);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -1352,6 +1474,10 @@ int main(void)
             JOB_TEST(who_waits_is_told_for_how_long),
             JOB_TEST(a_full_queue_says_when_to_come_back),
             JOB_TEST(what_comes_next_follows_its_mode_too),
+
+            JOB_TEST(turns_of_a_conversation_go_to_one_node),
+            JOB_TEST(a_conversation_goes_on_elsewhere),
+            JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }

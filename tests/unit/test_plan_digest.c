@@ -62,7 +62,6 @@ static void work_changes_nothing(void **state)
     struct scene *scene = *state;
     scene->big->busy = scene->big->running = 1;
     scene->big->decode_tok_s = 12;
-    scene->big->last_used_us = 99;
     scene->halo1->facts.memory_available_bytes = 1;
     scene->halo1->facts.running = 7;
     stays(scene);
