@@ -25,6 +25,7 @@
 #include "coordinator/dialects/responses/response_store.h"
 #include "coordinator/http/listeners.h"
 #include "coordinator/http/tls.h"
+#include "coordinator/ledger.h"
 #include "coordinator/modes/mode_config.h"
 #include "coordinator/plan/planner.h"
 #include "coordinator/router/router.h"
@@ -76,6 +77,7 @@ struct coordinator {
     struct link_server *link;
     struct node_table *nodes;
     struct router *router;
+    struct ledger *ledger;
     struct jobs *jobs;
     struct tasks *tasks;
     struct response_store *responses;
@@ -190,9 +192,9 @@ static void on_tick(void *ctx)
     struct coordinator *c = ctx;
     door_tick(c->door);
     node_table_tick(c->nodes);
+    router_tick(c->router);
     jobs_dispatch(c->jobs);
     jobs_tick(c->jobs);
-    router_tick(c->router);
     tasks_tick(c->tasks);
     keep_modes(c);
     plan_keeper_tick(c->plan_keeper);
@@ -442,6 +444,37 @@ static int open_loop(struct coordinator *c, struct err *err)
     return 0;
 }
 
+static void log_ledger(const struct ledger_opening *opening, const char *path)
+{
+    if (opening->state == LEDGER_KEPT)
+        log_debug("ledger read", LOG_S("path", path), LOG_U("rows", opening->rows),
+                LOG_U("skipped", opening->skipped));
+    else if (opening->state == LEDGER_PUT_ASIDE)
+        log_warn("the ledger was broken and is put aside: speeds are learnt anew",
+                LOG_S("path", path), LOG_S("reason", opening->why.text));
+    else
+        log_warn("what is learnt of speeds is lost at the next start: the ledger cannot be used",
+                LOG_S("path", path), LOG_S("reason", opening->why.text));
+}
+
+/* What requests are sent by. */
+static int open_router(struct coordinator *c, struct err *err)
+{
+    char path[PATH_MAX];
+    struct ledger_opening opening;
+    int r = daemon_state_path(c->state, LEDGER_FILE_NAME, path, err);
+    if (!r)
+        r = ledger_create(
+                &(struct ledger_config){.loop = &c->loop, .env = &env_system, .path = path},
+                &c->ledger, &opening, err);
+    if (r)
+        return r;
+    log_ledger(&opening, path);
+    c->router = router_create(&(struct router_config){.env = &env_system, .ledger = c->ledger});
+    c->affinities = affinities_create(AFFINITIES_MAX, env_random_u64(&env_system));
+    return c->router && c->affinities ? 0 : err_set(err, -ENOMEM, "no memory for the router");
+}
+
 static int open_link(struct coordinator *c, struct err *err)
 {
     const char *endpoint = config_str(c->config, "link");
@@ -459,15 +492,11 @@ static int open_link(struct coordinator *c, struct err *err)
             .on_change = on_nodes_change,
             .on_instance = on_instance,
             .ctx = c};
-    c->router = router_create(&(struct router_config){.env = &env_system});
-    if (c->router)
-        c->nodes = node_table_create(&config);
+    c->nodes = node_table_create(&config);
     if (!c->nodes)
         return err_set(err, -ENOMEM, "no memory for the nodes");
-    c->affinities = affinities_create(AFFINITIES_MAX, env_random_u64(&env_system));
-    if (c->affinities)
-        c->jobs = jobs_create(&(struct jobs_config){
-                .env = &env_system, .router = c->router, .affinities = c->affinities});
+    c->jobs = jobs_create(&(struct jobs_config){
+            .env = &env_system, .router = c->router, .affinities = c->affinities});
     c->responses = response_store_create(&(struct response_store_config){.env = &env_system});
     c->recordings = recordings_create(
             &(struct recordings_config){.env = &env_system, .store = c->responses});
@@ -709,6 +738,8 @@ static int open_all(struct coordinator *c, struct err *err)
     if (!r)
         r = open_loop(c, err);
     if (!r)
+        r = open_router(c, err);
+    if (!r)
         r = open_listeners(c, err);
     if (!r)
         r = open_link(c, err);
@@ -771,6 +802,7 @@ static void stop(struct coordinator *c)
     response_store_destroy(c->responses);
     node_table_destroy(c->nodes);
     router_destroy(c->router);
+    ledger_destroy(c->ledger);
     listeners_close(c->listeners);
     planner_destroy(c->planner);
     link_server_destroy(c->link);
