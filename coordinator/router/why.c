@@ -13,8 +13,8 @@ static const char *const refusals[REFUSAL_COUNT] = {
         [REFUSAL_NONE] = "no connected node has the model",
         [REFUSAL_LACKS] = "no connected node has a model that can do that",
         [REFUSAL_QUALITY] = "no connected node has a model as good as the mode asks for",
-        [REFUSAL_BATCH_ONLY] = "the model is larger than its node's memory: only modes with "
-                               "batch: true may use it",
+        [REFUSAL_BATCH_ONLY] = ("the model is larger than its node's memory: only modes with "
+                                "batch: true may use it"),
         [REFUSAL_CONTEXT] = "prompt and answer are longer than the context of each node",
         [REFUSAL_AVOIDED] = "it failed on every node that has the model",
         [REFUSAL_UNUSABLE] = "each node that has the model is draining",
