@@ -4,17 +4,14 @@
 #include "common/daemon.h"
 #include "common/discovery.h"
 #include "common/env.h"
-#include "common/file.h"
 #include "common/host_addrs.h"
-#include "common/identity.h"
-#include "common/join_token.h"
-#include "common/keys.h"
 #include "common/link.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/netwatch.h"
 #include "coordinator/api/access.h"
 #include "coordinator/api/api.h"
+#include "coordinator/api/local_token.h"
 #include "coordinator/api/operations.h"
 #include "coordinator/api/recordings.h"
 #include "coordinator/auto/auto_sessions.h"
@@ -30,6 +27,7 @@
 #include "coordinator/plan/planner.h"
 #include "coordinator/router/router.h"
 #include "coordinator/settings.h"
+#include "coordinator/state_dir.h"
 #include "coordinator/trust/door.h"
 #include "proto/rules.h"
 
@@ -56,16 +54,12 @@ struct coordinator {
     struct config *config;
     struct config_args args;
     char name[MSG_NAME_MAX + 1];
-    char state[PATH_MAX];
-    int state_lock; /* descriptor; -1: none */
+    struct state_dir state;
 
     struct loop loop;
     bool loop_is_up;
     struct loop_hook flush_hook;
     struct loop_timer *tick, *stop_timer;
-    struct key_pair keys, next_keys; /* of the link: now, and after --rotate-key */
-    struct identity identity;
-    char mesh_id[IDENTITY_ID_LEN + 1];
     struct members *members;
     struct tokens *tokens;
     struct door *door;
@@ -295,8 +289,8 @@ static void announce(struct coordinator *c)
     if (!c->discovery)
         return;
     snprintf(announcement.name, sizeof(announcement.name), "%s", c->name);
-    strcpy(announcement.key, c->keys.public_z85);
-    strcpy(announcement.mesh, c->mesh_id);
+    strcpy(announcement.key, c->state.link.public_z85);
+    strcpy(announcement.mesh, c->state.mesh_id);
     if (host_addrs_get(&announcement.addrs, &err))
         log_warn("this host's addresses cannot be told", LOG_S("reason", err.text));
     discovery_announce(c->discovery, ANNOUNCEMENT_COORDINATOR, link_port(c), &announcement);
@@ -336,82 +330,18 @@ static void on_network_change(void *ctx)
 
 /* --- start --- */
 
-static int load_keys(
-        struct coordinator *c, const char *name, struct key_pair *pair, struct err *err)
-{
-    char path[PATH_MAX];
-    int r = daemon_state_path(c->state, name, path, err);
-    return r ? r : keys_load_or_create(path, pair, err);
-}
-
-/* A new identity would make strangers of all members, without a word. */
-static int check_identity(const struct coordinator *c, const char *key_path, struct err *err)
-{
-    char members[PATH_MAX];
-    int r = daemon_state_path(c->state, "members.json", members, err);
-    if (r || access(key_path, F_OK) == 0 || access(members, F_OK) != 0)
-        return r;
-    return err_set(err, -ENOENT,
-            "%s is missing, the identity that signed the members in %s: restore it, or remove "
-            "both and tokens.json to begin a new mesh (each node then needs `modemesh-node "
-            "--leave` and approval)",
-            key_path, members);
-}
-
-static int open_state(struct coordinator *c, struct err *err)
-{
-    char path[PATH_MAX];
-    int r = daemon_open_state(
-            PROGRAM, config_str(c->config, "state"), c->state, sizeof(c->state), err);
-    if (!r)
-        r = load_keys(c, "link.key", &c->keys, err);
-    if (!r)
-        r = load_keys(c, "link.key.next", &c->next_keys, err);
-    if (!r)
-        r = daemon_state_path(c->state, "mesh.key", path, err);
-    if (!r)
-        r = check_identity(c, path, err);
-    if (!r)
-        r = identity_load_or_create(path, &c->identity, err);
-    if (!r)
-        identity_id(c->identity.public_key, c->mesh_id);
-    return r;
-}
-
-static int lock_state(struct coordinator *c, struct err *err)
-{
-    c->state_lock = daemon_lock_state(c->state, err);
-    return c->state_lock < 0 ? c->state_lock : 0;
-}
-
-/* --rotate-key */
-static int rotate_key(struct coordinator *c, struct err *err)
-{
-    char now[PATH_MAX], next[PATH_MAX];
-    int r = lock_state(c, err);
-    if (!r)
-        r = daemon_state_path(c->state, "link.key", now, err);
-    if (!r)
-        r = daemon_state_path(c->state, "link.key.next", next, err);
-    if (!r && rename(next, now) < 0)
-        r = err_set(err, -errno, "cannot rename %s: %s", next, strerror(errno));
-    if (!r)
-        puts(c->next_keys.public_z85);
-    return r;
-}
-
 static int open_books(struct coordinator *c, struct err *err)
 {
     char path[PATH_MAX];
-    int r = daemon_state_path(c->state, "members.json", path, err);
+    int r = state_dir_file(&c->state, "members.json", path, err);
     if (!r)
         r = members_open(path, &c->members, err);
     if (!r)
-        r = daemon_state_path(c->state, "tokens.json", path, err);
+        r = state_dir_file(&c->state, "tokens.json", path, err);
     if (!r)
         r = tokens_open(path, &c->tokens, err);
     if (!r)
-        r = daemon_state_path(c->state, "api-keys.json", path, err);
+        r = state_dir_file(&c->state, "api-keys.json", path, err);
     return r ? r : api_keys_open(path, &env_system, &c->api_keys, err);
 }
 
@@ -421,8 +351,8 @@ static int open_door(struct coordinator *c, struct err *err)
     if (r)
         return r;
     const struct door_config config = {.env = &env_system,
-            .identity = &c->identity,
-            .coordinator_key = c->keys.public_z85,
+            .identity = &c->state.identity,
+            .coordinator_key = c->state.link.public_z85,
             .members = c->members,
             .tokens = c->tokens,
             .membership_s = config_uint(c->config, "membership") / 1000};
@@ -462,7 +392,7 @@ static int open_router(struct coordinator *c, struct err *err)
 {
     char path[PATH_MAX];
     struct ledger_opening opening;
-    int r = daemon_state_path(c->state, LEDGER_FILE_NAME, path, err);
+    int r = state_dir_file(&c->state, LEDGER_FILE_NAME, path, err);
     if (!r)
         r = ledger_create(
                 &(struct ledger_config){.loop = &c->loop, .env = &env_system, .path = path},
@@ -478,7 +408,7 @@ static int open_router(struct coordinator *c, struct err *err)
 static int open_link(struct coordinator *c, struct err *err)
 {
     const char *endpoint = config_str(c->config, "link");
-    int r = link_server_create(&c->loop, endpoint, &c->keys, &link_events, c, &c->link, err);
+    int r = link_server_create(&c->loop, endpoint, &c->state.link, &link_events, c, &c->link, err);
     if (r)
         return r;
     struct node_table_config config = {.env = &env_system,
@@ -486,7 +416,7 @@ static int open_link(struct coordinator *c, struct err *err)
             .cut = cut,
             .door = c->door,
             .coordinator_name = c->name,
-            .coordinator_keys = {c->keys.public_z85, c->next_keys.public_z85},
+            .coordinator_keys = {c->state.link.public_z85, c->state.next_link.public_z85},
             .loop = &c->loop,
             .edge_http = listeners_edge(c->listeners),
             .on_change = on_nodes_change,
@@ -546,8 +476,8 @@ static int open_tls(struct coordinator *c, struct err *err)
             .certificate = config_str(c->config, "tls-certificate"),
             .key = config_str(c->config, "tls-key"),
             .names = names,
-            .mesh_id = c->mesh_id};
-    int r = daemon_state_path(c->state, "tls", dir, err);
+            .mesh_id = c->state.mesh_id};
+    int r = state_dir_file(&c->state, "tls", dir, err);
     return r ? r : tls_create(&config, &c->tls, err);
 }
 
@@ -556,7 +486,7 @@ static int open_listeners(struct coordinator *c, struct err *err)
     char path[PATH_MAX];
     int r = open_tls(c, err);
     if (!r)
-        r = daemon_state_path(c->state, "admin.sock", path, err);
+        r = state_dir_file(&c->state, "admin.sock", path, err);
     return r ? r : listeners_open(&c->loop, c->config, path, &c->api, &c->listeners, err);
 }
 
@@ -580,8 +510,8 @@ static void fill_view(struct coordinator *c)
             .version = MODEMESH_VERSION,
             .http = listeners_loopback(c->listeners),
             .link = link_server_endpoint(c->link),
-            .key = c->keys.public_z85,
-            .mesh = c->mesh_id,
+            .key = c->state.link.public_z85,
+            .mesh = c->state.mesh_id,
             .started_us = env_now_us(&env_system),
             .modes = mode_moves_modes(c->modes),
             .moves = c->modes,
@@ -623,102 +553,41 @@ static int check_cors(struct coordinator *c, struct err *err)
 
 /* --- what is left in the state directory --- */
 
-/* A token that an earlier start of ours has left behind, if it was not stopped in order. */
-static void revoke_old_token(struct coordinator *c, const char *path)
-{
-    struct join_token old;
-    if (join_token_read(path, &old, NULL))
-        return;
-    const struct token *known =
-            tokens_find_key(c->tokens, old.pair.public_z85, env_wall_ms(&env_system));
-    struct err err;
-    if (known) {
-        char id[TOKEN_ID_LEN + 1];
-        strcpy(id, known->id);
-        if (tokens_revoke(c->tokens, id, &err))
-            log_warn("old local token not revoked", LOG_S("reason", err.text));
-    }
-    join_token_fini(&old);
-}
-
-static int make_local_token(
-        struct coordinator *c, const char *path, struct buf *line, struct err *err)
-{
-    struct token token;
-    int r = operations_make_token(&c->operations, CERTIFICATE_ROLE_NODE | CERTIFICATE_ROLE_EDGE,
-            TOKEN_USES_MAX, OPERATIONS_TOKEN_EXPIRES_MAX_MS, NULL, 0, &token, line, err);
-    if (r)
-        return r;
-    door_set_local_token(c->door, token.id); /* revoked at the end, written or not */
-    if (buf_append_str(line, "\n"))
-        return err_set(err, -ENOMEM, "no memory for a token");
-    return file_write_private(path, buf_at(line), line->len, err);
-}
-
-/* Nodes of the same user on this host join by it; without it they wait for approval like others. */
-static void write_local_token(struct coordinator *c)
-{
-    char path[PATH_MAX];
-    struct err err;
-    struct buf line;
-    void *room;
-    buf_init(&line, JOIN_TOKEN_TEXT_MAX + 2);
-    int r = daemon_state_path(c->state, "local.token", path, &err);
-    if (!r && buf_reserve(&line, JOIN_TOKEN_TEXT_MAX + 2, &room)) /* one piece, which is wiped */
-        r = err_set(&err, -ENOMEM, "no memory for a token");
-    if (!r) {
-        revoke_old_token(c, path);
-        door_tick(c->door); /* old tokens make room */
-        r = make_local_token(c, path, &line, &err);
-    }
-    if (r)
-        log_warn("nodes on this host need approval: no local.token", LOG_S("reason", err.text));
-    if (line.data)
-        explicit_bzero(line.data, line.cap);
-    buf_fini(&line);
-}
-
-static int write_line(
-        const struct coordinator *c, const char *name, const char *line, struct err *err)
-{
-    char path[PATH_MAX], text[256];
-    int r = daemon_state_path(c->state, name, path, err);
-    if (r)
-        return r;
-    int len = snprintf(text, sizeof(text), "%s\n", line);
-    return file_write_private(path, text, (size_t)len, err);
-}
-
 /* The bound addresses, for scripts that let the system choose the ports. */
 static int write_addresses(const struct coordinator *c, struct err *err)
 {
     const char *http = listeners_loopback(c->listeners), *network = listeners_network(c->listeners);
-    int r = write_line(c, "link.addr", c->view.link, err);
+    int r = state_dir_write_line(&c->state, "link.addr", c->view.link, err);
     if (!r && http)
-        r = write_line(c, "http.addr", http, err);
+        r = state_dir_write_line(&c->state, "http.addr", http, err);
     if (!r && network)
-        r = write_line(c, "network.addr", network, err);
+        r = state_dir_write_line(&c->state, "network.addr", network, err);
     return r;
 }
 
 /* Only what this run has written: another coordinator may have the directory. */
 static void remove_files(struct coordinator *c)
 {
-    static const char *const names[] = {"http.addr", "network.addr", "link.addr", "local.token"};
+    static const char *const names[] = {
+            "http.addr", "network.addr", "link.addr", LOCAL_TOKEN_FILE_NAME};
+    for (size_t i = 0; c->view.link && i < sizeof(names) / sizeof(names[0]); i++)
+        state_dir_remove(&c->state, names[i]);
+    local_token_revoke(&c->operations);
+}
+
+static int write_local_token(struct coordinator *c, struct err *err)
+{
     char path[PATH_MAX];
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (c->view.link && daemon_state_path(c->state, names[i], path, NULL) == 0)
-            (void)unlink(path);
-    struct err err;
-    if (c->door && *door_local_token(c->door) &&
-            tokens_revoke(c->tokens, door_local_token(c->door), &err))
-        log_warn("local token not revoked", LOG_S("reason", err.text));
+    int r = state_dir_file(&c->state, LOCAL_TOKEN_FILE_NAME, path, err);
+    if (!r)
+        local_token_write(&c->operations, path);
+    return r;
 }
 
 static int open_modes(struct coordinator *c, struct modes *modes, struct err *err)
 {
     char path[PATH_MAX];
-    int r = daemon_state_path(c->state, "mode-moves.json", path, err);
+    int r = state_dir_file(&c->state, "mode-moves.json", path, err);
     return r ? r : mode_moves_open(path, modes, &c->modes, err);
 }
 
@@ -729,7 +598,7 @@ static int open_all(struct coordinator *c, struct err *err)
     if (!r)
         r = check_cors(c, err);
     if (!r)
-        r = lock_state(c, err);
+        r = state_dir_lock(&c->state, err);
     if (!r)
         r = open_modes(c, &modes, err);
     modes_fini(&modes);
@@ -748,8 +617,9 @@ static int open_all(struct coordinator *c, struct err *err)
     if (r)
         return r;
     fill_view(c);
-    write_local_token(c);
-    r = write_addresses(c, err);
+    r = write_local_token(c, err);
+    if (!r)
+        r = write_addresses(c, err);
     return r ? r : open_network(c, err);
 }
 
@@ -777,7 +647,7 @@ static int start(struct coordinator *c, struct err *err)
     warn_of_open_doors(c);
     log_info("coordinator is up", LOG_S("version", MODEMESH_VERSION), LOG_S("http", c->view.http),
             LOG_S("network", listeners_network(c->listeners)), LOG_S("link", c->view.link),
-            LOG_S("mesh", c->mesh_id), LOG_S("key", c->keys.public_z85),
+            LOG_S("mesh", c->state.mesh_id), LOG_S("key", c->state.link.public_z85),
             LOG_U("modes", mode_moves_modes(c->modes)->count),
             LOG_U("members", members_count(c->members)),
             LOG_U("api_keys", api_keys_count(c->api_keys)));
@@ -816,22 +686,26 @@ static void stop(struct coordinator *c)
     loop_timer_destroy(c->stop_timer);
     if (c->loop_is_up)
         loop_fini(&c->loop);
-    keys_fini(&c->keys);
-    keys_fini(&c->next_keys);
-    identity_fini(&c->identity);
     mode_moves_close(c->modes);
     config_destroy(c->config);
-    if (c->state_lock >= 0)
-        close(c->state_lock);
+    state_dir_close(&c->state);
+}
+
+static int rotate_key(struct coordinator *c, struct err *err)
+{
+    int r = state_dir_rotate_link_key(&c->state, err);
+    if (!r)
+        puts(c->state.next_link.public_z85);
+    return r;
 }
 
 static int run(struct coordinator *c, struct err *err)
 {
-    int r = open_state(c, err);
+    int r = state_dir_open(&c->state, PROGRAM, config_str(c->config, "state"), err);
     if (r)
         return r;
     if (config_bool(c->config, "print-key")) {
-        puts(c->keys.public_z85);
+        puts(c->state.link.public_z85);
         return 0;
     }
     if (config_bool(c->config, "rotate-key"))
@@ -869,7 +743,7 @@ static int set_name(struct coordinator *c, struct err *err)
 
 int main(int argc, char **argv)
 {
-    struct coordinator c = {.argc = argc, .argv = argv, .state_lock = -1};
+    struct coordinator c = {.argc = argc, .argv = argv, .state.lock = -1};
     struct err err;
     daemon_harden();
     log_init(PROGRAM, LOG_LEVEL_INFO);
