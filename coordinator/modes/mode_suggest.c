@@ -1,5 +1,7 @@
 #include "coordinator/modes/mode_suggest.h"
 
+#include "coordinator/scheduling/rates_prior.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +11,10 @@
 enum {
     SUGGESTED_MAX = 8,    /* modes */
     SHORT_CONTEXT = 8192, /* tokens of what is completed, embedded or ranked */
+    SLOWEST = 63,         /* powers of two */
 };
+
+#define ROUNDING 1e-9 /* of what is twice as slow to the last digit, and has to count as that */
 
 /* --- what is there --- */
 
@@ -52,7 +57,6 @@ static void take_in(struct suggest_model *model, const struct instance *instance
 {
     if (!model->seen) {
         model->capabilities = 0;
-        model->decode_tok_s = 0;
         model->swaps = true;
         model->seen = true;
     }
@@ -60,8 +64,62 @@ static void take_in(struct suggest_model *model, const struct instance *instance
     model->swaps = model->swaps && instance->batch_only;
     if (instance->parameters)
         model->parameters = instance->parameters;
+    model->active_share = rates_active_share(instance->model, instance->architecture);
     if (instance->decode_tok_s > model->decode_tok_s)
         model->decode_tok_s = instance->decode_tok_s;
+}
+
+/* --- how quick it is --- */
+
+/* That a token goes through; 0: not known. */
+static double parameters_of(const struct suggest_model *model)
+{
+    return (double)model->parameters * model->active_share;
+}
+
+/* Parameters that are done in a second, in the mean of the models that were measured. */
+static double parameters_s(const struct suggest_models *models)
+{
+    double sum = 0;
+    unsigned count = 0;
+    for (size_t i = 0; i < models->count; i++) {
+        double done = (double)models->at[i].decode_tok_s * parameters_of(&models->at[i]);
+        if (done > 0) {
+            sum += log(done);
+            count++;
+        }
+    }
+    return count ? exp(sum / count) : SUGGEST_PARAMETERS_S;
+}
+
+/* 0: nothing is known. */
+static double speed_of(const struct suggest_model *model, double done_s)
+{
+    if (model->decode_tok_s > 0)
+        return (double)model->decode_tok_s;
+    return model->parameters ? done_s / parameters_of(model) : 0;
+}
+
+static void place(struct suggest_model *model, double slower)
+{
+    double off = slower - model->slower;
+    if (model->placed && off >= -SUGGEST_SLACK && off <= 1 + SUGGEST_SLACK)
+        return;
+    model->slower = (uint8_t)(slower + ROUNDING);
+    model->placed = true;
+}
+
+static void place_all(struct suggest_models *models)
+{
+    double done_s = parameters_s(models), quickest = 0;
+    for (size_t i = 0; i < models->count; i++)
+        if ((models->at[i].capabilities & CAPABILITY_CHAT) && !models->at[i].swaps)
+            quickest = fmax(quickest, speed_of(&models->at[i], done_s));
+    for (size_t i = 0; i < models->count; i++) {
+        double speed = speed_of(&models->at[i], done_s);
+        double slower = speed > 0 && quickest > 0 ? log2(quickest / speed) : SLOWEST;
+        place(&models->at[i], fmin(fmax(slower, 0), SLOWEST));
+    }
 }
 
 void suggest_look(struct suggest_models *models, struct instance *const *instances, size_t count)
@@ -73,6 +131,7 @@ void suggest_look(struct suggest_models *models, struct instance *const *instanc
         if (model)
             take_in(model, instances[i]);
     }
+    place_all(models);
 }
 
 /* --- orders: less than 0 where `a` comes first --- */
@@ -98,18 +157,9 @@ static int smaller_first(const struct suggest_model *a, const struct suggest_mod
     return by_name(a, b);
 }
 
-static int speed_class(const struct suggest_model *model)
-{
-    double tok_s = (double)model->decode_tok_s;
-    if (!(tok_s > 0) && model->parameters)
-        tok_s = SUGGEST_BANDWIDTH / (double)model->parameters;
-    return tok_s > 0 ? (int)floor(log2(tok_s)) : 0;
-}
-
 static int quicker_first(const struct suggest_model *a, const struct suggest_model *b)
 {
-    int difference = speed_class(b) - speed_class(a);
-    return difference ? difference : larger_first(a, b);
+    return a->slower != b->slower ? a->slower - b->slower : larger_first(a, b);
 }
 
 static bool is_coder(const struct suggest_model *model)

@@ -13,9 +13,15 @@
  *   rerank        who ranks, the largest first
  *
  * What is autocomplete's first comes last where people wait for sentences. A model that is larger
- * than its node's memory is in no mode. Speeds count by powers of two, so that a measurement does
- * not turn the order around; a model that was never measured counts as one byte a weight read at
- * SUGGEST_BANDWIDTH. Pure. */
+ * than its node's memory is in no mode.
+ *
+ * How quick a model is counts by powers of two behind the quickest that chats, so that of those
+ * about as quick the largest comes first. All are compared on the same footing: one that was
+ * measured by the best that was, as a busy hour or an engine's end makes no model slower, another
+ * by the parameters that a token goes through, of which as many are done in a second as the
+ * measured ones do in the mean. So the first measurement changes no order, and later ones only
+ * where they contradict it clearly: a model stays where it is until it is half a power of two
+ * beyond its place. Pure. */
 #pragma once
 
 #include "coordinator/instance.h"
@@ -25,14 +31,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SUGGEST_PARAMETERS_S 200e9 /* done in a second, where no model was measured yet */
+#define SUGGEST_SLACK        0.5   /* powers of two */
+
 enum { SUGGEST_MODELS_MAX = 256 }; /* past it the rest is not looked at */
-#define SUGGEST_BANDWIDTH 200e9    /* bytes a second */
 
 struct suggest_model { /* what all instances of it tell together */
     char name[MSG_NAME_MAX + 1];
     uint32_t capabilities; /* CAPABILITY_… of any */
     uint64_t parameters;   /* 0: not known */
-    float decode_tok_s;    /* of the quickest; 0: not measured */
+    double active_share;   /* of the parameters, that a token goes through */
+    float decode_tok_s;    /* of the quickest, the best in all looks; 0: not measured */
+    uint8_t slower;        /* by so many powers of two than the quickest, as it is placed … */
+    bool placed;           /* … in a look before */
     bool swaps;            /* it is larger than the memory of each node that has it */
     bool seen;             /* in the last look */
 };

@@ -161,20 +161,118 @@ static void a_model_that_is_gone_stays(void **state)
     free((char *)before);
 }
 
+static void assert_ask(const char *models)
+{
+    const char *text = suggested();
+    size_t len = strlen(models);
+    if (strncmp(text, "ask: ", 5) != 0 || strncmp(text + 5, models, len) != 0 ||
+            text[5 + len] != ',')
+        fail_msg("not \"%s\": %s", models, text);
+}
+
 static void a_speed_counts_by_powers_of_two(void **state)
 {
     (void)state;
     struct instance both[] = {make("a", TALKS, 8), make("b", TALKS, 4)};
     both[0].decode_tok_s = 40;
-    both[1].decode_tok_s = 60; /* as quick: the larger one comes first */
+    both[1].decode_tok_s = 79; /* about as quick: the larger one comes first */
     look(both, 2);
-    assert_ptr_equal(strstr(suggested(), "ask: a b"), suggested());
-    both[1].decode_tok_s = 64;
+    assert_ask("a b");
+    known.count = 0;
+    both[1].decode_tok_s = 81;
     look(both, 2);
-    assert_ptr_equal(strstr(suggested(), "ask: b a"), suggested());
-    both[0].decode_tok_s = both[1].decode_tok_s = 0; /* by their sizes */
+    assert_ask("b a");
+}
+
+static void unmeasured_it_goes_by_the_parameters_of_a_token(void **state)
+{
+    (void)state;
+    struct instance all[] = {make("a", TALKS, 8), make("b", TALKS, 4), make("c", TALKS, 0),
+            make("big-30b-a3b", TALKS, 30)};
+    look(all, 4);
+    assert_ask("big-30b-a3b b a c");
+}
+
+static void a_first_measurement_changes_nothing(void **state)
+{
+    (void)state;
+    static const float speeds[] = {1, 150, 1000000};
+    for (size_t model = 0; model < 3; model++)
+        for (size_t i = 0; i < sizeof(speeds) / sizeof(speeds[0]); i++) {
+            struct instance all[] = {
+                    make("a", TALKS, 24), make("b", TALKS, 14), make("c", TALKS, 8)};
+            known.count = 0;
+            look(all, 3);
+            assert_ask("b c a");
+            all[model].decode_tok_s = speeds[i];
+            look(all, 3);
+            assert_ask("b c a");
+            known.count = 0; /* whoever looks for the first time now sees the same */
+            look(all, 3);
+            assert_ask("b c a");
+        }
+}
+
+static void exactly_twice_as_slow_counts_as_that(void **state)
+{
+    (void)state;
+    for (uint64_t parameters = 1; parameters < 2000; parameters += 7) {
+        struct instance both[] = {make("a", TALKS, 2 * parameters), make("b", TALKS, parameters)};
+        both[parameters % 2].decode_tok_s = 33.3f;
+        known.count = 0;
+        look(both, 2);
+        assert_ask("b a");
+    }
+}
+
+static void what_was_measured_stands_above_the_size(void **state)
+{
+    (void)state;
+    struct instance both[] = {make("a", TALKS, 8), make("b", TALKS, 4)};
     look(both, 2);
-    assert_ptr_equal(strstr(suggested(), "ask: b a"), suggested());
+    assert_ask("b a");
+    both[0].decode_tok_s = 100; /* on a quicker host */
+    both[1].decode_tok_s = 25;
+    look(both, 2);
+    assert_ask("a b");
+}
+
+static void a_place_is_left_only_for_a_clear_difference(void **state)
+{
+    (void)state;
+    struct instance both[] = {make("a", TALKS, 8), make("b", TALKS, 4)};
+    both[0].decode_tok_s = 40;
+    both[1].decode_tok_s = 70;
+    look(both, 2);
+    assert_ask("a b");
+    both[1].decode_tok_s = 110;
+    look(both, 2);
+    assert_ask("a b");
+    both[1].decode_tok_s = 115;
+    look(both, 2);
+    assert_ask("b a");
+    both[0].decode_tok_s = 80; /* back it goes for as much more */
+    look(both, 2);
+    assert_ask("b a");
+    both[0].decode_tok_s = 82;
+    look(both, 2);
+    assert_ask("a b");
+}
+
+static void a_busy_hour_makes_no_model_slower(void **state)
+{
+    (void)state;
+    struct instance both[] = {make("a", TALKS, 8), make("b", TALKS, 4)};
+    both[0].decode_tok_s = 100;
+    both[1].decode_tok_s = 25;
+    look(both, 2);
+    assert_ask("a b");
+    both[0].decode_tok_s = 10;
+    look(both, 2);
+    assert_ask("a b");
+    both[0].decode_tok_s = 0; /* its node started again */
+    look(both, 2);
+    assert_ask("a b");
 }
 
 static void instances_of_a_model_tell_together(void **state)
@@ -338,6 +436,12 @@ int main(void)
             cmocka_unit_test_setup(one_model_does_it_all, setup),
             cmocka_unit_test_setup(a_model_that_is_gone_stays, setup),
             cmocka_unit_test_setup(a_speed_counts_by_powers_of_two, setup),
+            cmocka_unit_test_setup(unmeasured_it_goes_by_the_parameters_of_a_token, setup),
+            cmocka_unit_test_setup(a_first_measurement_changes_nothing, setup),
+            cmocka_unit_test_setup(exactly_twice_as_slow_counts_as_that, setup),
+            cmocka_unit_test_setup(what_was_measured_stands_above_the_size, setup),
+            cmocka_unit_test_setup(a_place_is_left_only_for_a_clear_difference, setup),
+            cmocka_unit_test_setup(a_busy_hour_makes_no_model_slower, setup),
             cmocka_unit_test_setup(instances_of_a_model_tell_together, setup),
             cmocka_unit_test_setup(what_is_too_much_is_left_out, setup),
             cmocka_unit_test_setup(what_is_suggested_can_be_kept, setup),
