@@ -17,6 +17,7 @@ static const struct table_column columns[] = {
         {.key = "deployed", .title = "DEPLOYED", .wrap = true},
         {.key = "reason", .title = "WHY", .wrap = true, .detail = true},
         {.key = "when_none", .title = "IF NONE", .wrap = true, .detail = true},
+        {.key = "waiting", .title = "QUEUED", .type = TABLE_NUMBER, .right = true},
         {.key = NULL},
 };
 
@@ -119,6 +120,13 @@ static const char *when_none_of(enum table_format format, const cJSON *mode, cha
     return buf;
 }
 
+/* Requests that no instance has yet. */
+static const char *waiting_of(const cJSON *mode, char *buf, size_t size)
+{
+    snprintf(buf, size, "%llu", (unsigned long long)report_u64(mode, "waiting"));
+    return buf;
+}
+
 static int fill(struct table *table, const cJSON *status, enum table_format format)
 {
     const char *none = table_is_text(format) ? "-" : "";
@@ -127,6 +135,7 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
     cJSON_ArrayForEach(mode, json_array(status, "modes"))
     {
         char models[REPORT_CELL_MAX], deployed[REPORT_CELL_MAX], when[REPORT_CELL_MAX];
+        char waiting[32];
         const cJSON *now = json_obj(mode, "now");
         const char *cells[] = {
                 json_str(mode, "name", ""),
@@ -136,6 +145,7 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
                 deployed_of(format, mode, deployed, sizeof(deployed)),
                 json_str(mode, "reason", ""),
                 when_none_of(format, mode, when, sizeof(when)),
+                waiting_of(mode, waiting, sizeof(waiting)),
         };
         int rc = table_add(table, cells);
 

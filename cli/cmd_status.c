@@ -131,19 +131,29 @@ static uint64_t waiting_for_slots(const cJSON *status)
     return waiting;
 }
 
-/* "9 requests running, 5 of them wait for a slot, 2 more queued" */
+/* "; 3 queued, 1 of them for a model by its name": no instance has them yet. */
+static void print_queued(const cJSON *queue, FILE *out)
+{
+    unsigned long long queued = report_u64(queue, "waiting"),
+                       for_models = report_u64(queue, "waiting_for_models");
+
+    if (queued)
+        fprintf(out, "; %llu queued", queued);
+    if (queued && for_models)
+        fprintf(out, ", %llu of them for a model by its name", for_models);
+}
+
+/* "9 requests running, 2 of them wait for a slot; 5 queued" */
 static void print_requests(const cJSON *status, FILE *out)
 {
     const cJSON *queue = json_obj(status, "queue");
     unsigned long long running = report_u64(queue, "running"),
-                       queued = report_u64(queue, "waiting"),
                        in_engines = waiting_for_slots(status);
 
     fprintf(out, "%llu request%s running", running, running == 1 ? "" : "s");
     if (in_engines)
         fprintf(out, ", %llu of them wait%s for a slot", in_engines, in_engines == 1 ? "s" : "");
-    if (queued)
-        fprintf(out, ", %llu more queued", queued);
+    print_queued(queue, out);
     fputs("\n\n", out);
 }
 

@@ -284,6 +284,10 @@ static const struct command commands[] = {
         {.name = "status",
                 .operands = "",
                 .summary = "Show nodes, models, memory, queue and modes (also --json)",
+                .detail =
+                        "Running are the requests that an instance has; of them those beyond its "
+                        "slots wait for one\nthere. Queued are those that none has yet: each goes "
+                        "to the best that has room, and the\nmodes show whose they are.",
                 .flags = status_flags,
                 .run = cmd_status},
         {.name = "ask",

@@ -29,6 +29,7 @@ static void add_queue(struct json_writer *out, const struct admin_view *view)
 {
     json_writer_object(out, "queue");
     json_writer_u64(out, "waiting", jobs_waiting(view->jobs));
+    json_writer_u64(out, "waiting_for_models", jobs_waiting_in(view->jobs, JOB_TERMS_NO_MODE));
     json_writer_u64(out, "running", jobs_running(view->jobs));
     json_writer_u64(out, "waiting_max", JOBS_WAITING_MAX);
     json_writer_object_end(out);
@@ -185,6 +186,7 @@ static void add_mode(
     add_moves(out, view, mode);
     add_needs(out, mode);
     add_choice(out, view, mode);
+    json_writer_u64(out, "waiting", jobs_waiting_in(view->jobs, mode->name));
     json_writer_object_end(out);
 }
 

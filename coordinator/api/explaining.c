@@ -1,6 +1,7 @@
 #include "coordinator/api/explaining.h"
 
 #include "coordinator/api/inference.h"
+#include "coordinator/job/job_terms.h"
 #include "coordinator/modes/mode_look.h"
 #include "coordinator/modes/mode_names.h"
 #include "coordinator/scheduling/affinity.h"
@@ -44,7 +45,8 @@ double explaining_output_tokens(const struct explaining *it)
 {
     const struct mode *mode = it->mode;
     uint32_t most = mode ? mode_output_limit(mode, it->query.output) : it->query.output;
-    return router_output_tokens(it->call->api->view->router, mode ? mode->name : "-", most);
+    return router_output_tokens(
+            it->call->api->view->router, mode ? mode->name : JOB_TERMS_NO_MODE, most);
 }
 
 /* In the middle of a known conversation tools have been called: it is no planning call. */
@@ -156,7 +158,7 @@ int explaining_decide(struct explaining *it)
     const struct router_ask ask = {.chain = &chain,
             .hash_blocks = conversation->blocks,
             .prompt_tokens = it->query.tokens,
-            .mode = mode ? mode->name : "-",
+            .mode = mode ? mode->name : JOB_TERMS_NO_MODE,
             .models = it->models,
             .quality = mode ? it->quality : NULL,
             .model_count = it->model_count,

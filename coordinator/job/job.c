@@ -337,6 +337,14 @@ size_t jobs_waiting(const struct jobs *jobs)
     return count;
 }
 
+size_t jobs_waiting_in(const struct jobs *jobs, const char *mode)
+{
+    size_t count = 0;
+    list_for_each (it, &jobs->waiting)
+        count += strcmp(list_entry(it, struct job, link)->terms->mode, mode) == 0;
+    return count;
+}
+
 size_t jobs_running(const struct jobs *jobs)
 {
     return jobs->running_count;

@@ -85,6 +85,8 @@ void jobs_dispatch(struct jobs *jobs);
 void jobs_tick(struct jobs *jobs);
 
 size_t jobs_waiting(const struct jobs *jobs);
+/* Of them those that go by that mode's terms now; JOB_TERMS_NO_MODE: that asked for a model. */
+size_t jobs_waiting_in(const struct jobs *jobs, const char *mode);
 size_t jobs_running(const struct jobs *jobs);
 
 /* Answers with an error in the family's shape and its Retry-After; 429 and 503 always have one. */

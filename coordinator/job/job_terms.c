@@ -12,7 +12,7 @@ struct job_terms *job_terms_create(const char *mode)
     struct job_terms *terms = calloc(1, sizeof(*terms));
     if (!terms)
         return NULL;
-    snprintf(terms->mode, sizeof(terms->mode), "%s", mode ? mode : "-");
+    snprintf(terms->mode, sizeof(terms->mode), "%s", mode ? mode : JOB_TERMS_NO_MODE);
     terms->priority = FAIR_PRIORITY_DEFAULT;
     return terms;
 }

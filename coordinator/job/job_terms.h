@@ -12,8 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define JOB_TERMS_NO_MODE "-" /* models were asked for by name */
+
 struct job_terms {
-    char mode[MSG_NAME_MAX + 1];      /* "-": models were asked for by name */
+    char mode[MSG_NAME_MAX + 1];      /* or JOB_TERMS_NO_MODE */
     char rule[MODE_RULE_TEXT_MAX];    /* of the mode, in words: "code up to 16k: …"; "": none */
     char *models[MODE_MODELS_MAX];    /* their own names, no aliases; each once */
     uint8_t quality[MODE_MODELS_MAX]; /* points of each; 0: nodes say it */

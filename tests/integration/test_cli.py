@@ -137,7 +137,9 @@ def status_counts_who_waits_for_a_slot():
         def lines():
             return cluster.cli("status").stdout.splitlines()
 
-        wait_until("two wait", lambda: "3 requests running, 2 of them wait for a slot" in lines())
+        # The instance has one more than it has slots for; which goes where next is open for the third.
+        wait_until("two wait", lambda: "2 requests running, 1 of them waits for a slot; 1 queued" in lines())
+        assert any(line.split()[0] == "ask" and line.split()[-1] == "1" for line in lines() if line), lines()
         # The node tells the coordinator about its slots a little later.
         wait_until("one of one slot is busy", lambda: any(
             line.startswith(FAST) and line.split()[3:5] == ["1", "1"] for line in lines()))

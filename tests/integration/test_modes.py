@@ -182,7 +182,7 @@ def what_makes_no_sense_is_named_and_changes_nothing():
 
 def policies(cluster):
     """The modes as they are in force, less what answers now."""
-    return {mode["name"]: {key: value for key, value in mode.items() if key not in ("now", "reason")}
+    return {mode["name"]: {key: value for key, value in mode.items() if key not in ("now", "reason", "waiting")}
             for mode in cluster.status()["modes"]}
 
 

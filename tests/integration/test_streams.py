@@ -23,15 +23,16 @@ def hundred_streams_say_what_the_engine_says():
         direct = {text: engines[0].ask(chat(FAST, text, temperature=0)) for text in questions()[:20]}
         assert all(answer.content and answer.finish == "stop" for answer in direct.values())
 
-        # While the engines stand still nothing can finish, so the split is that of 100 at once.
+        # While the engines stand still nothing can finish: each has one more than it has slots for,
+        # and for the others it is open who will have room first.
         for engine in engines:
             engine.freeze()
         asked = list(itertools.islice(itertools.cycle(direct), STREAMS))
         streams = [cluster.stream("ask", text, temperature=0) for text in asked]
-        cluster.wait_running(STREAMS)
+        cluster.wait_running(sum(slots + 1 for slots in SLOTS.values()))
+        cluster.wait_queued(STREAMS - sum(slots + 1 for slots in SLOTS.values()))
         for node in nodes:
-            share = STREAMS * SLOTS[node.name] / sum(SLOTS.values())
-            assert abs(node.status()["requests"]["running"] - share) <= 1, cluster.status()["nodes"]
+            assert node.status()["requests"]["running"] == SLOTS[node.name] + 1, cluster.status()["nodes"]
         for engine in engines:
             engine.thaw()
 
@@ -64,6 +65,11 @@ def a_client_that_leaves_the_queue_is_forgotten():
         engine = cluster.add_node("halo1", [FAST], slots=1).engine(FAST)
         first = cluster.stream("ask", "hello", **ENDLESS).read_content()
         second = cluster.stream("ask", "hello", **ENDLESS)
+        cluster.wait_running(2)
+        third = cluster.stream("ask", "hello", **ENDLESS)
+        cluster.wait_queued(1)
+        third.close()
+        cluster.wait_queued(0)
         cluster.wait_running(2)
         second.close()
         cluster.wait_running(1)

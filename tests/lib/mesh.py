@@ -463,6 +463,13 @@ class Mesh:
     def wait_running(self, count):
         wait_until(lambda: f"{count} requests run, now {self.running()}", lambda: self.running() == count)
 
+    def queued(self):
+        """Requests that no instance has yet."""
+        return self.status()["queue"]["waiting"]
+
+    def wait_queued(self, count):
+        wait_until(lambda: f"{count} requests wait, now {self.queued()}", lambda: self.queued() == count)
+
     def cli(self, *words, input="", **env):
         """Runs `modemesh`; returns the finished process with its output as text."""
         return subprocess.run([self.bin / "modemesh", *words], env={**self.cli_env(), **env}, input=input,

@@ -119,7 +119,9 @@ static void an_empty_mesh_is_described(void **state)
     assert_string_equal(json_str(coordinator, "version", ""), "1.2.3");
     assert_true(json_num(coordinator, "uptime_ms", 0) == 5000);
     assert_true(json_num(json_obj(json, "queue"), "waiting_max", 0) == JOBS_WAITING_MAX);
+    assert_true(json_num(json_obj(json, "queue"), "waiting_for_models", -1) == 0);
     const cJSON *ask = at(json_array(json, "modes"), 0);
+    assert_true(json_num(ask, "waiting", -1) == 0);
     assert_string_equal(json_str(ask, "name", ""), "ask");
     assert_int_equal(cJSON_GetArraySize(json_array(ask, "models")), 2);
     assert_true(json_num(ask, "context", 0) == 4096 && json_num(ask, "copies", 0) == 3);

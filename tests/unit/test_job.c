@@ -679,6 +679,29 @@ static void the_queue_is_served_when_there_is_room(void **state)
     assert_int_equal(second->status, 200);
 }
 
+static void who_waits_is_counted_by_modes(void **state)
+{
+    struct world *world = *state;
+    static const char *const models[] = {"small"};
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    (void)ask(world, 0, true);
+    (void)ask(world, 1, false);
+    ask_by(world, 2, true, job_terms_of_models("code", models, 1));
+    ask_by(world, 3, true, job_terms_of_models(NULL, models, 1));
+    turn(world);
+    assert_int_equal(jobs_waiting(world->jobs), 4);
+    assert_int_equal(jobs_waiting_in(world->jobs, "ask"), 2);
+    assert_int_equal(jobs_waiting_in(world->jobs, "code"), 1);
+    assert_int_equal(jobs_waiting_in(world->jobs, "debug"), 0);
+    assert_int_equal(jobs_waiting_in(world->jobs, JOB_TERMS_NO_MODE), 1);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    turn(world);
+    assert_int_equal(jobs_running(world->jobs), 2); /* its slot, and one beyond it */
+    assert_int_equal(jobs_waiting_in(world->jobs, "ask"), 0);
+    assert_int_equal(jobs_waiting_in(world->jobs, "code"), 1);
+}
+
 static void a_waiting_stream_shows_headers_and_life(void **state)
 {
     struct world *world = *state;
@@ -1444,6 +1467,7 @@ int main(void)
             JOB_TEST(a_slow_reader_slows_only_itself),
             JOB_TEST(empty_text_does_not_use_up_the_credit),
             JOB_TEST(the_queue_is_served_when_there_is_room),
+            JOB_TEST(who_waits_is_counted_by_modes),
             JOB_TEST(a_waiting_stream_shows_headers_and_life),
             JOB_TEST(waiting_has_a_limit),
             JOB_TEST(only_the_time_in_the_queue_counts),
