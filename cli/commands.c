@@ -313,7 +313,8 @@ static const struct command commands[] = {
                         "where "
                         "the config or\ntheir node says them. Under them the rules by which one is "
                         "chosen, and the names that\nstand for modes and for foreign models. Where "
-                        "the config has no modes, they are derived\nfrom what the nodes have.",
+                        "the config has no modes, they are derived\nfrom what the nodes have. NOW "
+                        "is where a question of 100 tokens would go, without tools.",
                 .examples = "  modemesh modes --suggest >>coordinator.yaml",
                 .flags = modes_flags,
                 .run = cmd_modes},

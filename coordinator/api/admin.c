@@ -1,6 +1,7 @@
 #include "coordinator/api/admin.h"
 
 #include "common/json_writer.h"
+#include "coordinator/api/mode_now.h"
 #include "coordinator/modes/mode_names.h"
 #include "coordinator/modes/mode_policy.h"
 #include "coordinator/modes/mode_suggest.h"
@@ -35,22 +36,12 @@ static void add_queue(struct json_writer *out, const struct admin_view *view)
     json_writer_object_end(out);
 }
 
-/* What a request for the mode would get now. */
 static void add_choice(
         struct json_writer *out, const struct admin_view *view, const struct mode *mode)
 {
-    const char *models[MODE_MODELS_MAX];
-    for (size_t i = 0; i < mode->model_count; i++)
-        models[i] = node_table_model(view->nodes, mode->models[i]);
-    const struct prefix_chain chain = {.count = 0};
-    const struct router_ask ask = {.chain = &chain,
-            .mode = mode->name,
-            .models = models,
-            .model_count = mode->model_count,
-            .batch = mode->batch};
     struct router_plan plan;
-    bool chosen =
-            router_choose(view->router, &ask, &plan) == 0 && plan.routing.verdict == ROUTING_RUN;
+    int r = mode_now(view, mode, &plan);
+    bool chosen = !r && plan.routing.verdict == ROUTING_RUN;
     if (chosen) {
         json_writer_object(out, "now");
         json_writer_str(out, "model", plan.instance->model);
@@ -59,7 +50,8 @@ static void add_choice(
     } else {
         json_writer_null(out, "now");
     }
-    json_writer_str(out, "reason", chosen ? why_there(&plan.routing) : why_not(&plan.routing));
+    const char *why_none = r ? "no memory to choose" : why_not(&plan.routing);
+    json_writer_str(out, "reason", chosen ? why_there(&plan.routing) : why_none);
 }
 
 /* What a deploy has moved: "" and nothing where the mode is as the config has it. */

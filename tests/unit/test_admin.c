@@ -173,6 +173,31 @@ static void a_policy_is_told(void **state)
     modes_fini(&modes);
 }
 
+static void a_mode_goes_where_its_requests_go(void **state)
+{
+    struct world *world = *state;
+    struct modes modes = modes_maker_make(
+            "modes:\n  ask:\n    models: [large, small]\n    quality: {large: 90, small: 60}\n"
+            "  code:\n    models: [small, large]\n    quality: {small: 60, large: 90}\n"
+            "    up-to: {1k: [small]}\n"
+            "  debug:\n    models: [small]\n    floor: 85\n"
+            "  autocomplete:\n    models: [small]\n");
+    static const char *const models[] = {"large", "small"};
+    static const char *const reasons[] = {"the quickest of its instances", "the only instance",
+            "no connected node has a model as good as the mode asks for",
+            "no model that may answer can do that"};
+    world->view.modes = &modes;
+    join(world, 0, "small");
+    join(world, 1, "large");
+    const cJSON *json = get(world, admin_append_status);
+    for (int i = 0; i < 4; i++) {
+        const cJSON *mode = at(json_array(json, "modes"), i);
+        assert_string_equal(json_str(mode, "reason", ""), reasons[i]);
+        assert_string_equal(json_str(json_obj(mode, "now"), "model", ""), i < 2 ? models[i] : "");
+    }
+    modes_fini(&modes);
+}
+
 static void modes_to_keep_are_told(void **state)
 {
     struct world *world = *state;
@@ -321,6 +346,7 @@ int main(void)
             ADMIN_TEST(an_empty_mesh_is_described),
             ADMIN_TEST(a_mesh_without_a_loopback_listener_is_described),
             ADMIN_TEST(a_policy_is_told),
+            ADMIN_TEST(a_mode_goes_where_its_requests_go),
             ADMIN_TEST(modes_to_keep_are_told),
             ADMIN_TEST(a_node_is_described),
             ADMIN_TEST(a_model_is_known_by_more_than_its_name),

@@ -1,0 +1,50 @@
+#include "coordinator/api/mode_now.h"
+
+#include "coordinator/api/inference.h"
+#include "coordinator/modes/mode_look.h"
+#include "coordinator/modes/mode_policy.h"
+
+static void choose_models(
+        const struct admin_view *view, const struct mode *mode, struct mode_policy *ret_policy)
+{
+    struct mode_model_facts models[MODE_MODELS_MAX];
+    for (size_t i = 0; i < mode->model_count; i++) {
+        const char *model = node_table_model(view->nodes, mode->models[i]);
+        models[i] = mode_look(
+                router_model(view->router, model), inference_needs(mode->name), mode->batch);
+    }
+    const struct mode_facts facts = {.prompt_tokens = MODE_NOW_TOKENS,
+            .output_tokens = (uint32_t)router_output_tokens(
+                    view->router, mode->name, mode_output_limit(mode, 0)),
+            .models = models};
+    mode_policy_of(mode, &facts, ret_policy);
+}
+
+int mode_now(const struct admin_view *view, const struct mode *mode, struct router_plan *ret_plan)
+{
+    const char *models[MODE_MODELS_MAX];
+    uint8_t quality[MODE_MODELS_MAX];
+    uint32_t needs = inference_needs(mode->name);
+    struct mode_policy policy;
+    choose_models(view, mode, &policy);
+    for (size_t i = 0; i < policy.option_count; i++) {
+        models[i] = node_table_model(view->nodes, mode->models[policy.options[i].model]);
+        quality[i] = policy.options[i].quality;
+    }
+    const struct prefix_chain chain = {.count = 0};
+    const struct router_ask ask = {.chain = &chain,
+            .prompt_tokens = MODE_NOW_TOKENS,
+            .mode = mode->name,
+            .models = models,
+            .quality = quality,
+            .model_count = policy.option_count,
+            .named_count = policy.option_count - policy.stand_ins,
+            .output_max = mode_output_limit(mode, 0),
+            .beta = policy.beta,
+            .quality_floor = policy.floor,
+            .quality_wanted = policy.wanted,
+            .needs = needs,
+            .lane = needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT,
+            .batch = policy.batch};
+    return router_choose(view->router, &ask, ret_plan);
+}
