@@ -317,16 +317,23 @@ static bool may_move(const struct job *job, const struct msg_fail *fail)
     return fail_code_retryable(fail->code) && !job->committed && job->attempts < JOB_ATTEMPTS_MAX;
 }
 
-/* True where it is the instance's fault: not the request's, nor what its node has told besides. */
-static bool blames_instance(const struct msg_fail *fail)
+/* The instance's fault, or the request's, or what its node tells besides. */
+static enum router_end end_of(const struct msg_fail *fail)
 {
-    return fail->code == FAIL_ENGINE_DIED || fail->code == FAIL_PROTOCOL ||
-           fail->code == FAIL_NO_MEMORY;
+    switch (fail->code) {
+    case FAIL_ENGINE_DIED:
+    case FAIL_PROTOCOL:
+        return ROUTER_FAILED;
+    case FAIL_NO_MEMORY:
+        return ROUTER_NO_ROOM;
+    default:
+        return ROUTER_REFUSED;
+    }
 }
 
 static void leave_failed(struct job *job, const struct msg_fail *fail)
 {
-    job_leave(job, blames_instance(fail) ? ROUTER_FAILED : ROUTER_REFUSED);
+    job_leave(job, end_of(fail));
 }
 
 static void move_elsewhere(struct job *job, const struct msg_fail *fail)

@@ -448,11 +448,14 @@ static void give_up_prompt(
                 chain->count, trip->held_blocks);
 }
 
-static void count(
-        struct router *router, struct seat *seat, bool failed, const struct router_trip *trip)
+static void count(struct router *router, struct seat *seat, enum router_end end,
+        const struct router_trip *trip)
 {
-    seat_count(seat, failed, trip->sent_s, now_s(router));
-    if (failed && !list_linked(&seat->suspected))
+    if (end == ROUTER_NO_ROOM)
+        seat_count_no_room(seat, now_s(router));
+    else if (end != ROUTER_REFUSED)
+        seat_count(seat, end == ROUTER_FAILED, trip->sent_s, now_s(router));
+    if (seat->failures > 0 && !list_linked(&seat->suspected))
         list_push_back(&router->suspected, &seat->suspected);
 }
 
@@ -464,8 +467,7 @@ void router_ended(struct router *router, struct router_trip *trip, const char *m
         return; /* the instance is gone */
     struct seat *seat = list_entry(handle, struct seat, handle);
     fleet_ended(router->fleet, &trip->flight, now_s(router));
-    if (end != ROUTER_REFUSED)
-        count(router, seat, end == ROUTER_FAILED, trip);
+    count(router, seat, end, trip);
     if (end == ROUTER_ANSWERED)
         learn(router, seat, trip, mode, chain, usage);
     else if (!trip->answering)

@@ -110,6 +110,7 @@ struct router_trip {
 enum router_end {
     ROUTER_ANSWERED,
     ROUTER_FAILED,  /* for a reason of the instance */
+    ROUTER_NO_ROOM, /* its node has no memory to load it, and says so */
     ROUTER_REFUSED, /* for a reason of the request, or cancelled: says nothing of the instance */
 };
 

@@ -187,6 +187,13 @@ void seat_count(struct seat *seat, bool failed, double sent_s, double now_s)
         count_failure(seat, now_s);
 }
 
+void seat_count_no_room(struct seat *seat, double now_s)
+{
+    if (seat->failures + 1 < SEAT_TRIPS)
+        seat->failures++;
+    seat->failed_s = now_s;
+}
+
 bool seat_is_suspected(struct seat *seat, double now_s)
 {
     if (now_s > fmax(seat->failed_s, seat->rests_until_s) + SEAT_FORGET_S)

@@ -78,5 +78,8 @@ void seat_note_reuse(struct seat *seat, const struct seat_reuse *reuse);
 
 /* A request that was sent at `sent_s` has ended there, well or not. */
 void seat_count(struct seat *seat, bool failed, double sent_s, double now_s);
+/* Its node has no memory for it. The next one is as likely to fail, but no circuit is opened: the
+ * node says so at once, what is missing, and knows when to try again. */
+void seat_count_no_room(struct seat *seat, double now_s);
 /* True while failures count. Forgets them when they are old. */
 bool seat_is_suspected(struct seat *seat, double now_s);

@@ -383,6 +383,21 @@ static void it_moves_to_the_next_model_on_the_same_node(void **state)
     assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Model: large\n"));
 }
 
+static void want_of_memory_is_told_to_everybody_who_asks(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    for (unsigned request = 0; request < 3; request++) {
+        struct http_exchange *client = ask(world, 0, false);
+        for (unsigned attempt = 0; attempt < JOB_ATTEMPTS_MAX; attempt++) {
+            say_fail(world, 0, take_request(world, 0), FAIL_NO_MEMORY, 0, "unload the other one");
+            wait_ms(world, JOB_SAME_AGAIN_MS);
+        }
+        assert_int_equal(client->status, 503);
+        assert_true(fake_exchange_has(client, "unload the other one"));
+    }
+}
+
 static void the_only_instance_is_tried_again_after_a_pause(void **state)
 {
     struct world *world = *state;
@@ -1451,6 +1466,7 @@ int main(void)
             JOB_TEST(a_whole_answer_moves_at_any_time),
             JOB_TEST(it_moves_to_the_next_model_on_the_same_node),
             JOB_TEST(the_only_instance_is_tried_again_after_a_pause),
+            JOB_TEST(want_of_memory_is_told_to_everybody_who_asks),
             JOB_TEST(a_lost_node_moves_its_requests),
             JOB_TEST(after_its_content_it_ends_with_an_error),
             JOB_TEST(an_engines_refusal_keeps_its_status),

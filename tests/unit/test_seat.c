@@ -215,6 +215,21 @@ static void one_success_closes_it(void **state)
     assert_false(seat_is_suspected(&world->seat, 104));
 }
 
+static void want_of_memory_opens_no_circuit(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < 2 * SEAT_TRIPS; i++)
+        seat_count_no_room(&world->seat, 100 + i);
+    assert_false(entry_at(world, 105).tripped);
+    assert_true(entry_at(world, 105).failure_rate > 0.5f);
+    seat_count(&world->seat, true, 106, 107);
+    assert_true(entry_at(world, 107).tripped);
+    double rests_until_s = world->seat.rests_until_s;
+    seat_count_no_room(&world->seat, rests_until_s);
+    assert_true(world->seat.rests_until_s <= rests_until_s);
+    assert_false(entry_at(world, rests_until_s).tripped);
+}
+
 static void what_was_sent_before_a_failure_fails_with_it(void **state)
 {
     struct world *world = *state;
@@ -242,6 +257,7 @@ int main(void)
             TEST(what_proves_nothing_changes_nothing),
             TEST(pauses_double_up_to_a_bound),
             TEST(one_success_closes_it),
+            TEST(want_of_memory_opens_no_circuit),
             TEST(what_was_sent_before_a_failure_fails_with_it),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
