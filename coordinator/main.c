@@ -151,6 +151,7 @@ static void on_flush(void *ctx)
         c->changed = false;
         jobs_dispatch(c->jobs);
     }
+    jobs_dispatch_changed(c->jobs);
     node_table_flush(c->nodes);
 }
 

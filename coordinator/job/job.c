@@ -280,8 +280,7 @@ void jobs_tick(struct jobs *jobs)
 {
     tick_list(&jobs->waiting);
     tick_list(&jobs->running);
-    if (jobs->changed)
-        jobs_dispatch(jobs);
+    jobs_dispatch_changed(jobs);
 }
 
 /* --- all of them --- */

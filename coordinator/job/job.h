@@ -81,6 +81,9 @@ void jobs_start(struct jobs *jobs, const struct reply *reply, const struct diale
 void jobs_move_mode(struct jobs *jobs, const char *mode, const char *replaced, const char *model);
 /* Something changed: tries the waiting ones, oldest first. */
 void jobs_dispatch(struct jobs *jobs);
+/* At the end of each turn of the loop: as jobs_dispatch() where a job has since then ended on its
+ * instance, got its first token there (its prefill is over), or goes by other terms. */
+void jobs_dispatch_changed(struct jobs *jobs);
 /* Time limits and signs of life; about ten times a second. */
 void jobs_tick(struct jobs *jobs);
 

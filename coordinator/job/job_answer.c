@@ -383,8 +383,10 @@ static void look_at(struct job *job, const struct msg_delta *delta)
 {
     if (delta->kind == DELTA_USAGE)
         job->usage = delta->usage;
-    if (delta_is_content(delta) && job->on_instance && !job->trip.answering)
-        router_first_token(job->jobs->config.router, &job->trip);
+    if (!delta_is_content(delta) || !job->on_instance || job->trip.answering)
+        return;
+    router_first_token(job->jobs->config.router, &job->trip);
+    job->jobs->changed = true;
 }
 
 static void on_delta(void *ctx, const struct msg_delta *delta)

@@ -112,6 +112,7 @@ void job_leave(struct job *job, enum router_end end)
     if (!job->on_instance)
         return;
     job->on_instance = false;
+    job->jobs->changed = true;
     fair_key_running(job->key, -1);
     if (usage->prompt_tokens > 0)
         charge(job, (double)usage->prompt_tokens - usage->cached_tokens + usage->completion_tokens);
@@ -283,4 +284,10 @@ void jobs_dispatch(struct jobs *jobs)
     for (struct fair_entry *entry = fair_queue_first(jobs->queue); entry;
             entry = fair_queue_next(jobs->queue))
         look_at(jobs->queue, &looks, list_entry(entry, struct job, queued));
+}
+
+void jobs_dispatch_changed(struct jobs *jobs)
+{
+    if (jobs->changed)
+        jobs_dispatch(jobs);
 }

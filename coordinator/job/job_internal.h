@@ -22,7 +22,7 @@ struct jobs {
     size_t running_count;
     size_t body_bytes[LANE_COUNT]; /* of all requests' bodies, and of what their dialects keep */
     size_t gathered_bytes;         /* of all whole answers so far */
-    bool changed;       /* some job goes by other terms now: the queue has to be looked at */
+    bool changed;       /* by some job itself: the queue has to be looked at */
     struct buf scratch; /* bytes of the event being made */
 };
 

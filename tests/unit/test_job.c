@@ -101,6 +101,7 @@ static void turn(struct world *world)
     if (world->mesh.changes)
         jobs_dispatch(world->jobs);
     world->mesh.changes = 0;
+    jobs_dispatch_changed(world->jobs);
     node_table_flush(world->mesh.nodes);
 }
 
@@ -715,6 +716,37 @@ static void who_waits_is_counted_by_modes(void **state)
     assert_int_equal(jobs_running(world->jobs), 2); /* its slot, and one beyond it */
     assert_int_equal(jobs_waiting_in(world->jobs, "ask"), 0);
     assert_int_equal(jobs_waiting_in(world->jobs, "code"), 1);
+}
+
+/* Nobody tells the coordinator to look: the turn of its loop is enough. */
+static void what_ends_makes_room_in_the_same_turn(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    ask(world, 0, true);
+    uint64_t stream = take_request(world, 0);
+    ask(world, 1, true);
+    take_request(world, 0);
+    ask(world, 2, true);
+    turn(world);
+    nothing_sent(world, 0);
+    complete(world, 0, stream, "done");
+    world->mesh.changes = 0;
+    take_request(world, 0);
+}
+
+static void who_leaves_makes_room_in_the_same_turn(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    for (size_t i = 0; i < 3; i++)
+        ask(world, i, true);
+    turn(world);
+    fake_link_forget(&world->mesh.link, 0);
+    fake_exchange_leave(&world->clients[0]);
+    turn(world);
+    next(world, 0, MSG_CANCEL);
+    take_request(world, 0);
 }
 
 static void a_waiting_stream_shows_headers_and_life(void **state)
@@ -1452,6 +1484,27 @@ static void a_long_prompt_does_not_hold_up_a_short_one(void **state)
     is_complete_stream(&world->clients[1]);
 }
 
+/* An instance that still has much to compute takes no other chat. */
+static void what_waits_for_a_prefill_goes_with_its_first_token(void **state)
+{
+    static const char *const models[] = {"small"};
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 131072);
+    world->edit = be_long;
+    ask_for(world, 0, true, models, 1);
+    turn(world);
+    uint64_t stream = next(world, 0, MSG_START).start.stream;
+    fake_link_forget(&world->mesh.link, 0); /* as much of its body as has room */
+    world->edit = leave_as_it_is;
+    ask_for(world, 1, true, models, 1);
+    turn(world);
+    nothing_sent(world, 0);
+    say_data(world, 0, stream, DELTA_TEXT, "first");
+    assert_int_equal(world->mesh.changes, 0);
+    take_request(world, 0);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -1484,6 +1537,8 @@ int main(void)
             JOB_TEST(empty_text_does_not_use_up_the_credit),
             JOB_TEST(the_queue_is_served_when_there_is_room),
             JOB_TEST(who_waits_is_counted_by_modes),
+            JOB_TEST(what_ends_makes_room_in_the_same_turn),
+            JOB_TEST(who_leaves_makes_room_in_the_same_turn),
             JOB_TEST(a_waiting_stream_shows_headers_and_life),
             JOB_TEST(waiting_has_a_limit),
             JOB_TEST(only_the_time_in_the_queue_counts),
@@ -1518,6 +1573,7 @@ int main(void)
             JOB_TEST(turns_of_a_conversation_go_to_one_node),
             JOB_TEST(a_conversation_goes_on_elsewhere),
             JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
+            JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }
