@@ -1,13 +1,19 @@
 #include "coordinator/request.h"
 
+#include "coordinator/cursor.h"
 #include "coordinator/http/http_server.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { EDIT_ROOM = 1024 * 1024 }; /* what a dialect may add to the body that came in */
 
 static const char ellipsis[] = "…";
+
+static_assert((int)REQUEST_PEER_MAX >= (int)HTTP_PEER_MAX, "the name of every peer");
 
 void request_init(struct request *request)
 {
@@ -19,6 +25,8 @@ void request_fini(struct request *request)
 {
     cJSON_Delete(request->kept);
     request->kept = NULL;
+    free(request->cursor);
+    request->cursor = NULL;
     prefix_chain_fini(&request->chain);
     buf_fini(&request->body);
 }
@@ -27,6 +35,17 @@ int request_chain(struct request *request)
 {
     return prefix_chain_make(request->kind, buf_at(&request->body), request->body.len,
             request->client, &request->chain);
+}
+
+int request_set_cursor(
+        struct request *request, const char *before, const char *line, const char *after)
+{
+    struct cursor *cursor = cursor_create(before, line, after);
+    if (!cursor)
+        return -ENOMEM;
+    free(request->cursor);
+    request->cursor = cursor;
+    return 0;
 }
 
 /* Recurses no deeper than what json_parse() lets in. */
@@ -45,6 +64,8 @@ static size_t bytes_of(const cJSON *json)
 size_t request_kept_bytes(const struct request *request)
 {
     size_t kept = request->kept ? bytes_of(request->kept) : 0;
+    if (request->cursor)
+        kept += cursor_bytes();
     return kept + request->chain.count * sizeof(*request->chain.hashes);
 }
 

@@ -16,6 +16,7 @@ enum {
     REQUEST_ID_MAX = 32, /* "req_" and 24 hex digits */
     REQUEST_CLIENT_MAX = 96,
     REQUEST_CHOICES_MAX = 16, /* answers asked for in one request */
+    REQUEST_PEER_MAX = 79,
     REQUEST_SESSION_MAX = 128,
     REQUEST_SKIPPED_MAX = 200, /* it has to fit in a header's value */
     REQUEST_TOLD_MAX = 200,    /* as above */
@@ -27,6 +28,7 @@ enum request_lane {
     LANE_COUNT,
 };
 
+struct cursor;
 struct response_store;
 
 /* What body and headers tell of a conversation's turn (api/request_signs.h). */
@@ -40,8 +42,10 @@ struct request_signs {
 struct request {
     char id[REQUEST_ID_MAX];
     char client[REQUEST_CLIENT_MAX]; /* who asks: "local", "key NAME", "edge NODE"; for the log */
+    char peer[REQUEST_PEER_MAX + 1]; /* the address that it came from */
     enum request_kind kind;
     enum request_lane lane;
+    struct cursor *cursor; /* that it completes at; owned; NULL: not known */
     char asked[MSG_NAME_MAX +
                1];      /* a mode, a model or "auto": what stood in `model`; "": nothing */
     bool stream;        /* the client wants the tokens as they come */
@@ -68,7 +72,11 @@ void request_init(struct request *request);
 void request_fini(struct request *request);
 /* Makes `chain` of the body, for the client. Once. -ENOMEM. */
 MUST_CHECK int request_chain(struct request *request);
-/* Memory that `kept` and `chain` take, about. */
+/* Notes where the completion is asked for: before the cursor stands `before` and then `line`.
+ * -ENOMEM. */
+MUST_CHECK int request_set_cursor(
+        struct request *request, const char *before, const char *line, const char *after);
+/* Memory that `kept`, `chain` and `cursor` take, about. */
 size_t request_kept_bytes(const struct request *request);
 /* Notes that something was left out of the body, once for each `what`; past REQUEST_SKIPPED_MAX the
  * list ends with an ellipsis. */

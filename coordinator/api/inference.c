@@ -402,6 +402,7 @@ static void identify_request(const struct call *call, struct request *request)
 {
     strcpy(request->id, call->request_id);
     caller_name(call->caller, request->client, sizeof(request->client));
+    snprintf(request->peer, sizeof(request->peer), "%s", http_exchange_peer(call->exchange));
 }
 
 static int parse(

@@ -12,7 +12,7 @@
 
 static const char *const state_names[JOB_STATE_COUNT] = {"waiting", "running", "draining"};
 static const uint32_t next_states[JOB_STATE_COUNT] = {
-        [JOB_WAITING] = SM_BIT(JOB_RUNNING),
+        [JOB_WAITING] = SM_BIT(JOB_RUNNING) | SM_BIT(JOB_DRAINING),
         [JOB_RUNNING] = SM_BIT(JOB_WAITING) | SM_BIT(JOB_DRAINING),
 };
 static const struct sm_def job_sm = {.name = "job",
@@ -75,6 +75,7 @@ void job_release_body(struct job *job)
 void job_free(struct job *job)
 {
     unlink_job(job);
+    list_del(&job->at_cursor);
     node_stream_cancel(job->stream);
     job_leave(job, ROUTER_REFUSED);
     if (job->key)
@@ -131,6 +132,7 @@ static struct job *job_create(struct jobs *jobs, const struct reply *reply,
         return NULL;
     job->jobs = jobs;
     list_init(&job->link);
+    list_init(&job->at_cursor);
     sm_init(&job->sm, &job_sm, JOB_WAITING);
     job->reply = *reply;
     job->dialect = dialect;
@@ -199,6 +201,7 @@ static void enqueue(struct job *job)
 {
     struct jobs *jobs = job->jobs;
     enum request_lane lane = job->request.lane;
+    job_outrun_older(job);
     link_job(job);
     jobs_dispatch(jobs);
     if (fair_queue_length(jobs->queue, lane) > JOBS_WAITING_MAX)
@@ -295,6 +298,7 @@ struct jobs *jobs_create(const struct jobs_config *config)
         jobs->config.gathered_max = JOBS_GATHERED_MAX;
     list_init(&jobs->waiting);
     list_init(&jobs->running);
+    list_init(&jobs->at_cursor);
     buf_init(&jobs->scratch, DIALECT_ANSWER_MAX);
     jobs->queue = fair_queue_create();
     if (jobs->queue)

@@ -10,7 +10,13 @@
  *               │   failed before its content   │ after its content       │ took all
  *               ▼                               ▼                         ▼
  *            refused                     an error is told              (freed)
- */
+ *
+ * A completion that a newer keystroke makes useless (cursor.h) ends at once, in the queue or at its
+ * engine: WAITING or RUNNING ▶ DRAINING. Its client gets what has come of it, maybe nothing, with
+ * the finish reason "length": whole in every API, so that nobody shows an error or asks again, and
+ * marked as cut off, as completions mostly are. Of one editor are requests of the same key and the
+ * same session where one is told, else from the same address, for the same model or mode; behind
+ * one address and key several people may be, whom only their texts tell apart. */
 #pragma once
 
 #include "common/buf.h"

@@ -170,6 +170,11 @@ static const char *whole_type(const struct job *job)
     return job->request.whole_type ? job->request.whole_type : job->dialect->whole_type;
 }
 
+static void log_ok(const struct job *job)
+{
+    job_log_done(job, job->outrun ? "newer keystroke" : "ok");
+}
+
 static void reply_whole(struct job *job)
 {
     struct buf body;
@@ -181,7 +186,7 @@ static void reply_whole(struct job *job)
         job_fail_answer(job, r);
     } else {
         set_headers(job);
-        job_log_done(job, "ok");
+        log_ok(job);
         reply_send(&job->reply, 200, whole_type(job), buf_at(&body), body.len);
         job_free(job);
     }
@@ -201,7 +206,7 @@ static void end_stream(struct job *job)
         job_fail_answer(job, r);
         return;
     }
-    job_log_done(job, "ok");
+    log_ok(job);
     reply_end(&job->reply);
     job_free(job);
 }
@@ -311,6 +316,16 @@ int job_write_idle(struct job *job)
     return r ? r : write_scratch(job);
 }
 
+static void end_answer(struct job *job)
+{
+    job->ended = true;
+    job_set_state(job, JOB_DRAINING);
+    if (job->request.stream)
+        job_pump(job);
+    else
+        reply_whole(job);
+}
+
 /* Nothing of the answer has reached the client: the request may begin again on another instance. */
 static bool may_move(const struct job *job, const struct msg_fail *fail)
 {
@@ -362,12 +377,7 @@ static void on_end(void *ctx, const struct msg_fail *fail)
         return;
     }
     job_leave(job, ROUTER_ANSWERED);
-    job->ended = true;
-    job_set_state(job, JOB_DRAINING);
-    if (job->request.stream)
-        job_pump(job);
-    else
-        reply_whole(job);
+    end_answer(job);
 }
 
 /* Nothing that a client would see: it must not use up the credit of a stream that waits for its
@@ -413,3 +423,29 @@ static void on_delta(void *ctx, const struct msg_delta *delta)
 }
 
 const struct node_stream_events job_stream_events = {.on_delta = on_delta, .on_end = on_end};
+
+/* --- cut off by a newer keystroke --- */
+
+static int say_cut_off(struct job *job, uint32_t choice)
+{
+    const struct msg_delta finish = {
+            .kind = DELTA_FINISH, .choice = choice, .data = "length", .len = strlen("length")};
+    return job->request.stream ? delta_queue_put(&job->deltas, &finish)
+                               : job->dialect->gather(job->answer, &finish);
+}
+
+void job_outrun(struct job *job)
+{
+    node_stream_cancel(job->stream);
+    job->stream = NULL;
+    job_leave(job, ROUTER_REFUSED);
+    job->outrun = true;
+    snprintf(job->reason, sizeof(job->reason), "cut off: a newer keystroke made it useless");
+    int r = job_ensure_answer(job);
+    for (uint32_t i = 0; !r && i < job->request.choices; i++)
+        r = say_cut_off(job, i);
+    if (r)
+        job_fail_answer(job, r);
+    else
+        end_answer(job);
+}

@@ -1,7 +1,8 @@
 /* What the files of this room share: the job itself, and what each does for the others. `job.c` has
  * its states, memory and clock, `job_dispatch.c` the choice of an instance, `job_place.c` where
- * conversations are, `job_answer.c` the way of the answer, `job_refusal.c` the errors,
- * `job_follow.c` modes that move. What a job is chosen by: job_terms.h. */
+ * conversations are, `job_keystroke.c` completions that a newer one makes useless, `job_answer.c`
+ * the way of the answer, `job_refusal.c` the errors, `job_follow.c` modes that move. What a job is
+ * chosen by: job_terms.h. */
 #pragma once
 
 #include "common/list.h"
@@ -19,16 +20,17 @@ struct jobs {
     struct jobs_config config;
     struct fair_queue *queue;     /* job.queued: in which order they are served */
     struct list waiting, running; /* job.link, DRAINING ones too */
+    struct list at_cursor;        /* job.at_cursor, the oldest first */
     size_t running_count;
     size_t body_bytes[LANE_COUNT]; /* of all requests' bodies, and of what their dialects keep */
     size_t gathered_bytes;         /* of all whole answers so far */
-    bool changed;       /* by some job itself: the queue has to be looked at */
-    struct buf scratch; /* bytes of the event being made */
+    bool changed;                  /* by some job itself: the queue has to be looked at */
+    struct buf scratch;            /* bytes of the event being made */
 };
 
 struct job {
     struct jobs *jobs;
-    struct list link;
+    struct list link, at_cursor;
     struct fair_entry queued;
     struct fair_key *key; /* whose request it is */
     uint64_t kind;        /* the same for those that the same instances can take */
@@ -61,6 +63,7 @@ struct job {
     bool begun;     /* headers are out */
     bool committed; /* content is out, or on its way out: no other instance from here on */
     bool ended;     /* the engine's answer is complete */
+    bool outrun;    /* … as a newer keystroke cut it off */
     size_t gathered_bytes, kept_bytes;
 
     int64_t created_s; /* Unix time */
@@ -99,6 +102,11 @@ void job_find_place(const struct job *job, struct router_ask *ask);
 /* The instance that has it is where its conversation is now. As far as there is memory. */
 void job_note_place(const struct job *job);
 
+/* --- job_keystroke.c --- */
+
+/* Ends those before it that it makes useless, and notes it for the next keystroke. Once. */
+void job_outrun_older(struct job *job);
+
 /* --- job_answer.c --- */
 
 extern const struct node_stream_events job_stream_events;
@@ -118,6 +126,9 @@ MUST_CHECK int job_write_idle(struct job *job);
 /* Moves deltas to the client while it takes them. May free the job. */
 void job_pump(struct job *job);
 
+/* Ends what runs or waits with what has come of its answer so far, as if that had reached its limit
+ * of tokens. Frees the job, or leaves it to drain. */
+void job_outrun(struct job *job);
 /* These end it, and free it. The first says why to a client that has had nothing yet, or in its
  * stream; the second is for what the engine brought and cannot be passed on (a dialect's errno), so
  * that nobody takes what went out before for the whole answer; the third cuts the connection where

@@ -102,6 +102,44 @@ def an_editor_that_leaves_frees_the_slot():
         wait_until("the engine's slot is free", lambda: engine.busy() == 0)
 
 
+def a_newer_keystroke_ends_the_older():
+    """The client of the older request keeps its connection open, as one behind a proxy does."""
+    with fill_in_the_middle() as cluster:
+        engine = cluster.nodes["halo1"].engine(CODER)
+        forever = {"ignore_eos": True, "n_predict": 10_000_000}
+        prefix, suffix = "# adds two numbers, and says nothing of what they are\ndef add(a, b):\n", "\n\nprint(add(1, 2))\n"
+        typed = [{"model": CODER, "input_prefix": prefix, "prompt": "    retu", "input_suffix": suffix, **forever},
+                 {"model": CODER, "prompt": prefix + "    retur", "suffix": suffix, "stream": True, "max_tokens": 10**7,
+                  "ignore_eos": True},
+                 {"model": CODER, "prompt": prefix + "    return", "suffix": suffix, "options": {"num_predict": -1}}]
+        with contextlib.ExitStack() as stack:
+            def ask(path, body):
+                connection = stack.enter_context(contextlib.closing(cluster.connection()))
+                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+                return connection
+
+            first = ask("/infill", typed[0])
+            wait_until("the first runs", lambda: engine.busy() == 1)
+            second = ask("/v1/completions", typed[1])
+            answer = json.loads(first.getresponse().read())
+            assert answer["stop_type"] == "limit", answer
+            response = second.getresponse()
+            assert b'"text"' in response.readline(), "no stream"
+            wait_until("only the second runs", lambda: engine.busy() == 1)
+            # A suggestion that is not taken yet, and the same text once more: both are asked for beside it.
+            beside = ask("/infill", {**typed[0], "prompt": "    return a + b  # and no more"})
+            wait_until("two run", lambda: engine.busy() == 2)
+            beside.close()
+            wait_until("one runs", lambda: engine.busy() == 1)
+
+            third = cluster.post("/api/generate", json.dumps(typed[2]))
+            assert third.status == 200, third.body
+            events = response.read().split(b"\n\n")
+            assert b'"finish_reason":"length"' in events[-3], events[-4:]
+            assert events[-2] == b"data: [DONE]", events[-4:]
+        wait_until("nothing runs", lambda: engine.busy() == 0)
+
+
 def a_model_that_makes_vectors_is_run_as_such():
     with one_node(FAST, patched(llama__pooling_type=MEAN)) as cluster:
         answer = post(cluster, "/v1/embeddings", {"model": FAST, "input": ["a", "b c"], "encoding_format": "float"})
@@ -187,6 +225,7 @@ if __name__ == "__main__":
         infill_fills_in_the_middle,
         a_model_without_marks_is_refused,
         an_editor_that_leaves_frees_the_slot,
+        a_newer_keystroke_ends_the_older,
         a_model_that_makes_vectors_is_run_as_such,
         a_long_text_is_read_at_once,
         words_of_the_config_make_vectors_too,

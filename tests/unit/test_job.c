@@ -1436,6 +1436,204 @@ static void a_conversation_goes_on_elsewhere(void **state)
     assert_int_equal(take_from_either(world, &stream, &session), second);
 }
 
+/* --- completions and newer keystrokes --- */
+
+static const char function_start[] =
+        "int main(void)\n{\n    const char *greeting = \"hello\";\n    ";
+static const char function_end[] = "\n    return greeting == NULL;\n}\n";
+
+static void be_at(struct request *request, const char *line)
+{
+    request->lane = LANE_AUTOCOMPLETE;
+    assert_int_equal(request_set_cursor(request, function_start, line, function_end), 0);
+}
+
+static void be_typed(struct request *request)
+{
+    be_at(request, "pu");
+}
+
+static void be_typed_on(struct request *request)
+{
+    be_at(request, "put");
+}
+
+static void be_typed_for_two(struct request *request)
+{
+    be_typed(request);
+    request->choices = 2;
+}
+
+static void be_typed_by_another(struct request *request)
+{
+    be_typed_on(request);
+    strcpy(request->client, "key another");
+}
+
+static void be_typed_elsewhere(struct request *request)
+{
+    be_typed_on(request);
+    strcpy(request->peer, "192.0.2.1");
+}
+
+static void be_typed_for_another_model(struct request *request)
+{
+    be_typed_on(request);
+    strcpy(request->asked, "another");
+}
+
+static void be_typed_in_a_session(struct request *request)
+{
+    be_typed(request);
+    be_of_the_first_conversation(request);
+}
+
+static void be_typed_on_in_the_session(struct request *request)
+{
+    be_typed_elsewhere(request);
+    be_of_the_first_conversation(request);
+}
+
+static void be_typed_on_in_another_session(struct request *request)
+{
+    be_typed_on(request);
+    be_of_the_second_conversation(request);
+}
+
+static struct http_exchange *type(
+        struct world *world, size_t client, bool stream, void (*edit)(struct request *request))
+{
+    world->edit = edit;
+    return ask(world, client, stream);
+}
+
+static void is_cut_off(struct http_exchange *client, const char *text)
+{
+    assert_int_equal(client->status, 200);
+    assert_false(client->open);
+    assert_false(client->aborted);
+    assert_true(fake_exchange_has(client, text));
+    assert_true(fake_exchange_has(client, "\"finish_reason\":\"length\""));
+}
+
+static void a_newer_keystroke_ends_what_runs(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct http_exchange *older = type(world, 0, false, be_typed);
+    uint64_t stream = take_request(world, 0);
+    say_data(world, 0, stream, DELTA_TEXT, "ts(gr");
+    struct http_exchange *newer = type(world, 1, false, be_typed_on);
+    is_cut_off(older, "\"content\":\"ts(gr\"");
+    assert_true(fake_exchange_has_header(older, "X-Modemesh-Reason: cut off: a newer keystroke"));
+    assert_int_equal(next(world, 0, MSG_CANCEL).cancel.stream, stream);
+    complete(world, 0, take_request(world, 0), "s(greeting);");
+    assert_true(fake_exchange_has(newer, "\"content\":\"s(greeting);\""));
+    assert_int_equal(jobs_running(world->jobs), 0);
+}
+
+static void a_newer_keystroke_ends_a_stream(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct http_exchange *older = type(world, 0, true, be_typed);
+    uint64_t stream = take_request(world, 0);
+    say_data(world, 0, stream, DELTA_TEXT, "ts(gr");
+    type(world, 1, true, be_typed_on);
+    is_cut_off(older, "\"content\":\"ts(gr\"");
+    assert_true(fake_exchange_has(older, "data: [DONE]\n\n"));
+    next(world, 0, MSG_CANCEL);
+    say_data(world, 0, stream, DELTA_TEXT, "eeting"); /* was on its way already */
+    assert_false(fake_exchange_has(older, "eeting"));
+}
+
+/* Before its first token the client gets a whole answer without a text. */
+static void a_newer_keystroke_ends_a_prefill(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct http_exchange *whole = type(world, 0, false, be_typed);
+    struct http_exchange *stream = type(world, 1, true, be_typed);
+    turn(world);
+    type(world, 2, false, be_typed_on);
+    is_cut_off(whole, "\"content\":\"\"");
+    is_cut_off(stream, "data: [DONE]\n\n");
+    assert_int_equal(jobs_running(world->jobs) + jobs_waiting(world->jobs), 1);
+}
+
+static void a_newer_keystroke_ends_what_waits(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    struct http_exchange *whole = type(world, 0, false, be_typed);
+    struct http_exchange *stream = type(world, 1, true, be_typed);
+    assert_int_equal(jobs_waiting(world->jobs), 2);
+    type(world, 2, false, be_typed_on);
+    is_cut_off(whole, "\"content\":\"\"");
+    is_cut_off(stream, "data: [DONE]\n\n");
+    assert_true(fake_exchange_has_header(whole, "X-Modemesh-Node: -\n"));
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+}
+
+/* What is cut off while its client reads slowly goes out in its own time. */
+static void a_slow_reader_is_told_in_its_time(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct http_exchange *older = type(world, 0, true, be_typed);
+    uint64_t stream = take_request(world, 0);
+    say_data(world, 0, stream, DELTA_TEXT, "ts");
+    older->unread = HTTP_STREAM_BUFFER;
+    older->choked = true;
+    type(world, 1, true, be_typed_on);
+    next(world, 0, MSG_CANCEL);
+    assert_true(older->open);
+    type(world, 2, true, be_typed); /* a step back: the first one is over, the second is ended */
+    assert_true(older->open);
+    fake_exchange_read(older);
+    is_cut_off(older, "data: [DONE]\n\n");
+}
+
+static void all_choices_are_cut_off(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct http_exchange *whole = type(world, 0, false, be_typed_for_two);
+    struct http_exchange *stream = type(world, 1, true, be_typed_for_two);
+    turn(world);
+    type(world, 2, false, be_typed_on);
+    is_cut_off(whole, "\"index\":1");
+    is_cut_off(stream, "\"index\":1");
+}
+
+static void what_another_types_ends_nothing(void **state)
+{
+    struct world *world = *state;
+    void (*const edits[])(struct request *) = {be_typed, be_typed_by_another, be_typed_elsewhere,
+            be_typed_for_another_model, be_typed_on_in_another_session, leave_as_it_is};
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    struct http_exchange *older = type(world, 0, false, be_typed);
+    for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+        struct http_exchange *client = type(world, 1, false, edits[i]);
+        assert_int_equal(jobs_waiting(world->jobs), 2);
+        fake_exchange_leave(client);
+    }
+    assert_int_equal(older->status, 0);
+}
+
+/* Where the editor says its session, that tells, from whatever address. */
+static void a_session_tells_the_editor(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    struct http_exchange *older = type(world, 0, false, be_typed_in_a_session);
+    type(world, 1, false, be_typed_on_in_the_session);
+    is_cut_off(older, "\"content\":\"\"");
+}
+
 /* --- what waits holds up nobody --- */
 
 static void be_long(struct request *request)
@@ -1572,6 +1770,14 @@ int main(void)
 
             JOB_TEST(turns_of_a_conversation_go_to_one_node),
             JOB_TEST(a_conversation_goes_on_elsewhere),
+            JOB_TEST(a_newer_keystroke_ends_what_runs),
+            JOB_TEST(a_newer_keystroke_ends_a_stream),
+            JOB_TEST(a_newer_keystroke_ends_a_prefill),
+            JOB_TEST(a_newer_keystroke_ends_what_waits),
+            JOB_TEST(a_slow_reader_is_told_in_its_time),
+            JOB_TEST(all_choices_are_cut_off),
+            JOB_TEST(what_another_types_ends_nothing),
+            JOB_TEST(a_session_tells_the_editor),
             JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
             JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),
     };

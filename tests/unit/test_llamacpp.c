@@ -1,5 +1,7 @@
 #include "coordinator/dialects/llamacpp/llamacpp.h"
 
+#include "coordinator/cursor.h"
+
 #include "tests/lib/dialect_case.h"
 
 #include <setjmp.h>
@@ -138,6 +140,18 @@ static void an_infill_goes_on_as_it_came(void **state)
     assert_int_equal(test.request.lane, LANE_AUTOCOMPLETE);
     assert_int_equal(test.request.needs, CAPABILITY_FIM);
     assert_string_equal(test.request.asked, "");
+    assert_null(test.request.cursor); /* it only warms up the cache */
+    dialect_case_fini(&test);
+}
+
+static void an_infill_is_at_a_cursor(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"input_prefix\":\"a\",\"input_suffix\":\"b\"}";
+    struct dialect_case test;
+    dialect_case_reads(&test, infill, body, body);
+    assert_non_null(test.request.cursor);
+    assert_int_equal(request_kept_bytes(&test.request), cursor_bytes());
     dialect_case_fini(&test);
 }
 
@@ -450,6 +464,7 @@ int main(void)
             cmocka_unit_test(prompts_numbers_and_choices_are_translated),
             cmocka_unit_test(bad_completions_name_what_is_wrong),
             cmocka_unit_test(an_infill_goes_on_as_it_came),
+            cmocka_unit_test(an_infill_is_at_a_cursor),
             cmocka_unit_test(bad_infills_name_what_is_wrong),
             cmocka_unit_test(a_stream_has_the_servers_shape),
             cmocka_unit_test(tokens_and_probabilities_come_where_they_were_asked_for),

@@ -337,6 +337,7 @@ static void a_suffix_fills_in_the_middle(void **state)
     assert_int_equal(test.request.lane, LANE_AUTOCOMPLETE);
     assert_int_equal(test.request.needs, CAPABILITY_FIM);
     assert_string_equal(test.request.skipped, "logprobs");
+    assert_non_null(test.request.cursor);
     dialect_case_fini(&test);
     dialect_case_reads(&test, generate, "{\"prompt\":\"\",\"suffix\":\"}\",\"system\":\"s\"}",
             "{\"input_prefix\":\"\",\"input_suffix\":\"}\"}");

@@ -122,6 +122,7 @@ static void a_suffix_makes_it_infill(void **state)
     assert_int_equal(test.request.lane, LANE_AUTOCOMPLETE);
     assert_int_equal(test.request.needs, CAPABILITY_FIM);
     assert_string_equal(test.request.skipped, "field logprobs");
+    assert_non_null(test.request.cursor);
     dialect_case_fini(&test);
     passes("{\"prompt\":\"a\",\"suffix\":\"b\",\"max_completion_tokens\":3,\"stop\":[\"x\"]}",
             "{\"prompt\":\"\",\"stop\":[\"x\"],\"input_suffix\":\"b\",\"input_prefix\":\"a\","
@@ -138,7 +139,21 @@ static void an_empty_suffix_is_a_completion_at_a_cursor(void **state)
     assert_int_equal(test.request.kind, REQUEST_COMPLETION);
     assert_int_equal(test.request.lane, LANE_AUTOCOMPLETE);
     assert_int_equal(test.request.needs, 0);
+    assert_non_null(test.request.cursor);
     dialect_case_fini(&test);
+}
+
+static void only_a_text_at_a_cursor_has_one(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"{\"prompt\":\"a\"}", "{\"prompt\":[1],\"suffix\":\"\"}",
+            "{\"prompt\":\"a\",\"suffix\":\"b\",\"max_tokens\":0}"};
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct dialect_case test;
+        assert_int_equal(dialect_case_parse(&test, completions, bodies[i]), 0);
+        assert_null(test.request.cursor);
+        dialect_case_fini(&test);
+    }
 }
 
 /* --- answers --- */
@@ -242,6 +257,7 @@ int main(void)
             cmocka_unit_test(bad_requests_name_what_is_wrong),
             cmocka_unit_test(the_best_of_some_is_the_first),
             cmocka_unit_test(a_suffix_makes_it_infill),
+            cmocka_unit_test(only_a_text_at_a_cursor_has_one),
             cmocka_unit_test(an_empty_suffix_is_a_completion_at_a_cursor),
             cmocka_unit_test(a_stream_has_openais_shape),
             cmocka_unit_test(log_probs_have_the_older_shape),

@@ -28,6 +28,7 @@ static void prompt_and_suffix_become_infill(void **state)
     assert_int_equal(test.request.kind, REQUEST_INFILL);
     assert_int_equal(test.request.lane, LANE_AUTOCOMPLETE);
     assert_int_equal(test.request.needs, CAPABILITY_FIM);
+    assert_non_null(test.request.cursor);
     dialect_case_fini(&test);
 }
 

@@ -294,21 +294,34 @@ static int check_extras(const struct parsing *parsing)
     return 0;
 }
 
+/* A request for no token only fills the cache: it is at no cursor. */
+static int note_cursor(const struct parsing *parsing, const char *line)
+{
+    const cJSON *body = parsing->fields.object;
+    if (json_num(body, "n_predict", -1) == 0)
+        return 0;
+    int r = request_set_cursor(parsing->request, json_str(body, "input_prefix", ""), line,
+            json_str(body, "input_suffix", ""));
+    return r ? no_memory(parsing) : 0;
+}
+
 static int check_infill(const struct parsing *parsing)
 {
     static const char *const keys[] = {"input_prefix", "input_suffix"};
     const struct fields *fields = &parsing->fields;
-    const char *text;
+    const char *line;
     double limit;
     bool given;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (!json_str(fields->object, keys[i], NULL))
             return fields_refuse(fields, keys[i],
                     "\"%s\" must be a string: the text before or behind the cursor", keys[i]);
-    int r = fields_text(fields, "prompt", "", &text);
+    int r = fields_text(fields, "prompt", "", &line);
     if (!r)
         r = fields_number(fields, "n_predict", INT32_MIN, INT32_MAX, &limit, &given);
-    return r ? r : check_extras(parsing);
+    if (!r)
+        r = check_extras(parsing);
+    return r ? r : note_cursor(parsing, line);
 }
 
 static int read_infill(struct parsing *parsing)

@@ -179,8 +179,13 @@ static int fill_infill(const struct fields *fields, struct request *request, cJS
 {
     if (*text_of(fields, "system"))
         request_skip(request, "system (of an infill)");
-    int r = add_text(fields, body, "input_prefix", text_of(fields, "prompt"));
-    return r ? r : add_text(fields, body, "input_suffix", text_of(fields, "suffix"));
+    const char *prompt = text_of(fields, "prompt"), *suffix = text_of(fields, "suffix");
+    int r = add_text(fields, body, "input_prefix", prompt);
+    if (!r)
+        r = add_text(fields, body, "input_suffix", suffix);
+    if (!r && request_set_cursor(request, prompt, "", suffix))
+        r = err_set(fields->err, -ENOMEM, "no memory for the request");
+    return r;
 }
 
 static int add_turns(

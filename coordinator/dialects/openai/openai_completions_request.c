@@ -82,8 +82,10 @@ static int read_task(struct openai_body *body)
         body->request->lane = LANE_AUTOCOMPLETE;
     if (suffix && *suffix)
         return make_infill(body);
-    if (suffix)
+    if (suffix) {
+        openai_infill_note_cursor(body);
         openai_body_drop(body, "suffix");
+    }
     r = read_prompt(body);
     return r ? r : read_logprobs(body);
 }

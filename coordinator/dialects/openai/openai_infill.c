@@ -14,10 +14,15 @@ static void set_stop(struct openai_body *body)
     cJSON_Delete(list);
 }
 
-static void set_length(struct openai_body *body)
+static const cJSON *limit_of(const struct openai_body *body)
 {
     const cJSON *newer = fields_member(body->json, "max_completion_tokens");
-    const cJSON *limit = newer ? newer : fields_member(body->json, "max_tokens");
+    return newer ? newer : fields_member(body->json, "max_tokens");
+}
+
+static void set_length(struct openai_body *body)
+{
+    const cJSON *limit = limit_of(body);
     openai_body_drop(body, "max_tokens");
     openai_body_drop(body, "max_completion_tokens");
     if (limit)
@@ -30,6 +35,16 @@ static void drop_fields(struct openai_body *body)
     static const char *const keys[] = {"suffix", "n", "echo", "best_of", "logprobs"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         openai_body_drop(body, keys[i]);
+}
+
+void openai_infill_note_cursor(struct openai_body *body)
+{
+    const char *prompt = json_str(body->json, "prompt", NULL);
+    const cJSON *limit = limit_of(body);
+    if (!prompt || (limit && limit->valuedouble == 0))
+        return;
+    if (request_set_cursor(body->request, prompt, "", json_str(body->json, "suffix", "")))
+        body->no_memory = true;
 }
 
 int openai_infill_make(struct openai_body *body)
@@ -51,5 +66,6 @@ int openai_infill_make(struct openai_body *body)
     set_stop(body);
     set_length(body);
     drop_fields(body);
+    openai_infill_note_cursor(body);
     return 0;
 }
