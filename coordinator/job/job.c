@@ -36,7 +36,7 @@ uint64_t job_waited_ms(const struct job *job)
     return (job->waited_us + now_waiting_us) / 1000;
 }
 
-static void unlink_job(struct job *job)
+void job_unlink(struct job *job)
 {
     if (!list_linked(&job->link))
         return;
@@ -60,7 +60,7 @@ static void link_job(struct job *job)
 void job_set_state(struct job *job, enum job_state state)
 {
     job->waited_us = job_waited_ms(job) * 1000;
-    unlink_job(job);
+    job_unlink(job);
     sm_set(&job->sm, state);
     job->state_us = job_now_us(job);
     link_job(job);
@@ -74,7 +74,7 @@ void job_release_body(struct job *job)
 
 void job_free(struct job *job)
 {
-    unlink_job(job);
+    job_unlink(job);
     list_del(&job->at_cursor);
     node_stream_cancel(job->stream);
     job_leave(job, ROUTER_REFUSED);

@@ -104,6 +104,7 @@ int job_begin_stream(struct job *job)
  * not look whole. */
 void job_cut_off(struct job *job, const char *result)
 {
+    job_unlink(job);
     job_log_done(job, result);
     if (job->begun)
         reply_abort(&job->reply);
@@ -128,6 +129,7 @@ static void fail_begun(struct job *job, const struct api_error *error)
 
 void job_fail(struct job *job, const struct api_error *error)
 {
+    job_unlink(job);
     if (job->begun) {
         fail_begun(job, error);
         return;

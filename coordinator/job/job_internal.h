@@ -83,6 +83,9 @@ void job_set_kind(struct job *job);
 /* The mode that comes after its own: from now on it goes by that one's terms, and waits anew. False
  * where there is none. */
 bool job_take_next_terms(struct job *job);
+/* It waits and runs no more, before its client is told how it ended: who asks for it may have the
+ * queue looked through meanwhile, in the same call. */
+void job_unlink(struct job *job);
 void job_release_body(struct job *job);
 void job_free(struct job *job);
 void job_log_done(const struct job *job, const char *result);

@@ -899,6 +899,58 @@ static void nobody_has_it(void **state)
     assert_true(fake_exchange_has(client, "no connected node has the model"));
 }
 
+/* --- who asks again as soon as it is refused --- */
+
+struct again {
+    struct world *world;
+    unsigned sent;
+};
+
+static void no_word(void *ctx, const char *name, const char *value)
+{
+    (void)ctx;
+    (void)name;
+    (void)value;
+}
+
+static void on_again_watch(void *ctx, const struct http_exchange_events *events, void *events_ctx)
+{
+    (void)ctx;
+    (void)events;
+    (void)events_ctx;
+}
+
+static void on_again_send(
+        void *ctx, int status, const char *content_type, const void *body, size_t len)
+{
+    struct again *again = ctx;
+    (void)content_type;
+    (void)body;
+    (void)len;
+    assert_int_equal(status, 503);
+    if (again->sent++ == 0)
+        ask(again->world, 0, false);
+}
+
+/* As the request does that `auto` asks a small model about (auto/classifier.h). */
+static void one_that_is_refused_is_not_asked_for_again_meanwhile(void **state)
+{
+    static const struct reply_ops ops = {
+            .set_header = no_word, .send = on_again_send, .watch = on_again_watch};
+    struct world *world = *state;
+    struct again again = {.world = world};
+    const struct reply reply = {.ops = &ops, .ctx = &again};
+    static const char *const models[] = {"nobody's"};
+    struct request request;
+    request_init(&request);
+    strcpy(request.id, "req_again");
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request,
+            job_terms_of_models("ask", models, 1));
+    assert_int_equal(again.sent, 1);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_int_equal(jobs_waiting(world->jobs), 0);
+}
+
 static void a_node_that_cannot_take_it_is_not_named(void **state)
 {
     struct world *world = *state;
@@ -1744,6 +1796,7 @@ int main(void)
             JOB_TEST(chat_does_not_fill_the_queue_of_autocomplete),
             JOB_TEST(bodies_have_a_limit_in_sum),
             JOB_TEST(nobody_has_it),
+            JOB_TEST(one_that_is_refused_is_not_asked_for_again_meanwhile),
             JOB_TEST(a_node_that_cannot_take_it_is_not_named),
             JOB_TEST(stopping_tells_nodes_and_clients),
             JOB_TEST(what_no_model_can_is_the_clients_fault),
