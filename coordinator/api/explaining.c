@@ -46,7 +46,7 @@ double explaining_output_tokens(const struct explaining *it)
     const struct mode *mode = it->mode;
     uint32_t most = mode ? mode_output_limit(mode, it->query.output) : it->query.output;
     return router_output_tokens(
-            it->call->api->view->router, mode ? mode->name : JOB_TERMS_NO_MODE, most);
+            it->call->api->view->router, mode ? mode->name : JOB_TERMS_NO_MODE, it->needs, most);
 }
 
 /* In the middle of a known conversation tools have been called: it is no planning call. */

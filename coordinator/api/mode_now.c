@@ -15,7 +15,7 @@ static void choose_models(
     }
     const struct mode_facts facts = {.prompt_tokens = MODE_NOW_TOKENS,
             .output_tokens = (uint32_t)router_output_tokens(
-                    view->router, mode->name, mode_output_limit(mode, 0)),
+                    view->router, mode->name, inference_needs(mode->name), mode_output_limit(mode, 0)),
             .models = models};
     mode_policy_of(mode, &facts, ret_policy);
 }

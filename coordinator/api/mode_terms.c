@@ -58,8 +58,8 @@ static void choose(const struct making *making, struct mode_policy *ret_policy)
         request_signs_read(making->call, request);
     look(making, models);
     const struct mode_facts facts = {.prompt_tokens = prompt_tokens(making),
-            .output_tokens =
-                    (uint32_t)router_output_tokens(router, making->mode->name, request->output_max),
+            .output_tokens = (uint32_t)router_output_tokens(
+                    router, making->mode->name, request->needs, request->output_max),
             .tools = request->signs.tools,
             .tool_results = request->signs.tool_results,
             .plan_mark = request->signs.plan_mark,

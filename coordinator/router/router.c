@@ -233,9 +233,12 @@ static size_t find_answers(const struct router *router, const char *mode)
     return i;
 }
 
-double router_output_tokens(const struct router *router, const char *mode, uint32_t output_max)
+double router_output_tokens(
+        const struct router *router, const char *mode, uint32_t needs, uint32_t output_max)
 {
     size_t at = find_answers(router, mode);
+    if (needs & (CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK))
+        return 0;
     double tokens = at < router->answer_count ? router->answers[at].tokens : ROUTER_OUTPUT_TOKENS;
     return output_max ? fmin(tokens, output_max) : tokens;
 }
@@ -298,7 +301,7 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     struct routing_request request = {.options = options,
             .option_count =
                     ask->model_count < ROUTING_OPTIONS_MAX ? ask->model_count : ROUTING_OPTIONS_MAX,
-            .output_tokens = router_output_tokens(router, ask->mode, ask->output_max),
+            .output_tokens = router_output_tokens(router, ask->mode, ask->needs, ask->output_max),
             .beta = ask->beta > 0 ? ask->beta : COST_BETA_INTERACTIVE,
             .gamma = COST_GAMMA,
             .sigma = COST_SIGMA,
@@ -360,6 +363,7 @@ void router_sent(struct router *router, const struct router_plan *plan,
     trip->held_in_all = prefixes ? prefix_holder_held(prefixes, entry->holder) : 0;
     trip->alone = entry->running == 0;
     trip->answering = false;
+    trip->writes = plan->output_tokens > 0;
     double decode_s = plan->output_tokens * cost_step_s(&entry->rates, trip->sequences);
     if (prefixes)
         prefix_note(prefixes, entry->holder, chain->hashes, chain->count);
@@ -370,6 +374,13 @@ void router_first_token(struct router *router, struct router_trip *trip)
 {
     trip->answering = true;
     fleet_first_token(router->fleet, &trip->flight, now_s(router));
+}
+
+/* One answer out of many, or what a node makes up, says little of the next. */
+static double believed(double mean, double tokens)
+{
+    double most = ROUTER_ANSWER_CLIP * fmax(mean, ROUTER_ANSWER_SHORT);
+    return fmin(tokens, fmin(most, ROUTER_ANSWER_MAX));
 }
 
 static void learn_answer(struct router *router, const char *mode, double tokens)
@@ -383,7 +394,7 @@ static void learn_answer(struct router *router, const char *mode, double tokens)
         snprintf(answers->mode, sizeof(answers->mode), "%s", mode);
         answers->tokens = ROUTER_OUTPUT_TOKENS;
     }
-    answers->tokens += ROUTER_OUTPUT_WEIGHT * (tokens - answers->tokens);
+    answers->tokens += ROUTER_OUTPUT_WEIGHT * (believed(answers->tokens, tokens) - answers->tokens);
 }
 
 static void learn_ratio(
@@ -435,7 +446,8 @@ static void learn(struct router *router, struct seat *seat, const struct router_
     learn_ratio(router, seat->handle.model, (double)chain->bytes, usage->prompt_tokens);
     learn_speed(router, seat, trip, usage);
     learn_cache(seat, trip, chain, usage);
-    learn_answer(router, mode, usage->completion_tokens);
+    if (trip->writes)
+        learn_answer(router, mode, usage->completion_tokens);
 }
 
 /* Of the prompt it holds what it held before: how far it came with the rest is not known. */

@@ -23,10 +23,13 @@ enum {
     ROUTER_OUTPUT_TOKENS = 400,             /* of an answer, before its mode has had any */
     ROUTER_RESERVE_MAX = 1024, /* tokens that have to fit behind the prompt: whoever allows an
                                   answer of 32k does not mean that it will be as long */
+    ROUTER_ANSWER_MAX = 65536, /* tokens that one answer counts as in the mean of its mode's … */
     ROUTER_MODES_MAX = MODES_MAX + 1,
 };
 
-#define ROUTER_OUTPUT_WEIGHT 0.1 /* of one answer in the mean of its mode's */
+#define ROUTER_OUTPUT_WEIGHT 0.1  /* of one answer in the mean of its mode's */
+#define ROUTER_ANSWER_CLIP   8.0  /* … nor does it count as more than so many of the mean … */
+#define ROUTER_ANSWER_SHORT  64.0 /* … or of this, where the mean is less */
 
 struct router;
 struct ledger;
@@ -105,6 +108,7 @@ struct router_trip {
     uint32_t sequences;   /* that it decodes with this one, at first */
     bool alone;           /* nothing else ran there */
     bool answering;       /* its first token came */
+    bool writes;          /* an answer; else it only computes its prompt */
 };
 
 enum router_end {
@@ -128,8 +132,9 @@ uint32_t router_slots(const struct router *router, const char *const *models, si
 /* What the fleet has of a model; NULL: no connected node has it. Borrowed as of fleet_find(). */
 const struct fleet_model *router_model(const struct router *router, const char *model);
 /* Tokens that an answer in this mode is likely to have, by those before it; at most `output_max`,
- * where that is not 0. */
-double router_output_tokens(const struct router *router, const char *mode, uint32_t output_max);
+ * where that is not 0. None for `needs` that bring numbers instead of words: embeddings, ranks. */
+double router_output_tokens(
+        const struct router *router, const char *mode, uint32_t needs, uint32_t output_max);
 /* About ten times a second, before the queue is looked through: instances that have rested come
  * back, and the work that can wait. */
 void router_tick(struct router *router);

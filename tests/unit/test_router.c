@@ -464,6 +464,54 @@ static void answers_of_a_mode_are_expected_to_be_like_the_last(void **state)
     assert_in_range((int)plan_for(world, 1, 1).output_tokens, 95, 110);
 }
 
+/* What one node makes up is no word on all the others' speed. */
+static void an_answer_beyond_all_others_counts_for_little(void **state)
+{
+    struct world *world = *state;
+    struct msg_usage usage = usage_of(1, 0);
+    join(world, 0);
+    usage.completion_tokens = UINT32_MAX;
+    send_on(world, 1, 1, &world->trip);
+    end_on(world, 1, 1, ROUTER_ANSWERED, &usage, &world->trip);
+    assert_in_range((int)plan_for(world, 1, 1).output_tokens, ROUTER_OUTPUT_TOKENS,
+            2 * ROUTER_OUTPUT_TOKENS);
+    for (size_t i = 0; i < 100; i++) {
+        send_on(world, 1, 1, &world->trip);
+        end_on(world, 1, 1, ROUTER_ANSWERED, &usage, &world->trip);
+    }
+    assert_in_range((int)plan_for(world, 1, 1).output_tokens, 0, ROUTER_ANSWER_MAX);
+}
+
+static void embed(struct world *world, struct router_plan *ret_plan)
+{
+    struct prefix_chain chain = {.bytes = 4 * PREFIX_BLOCK_BYTES};
+    const struct router_ask ask = {.chain = &chain,
+            .mode = "ask",
+            .models = small,
+            .model_count = 1,
+            .needs = CAPABILITY_EMBEDDINGS};
+    const struct msg_usage usage = {.prompt_tokens = 1024, .prefill_ms = 1024};
+    assert_int_equal(router_choose(world->mesh.router, &ask, ret_plan), 0);
+    world->trip = (struct router_trip){.held_blocks = 0};
+    router_sent(world->mesh.router, ret_plan, &chain, &world->trip);
+    router_ended(world->mesh.router, &world->trip, "ask", &chain, ROUTER_ANSWERED, &usage);
+}
+
+/* An editor that reads a whole project in makes thousands of them. */
+static void what_writes_no_answer_says_nothing_of_answers(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance it = resident();
+    struct router_plan plan;
+    fake_mesh_hello(&world->mesh, 0, "s");
+    it.capabilities |= CAPABILITY_EMBEDDINGS;
+    say(world, 0, &it);
+    for (size_t i = 0; i < 30; i++)
+        embed(world, &plan);
+    is_near(plan.output_tokens, 0, 0);
+    assert_int_equal((int)plan_for(world, 1, 1).output_tokens, ROUTER_OUTPUT_TOKENS);
+}
+
 static void a_conversation_that_was_put_away_is_copied_back(void **state)
 {
     struct world *world = *state;
@@ -663,6 +711,8 @@ int main(void)
             TEST(speed_begins_with_the_nodes_own_and_is_learnt),
             TEST(what_was_all_cached_says_nothing_of_speed),
             TEST(answers_of_a_mode_are_expected_to_be_like_the_last),
+            TEST(an_answer_beyond_all_others_counts_for_little),
+            TEST(what_writes_no_answer_says_nothing_of_answers),
             TEST(a_conversation_that_was_put_away_is_copied_back),
             TEST(what_was_learnt_outlives_a_restart),
             TEST(what_was_learnt_outlives_a_session),
