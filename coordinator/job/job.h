@@ -53,6 +53,10 @@ enum {
     JOBS_KINDS_MAX =
             64, /* of waiting requests that are told apart in one look through the queue, … */
     JOBS_LOOKS_MAX = 16, /* … and how many of each are asked then */
+    /* An answer of which its node says more tokens than so many a second, and so many besides, is
+     * charged as that: no engine writes so fast. */
+    JOB_ANSWER_TOK_S = 10000,
+    JOB_ANSWER_TOKENS_MIN = 1024,
     JOB_REASON_MAX = 199,
     JOB_PROGRESS_MAX = 127, /* bytes of a comment that tells a client how long it may still wait */
     JOB_RETRY_AFTER_MAX_S = 60,

@@ -106,6 +106,18 @@ static void take_instance(struct job *job, const struct router_plan *plan)
     job_note_place(job);
 }
 
+/* What its node says of it, as far as that can be: hardly a token is shorter than a byte. The
+ * template's own words come to about a block. */
+static double tokens_taken(const struct job *job)
+{
+    const struct msg_usage *usage = &job->usage;
+    double seconds = (double)job_age_ms(job, job->state_us) / 1e3;
+    double prompt_most = (double)(job->request.chain.bytes + PREFIX_BLOCK_BYTES);
+    double prompt = fmin(usage->prompt_tokens, prompt_most) - usage->cached_tokens;
+    double written_most = JOB_ANSWER_TOKENS_MIN + seconds * JOB_ANSWER_TOK_S;
+    return fmax(prompt, 0) + fmin(usage->completion_tokens, written_most);
+}
+
 void job_leave(struct job *job, enum router_end end)
 {
     const struct msg_usage *usage = &job->usage;
@@ -115,7 +127,7 @@ void job_leave(struct job *job, enum router_end end)
     job->jobs->changed = true;
     fair_key_running(job->key, -1);
     if (usage->prompt_tokens > 0)
-        charge(job, (double)usage->prompt_tokens - usage->cached_tokens + usage->completion_tokens);
+        charge(job, tokens_taken(job));
     router_ended(job->jobs->config.router, &job->trip, job->terms->mode, &job->request.chain, end,
             usage);
 }

@@ -1397,6 +1397,73 @@ static void a_full_queue_says_when_to_come_back(void **state)
         fake_exchange_fini(&many[i]);
 }
 
+/* --- what nodes say is charged as far as it can be --- */
+
+static void be_of_key_a(struct request *request)
+{
+    strcpy(request->client, "key a");
+}
+
+static void be_of_key_b(struct request *request)
+{
+    strcpy(request->client, "key b");
+}
+
+static void say_usage(
+        struct world *world, size_t node, uint64_t stream, const struct msg_usage *usage)
+{
+    struct msg_delta delta = {.stream = stream, .kind = DELTA_USAGE, .usage = *usage};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_DELTAS, .deltas = {.deltas = &delta, .count = 1}});
+}
+
+/* An answer to key a, of which its node says that, while both keys wait. */
+static void tokens_cached_beyond_the_prompt_earn_nothing(void **state)
+{
+    static const struct msg_usage usage = {
+            .prompt_tokens = 100, .cached_tokens = UINT32_MAX, .completion_tokens = 1000};
+    struct world *world = *state;
+    join(world, 0, "small");
+    world->edit = be_of_key_a;
+    ask(world, 0, true);
+    uint64_t stream = take_request(world, 0);
+    ask(world, 2, true);
+    (void)take_request(world, 0);
+    struct http_exchange *a = ask(world, 1, true);
+    world->edit = be_of_key_b;
+    struct http_exchange *b = ask(world, 3, true);
+    say_usage(world, 0, stream, &usage);
+    complete(world, 0, stream, "x");
+    complete(world, 0, take_request(world, 0), "x");
+    is_complete_stream(b);
+    assert_int_equal(a->status, 0);
+}
+
+static void what_no_engine_writes_is_not_charged(void **state)
+{
+    static const struct msg_usage usage = {.prompt_tokens = 100, .completion_tokens = UINT32_MAX};
+    struct world *world = *state;
+    join(world, 0, "small");
+    world->edit = be_of_key_a;
+    ask(world, 0, true);
+    uint64_t stream = take_request(world, 0);
+    ask(world, 2, true);
+    (void)take_request(world, 0);
+    struct http_exchange *a = ask(world, 3, true);
+    say_usage(world, 0, stream, &usage);
+    world->edit = be_of_key_b;
+    ask(world, 1, true);
+    complete(world, 0, stream, "x");
+    ask(world, 0, true);
+    for (unsigned turns = 0; a->status == 0; turns++) {
+        assert_in_range(turns, 0, 8);
+        complete(world, 0, take_request(world, 0), "x");
+        for (size_t i = 0; i < 2; i++) /* it always waits */
+            if (world->clients[i].status)
+                ask(world, i, true);
+    }
+}
+
 static void what_comes_next_follows_its_mode_too(void **state)
 {
     struct world *world = *state;
@@ -1819,6 +1886,8 @@ int main(void)
             JOB_TEST(a_higher_priority_is_served_first),
             JOB_TEST(who_waits_is_told_for_how_long),
             JOB_TEST(a_full_queue_says_when_to_come_back),
+            JOB_TEST(tokens_cached_beyond_the_prompt_earn_nothing),
+            JOB_TEST(what_no_engine_writes_is_not_charged),
             JOB_TEST(what_comes_next_follows_its_mode_too),
 
             JOB_TEST(turns_of_a_conversation_go_to_one_node),
