@@ -195,8 +195,14 @@ static bool holds_too_much(const struct jobs *jobs, enum request_lane lane)
     return jobs->body_bytes[lane] > max;
 }
 
-/* Each queue is as long as it may be, at the most; so if it is longer now, the one that came last
- * is still there. */
+/* A key that fills the queue keeps only itself out of it. */
+static void shorten_queue(struct jobs *jobs, enum request_lane lane)
+{
+    struct fair_entry *entry = fair_queue_surplus(jobs->queue, lane);
+    job_refuse(list_entry(entry, struct job, queued), "queue_full", "the queue is full");
+}
+
+/* May free the job, as dispatching does. */
 static void enqueue(struct job *job)
 {
     struct jobs *jobs = job->jobs;
@@ -205,7 +211,7 @@ static void enqueue(struct job *job)
     link_job(job);
     jobs_dispatch(jobs);
     if (fair_queue_length(jobs->queue, lane) > JOBS_WAITING_MAX)
-        job_refuse(job, "queue_full", "the queue is full");
+        shorten_queue(jobs, lane);
 }
 
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,

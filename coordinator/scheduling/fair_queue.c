@@ -56,6 +56,7 @@ struct fair_key {
     struct list left; /* linked: it was active a moment ago; who left first in front */
     double left_s;
     size_t holders, waiting, running;
+    size_t waiting_in[LANE_COUNT];
     bool active; /* waits or runs */
     struct flow flows[RANKS];
     char name[];
@@ -334,6 +335,7 @@ void fair_queue_push(struct fair_queue *queue, struct fair_entry *entry, struct 
     queue->lengths[entry->lane]++;
     queue->placed = false;
     key->waiting++;
+    key->waiting_in[entry->lane]++;
     key_update(key);
 }
 
@@ -374,12 +376,35 @@ void fair_queue_remove(struct fair_queue *queue, struct fair_entry *entry)
     queue->lengths[entry->lane]--;
     queue->placed = false;
     key->waiting--;
+    key->waiting_in[entry->lane]--;
     key_update(key);
 }
 
 size_t fair_queue_length(const struct fair_queue *queue, enum request_lane lane)
 {
     return queue->lengths[lane];
+}
+
+/* Of the same key the first that is asked about stays. */
+static bool is_more(const struct fair_entry *a, const struct fair_entry *b)
+{
+    size_t a_count = a->key->waiting_in[a->lane], b_count = b->key->waiting_in[b->lane];
+    if (a->key == b->key)
+        return false;
+    return a_count == b_count ? a->serial > b->serial : a_count > b_count;
+}
+
+struct fair_entry *fair_queue_surplus(const struct fair_queue *queue, enum request_lane lane)
+{
+    const struct class *lowest = &queue->classes[(size_t)lane * PRIORITIES];
+    struct fair_entry *surplus = NULL;
+    for (size_t i = 0; i < PRIORITIES; i++)
+        list_for_each (it, &lowest[i].flows) {
+            struct fair_entry *last = entry_at(list_entry(it, struct flow, link)->waiting.prev);
+            if (!surplus || is_more(last, surplus))
+                surplus = last;
+        }
+    return surplus;
 }
 
 /* --- the walk --- */

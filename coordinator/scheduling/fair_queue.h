@@ -97,6 +97,10 @@ void fair_queue_charge(struct fair_queue *queue, struct fair_key *key,
         const struct fair_entry *entry, double tokens);
 
 size_t fair_queue_length(const struct fair_queue *queue, enum request_lane lane);
+/* Whose place another may have where the lane is too long: of the key that has the most waiting in
+ * it, what came last in its lowest priority. Where several have as many, the one that came last.
+ * NULL: none waits. O(waiting keys). */
+struct fair_entry *fair_queue_surplus(const struct fair_queue *queue, enum request_lane lane);
 
 /* The order of service, as of now: a walk counts each entry as served with its `tokens` when it
  * goes to the next. Entries may be removed while walking, the present one too; one that is pushed

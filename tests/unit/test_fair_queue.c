@@ -718,6 +718,26 @@ static void nonsense_counts_as_the_nearest(void **state)
     assert_int_equal(fair_queue_length(queue, LANE_CHAT), 3);
 }
 
+static void the_surplus_is_of_who_has_the_most(void **state)
+{
+    (void)state;
+    assert_null(fair_queue_surplus(queue, LANE_CHAT));
+    struct fair_entry *first = push(0, 100);
+    struct fair_entry *second = push(1, 100);
+    assert_ptr_equal(fair_queue_surplus(queue, LANE_CHAT), second); /* as many: the last */
+    struct fair_entry *last = push(0, 100);
+    push_as(1, LANE_AUTOCOMPLETE, FAIR_PRIORITY_DEFAULT, 100);
+    push_as(1, LANE_AUTOCOMPLETE, FAIR_PRIORITY_DEFAULT, 100);
+    assert_ptr_equal(fair_queue_surplus(queue, LANE_CHAT), last);
+    struct fair_entry *batch = push_as(0, LANE_CHAT, 0, 100);
+    push_as(0, LANE_CHAT, FAIR_PRIORITY_MAX, 100);
+    assert_ptr_equal(fair_queue_surplus(queue, LANE_CHAT), batch);
+    fair_queue_remove(queue, batch);
+    fair_queue_remove(queue, last);
+    fair_queue_remove(queue, first);
+    assert_ptr_equal(fair_queue_surplus(queue, LANE_CHAT), &entries[6]);
+}
+
 static void what_is_left_is_in_no_queue(void **state)
 {
     (void)state;
@@ -788,6 +808,7 @@ int main(void)
             test(who_left_a_moment_ago_is_recent),
             test(the_longest_idle_is_forgotten),
             test(nonsense_counts_as_the_nearest),
+            test(the_surplus_is_of_who_has_the_most),
             test(what_is_left_is_in_no_queue),
             test(each_allocation_fails_once),
     };

@@ -201,6 +201,16 @@ static struct http_exchange *ask(struct world *world, size_t client, bool stream
     return &world->clients[client];
 }
 
+static void be_of_key_a(struct request *request)
+{
+    strcpy(request->client, "key a");
+}
+
+static void be_of_key_b(struct request *request)
+{
+    strcpy(request->client, "key b");
+}
+
 static void is_complete_stream(struct http_exchange *client)
 {
     assert_int_equal(client->status, 200);
@@ -843,6 +853,25 @@ static void the_queue_has_an_end(void **state)
     }
 }
 
+static void who_fills_the_queue_keeps_nobody_else_out(void **state)
+{
+    struct world *world = *state;
+    static struct http_exchange many[JOBS_WAITING_MAX];
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    for (size_t i = 0; i < JOBS_WAITING_MAX; i++)
+        ask_in_lane(world, &many[i], LANE_CHAT, 0);
+    world->edit = be_of_key_b;
+    assert_int_equal(ask(world, 0, true)->status, 0);
+    assert_int_equal(jobs_waiting(world->jobs), JOBS_WAITING_MAX);
+    assert_int_equal(many[JOBS_WAITING_MAX - 1].status, 429); /* its last */
+    assert_int_equal(many[JOBS_WAITING_MAX - 2].status, 0);
+    jobs_destroy(world->jobs);
+    world->jobs = NULL;
+    for (size_t i = 0; i < JOBS_WAITING_MAX; i++)
+        fake_exchange_fini(&many[i]);
+}
+
 static void chat_does_not_fill_the_queue_of_autocomplete(void **state)
 {
     struct world *world = *state;
@@ -1399,16 +1428,6 @@ static void a_full_queue_says_when_to_come_back(void **state)
 
 /* --- what nodes say is charged as far as it can be --- */
 
-static void be_of_key_a(struct request *request)
-{
-    strcpy(request->client, "key a");
-}
-
-static void be_of_key_b(struct request *request)
-{
-    strcpy(request->client, "key b");
-}
-
 static void say_usage(
         struct world *world, size_t node, uint64_t stream, const struct msg_usage *usage)
 {
@@ -1860,6 +1879,7 @@ int main(void)
             JOB_TEST(waiting_has_a_limit),
             JOB_TEST(only_the_time_in_the_queue_counts),
             JOB_TEST(the_queue_has_an_end),
+            JOB_TEST(who_fills_the_queue_keeps_nobody_else_out),
             JOB_TEST(chat_does_not_fill_the_queue_of_autocomplete),
             JOB_TEST(bodies_have_a_limit_in_sum),
             JOB_TEST(nobody_has_it),
