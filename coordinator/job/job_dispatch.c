@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* --- choosing --- */
 
@@ -220,10 +221,15 @@ struct looks {
     size_t count;
 };
 
-/* A request that has failed somewhere is of a kind of its own. */
+/* Those that have failed on the same instances are of a kind: all that a lost node had. */
 static uint64_t kind_of(const struct job *job)
 {
-    return job->failed_count > 0 ? job->queued.serial : job->kind;
+    uint64_t kind = job->kind;
+    for (size_t i = 0; i < job->failed_count; i++) {
+        const struct router_avoid *failed = &job->failed[i];
+        kind = XXH3_64bits_withSeed(failed->model, strlen(failed->model), kind ^ failed->epoch);
+    }
+    return kind;
 }
 
 /* NULL where there are too many kinds. */

@@ -816,6 +816,7 @@ static void ask_in_lane(
     struct request request;
     void *room;
     request_init(&request);
+    strcpy(request.id, "req_lane");
     request.lane = lane;
     assert_int_equal(buf_reserve(&request.body, bytes, &room), 0);
     buf_commit(&request.body, bytes);
@@ -851,6 +852,40 @@ static void the_queue_has_an_end(void **state)
         assert_int_equal(many[i].status, 503);
         fake_exchange_fini(&many[i]);
     }
+}
+
+/* As many as there are kinds, and one more. */
+static void what_a_lost_node_had_holds_up_nobody(void **state)
+{
+    enum { COUNT = JOBS_KINDS_MAX + 1 };
+    static struct http_exchange many[COUNT];
+    static const char *const other[] = {"other"};
+    const struct msg_instance large = {.model = "small",
+            .state = INSTANCE_RESIDENT,
+            .slots = COUNT,
+            .prefill_tok_s = 1e6F,
+            .engine = "fake",
+            .note = ""};
+    struct world *world = *state;
+    join(world, 1, "other");
+    say_model(world, 1, "small", INSTANCE_FAILED);
+    join(world, 0, "small");
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){.type = MSG_STATE, .state = {.instances = &large, .instance_count = 1}});
+    for (size_t i = 0; i < COUNT; i++)
+        ask_in_lane(world, &many[i], LANE_CHAT, 1);
+    assert_int_equal(jobs_running(world->jobs), COUNT);
+    world->mesh.link.result[0] = -EHOSTUNREACH;
+    node_table_on_disconnect_hint(world->mesh.nodes, fake_link_peer(0).fd);
+    turn(world);
+    assert_int_equal(jobs_waiting(world->jobs), COUNT);
+    ask_for(world, 0, true, other, 1);
+    complete(world, 1, take_request(world, 1), "x");
+    is_complete_stream(&world->clients[0]);
+    jobs_destroy(world->jobs);
+    world->jobs = NULL;
+    for (size_t i = 0; i < COUNT; i++)
+        fake_exchange_fini(&many[i]);
 }
 
 static void who_fills_the_queue_keeps_nobody_else_out(void **state)
@@ -1879,6 +1914,7 @@ int main(void)
             JOB_TEST(waiting_has_a_limit),
             JOB_TEST(only_the_time_in_the_queue_counts),
             JOB_TEST(the_queue_has_an_end),
+            JOB_TEST(what_a_lost_node_had_holds_up_nobody),
             JOB_TEST(who_fills_the_queue_keeps_nobody_else_out),
             JOB_TEST(chat_does_not_fill_the_queue_of_autocomplete),
             JOB_TEST(bodies_have_a_limit_in_sum),
