@@ -327,7 +327,7 @@ ACCEPTED = [
                 'static int read_length(struct openai_body *body)\n{\n    openai_body_drop(body, "max_tokens");\n')),
     rule("max_completion_tokens", MUST, "2 MUST accept",
          sdk(CHAT, "openai chat: max_completion_tokens cuts the answer with the reason length"),
-         drop(OPENAI_BODY, '    openai_body_set(body, "max_tokens", newer);\n')),
+         drop(OPENAI_BODY, '    openai_body_set(body, "max_tokens", length);\n')),
     rule("a tool's result may be an array", MUST, "2 MUST accept",
          sdk(MESSAGES, "anthropic: a tool's result goes back"),
          change(ANTHROPIC_MESSAGES, "else if (content && !cJSON_IsNull(content) && !cJSON_IsArray(content))",

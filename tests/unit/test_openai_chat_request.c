@@ -118,6 +118,8 @@ static void bad_requests_name_what_is_wrong(void **state)
             {"{" MESSAGES ",\"seed\":1e30}", "seed", "whole"},
             {"{" MESSAGES ",\"max_tokens\":-2}", "max_tokens", "from -1 to 2147483647, not -2"},
             {"{" MESSAGES ",\"max_completion_tokens\":1e10}", "max_completion_tokens", "from -1"},
+            {"{" MESSAGES ",\"n_predict\":\"9\"}", "n_predict", "not a string"},
+            {"{" MESSAGES ",\"n_predict\":-3}", "n_predict", "from -2"},
             {"{" MESSAGES ",\"max_tokens\":true}", "max_tokens", "not a boolean"},
             {"{" MESSAGES ",\"logit_bias\":[]}", "logit_bias", "an object, not an array"},
             {"{" MESSAGES ",\"stop\":1}", "stop", "not a number"},
@@ -172,6 +174,16 @@ static void the_newer_limit_wins_under_the_name_that_engines_know(void **state)
     passes("{\"max_completion_tokens\":7," MESSAGES "}", "{" MESSAGES ",\"max_tokens\":7}");
     passes("{\"max_tokens\":5,\"max_completion_tokens\":7," MESSAGES "}",
             "{\"max_tokens\":7," MESSAGES "}");
+}
+
+/* llama.cpp lets it win over what a mode would put there. */
+static void the_limit_of_llama_cpp_wins_under_that_name_too(void **state)
+{
+    (void)state;
+    passes("{\"n_predict\":9," MESSAGES "}", "{" MESSAGES ",\"max_tokens\":9}");
+    passes("{\"max_tokens\":5,\"n_predict\":9,\"max_completion_tokens\":7," MESSAGES "}",
+            "{\"max_tokens\":9," MESSAGES "}");
+    passes("{\"max_tokens\":5,\"n_predict\":-2," MESSAGES "}", "{\"max_tokens\":-2," MESSAGES "}");
 }
 
 static void log_probs_always_come_with_the_chosen_token(void **state)
@@ -695,6 +707,7 @@ int main(void)
             cmocka_unit_test(a_name_that_is_too_long_is_refused),
             cmocka_unit_test(stop_words_have_a_limit),
             cmocka_unit_test(the_newer_limit_wins_under_the_name_that_engines_know),
+            cmocka_unit_test(the_limit_of_llama_cpp_wins_under_that_name_too),
             cmocka_unit_test(log_probs_always_come_with_the_chosen_token),
             cmocka_unit_test(effort_has_one_name),
             cmocka_unit_test(a_format_is_checked_for_its_shape),

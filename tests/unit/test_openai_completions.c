@@ -125,8 +125,11 @@ static void a_suffix_makes_it_infill(void **state)
     assert_non_null(test.request.cursor);
     dialect_case_fini(&test);
     passes("{\"prompt\":\"a\",\"suffix\":\"b\",\"max_completion_tokens\":3,\"stop\":[\"x\"]}",
-            "{\"prompt\":\"\",\"stop\":[\"x\"],\"input_suffix\":\"b\",\"input_prefix\":\"a\","
-            "\"n_predict\":3}");
+            "{\"prompt\":\"\",\"stop\":[\"x\"],\"n_predict\":3,\"input_suffix\":\"b\","
+            "\"input_prefix\":\"a\"}");
+    passes("{\"prompt\":\"a\",\"suffix\":\"b\",\"max_tokens\":3,\"n_predict\":4,\"stop\":[\"x\"]}",
+            "{\"prompt\":\"\",\"n_predict\":4,\"stop\":[\"x\"],\"input_suffix\":\"b\","
+            "\"input_prefix\":\"a\"}");
 }
 
 static void an_empty_suffix_is_a_completion_at_a_cursor(void **state)

@@ -171,18 +171,30 @@ static int check_stop(struct openai_body *body)
     return 0;
 }
 
-/* Of the two names of one limit the newer wins, under the name that every engine knows. -1 is what
- * clients of local servers send for none. */
+const cJSON *openai_length(const struct openai_body *body)
+{
+    static const char *const names[] = {"n_predict", "max_completion_tokens", "max_tokens"};
+    const cJSON *length = NULL;
+    for (size_t i = 0; !length && i < sizeof(names) / sizeof(names[0]); i++)
+        length = fields_member(body->json, names[i]);
+    return length;
+}
+
+/* Under the one name that every engine knows, and that a mode limits. -1 is what clients of local
+ * servers send for none, and -2 is another none of llama.cpp's own. */
 static int read_length(struct openai_body *body)
 {
+    const cJSON *length = openai_length(body);
     int r = fields_check_whole(&body->fields, "max_tokens", -1, INT32_MAX);
     if (!r)
         r = fields_check_whole(&body->fields, "max_completion_tokens", -1, INT32_MAX);
-    const cJSON *newer = fields_member(body->json, "max_completion_tokens");
-    if (r || !newer)
+    if (!r)
+        r = fields_check_whole(&body->fields, "n_predict", -2, INT32_MAX);
+    if (r || !length || length == fields_member(body->json, "max_tokens"))
         return r;
-    openai_body_set(body, "max_tokens", newer);
+    openai_body_set(body, "max_tokens", length);
     openai_body_drop(body, "max_completion_tokens");
+    openai_body_drop(body, "n_predict");
     return 0;
 }
 

@@ -49,5 +49,8 @@ MUST_CHECK int openai_read_model(struct openai_body *body);
 MUST_CHECK int openai_read_stream(struct openai_body *body);
 /* `n` */
 MUST_CHECK int openai_read_choices(struct openai_body *body);
+/* What the client says of the answer's length: of its names the newer one, and before both the one
+ * that llama.cpp takes before both. NULL: nothing. Borrowed from the body. */
+const cJSON *openai_length(const struct openai_body *body);
 /* The settings of the sampler, `stop`, and the limits of the answer's length. */
 MUST_CHECK int openai_read_sampling(struct openai_body *body);

@@ -14,15 +14,9 @@ static void set_stop(struct openai_body *body)
     cJSON_Delete(list);
 }
 
-static const cJSON *limit_of(const struct openai_body *body)
-{
-    const cJSON *newer = fields_member(body->json, "max_completion_tokens");
-    return newer ? newer : fields_member(body->json, "max_tokens");
-}
-
 static void set_length(struct openai_body *body)
 {
-    const cJSON *limit = limit_of(body);
+    const cJSON *limit = openai_length(body);
     openai_body_drop(body, "max_tokens");
     openai_body_drop(body, "max_completion_tokens");
     if (limit)
@@ -40,7 +34,7 @@ static void drop_fields(struct openai_body *body)
 void openai_infill_note_cursor(struct openai_body *body)
 {
     const char *prompt = json_str(body->json, "prompt", NULL);
-    const cJSON *limit = limit_of(body);
+    const cJSON *limit = openai_length(body);
     if (!prompt || (limit && limit->valuedouble == 0))
         return;
     if (request_set_cursor(body->request, prompt, "", json_str(body->json, "suffix", "")))
