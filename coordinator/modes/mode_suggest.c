@@ -32,14 +32,35 @@ static size_t place_of(const struct suggest_models *models, const char *name)
     return low;
 }
 
-/* NULL: there is no room. */
-static struct suggest_model *model_of(struct suggest_models *models, const char *name)
+static struct suggest_model *find_model(struct suggest_models *models, const char *name)
 {
     size_t at = place_of(models, name);
-    if (at < models->count && strcmp(models->at[at].name, name) == 0)
-        return &models->at[at];
-    if (models->count == SUGGEST_MODELS_MAX)
+    bool found = at < models->count && strcmp(models->at[at].name, name) == 0;
+    return found ? &models->at[at] : NULL;
+}
+
+/* What is gone leaves its place to what is there. False where all are there. */
+static bool make_room(struct suggest_models *models)
+{
+    size_t gone = 0;
+    if (models->count < SUGGEST_MODELS_MAX)
+        return true;
+    while (gone < models->count && models->at[gone].seen)
+        gone++;
+    if (gone == models->count)
+        return false;
+    models->count--;
+    memmove(&models->at[gone], &models->at[gone + 1],
+            (models->count - gone) * sizeof(models->at[0]));
+    return true;
+}
+
+/* NULL: there is no room. */
+static struct suggest_model *add_model(struct suggest_models *models, const char *name)
+{
+    if (!make_room(models))
         return NULL;
+    size_t at = place_of(models, name);
     memmove(&models->at[at + 1], &models->at[at], (models->count - at) * sizeof(models->at[0]));
     models->count++;
     models->at[at] = (struct suggest_model){.seen = false};
@@ -67,6 +88,16 @@ static void take_in(struct suggest_model *model, const struct instance *instance
     model->active_share = rates_active_share(instance->model, instance->architecture);
     if (instance->decode_tok_s > model->decode_tok_s)
         model->decode_tok_s = instance->decode_tok_s;
+}
+
+static void take_in_known(
+        struct suggest_models *models, struct instance *const *instances, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct suggest_model *model = find_model(models, instances[i]->model);
+        if (model)
+            take_in(model, instances[i]);
+    }
 }
 
 /* --- how quick it is --- */
@@ -126,8 +157,11 @@ void suggest_look(struct suggest_models *models, struct instance *const *instanc
 {
     for (size_t i = 0; i < models->count; i++)
         models->at[i].seen = false;
+    take_in_known(models, instances, count);
     for (size_t i = 0; i < count; i++) {
-        struct suggest_model *model = model_of(models, instances[i]->model);
+        struct suggest_model *model = find_model(models, instances[i]->model);
+        if (!model)
+            model = add_model(models, instances[i]->model);
         if (model)
             take_in(model, instances[i]);
     }

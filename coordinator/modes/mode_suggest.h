@@ -34,7 +34,7 @@
 #define SUGGEST_PARAMETERS_S 200e9 /* done in a second, where no model was measured yet */
 #define SUGGEST_SLACK        0.5   /* powers of two */
 
-enum { SUGGEST_MODELS_MAX = 256 }; /* past it the rest is not looked at */
+enum { SUGGEST_MODELS_MAX = 256 }; /* past it what is gone is forgotten, then the rest left out */
 
 struct suggest_model { /* what all instances of it tell together */
     char name[MSG_NAME_MAX + 1];
@@ -54,7 +54,8 @@ struct suggest_models {
 };
 
 /* Takes in what is there now. A model that is gone stays as it was last: its node may come back,
- * and who asks for its mode meanwhile is told that it is away, not that there is no such mode. */
+ * and who asks for its mode meanwhile is told that it is away, not that there is no such mode. Only
+ * where SUGGEST_MODELS_MAX are known does it leave its place to one that is there. */
 void suggest_look(struct suggest_models *models, struct instance *const *instances, size_t count);
 /* `ret_modes` is `derived` and has no aliases. -ENOMEM. */
 MUST_CHECK int suggest_modes(

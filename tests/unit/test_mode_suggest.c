@@ -309,6 +309,30 @@ static void what_is_too_much_is_left_out(void **state)
     modes_fini(&modes);
 }
 
+/* 0: nothing of it is known. */
+static uint64_t parameters_of(const char *model)
+{
+    for (size_t i = 0; i < known.count; i++)
+        if (strcmp(known.at[i].name, model) == 0)
+            return known.at[i].parameters;
+    return 0;
+}
+
+static void what_is_gone_makes_room_for_what_is_there(void **state)
+{
+    (void)state;
+    struct instance two[2] = {make("m000", TALKS, 1), make("new", TALKS, 3)};
+    for (int i = 0; i < SUGGEST_MODELS_MAX; i++) {
+        (void)snprintf(two[0].model, sizeof(two[0].model), "m%03d", i);
+        look(two, 1);
+    }
+    look(two, 2); /* two[0] is the last one of the table */
+    assert_int_equal(known.count, SUGGEST_MODELS_MAX);
+    assert_int_equal(parameters_of("new"), 3);
+    assert_int_equal(parameters_of("m255"), 1);
+    assert_int_equal(parameters_of("m000"), 0);
+}
+
 /* --- YAML --- */
 
 static void same_models(const struct mode_models *a, const struct mode_models *b)
@@ -444,6 +468,7 @@ int main(void)
             cmocka_unit_test_setup(a_busy_hour_makes_no_model_slower, setup),
             cmocka_unit_test_setup(instances_of_a_model_tell_together, setup),
             cmocka_unit_test_setup(what_is_too_much_is_left_out, setup),
+            cmocka_unit_test_setup(what_is_gone_makes_room_for_what_is_there, setup),
             cmocka_unit_test_setup(what_is_suggested_can_be_kept, setup),
             cmocka_unit_test(whatever_a_config_says_can_be_written),
             cmocka_unit_test(defaults_are_those_of_the_settings),
