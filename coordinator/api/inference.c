@@ -352,14 +352,19 @@ static const char *asked_mode(const struct call *call)
     return header && *header ? header : call->mode;
 }
 
-/* A model may have the name, but "auto" itself. */
+/* A model may have the name, but "auto" itself; and one that has it without what clients add comes
+ * before what only stands for auto. */
 static bool asks_for_auto(const struct call *call, const struct request *request)
 {
     const struct admin_view *view = call->api->view;
     const char *name = request->asked;
+    char plain[MSG_NAME_MAX + 1];
     if (!*name || strcmp(name, MODE_AUTO) == 0)
         return true;
-    return modes_asks_auto(view->modes, name) && !is_known_model(view, name);
+    if (!modes_asks_auto(view->modes, name) || is_known_model(view, name))
+        return false;
+    modes_plain_name(name, plain);
+    return modes_spells_auto(name) || !is_known_model(view, plain);
 }
 
 /* Other kinds have a mode of their own; tokens are those of one model. */

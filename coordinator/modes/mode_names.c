@@ -26,15 +26,24 @@ struct wish {
     const char *part;        /* MODEL of mesh-MODE-MODEL, within the name; NULL: none */
 };
 
-void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1])
+static size_t without_ending(const char *name, size_t len)
 {
     static const char *const endings[] = {":latest", "[1m]"};
-    size_t len = strnlen(name, MSG_NAME_MAX);
     for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
         size_t tail = strlen(endings[i]);
         if (len > tail && memcmp(name + len - tail, endings[i], tail) == 0)
-            len -= tail;
+            return len - tail;
     }
+    return len;
+}
+
+void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1])
+{
+    size_t len = strnlen(name, MSG_NAME_MAX), before;
+    do {
+        before = len;
+        len = without_ending(name, len);
+    } while (len < before);
     memcpy(ret_plain, name, len);
     ret_plain[len] = '\0';
 }
@@ -76,23 +85,27 @@ bool modes_alias_at(const struct modes *modes, size_t index, struct mode_alias_v
 }
 
 /* How well the alias stands for `name`: the letters that they share; 0: not at all. A whole name
- * counts more than any that is cut. */
-static size_t foreign_rank(const struct mode_alias *alias, const char *name)
+ * counts more than any that is cut, also without what clients add to it. */
+static size_t foreign_rank(const struct mode_alias *alias, const char *name, const char *plain)
 {
     size_t len = strlen(alias->name);
     if (!alias->foreign)
         return 0;
     if (len > 0 && alias->name[len - 1] == '*')
         return strncmp(alias->name, name, len - 1) == 0 ? len : 0;
-    return strcmp(alias->name, name) == 0 ? SIZE_MAX : 0;
+    if (strcmp(alias->name, name) == 0)
+        return SIZE_MAX;
+    return strcmp(alias->name, plain) == 0 ? SIZE_MAX - 1 : 0;
 }
 
 const char *modes_foreign(const struct modes *modes, const char *name)
 {
+    char plain[MSG_NAME_MAX + 1];
     const char *target = NULL;
     size_t best = 0;
+    modes_plain_name(name, plain);
     for (size_t i = 0; i < modes->alias_count; i++) {
-        size_t rank = foreign_rank(&modes->aliases[i], name);
+        size_t rank = foreign_rank(&modes->aliases[i], name, plain);
         if (rank <= best)
             continue;
         best = rank;
@@ -199,6 +212,8 @@ bool modes_name_leaves(
     return wish.mode != mode || !wish.part || begins_with(model, wish.part);
 }
 
+/* --- auto --- */
+
 static bool means_auto(const struct modes *modes, const char *name)
 {
     struct mode_alias_view alias;
@@ -210,17 +225,28 @@ static bool means_auto(const struct modes *modes, const char *name)
     return false;
 }
 
-bool modes_asks_auto(const struct modes *modes, const char *name)
+static bool spelled_auto(const struct modes *modes, const char *name)
 {
     char plain[MSG_NAME_MAX + 1];
-    const char *foreign = modes_foreign(modes, name);
     modes_plain_name(name, plain);
-    if (means_auto(modes, plain))
-        return true;
-    for (size_t i = 0; i < HEADS; i++) {
+    bool is_auto = means_auto(modes, plain);
+    for (size_t i = 0; !is_auto && i < HEADS; i++) {
         size_t len = strlen(heads[i]);
-        if (strncmp(plain, heads[i], len) == 0 && means_auto(modes, plain + len))
-            return true;
+        is_auto = strncmp(plain, heads[i], len) == 0 && means_auto(modes, plain + len);
     }
+    return is_auto;
+}
+
+bool modes_spells_auto(const char *name)
+{
+    static const struct modes none = {.count = 0};
+    return spelled_auto(&none, name);
+}
+
+bool modes_asks_auto(const struct modes *modes, const char *name)
+{
+    const char *foreign = modes_foreign(modes, name);
+    if (spelled_auto(modes, name))
+        return true;
     return foreign && !modes_resolve(modes, name) && means_auto(modes, foreign);
 }

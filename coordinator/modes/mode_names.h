@@ -7,8 +7,8 @@
  *   4. a model's name with such an ending
  *   5. the same spellings of what `mode-aliases` calls a mode, or of what editors call it
  *      (modes_alias_at())
- *   6. what `model-aliases` lets a foreign model's name stand for: the whole name before those that
- *      end with '*', of them the longest
+ *   6. what `model-aliases` lets a foreign model's name stand for: the whole name, with or without
+ *      such an ending, before those that end with '*', of them the longest
  * modes_resolve() knows 1, 3 and 5, modes_foreign() 6; who knows the models too keeps the order
  * (api/inference.h). Pure. */
 #pragma once
@@ -29,13 +29,15 @@ const struct mode *modes_resolve_own(const struct modes *modes, const char *name
 /* True where `name` asks the mesh to choose the mode: "auto" in any spelling, or an alias that
  * means it. */
 bool modes_asks_auto(const struct modes *modes, const char *name);
+/* Likewise by "auto" itself (1 and 3). */
+bool modes_spells_auto(const char *name);
 /* True where `name`, for which modes_resolve() gives `mode`, leaves `model` (one of the mode's)
  * among those that may answer: all of them, but for mesh-MODE-MODEL those that begin so. */
 bool modes_name_leaves(
         const struct modes *modes, const struct mode *mode, const char *name, const char *model);
 /* True where `name` asks for the mode alone, in whatever spelling, and for no model of it. */
 bool modes_name_is_open(const struct modes *modes, const struct mode *mode, const char *name);
-/* Copies `name` without ":latest" or "[1m]" at its end, which some clients add. */
+/* Copies `name` without what some clients add at its end: ":latest", "[1m]", or both. */
 void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1]);
 
 /* What a foreign model's name stands for: a mode, an alias of one, or a model. NULL: nothing.

@@ -285,6 +285,11 @@ static void a_foreign_name_may_stand_for_it(void **state)
     world->modes.alias_count = 1;
     chat(world, "gpt-5", "refactor it", "");
     goes_to(world, "coder");
+    chat(world, "gpt-5:latest", "refactor it", "");
+    goes_to(world, "coder");
+    say(world, "gpt-5", INSTANCE_RESIDENT, TALKS, 0);
+    chat(world, "gpt-5:latest", "refactor it", "");
+    goes_to(world, "gpt-5");
 }
 
 static void the_header_comes_before_the_path_and_that_before_the_name(void **state)

@@ -69,6 +69,10 @@ static void a_name_is_plain_without_what_clients_add(void **state)
     assert_string_equal(plain, "qwen3");
     modes_plain_name("qwen3[1m]", plain);
     assert_string_equal(plain, "qwen3");
+    modes_plain_name("qwen3:latest[1m]", plain);
+    assert_string_equal(plain, "qwen3");
+    modes_plain_name("qwen3[1m]:latest", plain);
+    assert_string_equal(plain, "qwen3");
     modes_plain_name(":latest", plain);
     assert_string_equal(plain, ":latest");
     modes_plain_name("qwen3:30b", plain);
@@ -167,10 +171,12 @@ static void a_foreign_model_is_what_says_most_of_its_name(void **state)
             "modes:\n  ask:\n    models: [small]\n  code:\n    models: [coder]\n"
             "mode-aliases: {agent: code}\n"
             "model-aliases: {\"claude-*\": agent, \"claude-haiku*\": small, claude-haiku-9: code,\n"
-            "  \"gpt-4o\": ask}\n");
+            "  \"gpt-4o\": ask, \"gpt-4o:latest\": small}\n");
     static const char *const cases[][2] = {{"claude-opus-4", "agent"}, {"claude-", "agent"},
             {"claude", NULL}, {"claude-haiku-4", "small"}, {"claude-haiku", "small"},
             {"claude-haiku-9", "code"}, {"claude-haiku-99", "small"}, {"gpt-4o", "ask"},
+            {"claude-haiku-9[1m]", "code"}, {"claude-haiku-9:latest", "code"},
+            {"gpt-4o[1m]", "ask"}, {"gpt-4o:latest", "small"}, {"gpt-4o:latest[1m]", "ask"},
             {"gpt-4o-mini", NULL}, {"GPT-4o", NULL}, {"", NULL}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *meant = modes_foreign(&modes, cases[i][0]);
@@ -194,6 +200,8 @@ static void auto_is_known_by_many_names(void **state)
         assert_true(modes_asks_auto(&modes, yes[i]));
     for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
         assert_false(modes_asks_auto(&modes, no[i]));
+    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+        assert_int_equal(modes_spells_auto(yes[i]), i < 4);
     modes_fini(&modes);
 }
 
