@@ -1,6 +1,7 @@
 #include "coordinator/auto/mode_marks.h"
 
 #include "common/json.h"
+#include "common/number.h"
 #include "coordinator/auto/chat_texts.h"
 
 #include <ctype.h>
@@ -91,9 +92,56 @@ struct piece {
     const char *at, *end;
 };
 
+/* --- what is looked at of a message --- */
+
+struct text {
+    const char *at;
+    size_t len;
+    size_t offset; /* within the message */
+};
+
+struct texts { /* of one message: the first ones in order, the last ones behind them as in a ring */
+    struct text at[MODE_MARKS_TEXTS_MAX];
+    size_t seen;  /* of all that there are */
+    size_t bytes; /* … and theirs */
+};
+
+static void gather(void *ctx, const char *text, size_t len)
+{
+    enum { HALF = MODE_MARKS_TEXTS_MAX / 2 };
+    struct texts *texts = ctx;
+    size_t place = texts->seen < HALF ? texts->seen : HALF + (texts->seen - HALF) % HALF;
+    texts->at[place] = (struct text){.at = text, .len = len, .offset = texts->bytes};
+    texts->seen++;
+    texts->bytes += len;
+}
+
+static struct texts texts_of(const cJSON *message)
+{
+    struct texts texts = {.seen = 0};
+    chat_each_text(message, gather, &texts);
+    return texts;
+}
+
+static size_t kept(const struct texts *texts)
+{
+    return texts->seen < MODE_MARKS_TEXTS_MAX ? texts->seen : MODE_MARKS_TEXTS_MAX;
+}
+
+/* What of the text lies in the first half of what is looked at, and what in the last. */
+static void cut(const struct texts *texts, const struct text *text, struct piece ret_pieces[2])
+{
+    size_t half = MODE_MARKS_SCAN_MAX / 2, end = text->offset + text->len;
+    size_t from = texts->bytes > MODE_MARKS_SCAN_MAX ? texts->bytes - half : 0;
+    size_t head = from && text->offset < half ? number_lesser(text->len, half - text->offset) : 0;
+    size_t tail = end > from ? number_lesser(text->len, end - from) : 0;
+    ret_pieces[0] = (struct piece){text->at, text->at + head};
+    ret_pieces[1] = (struct piece){text->at + text->len - tail, text->at + text->len};
+}
+
 struct search { /* for one mark in one message */
     const struct known_mark *mark;
-    size_t offset; /* of the text that comes next, within the message */
+    size_t offset; /* of the text that is looked at, within the message */
     bool found;
     size_t found_at; /* offset of the last one that fits */
     struct mode_mark says;
@@ -149,10 +197,12 @@ static void search_piece(struct search *search, const char *text, struct piece p
     const char *at;
     for (; piece.at <= piece.end && (at = find_in(piece, mark->text)); piece.at = at + 1) {
         struct piece behind = {at + strlen(mark->text), piece.end};
-        if (!stands_right(mark, text, at) || !take_word(mark, behind, &search->says))
+        size_t found_at = search->offset + (size_t)(at - text);
+        bool is_past = search->found && found_at < search->found_at;
+        if (is_past || !stands_right(mark, text, at) || !take_word(mark, behind, &search->says))
             continue;
         search->found = true;
-        search->found_at = search->offset + (size_t)(at - text);
+        search->found_at = found_at;
     }
 }
 
@@ -171,22 +221,20 @@ static void search_blocks(struct search *search, const char *text, struct piece 
     }
 }
 
-static void search_text(void *ctx, const char *text, size_t len)
-{
-    struct search *search = ctx;
-    size_t half = len > MODE_MARKS_SCAN_MAX ? MODE_MARKS_SCAN_MAX / 2 : len;
-    void (*look)(struct search *, const char *, struct piece) =
-            search->mark->where ? search_blocks : search_piece;
-    look(search, text, (struct piece){text, text + half});
-    if (half < len)
-        look(search, text, (struct piece){text + len - half, text + len});
-    search->offset += len;
-}
-
-static struct search search_message(const struct known_mark *mark, const cJSON *message)
+static struct search search_texts(const struct known_mark *mark, const struct texts *texts)
 {
     struct search search = {.mark = mark};
-    chat_each_text(message, search_text, &search);
+    for (size_t i = 0; i < kept(texts); i++) {
+        struct piece pieces[2];
+        search.offset = texts->at[i].offset;
+        cut(texts, &texts->at[i], pieces);
+        for (size_t p = 0; p < 2; p++) {
+            if (mark->where)
+                search_blocks(&search, texts->at[i].at, pieces[p]);
+            else
+                search_piece(&search, texts->at[i].at, pieces[p]);
+        }
+    }
     return search;
 }
 
@@ -206,7 +254,7 @@ static bool search_header(
 /* --- a table --- */
 
 struct places {
-    const cJSON *user, *system;
+    struct texts user, system;
     const char *(*header)(void *ctx, const char *name);
     void *ctx;
 };
@@ -220,7 +268,7 @@ static bool find_in_user(const struct known_mark *marks, size_t count, const str
     for (size_t i = 0; i < count; i++) {
         if (marks[i].place != MARK_USER)
             continue;
-        struct search search = search_message(&marks[i], places->user);
+        struct search search = search_texts(&marks[i], &places->user);
         if (!search.found || (found && search.found_at <= found_at))
             continue;
         found = true;
@@ -237,7 +285,7 @@ static bool find_one(
         return search_header(mark, places->header(places->ctx, mark->where), ret_mark);
     if (mark->place == MARK_USER)
         return false;
-    struct search search = search_message(mark, places->system);
+    struct search search = search_texts(mark, &places->system);
     if (search.found)
         *ret_mark = search.says;
     return search.found;
@@ -255,8 +303,8 @@ static bool find_first(const struct known_mark *marks, size_t count, const struc
 bool mode_marks_find(const cJSON *body, const char *(*header)(void *ctx, const char *name),
         void *ctx, struct mode_mark *ret_mark)
 {
-    const struct places places = {.user = chat_latest_user(body),
-            .system = chat_system(body),
+    const struct places places = {.user = texts_of(chat_latest_user(body)),
+            .system = texts_of(chat_system(body)),
             .header = header,
             .ctx = ctx};
     return find_first(beside, LENGTH(beside), &places, ret_mark) ||

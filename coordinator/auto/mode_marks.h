@@ -7,10 +7,11 @@
  *   in; of several the one that stands last. What was said before is past, and may be a quotation;
  * - MARK_HEADER: in an HTTP header of the request.
  *
- * A mark that is a line of its own has to begin a line. Of a text that is longer than
- * MODE_MARKS_SCAN_MAX only the first and the last half of that are looked at: editors put their
- * marks at either end. A mark grants nothing: it chooses among the modes that the caller may use
- * anyway, and only where the mesh was asked to choose. Pure; linear in what is looked at. */
+ * A mark that is a line of its own has to begin a line. Of a message that has more than
+ * MODE_MARKS_SCAN_MAX bytes, or than MODE_MARKS_TEXTS_MAX texts, only the first and the last half
+ * of that are looked at: editors put their marks at either end. A mark grants nothing: it chooses
+ * among the modes that the caller may use anyway, and only where the mesh was asked to choose.
+ * Pure; linear in what is looked at. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -18,6 +19,7 @@
 
 enum {
     MODE_MARKS_SCAN_MAX = 256 * 1024,
+    MODE_MARKS_TEXTS_MAX = 64,
     MODE_MARK_WORD_MAX = 32,
 };
 

@@ -243,6 +243,73 @@ static void parts_of_a_message_are_texts_too(void **state)
     cJSON_Delete(body);
 }
 
+static void add_text(cJSON *parts, const char *text)
+{
+    cJSON *part = cJSON_CreateObject();
+    cJSON_AddStringToObject(part, "text", text);
+    cJSON_AddItemToArray(parts, part);
+}
+
+/* A message of the user with so many texts, `mark` in the place of one of them. */
+static cJSON *make_texts(size_t count, const char *text, size_t place, const char *mark)
+{
+    cJSON *body = cJSON_CreateObject(), *message = cJSON_CreateObject(), *parts;
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(body, "messages"), message);
+    cJSON_AddStringToObject(message, "role", "user");
+    parts = cJSON_AddArrayToObject(message, "content");
+    for (size_t i = 0; i < count; i++)
+        add_text(parts, i == place ? mark : text);
+    return body;
+}
+
+static bool is_found(size_t count, const char *text, size_t place)
+{
+    struct said said = {.header = NULL};
+    struct mode_mark mark;
+    cJSON *body = make_texts(count, text, place, "<user_input mode=\"plan\">");
+    bool found = mode_marks_find(body, header_of, &said, &mark);
+    cJSON_Delete(body);
+    return found;
+}
+
+/* However they are cut up. */
+static void of_many_texts_the_ends_are_looked_at(void **state)
+{
+    (void)state;
+    static const size_t half = MODE_MARKS_TEXTS_MAX / 2, many = 10 * MODE_MARKS_TEXTS_MAX;
+    char *long_text = calloc(1, MODE_MARKS_SCAN_MAX / 8);
+    memset(long_text, 'x', MODE_MARKS_SCAN_MAX / 8 - 1);
+    assert_true(is_found(many, "x", 0));
+    assert_true(is_found(many, "x", half - 1));
+    assert_false(is_found(many, "x", half));
+    assert_false(is_found(many, "x", many - half - 1));
+    assert_true(is_found(many, "x", many - half));
+    assert_true(is_found(many, "x", many - 1));
+    assert_true(is_found(many, "", many - 1));
+    assert_true(is_found(20, long_text, 0));
+    assert_true(is_found(20, long_text, 3));
+    assert_false(is_found(20, long_text, 5));
+    assert_false(is_found(20, long_text, 14));
+    assert_true(is_found(20, long_text, 16));
+    assert_true(is_found(20, long_text, 19));
+    free(long_text);
+}
+
+static void the_last_of_many_texts_counts(void **state)
+{
+    (void)state;
+    struct said said = {.header = NULL};
+    struct mode_mark mark;
+    for (size_t i = 0; i < MODE_MARKS_TEXTS_MAX; i++) {
+        size_t count = MODE_MARKS_TEXTS_MAX + i; /* wherever the ring of the last ones ends */
+        cJSON *body = make_texts(
+                count, "<user_input mode=\"act\">", count - 1, "<user_input mode=\"plan\">");
+        assert_true(mode_marks_find(body, header_of, &said, &mark));
+        assert_string_equal(mark.word, "plan");
+        cJSON_Delete(body);
+    }
+}
+
 static void bodies_of_any_shape_say_nothing(void **state)
 {
     (void)state;
@@ -271,6 +338,8 @@ int main(void)
             cmocka_unit_test(headers_say_it_too),
             cmocka_unit_test(of_a_long_text_both_ends_are_looked_at),
             cmocka_unit_test(parts_of_a_message_are_texts_too),
+            cmocka_unit_test(of_many_texts_the_ends_are_looked_at),
+            cmocka_unit_test(the_last_of_many_texts_counts),
             cmocka_unit_test(bodies_of_any_shape_say_nothing),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
