@@ -1,6 +1,7 @@
 #include "coordinator/api/auto_call.h"
 
 #include "common/json.h"
+#include "coordinator/api/inference.h"
 #include "coordinator/api/request_signs.h"
 #include "coordinator/auto/auto_sessions.h"
 #include "coordinator/auto/classifier.h"
@@ -117,11 +118,24 @@ static struct auto_choice choose(const struct call *call, const struct request *
     return choice;
 }
 
+/* Where the modes that such a request may go to are none of the caller's: the first that is, and
+ * that answers chats. */
+static const struct mode *some_mode(const struct wish *wish)
+{
+    const struct modes *modes = wish->call->api->view->modes;
+    const struct mode *mode = NULL;
+    for (size_t i = 0; !mode && i < modes->count; i++)
+        if (inference_needs(modes->list[i].name) == CAPABILITY_CHAT)
+            mode = usable_mode(wish, modes->list[i].name);
+    return mode;
+}
+
 static void settle(const struct call *call, struct request *request,
         const struct auto_choice *choice, auto_call_fn *resume)
 {
+    const struct wish wish = {.call = call, .request = request};
     const struct mode *mode =
-            choice->mode ? modes_find(call->api->view->modes, choice->mode) : NULL;
+            choice->mode ? modes_find(call->api->view->modes, choice->mode) : some_mode(&wish);
     learn(call, request, choice, find_session(call, request));
     snprintf(request->told, sizeof(request->told), "%s", mode ? choice->reason : "");
     request->complexity = choice->complexity;
@@ -173,6 +187,7 @@ static struct auto_call *auto_call_create(const struct call *call, struct reques
     waiting->call = *call;
     waiting->caller = *call->caller;
     waiting->call.caller = &waiting->caller;
+    waiting->call.mode = NULL;
     waiting->call.tail = "";
     waiting->facts = *facts;
     waiting->resume = resume;

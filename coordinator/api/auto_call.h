@@ -5,8 +5,8 @@
 
 #include "coordinator/api/caller.h"
 
-/* `mode` is one that the caller may use, borrowed from the modes in force; NULL: there is none that
- * such a request may go to. */
+/* `mode` is one that the caller may use, borrowed from the modes in force: where none of those that
+ * such a request may go to, the first that answers chats. NULL: there is none at all. */
 typedef void auto_call_fn(
         const struct call *call, struct request *request, const struct mode *mode);
 

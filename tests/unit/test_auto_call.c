@@ -401,6 +401,19 @@ static void a_key_gets_no_mode_that_it_may_not_use(void **state)
     goes_to(world, "coder");
 }
 
+static void a_key_gets_the_mode_that_it_has(void **state)
+{
+    struct world *world = *state;
+    static const char *const only[] = {"architect"};
+    char text[API_KEY_TEXT_LEN + 1];
+    const struct api_key_spec spec = {.name = "narrow", .modes = only, .mode_count = 1};
+    assert_int_equal(api_keys_create(world->keys, &spec, text, NULL), 0);
+    world->key_text = text;
+    ask(world, "what is it");
+    is_told(world, goes_to(world, "architect-model"), "architect",
+            "auto, complexity 1, by facts: question, 2 tokens; ");
+}
+
 static void a_mode_whose_models_cannot_is_passed_over(void **state)
 {
     struct world *world = *state;
@@ -665,6 +678,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(a_mark_is_found_in_every_api, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_key_gets_no_mode_that_it_may_not_use, setup, teardown),
+            cmocka_unit_test_setup_teardown(a_key_gets_the_mode_that_it_has, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_mode_whose_models_cannot_is_passed_over, setup, teardown),
             cmocka_unit_test_setup_teardown(without_a_mode_for_it_any_model_does, setup, teardown),
