@@ -39,8 +39,8 @@ void call_fail(const struct call *call, int status, const char *code, const char
 /* A JSON body, or 500 where making it failed with `r`. */
 void call_reply_json(const struct call *call, int r, const struct buf *body);
 
-/* "ask, code": those that the caller may use; "none yet". As many as there is room for. Returns
- * `text`. */
+/* "ask, code": those that the caller may use; "none yet". Ends with "…" where there is no room for
+ * all. Returns `text`. */
 const char *call_name_modes(const struct call *call, char text[CALL_MODES_MAX]);
 
 /* For who answers later: looks the caller's key up again, which may be gone. False: it was revoked.

@@ -67,7 +67,8 @@ static int take_mode(struct explaining *it, struct err *err)
     }
     if (it->model_count > 0)
         return 0;
-    return err_set(err, -EACCES, "the API key \"%s\" may not use the mode \"%s\"",
+    return err_set(err, -EACCES,
+            "the API key \"%s\" may not use the mode \"%s\"; GET /v1/models lists what it may",
             it->call->caller->key->name, mode->name);
 }
 
@@ -75,7 +76,8 @@ static int take_model(struct explaining *it, struct err *err)
 {
     const struct call *call = it->call;
     if (!caller_may_name_model(call->caller, call->api->view->modes, it->query.model))
-        return err_set(err, -EACCES, "the API key \"%s\" may not use the model \"%s\"",
+        return err_set(err, -EACCES,
+                "the API key \"%s\" may not use the model \"%s\"; GET /v1/models lists what it may",
                 call->caller->key->name, it->query.model);
     add_model(it, it->query.model, 0);
     return 0;

@@ -88,7 +88,12 @@ static int add_name(void *ctx, const struct offer *offer)
     return names->full;
 }
 
-static void refuse_name(const struct call *call, const char *what, const char *name)
+static void fail_unknown(const struct call *call, const char *text)
+{
+    call_fail(call, 404, "model_not_found", "model", text);
+}
+
+static void refuse_name(const struct call *call, const char *name)
 {
     struct names known = {.text = ""};
     struct call_offers offers;
@@ -96,15 +101,26 @@ static void refuse_name(const struct call *call, const char *what, const char *n
     call_offers_init(&offers, call);
     offers.offers.claude_names = false;
     (void)offers_each(&offers.offers, add_name, &known);
-    snprintf(text, sizeof(text), "there is no %s \"%.*s\"; known are: %s", what, MSG_NAME_MAX, name,
-            known.len ? known.text : "none yet");
-    call_fail(call, 404, "model_not_found", "model", text);
+    snprintf(text, sizeof(text), "there is no mode or model \"%.*s\"; known are: %s", MSG_NAME_MAX,
+            name, known.len ? known.text : "none yet");
+    fail_unknown(call, text);
+}
+
+/* Where only a mode may stand. */
+static void refuse_mode(const struct call *call, const char *name)
+{
+    char text[MSG_NAME_MAX + CALL_MODES_MAX + 64], known[CALL_MODES_MAX];
+    snprintf(text, sizeof(text), "there is no mode \"%.*s\" (%s); known are: %s", MSG_NAME_MAX,
+            name, name == call->mode ? "in the path" : "X-Modemesh-Mode",
+            call_name_modes(call, known));
+    fail_unknown(call, text);
 }
 
 static void refuse_caller(const struct call *call, const char *kind, const char *name)
 {
     char text[MSG_NAME_MAX + API_KEY_NAME_MAX + 128];
-    snprintf(text, sizeof(text), "the API key \"%s\" may not use the %s \"%s\"",
+    snprintf(text, sizeof(text),
+            "the API key \"%s\" may not use the %s \"%s\"; GET /v1/models lists what it may",
             call->caller->key->name, kind, name);
     call_fail(call, 403, "insufficient_scope", "model", text);
 }
@@ -213,7 +229,7 @@ static int take_name(const struct call *call, struct request *request, const cha
     if (meant)
         r = take_known(call, request, meant, plain, target);
     if (r == -ENOENT)
-        refuse_name(call, "mode or model", name);
+        refuse_name(call, name);
     return r;
 }
 
@@ -252,7 +268,7 @@ static int take_header(
     const struct mode *mode = modes_resolve(call->api->view->modes, name);
     if (mode)
         return take_mode(call, request, mode, name, target);
-    refuse_name(call, "mode (X-Modemesh-Mode)", name);
+    refuse_mode(call, name);
     return -ENOENT;
 }
 

@@ -1165,6 +1165,26 @@ static void an_unknown_mode_in_the_path_is_refused_in_the_apis_shape(void **stat
     assert_int_equal(get(world, "/mode/nope/v1/models")->status, 404);
 }
 
+static void a_long_list_of_modes_ends_in_one_ellipsis(void **state)
+{
+    struct world *world = *state;
+    static char *models[] = {(char *)"small"};
+    static char names[MODES_MAX][32];
+    static struct mode list[MODES_MAX];
+    for (size_t i = 0; i < MODES_MAX; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), i < 20 ? "a-rather-long-name-%02zu" : "z%zu", i);
+        list[i] = (struct mode){.name = names[i], .models = models, .model_count = 1};
+    }
+    world->modes = (struct modes){.list = list, .count = MODES_MAX};
+    struct http_exchange *client = chat_at(world, "/mode/nope/v1/chat/completions", "ask");
+    assert_int_equal(client->status, 404);
+    assert_true(fake_exchange_has(client, "known are: a-rather-long-name-00, a-rather-"));
+    assert_true(fake_exchange_has(client, "a-rather-long-name-16, …\""));
+    world->modes = (struct modes){.count = 0};
+    chat_at(world, "/mode/nope/v1/chat/completions", "ask");
+    assert_true(fake_exchange_has(client, "known are: none yet\""));
+}
+
 static void the_mesh_itself_has_no_modes(void **state)
 {
     struct world *world = *state;
@@ -1234,6 +1254,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(what_an_editor_looks_at_is_there_too, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     an_unknown_mode_in_the_path_is_refused_in_the_apis_shape, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    a_long_list_of_modes_ends_in_one_ellipsis, setup, teardown),
             cmocka_unit_test_setup_teardown(the_mesh_itself_has_no_modes, setup, teardown),
     };
     return cmocka_run_group_tests_name("api", tests, NULL, NULL);
