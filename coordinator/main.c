@@ -229,6 +229,11 @@ static void apply_residency(struct coordinator *c, const struct config *config)
     plan_keeper_set(c->plan_keeper, strcmp(config_str(config, "residency"), "planned") == 0);
 }
 
+static void apply_routing(struct coordinator *c, const struct config *config)
+{
+    router_set_policy(c->router, routing_policy_named(config_str(config, "routing")));
+}
+
 static int apply_auto_model(struct coordinator *c, const struct config *config, struct err *err)
 {
     int r = classifier_set_model(c->classifier, config_str(config, "auto-model"));
@@ -269,6 +274,7 @@ static void on_reload(void *ctx)
         log_warn("setting changed that needs a restart to count", LOG_S("key", fixed));
     apply_log_level(config);
     apply_residency(c, config);
+    apply_routing(c, config);
     config_destroy(config); /* what runs borrows the words of c->config: that stays */
     c->changed = true;
     log_info("settings reloaded", LOG_U("modes", mode_moves_modes(c->modes)->count));
@@ -643,6 +649,7 @@ static int start(struct coordinator *c, struct err *err)
     if (r)
         return r;
     apply_residency(c, c->config);
+    apply_routing(c, c->config);
     loop_hook_add(&c->loop, &c->flush_hook, on_flush, c);
     loop_timer_start(c->tick, TICK_MS, TICK_MS);
     warn_of_open_doors(c);

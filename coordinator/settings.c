@@ -128,6 +128,17 @@ const struct config_key coordinator_keys[] = {
                 .help = "which models are loaded: those that are asked for, or also those that "
                         "`modemesh plan` would load, again and again as nodes, models and modes "
                         "change"},
+        {.path = "routing",
+                .type = CONFIG_ENUM,
+                .def = "best",
+                .choices = "best|round-robin|least-requests",
+                .reloadable = true,
+                .flag = "routing",
+                .metavar = "HOW",
+                .env = "MODEMESH_COORDINATOR_ROUTING",
+                .help = "by what one of the instances that can answer is chosen: which does so the "
+                        "soonest and disturbs others the least; or, to compare with that, each in "
+                        "turn or the one with the fewest requests"},
         {.path = "auto-model",
                 .type = CONFIG_STR,
                 .reloadable = true,

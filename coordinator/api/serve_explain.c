@@ -180,6 +180,7 @@ static int write_all(const struct explaining *it, struct buf *body)
     json_writer_str(&out, "rule", it->mode ? it->policy.rule : "a model asked for by its name");
     json_writer_u64(&out, "prompt_tokens", it->query.tokens);
     json_writer_num(&out, "output_tokens", it->explanation.plan.output_tokens);
+    json_writer_str(&out, "routing", routing_policy_name(it->explanation.plan.routing.policy));
     write_needs(it, &out);
     write_session(it, &out);
     write_verdict(it, &out);

@@ -110,6 +110,17 @@ static bool only_stands_in(const struct router_plan *plan, const struct explanat
     return plan->named_count && row->option >= plan->named_count && !plan->stands_in;
 }
 
+/* Why another was taken by a policy that knows no costs. */
+static const char *why_not_by_policy(
+        const struct routing_plan *plan, const struct explanation_row *row)
+{
+    if (row->option != plan->option)
+        return "a model that is liked better can answer";
+    return plan->policy == ROUTING_ROUND_ROBIN
+                   ? "its turn comes later"
+                   : "as many requests or more, or its turn comes later";
+}
+
 static void say_lost(const struct explanation *explanation, const struct explanation_row *row,
         char why[EXPLANATION_WHY_MAX])
 {
@@ -117,7 +128,10 @@ static void say_lost(const struct explanation *explanation, const struct explana
     double more_s = row->cost.total_s - plan->cost.total_s;
     const char *full = row->refusal == REFUSAL_FULL ? ", and it is full" : "";
     const char *tie = more_s <= ROUTING_TIE_S ? why_no_tie(plan, row) : NULL;
-    if (plan->stayed && more_s < 0)
+    if (plan->policy != ROUTING_BEST)
+        snprintf(why, EXPLANATION_WHY_MAX, "%s (routing: %s)%s", why_not_by_policy(plan, row),
+                routing_policy_name(plan->policy), full);
+    else if (plan->stayed && more_s < 0)
         snprintf(why, EXPLANATION_WHY_MAX, "%.2f s less: too little to leave the conversation's%s",
                 -more_s, full);
     else if (only_stands_in(&explanation->plan, row) && more_s <= ROUTING_TIE_S)

@@ -28,6 +28,7 @@ struct router {
     struct prefix_index *prefixes;
     struct fleet *fleet;
     struct routing *routing;
+    enum routing_policy policy;
     struct list suspected; /* seats */
     struct answers answers[ROUTER_MODES_MAX];
     size_t answer_count;
@@ -63,6 +64,11 @@ void router_destroy(struct router *router)
     fleet_destroy(router->fleet);
     prefix_index_destroy(router->prefixes);
     free(router);
+}
+
+void router_set_policy(struct router *router, enum routing_policy policy)
+{
+    router->policy = policy;
 }
 
 static double now_s(const struct router *router)
@@ -311,6 +317,7 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
             .lane = ask->lane,
             .batch = ask->batch,
             .greedy = ask->greedy,
+            .policy = router->policy,
             .now_s = now_s(router)};
     request.output_reserve = (uint32_t)fmin(request.output_tokens, ROUTER_RESERVE_MAX);
     for (size_t i = 0; i < request.option_count; i++)

@@ -42,6 +42,8 @@ struct router_config {
 
 /* NULL where malloc refuses. */
 struct router *router_create(const struct router_config *config);
+/* By what instances are chosen from now on; at first ROUTING_BEST. */
+void router_set_policy(struct router *router, enum routing_policy policy);
 /* All instances are gone already. Takes NULL. */
 void router_destroy(struct router *router);
 

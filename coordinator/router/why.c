@@ -37,6 +37,10 @@ const char *why_there(const struct routing_plan *plan)
         return "being loaded";
     if (instance->state != INSTANCE_RESIDENT)
         return "resident nowhere: the node loads it";
+    if (plan->policy == ROUTING_ROUND_ROBIN)
+        return "its turn (routing: round-robin)";
+    if (plan->policy == ROUTING_LEAST_REQUESTS)
+        return "the fewest requests (routing: least-requests)";
     if (plan->stayed)
         return "the instance of its conversation";
     return plan->feasible > 1 ? "the quickest of its instances" : "the only instance";

@@ -455,6 +455,11 @@ uint32_t fleet_pass(const struct fleet *fleet)
     return fleet->pass;
 }
 
+uint32_t fleet_promised(const struct fleet_instance *instance, uint32_t pass)
+{
+    return instance->promise_pass == pass ? instance->promised : 0;
+}
+
 void fleet_promise(struct fleet *fleet, const struct fleet_instance *instance, double prefill_s)
 {
     struct fleet_handle *handle = instance->handle;

@@ -148,5 +148,7 @@ void fleet_freshen(struct fleet *fleet);
  * of). */
 void fleet_begin_pass(struct fleet *fleet);
 uint32_t fleet_pass(const struct fleet *fleet);
+/* Requests in the queue that wait for it, as far as this look through it has come. */
+uint32_t fleet_promised(const struct fleet_instance *instance, uint32_t pass);
 /* A request in the queue waits for this one. */
 void fleet_promise(struct fleet *fleet, const struct fleet_instance *instance, double prefill_s);

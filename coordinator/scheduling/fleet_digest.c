@@ -24,11 +24,6 @@ static double load_price_s(const struct fleet_instance *it)
     return begins_load(it) && !it->ordered ? FLEET_LOAD_PRICE * (double)it->load_s : 0;
 }
 
-static uint32_t promised(const struct fleet_instance *it, uint32_t pass)
-{
-    return it->promise_pass == pass ? it->promised : 0;
-}
-
 static double free_s(const struct fleet_instance *it)
 {
     bool is_loading = it->state == INSTANCE_LOADING;
@@ -37,7 +32,7 @@ static double free_s(const struct fleet_instance *it)
 
 static double queue_s(const struct fleet_instance *it, uint32_t pass)
 {
-    double promised_s = promised(it, pass) ? (double)it->promised_prefill_s : 0;
+    double promised_s = fleet_promised(it, pass) ? (double)it->promised_prefill_s : 0;
     return cost_bounded(promised_s) + (begins_load(it) ? cost_bounded((double)it->load_s) : 0);
 }
 
@@ -48,7 +43,7 @@ static double slots_of(const struct fleet_instance *it)
 
 static double ahead_of(const struct fleet_instance *it, uint32_t pass)
 {
-    return (double)it->running + promised(it, pass);
+    return (double)it->running + fleet_promised(it, pass);
 }
 
 /* Behind slot_free_s, which knows of those that run: a turn for each that is promised beyond. */

@@ -144,7 +144,7 @@ static bool has_room(const struct routing_request *request, const struct fleet_i
                leaves_another(instance);
     if (request->lane == LANE_AUTOCOMPLETE)
         beyond += ROUTING_AUTOCOMPLETE_BEYOND;
-    else if (is_behind(instance, request->now_s))
+    else if (request->policy == ROUTING_BEST && is_behind(instance, request->now_s))
         return false;
     return instance->running < slots + beyond;
 }
@@ -297,10 +297,32 @@ static bool stays(const struct candidate *home, float least_s)
     return home->instance && (double)home->total_s - (double)least_s < margin_s;
 }
 
-/* One is feasible. */
-static struct candidate best_of(const float *totals, const struct routing_request *request,
-        const struct survey *survey, bool *ret_stayed)
+/* The one that the policy takes, of the first option that has a feasible one. */
+static struct candidate best_by_policy(
+        const float *totals, const struct routing_request *request, uint32_t pass)
 {
+    struct candidate best = {.instance = NULL};
+    for (size_t i = 0; i < request->option_count && !best.instance; i++) {
+        const struct routing_option *option = &request->options[i];
+        for (uint32_t j = 0; j < count_of(option); j++) {
+            const struct candidate it = {&option->model->at[j], i, totals[j]};
+            if (totals[j] < INFINITY &&
+                    (!best.instance || routing_policy_prefers(
+                                               request->policy, pass, it.instance, best.instance)))
+                best = it;
+        }
+        totals += blocks_of(option) * FLEET_LANES;
+    }
+    return best;
+}
+
+/* One is feasible. */
+static struct candidate best_of(const float *totals, const struct fleet *fleet,
+        const struct routing_request *request, const struct survey *survey, bool *ret_stayed)
+{
+    *ret_stayed = false;
+    if (request->policy != ROUTING_BEST)
+        return best_by_policy(totals, request, fleet_pass(fleet));
     struct candidate home = find_home(totals, request);
     bool stay = stays(&home, survey->least_s);
     *ret_stayed = stay && home.total_s > survey->least_s;
@@ -440,9 +462,10 @@ int routing_choose(struct routing *routing, struct fleet *fleet,
     fleet_freshen(fleet);
     struct survey survey;
     survey_all(routing, fleet, request, &survey);
-    struct routing_plan plan = {.absent = absent_of(request), .feasible = survey.feasible};
+    struct routing_plan plan = {
+            .absent = absent_of(request), .feasible = survey.feasible, .policy = request->policy};
     if (survey.feasible > 0) {
-        struct candidate best = best_of(routing->totals, request, &survey, &plan.stayed);
+        struct candidate best = best_of(routing->totals, fleet, request, &survey, &plan.stayed);
         plan_for(fleet, request, &best, &plan);
     } else {
         plan_none(fleet, request, &plan);

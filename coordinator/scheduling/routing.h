@@ -19,13 +19,18 @@
  * A load that nothing has begun yet costs its time twice, once as the wait for it and once as its
  * price: it takes disk and memory from what else its node does. So a burst for a model that is
  * loaded nowhere is one load, and a second copy comes only where the queue for the first is longer
- * than a load. */
+ * than a load.
+ *
+ * Where the request says another policy than ROUTING_BEST, that one chooses among the feasible ones
+ * (routing_policy.h). Conversations then have no place, and no instance is spared as it still has
+ * much to compute; all else stays. */
 #pragma once
 
 #include "coordinator/request.h"
 #include "coordinator/scheduling/cost.h"
 #include "coordinator/scheduling/fleet.h"
 #include "coordinator/scheduling/refusal.h"
+#include "coordinator/scheduling/routing_policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -74,6 +79,7 @@ struct routing_request {
     } session,                        /* where its conversation was last; epoch 0: nowhere */
             avoid[ROUTING_AVOID_MAX]; /* what has failed this request */
     size_t avoid_count;
+    enum routing_policy policy;
     double now_s;
 };
 
@@ -95,7 +101,8 @@ struct routing_plan {
     size_t option;                         /* of the instance */
     struct cost cost;                      /* of the instance */
     double held_tokens;                    /* of the prompt, by the instance */
-    bool stayed; /* with its session's instance, where another was a little better */
+    bool stayed;                /* with its session's instance, where another was a little better */
+    enum routing_policy policy; /* by which it was chosen */
 
     /* Where none is feasible: */
     uint32_t lacking; /* CAPABILITY_… that the one lacks which lacks the fewest; 0: none does */

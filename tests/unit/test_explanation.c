@@ -157,6 +157,24 @@ static void ties_and_conversations_have_their_own_words(void **state)
     assert_why(explanation, 1, "s less: too little to leave the conversation's");
 }
 
+static void a_plain_policy_says_its_name(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, 2, 1000);
+    join(world, 1, 1, 100);
+    router_set_policy(world->mesh.router, ROUTING_ROUND_ROBIN);
+    const struct explanation *explanation = explain(world, 2);
+    assert_why(explanation, 0, "chosen: its turn (routing: round-robin)");
+    for (size_t i = 1; i < explanation->row_count; i++)
+        assert_why(explanation, i,
+                explanation->rows[i].option ? "a model that is liked better can answer (routing"
+                                            : "its turn comes later (routing: round-robin)");
+    router_set_policy(world->mesh.router, ROUTING_LEAST_REQUESTS);
+    explanation = explain(world, 1);
+    assert_why(explanation, 0, "chosen: the fewest requests (routing: least-requests)");
+    assert_why(explanation, 1, "as many requests or more");
+}
+
 static void a_prompt_that_is_too_long_for_all_is_told_once(void **state)
 {
     struct world *world = *state;
@@ -216,6 +234,7 @@ int main(void)
             EXPLANATION_TEST(an_empty_fleet_has_no_rows),
             EXPLANATION_TEST(of_many_the_best_are_kept),
             EXPLANATION_TEST(who_loses_is_told_by_how_much),
+            EXPLANATION_TEST(a_plain_policy_says_its_name),
             EXPLANATION_TEST(ties_and_conversations_have_their_own_words),
             EXPLANATION_TEST(a_prompt_that_is_too_long_for_all_is_told_once),
             EXPLANATION_TEST(who_failed_it_is_told_so),

@@ -601,6 +601,61 @@ struct looks {
     double totals_s[PLACES], held[PLACES];
 };
 
+/* --- other policies --- */
+
+static void a_plain_policy_knows_no_costs(void **state)
+{
+    struct bed *bed = *state;
+    for (size_t i = 0; i < 3; i++)
+        add(bed, "small")->rates.prefill_tok_s = i ? 10 : 1000;
+    bed->request.session = (struct routing_place){1, fleet_find(bed->fleet, "small")};
+    bed->request.policy = ROUTING_ROUND_ROBIN;
+    for (size_t turn = 0; turn < 6; turn++) {
+        runs_on(bed, turn % 3);
+        assert_int_equal(bed->plan.policy, ROUTING_ROUND_ROBIN);
+        assert_true(bed->plan.cost.total_s > 0);
+        send(bed, turn);
+    }
+    fleet_ended(bed->fleet, &bed->flights[4], bed->request.now_s);
+    bed->request.policy = ROUTING_LEAST_REQUESTS;
+    runs_on(bed, 1);
+    bed->request.policy = ROUTING_BEST;
+    at(bed, 0)->running = 0;
+    runs_on(bed, 0);
+}
+
+static void a_plain_policy_keeps_what_is_feasible_and_slots(void **state)
+{
+    struct bed *bed = *state;
+    for (size_t i = 0; i < 3; i++)
+        add(bed, "small");
+    bed->request.policy = ROUTING_ROUND_ROBIN;
+    at(bed, 0)->context = 100;
+    bed->request.avoid_count = 1;
+    bed->request.avoid[0] = (struct routing_place){2, fleet_find(bed->fleet, "small")};
+    runs_on(bed, 2);
+    at(bed, 2)->prefill_done_s = bed->request.now_s + 60; /* as if nobody knew */
+    at(bed, 2)->running = 2;
+    runs_on(bed, 2);
+    at(bed, 2)->running = 3;
+    waits_for(bed, 2);
+    at(bed, 2)->usable = false;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_UNUSABLE);
+}
+
+static void a_plain_policy_takes_the_model_that_is_liked_best(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    bed->request.policy = ROUTING_LEAST_REQUESTS;
+    add(bed, "large");
+    add(bed, "small")->running = 2;
+    runs_on(bed, 1);
+    at(bed, 1)->usable = false;
+    runs_on(bed, 0);
+    assert_int_equal(bed->plan.option, 1);
+}
+
 static void look(void *ctx, const struct fleet_instance *instance, size_t option,
         enum refusal refusal, const struct cost *cost, double held_tokens)
 {
@@ -701,6 +756,9 @@ int main(void)
             unit(a_session_stays_until_another_is_clearly_better),
             unit(a_session_leaves_what_cannot),
             unit(a_session_waits_for_its_own),
+            unit(a_plain_policy_knows_no_costs),
+            unit(a_plain_policy_keeps_what_is_feasible_and_slots),
+            unit(a_plain_policy_takes_the_model_that_is_liked_best),
             unit(every_instance_is_shown),
             unit(without_memory_there_is_no_plan),
     };

@@ -57,6 +57,10 @@ static void it_says_by_what_an_instance_was_chosen(void **state)
     assert_string_equal(why_there(&plan), "the quickest of its instances");
     plan.stayed = true;
     assert_string_equal(why_there(&plan), "the instance of its conversation");
+    plan.policy = ROUTING_ROUND_ROBIN;
+    assert_string_equal(why_there(&plan), "its turn (routing: round-robin)");
+    plan.policy = ROUTING_LEAST_REQUESTS;
+    assert_string_equal(why_there(&plan), "the fewest requests (routing: least-requests)");
     instance.state = INSTANCE_LOADING;
     assert_string_equal(why_there(&plan), "being loaded");
     instance.state = INSTANCE_AVAILABLE;
