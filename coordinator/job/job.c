@@ -101,6 +101,7 @@ void job_log_done(const struct job *job, const char *result)
             LOG_S("result", result), LOG_S("skipped", job->request.skipped),
             LOG_S("told", job->request.told), LOG_U("attempts", job->attempts),
             LOG_U("ttft_ms", (first - job->created_us) / 1000),
+            LOG_U("expected_ms", (uint64_t)(job->expected_s * 1e3)),
             LOG_U("total_ms", (now - job->created_us) / 1000),
             LOG_U("prompt_tokens", job->usage.prompt_tokens),
             LOG_U("completion_tokens", job->usage.completion_tokens));

@@ -79,10 +79,14 @@ static const char *own_name(const struct job *job, const char *model)
 
 static void tell_reason(struct job *job, const struct router_plan *plan)
 {
+    double waited_s = (double)job_waited_ms(job) / 1e3;
+    char after[JOB_WAITED_MAX + 1] = "";
+    if (waited_s >= JOB_WAITED_TOLD_S)
+        snprintf(after, sizeof(after), " after %.2f s in the queue", waited_s);
     snprintf(job->reason, sizeof(job->reason),
-            "%s: first token in about %.2f s, %.0f of %.0f tokens of the prompt cached",
+            "%s: first token in about %.2f s%s, %.0f of %.0f tokens of the prompt cached",
             plan->stands_in ? "stands in, as it is quicker" : why_there(&plan->routing),
-            plan->routing.cost.ttft_s, plan->routing.held_tokens, plan->prompt_tokens);
+            plan->routing.cost.ttft_s, after, plan->routing.held_tokens, plan->prompt_tokens);
 }
 
 static void charge(struct job *job, double tokens)
@@ -179,6 +183,13 @@ static int choose_by_terms(struct job *job, bool greedy, struct router_plan *pla
     return r;
 }
 
+/* What it takes from when it came, by the first decision that knows. */
+static void note_expected(struct job *job)
+{
+    if (job->expected_s <= 0 && job->first_token_s > 0)
+        job->expected_s = (double)job_waited_ms(job) / 1e3 + job->first_token_s;
+}
+
 /* A WAITING job. May free it. */
 static enum outcome dispatch(struct job *job, bool greedy)
 {
@@ -188,6 +199,7 @@ static enum outcome dispatch(struct job *job, bool greedy)
         return GONE;
     }
     job->first_token_s = plan.instance ? plan.routing.cost.ttft_s : 0;
+    note_expected(job);
     switch (plan.routing.verdict) {
     case ROUTING_RUN:
         return run_on(job, &plan);
@@ -263,6 +275,7 @@ static void pass_over(struct look *look, bool greedy, struct job *job)
         return;
     snprintf(job->reason, sizeof(job->reason), "others that want the same are before it");
     job->first_token_s = look->first_token_s * (1 + (double)look->passed / look->waiting[greedy]);
+    note_expected(job);
 }
 
 /* One that goes by other terms now says nothing of those of its kind. May free the job. */

@@ -57,6 +57,7 @@ struct job {
     struct router_trip trip;
     double charged;       /* … tokens, to its key, by all instances that had it */
     double first_token_s; /* seconds until then, as estimated last; 0: it was not */
+    double expected_s;    /* … as estimated first, from when it came */
     unsigned attempts;
 
     struct delta_queue deltas;

@@ -1443,6 +1443,21 @@ static void who_waits_is_told_for_how_long(void **state)
             fake_exchange_has(&world->clients[1], ": queued, 1 before it, first token in about "));
 }
 
+static void who_has_waited_is_told_so(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    ask(world, 0, false);
+    wait_ms(world, 2500);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    complete(world, 0, take_request(world, 0), "x");
+    assert_true(fake_exchange_has(&world->clients[0], "\"content\":\"x\""));
+    assert_true(fake_exchange_has_header(
+            &world->clients[0], "X-Modemesh-Reason: the only instance: first token in about "));
+    assert_true(fake_exchange_has_header(&world->clients[0], "s after 2.50 s in the queue, 0 of "));
+}
+
 static void a_full_queue_says_when_to_come_back(void **state)
 {
     struct world *world = *state;
@@ -1941,6 +1956,7 @@ int main(void)
             JOB_TEST(all_that_wait_go_on_to_the_next_mode),
             JOB_TEST(a_higher_priority_is_served_first),
             JOB_TEST(who_waits_is_told_for_how_long),
+            JOB_TEST(who_has_waited_is_told_so),
             JOB_TEST(a_full_queue_says_when_to_come_back),
             JOB_TEST(tokens_cached_beyond_the_prompt_earn_nothing),
             JOB_TEST(what_no_engine_writes_is_not_charged),
