@@ -4,18 +4,17 @@
 #include "coordinator/modes/mode_look.h"
 #include "coordinator/modes/mode_policy.h"
 
-static void choose_models(
-        const struct admin_view *view, const struct mode *mode, struct mode_policy *ret_policy)
+static void choose_models(const struct admin_view *view, const struct mode *mode, uint32_t needs,
+        struct mode_policy *ret_policy)
 {
     struct mode_model_facts models[MODE_MODELS_MAX];
     for (size_t i = 0; i < mode->model_count; i++) {
         const char *model = node_table_model(view->nodes, mode->models[i]);
-        models[i] = mode_look(
-                router_model(view->router, model), inference_needs(mode->name), mode->batch);
+        models[i] = mode_look(router_model(view->router, model), needs, mode->batch);
     }
     const struct mode_facts facts = {.prompt_tokens = MODE_NOW_TOKENS,
             .output_tokens = (uint32_t)router_output_tokens(
-                    view->router, mode->name, inference_needs(mode->name), mode_output_limit(mode, 0)),
+                    view->router, mode->name, needs, mode_output_limit(mode, 0)),
             .models = models};
     mode_policy_of(mode, &facts, ret_policy);
 }
@@ -26,7 +25,7 @@ int mode_now(const struct admin_view *view, const struct mode *mode, struct rout
     uint8_t quality[MODE_MODELS_MAX];
     uint32_t needs = inference_needs(mode->name);
     struct mode_policy policy;
-    choose_models(view, mode, &policy);
+    choose_models(view, mode, needs, &policy);
     for (size_t i = 0; i < policy.option_count; i++) {
         models[i] = node_table_model(view->nodes, mode->models[policy.options[i].model]);
         quality[i] = policy.options[i].quality;
