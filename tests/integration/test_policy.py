@@ -150,10 +150,10 @@ def where_no_model_can_the_next_mode_says_why():
 def a_busy_model_is_waited_for():
     """What its mode holds to be good enough, and nothing less; who waits in a stream is told its place."""
     with three_nodes() as cluster, contextlib.ExitStack() as held:
-        busy = [cluster.stream("architect", "go on", **ENDLESS) for _ in range(2)]  # one more lies at the engine
-        for stream in busy:
-            held.callback(stream.close)
-        busy[0].read_content(1)
+        busy = cluster.stream("architect", "go on", **ENDLESS)
+        held.callback(busy.close)
+        busy.read_content(1)
+        held.callback(cluster.stream("architect", "go on", **ENDLESS).close)  # one more lies at the engine
         cluster.wait_running(2)
         waiting = cluster.stream("architect", "and this?", max_tokens=4)
         held.callback(waiting.close)
