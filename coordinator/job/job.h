@@ -31,8 +31,8 @@
 #include <stdint.h>
 
 enum {
-    /* Past these 503, each lane by itself: requests in the queue, bytes that all requests hold with
-     * their bodies and with what their dialects keep of them. */
+    /* Past the first 429, past the others 503, each lane by itself: requests in the queue; bytes
+     * that all requests hold with their bodies and with what their dialects keep of them. */
     JOBS_WAITING_MAX = 1024,
     JOBS_BODIES_MAX = 512 * 1024 * 1024,
     JOBS_AUTOCOMPLETE_BODIES_MAX = 64 * 1024 * 1024,
@@ -92,7 +92,7 @@ void jobs_start(struct jobs *jobs, const struct reply *reply, const struct diale
 /* The mode has `model` in the place of `replaced` now: so do its requests that may follow it and
  * have not begun to answer; those that run stay where they are unless they fail there. */
 void jobs_move_mode(struct jobs *jobs, const char *mode, const char *replaced, const char *model);
-/* Something changed: tries the waiting ones, oldest first. */
+/* Something changed: tries the waiting ones, in the order of service. */
 void jobs_dispatch(struct jobs *jobs);
 /* At the end of each turn of the loop: as jobs_dispatch() where a job has since then ended on its
  * instance, got its first token there (its prefill is over), or goes by other terms. */
