@@ -787,7 +787,8 @@ static void test_engine_that_never_gets_ready(void **state)
     start_toy(f, "never-ready");
     assert_true(f->exited);
     assert_false(f->wanted);
-    assert_non_null(strstr(f->reason, "not ready after 0.3 s: -m "));
+    /* A loaded machine may not have begun it by then: whether its words are there is open. */
+    assert_non_null(strstr(f->reason, "not ready after 0.3 s"));
 }
 
 static void test_stop_while_loading(void **state)
