@@ -23,7 +23,10 @@
  * - Where the guard itself is killed by SIGKILL, the engine's own parent-death signal (SIGKILL)
  * ends the engine, and the node what else is in the guard's session: guard_sweep_session().
  *
- * --nice (1 to 19) is added to the engine's niceness, not to the guard's.
+ * --nice (1 to 19) is added to the engine's niceness, not to the guard's. Linux may divide the
+ * processors among sessions first (sched_autogroup, which desktops and most distributions have on),
+ * and the guard leads one of its own: an engine's niceness alone would count for nothing against
+ * other engines. So that of the session is set to --nice too.
  *
  * The guard ends as the engine did: with its exit status, or by its signal. 127: the command could
  * not be run; 125: the guard itself could not start. One thread, no signal handlers (it waits for

@@ -154,6 +154,24 @@ static void test_the_engine_stands_back(void **state)
     assert_string_equal(guarded.text, expected);
 }
 
+/* Else its niceness would count among the processes of its own session only. */
+static void test_the_engines_session_stands_back(void **state)
+{
+    struct guarded guarded;
+
+    (void)state;
+    if (access("/proc/self/autogroup", W_OK) < 0)
+        skip();
+    niceness = "7";
+    guarded = guard_start("1000", NULL, "cat /proc/self/autogroup");
+    niceness = NULL;
+    assert_exit(guard_end(&guarded), 0);
+    assert_non_null(strstr(guarded.text, " nice 7\n"));
+    guarded = guard_start("1000", NULL, "cat /proc/self/autogroup");
+    assert_exit(guard_end(&guarded), 0);
+    assert_non_null(strstr(guarded.text, " nice 0\n"));
+}
+
 static void test_signal_goes_through(void **state)
 {
     struct guarded guarded = guard_start("1000", NULL, "ulimit -c 0; kill -SEGV $$");
@@ -437,6 +455,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_exit_status_goes_through),
             cmocka_unit_test(test_the_engine_stands_back),
+            cmocka_unit_test(test_the_engines_session_stands_back),
             cmocka_unit_test(test_signal_goes_through),
             cmocka_unit_test(test_missing_command_is_said),
             cmocka_unit_test(test_wrong_words_are_refused),
