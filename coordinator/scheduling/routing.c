@@ -28,6 +28,13 @@ struct candidate {
     const struct fleet_instance *instance; /* NULL: none */
     size_t option;
     float total_s; /* J */
+    bool has_room;
+};
+
+/* Of an option's instances the two that compute prompts fastest of those that begin at once. */
+struct spare {
+    const struct fleet_instance *first; /* NULL: none */
+    float tok_s, second_tok_s;          /* 0: none */
 };
 
 /* What was found out about all of them. */
@@ -35,6 +42,7 @@ struct survey {
     float least_s; /* J */
     float least_of_s[ROUTING_OPTIONS_MAX];
     uint32_t feasible;
+    struct spare spares[ROUTING_OPTIONS_MAX]; /* where the request is greedy */
 };
 
 /* --- what is asked of an instance --- */
@@ -113,19 +121,32 @@ static uint32_t slots_of(const struct fleet_instance *instance)
     return instance->slots ? instance->slots : 1;
 }
 
-/* Others find another of its kind that is about as fast and begins at once. */
-static bool leaves_another(const struct fleet_instance *instance)
+static bool is_spare(const struct fleet_instance *instance)
 {
-    const struct fleet_model *model = instance->handle->model;
-    for (uint32_t i = 0; i < model->count; i++) {
-        const struct fleet_instance *other = &model->at[i];
-        if (other != instance && other->usable && other->state == INSTANCE_RESIDENT &&
-                !computes_prompts(other) && other->running + 1 < slots_of(other) &&
-                other->rates.prefill_tok_s >=
-                        (float)ROUTING_AS_FAST * instance->rates.prefill_tok_s)
-            return true;
+    return instance->usable && instance->state == INSTANCE_RESIDENT &&
+           !computes_prompts(instance) && instance->running + 1 < slots_of(instance);
+}
+
+static struct spare find_spare(const struct routing_option *option)
+{
+    struct spare spare = {.first = NULL};
+    for (uint32_t i = 0; i < count_of(option); i++) {
+        const struct fleet_instance *it = &option->model->at[i];
+        float tok_s = is_spare(it) ? it->rates.prefill_tok_s : 0;
+        if (tok_s > spare.tok_s)
+            spare = (struct spare){it, tok_s, spare.tok_s};
+        else if (tok_s > spare.second_tok_s)
+            spare.second_tok_s = tok_s;
     }
-    return model->count == 1;
+    return spare;
+}
+
+/* Others find another of its kind that is about as fast and begins at once. */
+static bool leaves_another(const struct spare *spare, const struct fleet_instance *instance)
+{
+    float tok_s = spare->first == instance ? spare->second_tok_s : spare->tok_s;
+    return instance->handle->model->count == 1 ||
+           (tok_s > 0 && tok_s >= (float)ROUTING_AS_FAST * instance->rates.prefill_tok_s);
 }
 
 /* Much of what it has been given is still to be computed. While its model loads, that wait is told
@@ -136,12 +157,13 @@ static bool is_behind(const struct fleet_instance *instance, double now_s)
            instance->prefill_done_s - now_s > ROUTING_AHEAD_S;
 }
 
-static bool has_room(const struct routing_request *request, const struct fleet_instance *instance)
+static bool has_room(const struct routing_request *request, const struct spare *spare,
+        const struct fleet_instance *instance)
 {
     uint64_t slots = slots_of(instance), beyond = ROUTING_BEYOND_SLOTS;
     if (request->greedy && slots > 1)
         return (uint64_t)instance->running + 1 < slots && !computes_prompts(instance) &&
-               leaves_another(instance);
+               leaves_another(spare, instance);
     if (request->lane == LANE_AUTOCOMPLETE)
         beyond += ROUTING_AUTOCOMPLETE_BEYOND;
     else if (request->policy == ROUTING_BEST && is_behind(instance, request->now_s))
@@ -218,6 +240,8 @@ static void survey_all(struct routing *routing, const struct fleet *fleet,
         size_t blocks = blocks_of(aim.option);
         float least_s =
                 survey_option(&aim, blocks, blocks ? &routing->totals[lanes] : NULL, ret_survey);
+        if (request->greedy)
+            ret_survey->spares[i] = find_spare(aim.option);
         ret_survey->least_of_s[i] = least_s;
         ret_survey->least_s = least_s < ret_survey->least_s ? least_s : ret_survey->least_s;
         lanes += blocks * FLEET_LANES;
@@ -233,8 +257,17 @@ static uint32_t find_epoch(const struct routing_option *option, uint32_t epoch)
     return i;
 }
 
+static struct candidate candidate_at(const struct routing_request *request,
+        const struct survey *survey, size_t option, uint32_t index, float total_s)
+{
+    const struct fleet_instance *instance = &request->options[option].model->at[index];
+    return (struct candidate){
+            instance, option, total_s, has_room(request, &survey->spares[option], instance)};
+}
+
 /* The session's instance, where it is feasible. */
-static struct candidate find_home(const float *totals, const struct routing_request *request)
+static struct candidate find_home(
+        const float *totals, const struct routing_request *request, const struct survey *survey)
 {
     struct candidate home = {.total_s = INFINITY};
     for (size_t i = 0; i < request->option_count && request->session.epoch; i++) {
@@ -243,19 +276,17 @@ static struct candidate find_home(const float *totals, const struct routing_requ
         if (option->model == request->session.model)
             j = find_epoch(option, request->session.epoch);
         if (j < count && totals[j] < INFINITY)
-            home = (struct candidate){&option->model->at[j], i, totals[j]};
+            home = candidate_at(request, survey, i, j, totals[j]);
         totals += blocks_of(option) * FLEET_LANES;
     }
     return home;
 }
 
 /* Of two that cost about the same. No two are alike in all of this. */
-static bool is_better(
-        const struct routing_request *request, const struct candidate *a, const struct candidate *b)
+static bool is_better(const struct candidate *a, const struct candidate *b)
 {
-    bool a_room = has_room(request, a->instance), b_room = has_room(request, b->instance);
-    if (a_room != b_room)
-        return a_room;
+    if (a->has_room != b->has_room)
+        return a->has_room;
     if (a->instance->last_used != b->instance->last_used)
         return a->instance->last_used < b->instance->last_used;
     if (a->total_s < b->total_s || a->total_s > b->total_s)
@@ -263,16 +294,16 @@ static bool is_better(
     return a->option != b->option ? a->option < b->option : a->instance->epoch < b->instance->epoch;
 }
 
-/* `best`, or one of the option that is better and costs at most `limit_s`. */
-static struct candidate better_of(const struct routing_request *request, size_t option,
-        const float *totals, float limit_s, struct candidate best)
+/* `best`, or one of the option that is better and costs about as little. */
+static struct candidate better_of(const struct routing_request *request,
+        const struct survey *survey, size_t option, const float *totals, struct candidate best)
 {
-    const struct fleet_model *model = request->options[option].model;
-    for (uint32_t i = 0; i < model->count; i++) {
+    float limit_s = survey->least_s + (float)ROUTING_TIE_S;
+    for (uint32_t i = 0; i < count_of(&request->options[option]); i++) {
         if (totals[i] > limit_s)
             continue;
-        const struct candidate it = {&model->at[i], option, totals[i]};
-        if (!best.instance || is_better(request, &it, &best))
+        const struct candidate it = candidate_at(request, survey, option, i, totals[i]);
+        if (!best.instance || is_better(&it, &best))
             best = it;
     }
     return best;
@@ -285,7 +316,7 @@ static struct candidate best_of_ties(
     struct candidate best = {.instance = NULL};
     for (size_t i = 0; i < request->option_count; i++) {
         if (survey->least_of_s[i] <= limit_s)
-            best = better_of(request, i, totals, limit_s, best);
+            best = better_of(request, survey, i, totals, best);
         totals += blocks_of(&request->options[i]) * FLEET_LANES;
     }
     return best;
@@ -298,14 +329,14 @@ static bool stays(const struct candidate *home, float least_s)
 }
 
 /* The one that the policy takes, of the first option that has a feasible one. */
-static struct candidate best_by_policy(
-        const float *totals, const struct routing_request *request, uint32_t pass)
+static struct candidate best_by_policy(const float *totals, const struct routing_request *request,
+        const struct survey *survey, uint32_t pass)
 {
     struct candidate best = {.instance = NULL};
     for (size_t i = 0; i < request->option_count && !best.instance; i++) {
         const struct routing_option *option = &request->options[i];
         for (uint32_t j = 0; j < count_of(option); j++) {
-            const struct candidate it = {&option->model->at[j], i, totals[j]};
+            const struct candidate it = candidate_at(request, survey, i, j, totals[j]);
             if (totals[j] < INFINITY &&
                     (!best.instance || routing_policy_prefers(
                                                request->policy, pass, it.instance, best.instance)))
@@ -322,8 +353,8 @@ static struct candidate best_of(const float *totals, const struct fleet *fleet,
 {
     *ret_stayed = false;
     if (request->policy != ROUTING_BEST)
-        return best_by_policy(totals, request, fleet_pass(fleet));
-    struct candidate home = find_home(totals, request);
+        return best_by_policy(totals, request, survey, fleet_pass(fleet));
+    struct candidate home = find_home(totals, request, survey);
     bool stay = stays(&home, survey->least_s);
     *ret_stayed = stay && home.total_s > survey->least_s;
     return stay ? home : best_of_ties(totals, request, survey);
@@ -388,6 +419,7 @@ static void visit_all(const struct fleet *fleet, const struct routing_request *r
 struct looker {
     routing_look_fn *look;
     void *ctx;
+    const struct survey *survey;
 };
 
 static void show(void *ctx, const struct aim *aim, const struct fleet_instance *instance)
@@ -398,7 +430,8 @@ static void show(void *ctx, const struct aim *aim, const struct fleet_instance *
     struct cost cost;
     if (feasible)
         cost_on(aim, instance, &cost);
-    if (feasible && !has_room(aim->request, instance))
+    const struct spare *spare = &looker->survey->spares[aim->option_index];
+    if (feasible && !has_room(aim->request, spare, instance))
         refusal = REFUSAL_FULL;
     looker->look(looker->ctx, instance, aim->option_index, refusal, feasible ? &cost : NULL,
             held_tokens(aim, instance));
@@ -433,9 +466,8 @@ static void plan_for(const struct fleet *fleet, const struct routing_request *re
         const struct candidate *chosen, struct routing_plan *plan)
 {
     struct aim aim = aim_at(fleet, request, chosen->option);
-    bool room = has_room(request, chosen->instance);
-    plan->verdict = room ? ROUTING_RUN : ROUTING_WAIT;
-    plan->refusal = room ? REFUSAL_NONE : REFUSAL_FULL;
+    plan->verdict = chosen->has_room ? ROUTING_RUN : ROUTING_WAIT;
+    plan->refusal = chosen->has_room ? REFUSAL_NONE : REFUSAL_FULL;
     plan->instance = chosen->instance;
     plan->option = chosen->option;
     plan->held_tokens = held_tokens(&aim, chosen->instance);
@@ -470,7 +502,7 @@ int routing_choose(struct routing *routing, struct fleet *fleet,
     } else {
         plan_none(fleet, request, &plan);
     }
-    struct looker looker = {look, ctx};
+    struct looker looker = {look, ctx, &survey};
     if (look)
         visit_all(fleet, request, show, &looker);
     *ret_plan = plan;
