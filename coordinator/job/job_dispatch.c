@@ -14,12 +14,12 @@ enum { GREEDY_SHARES = 2 };
 
 /* Its key has much more running than its share of the slots that serve these models, which others
  * use too. */
-static bool is_greedy(const struct job *job, uint32_t slots)
+static bool is_greedy(const struct job *job, uint64_t slots)
 {
     size_t keys = fair_queue_recent_keys(job->jobs->queue);
     if (keys < 2)
         return false;
-    return fair_key_run_count(job->key) * keys >= GREEDY_SHARES * (size_t)slots;
+    return fair_key_run_count(job->key) * keys >= GREEDY_SHARES * slots;
 }
 
 static struct router_ask ask_of(const struct job *job, bool greedy)
@@ -220,7 +220,7 @@ static enum outcome dispatch(struct job *job, bool greedy)
  * crowd of them holds up neither those behind it nor the loop, few of each kind are asked. */
 struct look {
     uint64_t kind;
-    uint32_t slots;        /* of what serves it */
+    uint64_t slots;        /* of what serves it */
     unsigned waiting[2];   /* of those that were asked: whose key is not greedy; and is */
     unsigned passed;       /* over, as enough of them were asked */
     double first_token_s;  /* of the last that was asked */

@@ -499,14 +499,13 @@ const struct fleet_model *router_model(const struct router *router, const char *
     return fleet_find(router->fleet, model);
 }
 
-uint32_t router_slots(const struct router *router, const char *const *models, size_t count)
+uint64_t router_slots(struct router *router, const char *const *models, size_t count)
 {
-    uint32_t slots = 0;
+    uint64_t slots = 0;
+    fleet_freshen(router->fleet);
     for (size_t m = 0; m < count; m++) {
         const struct fleet_model *model = fleet_find(router->fleet, models[m]);
-        for (uint32_t i = 0; model && i < model->count; i++)
-            if (model->at[i].state == INSTANCE_RESIDENT && model->at[i].usable)
-                slots += model->at[i].slots ? model->at[i].slots : 1;
+        slots += model ? model->slots : 0;
     }
     return slots;
 }

@@ -129,8 +129,8 @@ void router_first_token(struct router *router, struct router_trip *trip);
 void router_ended(struct router *router, struct router_trip *trip, const char *mode,
         const struct prefix_chain *chain, enum router_end end, const struct msg_usage *usage);
 
-/* Slots of all instances of these models that are loaded. */
-uint32_t router_slots(const struct router *router, const char *const *models, size_t count);
+/* Slots of all instances of these models that are loaded. O(models). */
+uint64_t router_slots(struct router *router, const char *const *models, size_t count);
 /* What the fleet has of a model; NULL: no connected node has it. Borrowed as of fleet_find(). */
 const struct fleet_model *router_model(const struct router *router, const char *model);
 /* Tokens that an answer in this mode is likely to have, by those before it; at most `output_max`,

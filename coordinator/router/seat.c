@@ -23,7 +23,8 @@ static double load_s(const struct instance *instance)
 
 static uint32_t slots_of(const struct instance *instance)
 {
-    return instance->slots ? instance->slots : instance->run_slots;
+    uint32_t slots = instance->slots ? instance->slots : instance->run_slots;
+    return slots < MSG_SLOTS_MAX ? slots : MSG_SLOTS_MAX;
 }
 
 static uint32_t context_of(const struct instance *instance)

@@ -197,6 +197,7 @@ static void put(struct fleet *fleet, struct fleet_model *model, const struct fle
     it->last_used = 0;
     it->promise_pass = it->promised = 0;
     it->promised_prefill_s = it->slot_turn_s = 0;
+    it->slots_counted = 0;
     it->handle = handle;
     init_handle(fleet, model, handle);
     mark_stale(handle);
@@ -253,6 +254,7 @@ void fleet_remove(struct fleet *fleet, struct fleet_handle *handle)
         return;
     lose_flights(handle);
     drop_holder(model, &model->at[handle->index]);
+    model->slots -= model->at[handle->index].slots_counted;
     list_del(&handle->stale);
     list_del(&handle->promised);
     move_last(model, handle->index);
@@ -274,12 +276,21 @@ struct fleet_instance *fleet_at(struct fleet_handle *handle)
     return &handle->model->at[handle->index];
 }
 
+static void count_slots(struct fleet_model *model, struct fleet_instance *it)
+{
+    bool counts = it->state == INSTANCE_RESIDENT && it->usable;
+    uint32_t slots = counts ? (it->slots ? it->slots : 1) : 0;
+    model->slots = model->slots - it->slots_counted + slots;
+    it->slots_counted = slots;
+}
+
 void fleet_freshen(struct fleet *fleet)
 {
     while (!list_empty(&fleet->stale)) {
         struct fleet_handle *handle = list_entry(fleet->stale.next, struct fleet_handle, stale);
         struct fleet_model *model = handle->model;
         uint32_t at = handle->index;
+        count_slots(model, &model->at[at]);
         fleet_digest_make(
                 &model->at[at], fleet->pass, &model->blocks[at / FLEET_LANES], at % FLEET_LANES);
         list_del(&handle->stale);

@@ -72,6 +72,7 @@ struct fleet_instance {
     uint32_t promised;        /* … requests, … */
     float promised_prefill_s; /* … and their prefill */
     float slot_turn_s;        /* between two of its slots' becoming free, in the mean */
+    uint32_t slots_counted;   /* of it in its model's `slots` */
     struct fleet_handle *handle; /* back to who owns it */
 };
 
@@ -91,6 +92,7 @@ struct fleet_model {
     struct fleet_instance *at;
     struct fleet_block *blocks; /* their digests, as of fleet_freshen(); room / FLEET_LANES */
     uint32_t count, room;
+    uint64_t slots;                /* of those that are loaded and usable, as of fleet_freshen() */
     struct prefix_group *prefixes; /* of this model; NULL: none are kept */
     struct token_ratio ratio;      /* of its tokenizer; the owner's */
 };

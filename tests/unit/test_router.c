@@ -666,6 +666,17 @@ static void slots_of_what_is_loaded_are_counted(void **state)
     it.state = INSTANCE_AVAILABLE;
     say(world, 1, &it);
     assert_int_equal(router_slots(world->mesh.router, both, 2), SLOTS);
+    it.state = INSTANCE_RESIDENT;
+    it.slots = 0; /* not said */
+    say(world, 1, &it);
+    assert_int_equal(router_slots(world->mesh.router, both, 2), SLOTS + 1);
+    it.slots = UINT32_MAX; /* nonsense */
+    say(world, 1, &it);
+    assert_int_equal(router_slots(world->mesh.router, both, 2), SLOTS + MSG_SLOTS_MAX);
+    say(world, 1, NULL);
+    assert_int_equal(router_slots(world->mesh.router, both, 2), SLOTS);
+    say(world, 0, NULL);
+    assert_int_equal(router_slots(world->mesh.router, both, 2), 0);
 }
 
 static void a_conversation_stays(void **state)
