@@ -136,6 +136,16 @@ int keys_load_or_create(const char *path, struct key_pair *ret_pair, struct err 
     return 0;
 }
 
+uint64_t keys_seed(const struct key_pair *pair, const char *purpose)
+{
+    uint8_t hash[crypto_generichash_BYTES_MIN];
+    uint64_t seed;
+    (void)crypto_generichash(hash, sizeof(hash), (const uint8_t *)purpose, strlen(purpose),
+            (const uint8_t *)pair->secret_z85, KEY_Z85_LEN); /* fails for other sizes only */
+    memcpy(&seed, hash, sizeof(seed));
+    return seed;
+}
+
 void keys_fini(struct key_pair *pair)
 {
     sodium_free(pair->secret_z85);

@@ -27,6 +27,9 @@ MUST_CHECK int keys_generate(struct key_pair *ret_pair, struct err *err);
 /* The pair that a raw secret half belongs to. -ENOMEM, -EIO, -ENOTSUP. */
 MUST_CHECK int keys_from_secret(
         const uint8_t secret[KEY_BYTES], struct key_pair *ret_pair, struct err *err);
+/* A number that only the pair's owner knows, and the same as long as it lives; another one for each
+ * purpose. */
+uint64_t keys_seed(const struct key_pair *pair, const char *purpose);
 /* Wipes and frees the secret half. Takes a pair of zeros, and may be repeated. */
 void keys_fini(struct key_pair *pair);
 

@@ -408,7 +408,8 @@ static int open_router(struct coordinator *c, struct err *err)
         return r;
     log_ledger(&opening, path);
     c->router = router_create(&(struct router_config){.env = &env_system, .ledger = c->ledger});
-    c->affinities = affinities_create(AFFINITIES_MAX, env_random_u64(&env_system));
+    /* Nodes know conversations by their ids, also when this has been started again. */
+    c->affinities = affinities_create(AFFINITIES_MAX, keys_seed(&c->state.link, "conversations"));
     return c->router && c->affinities ? 0 : err_set(err, -ENOMEM, "no memory for the router");
 }
 

@@ -31,10 +31,10 @@ void request_fini(struct request *request)
     buf_fini(&request->body);
 }
 
-int request_chain(struct request *request)
+int request_chain(struct request *request, uint64_t seed)
 {
     return prefix_chain_make(request->kind, buf_at(&request->body), request->body.len,
-            request->client, &request->chain);
+            request->client, seed, &request->chain);
 }
 
 int request_set_cursor(

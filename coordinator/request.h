@@ -70,8 +70,8 @@ struct request {
 
 void request_init(struct request *request);
 void request_fini(struct request *request);
-/* Makes `chain` of the body, for the client. Once. -ENOMEM. */
-MUST_CHECK int request_chain(struct request *request);
+/* Makes `chain` of the body, for the client. `seed`: jobs_prompt_seed(). Once. -ENOMEM. */
+MUST_CHECK int request_chain(struct request *request, uint64_t seed);
 /* Notes where the completion is asked for: before the cursor stands `before` and then `line`.
  * -ENOMEM. */
 MUST_CHECK int request_set_cursor(

@@ -119,7 +119,8 @@ static void find_conversation(struct explaining *it)
         return;
     caller_name(it->call->caller, client, sizeof(client));
     const struct affinity *found = affinities_find(api->affinities,
-            affinity_id(client, it->query.session), (double)env_now_us(api->view->env) / 1e6);
+            affinity_id(api->affinities, client, it->query.session),
+            (double)env_now_us(api->view->env) / 1e6);
     if (found)
         it->conversation = (struct conversation){.known = true,
                 .epoch = found->epoch,

@@ -457,7 +457,7 @@ static void parse_and_start(const struct call *call, struct request *request)
     const char *param = NULL;
     struct err err;
     int r = parse(call, request, &param, &err);
-    if (r == 0 && request_chain(request))
+    if (r == 0 && request_chain(request, jobs_prompt_seed(call->api->jobs)))
         r = err_set(&err, -ENOMEM, "no memory for the request");
     if (r == 0)
         start(call, request);

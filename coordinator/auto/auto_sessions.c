@@ -58,7 +58,8 @@ struct auto_session auto_sessions_find(
 {
     struct auto_session session = {.level = 0};
     const struct affinity *affinity =
-            *id ? affinities_find(sessions->affinities, affinity_id(tenant, id), now_s(sessions))
+            *id ? affinities_find(sessions->affinities,
+                          affinity_id(sessions->affinities, tenant, id), now_s(sessions))
                 : NULL;
     if (!affinity || affinity->mode >= sessions->count)
         return session;
@@ -71,10 +72,11 @@ struct auto_session auto_sessions_find(
 void auto_sessions_note(struct auto_sessions *sessions, const char *tenant, const char *id,
         const struct auto_session *session)
 {
-    struct affinity *affinity = *id && session->mode[0]
-                                        ? affinities_touch(sessions->affinities,
-                                                  affinity_id(tenant, id), now_s(sessions))
-                                        : NULL;
+    struct affinity *affinity =
+            *id && session->mode[0]
+                    ? affinities_touch(sessions->affinities,
+                              affinity_id(sessions->affinities, tenant, id), now_s(sessions))
+                    : NULL;
     if (!affinity)
         return;
     affinity->mode = number_of(sessions, session->mode);

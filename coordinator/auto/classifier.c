@@ -233,7 +233,7 @@ static int make_request(const struct classifier *classifier, const char *words, 
         r = dialect_openai_chat.parse(&input, ret_request, &param, &err);
     }
     buf_fini(&body);
-    return r ? r : request_chain(ret_request);
+    return r ? r : request_chain(ret_request, jobs_prompt_seed(classifier->config.jobs));
 }
 
 static bool has_room(const struct instance *instance, const char *model)

@@ -303,6 +303,7 @@ struct jobs *jobs_create(const struct jobs_config *config)
     jobs->config = *config;
     if (!jobs->config.gathered_max)
         jobs->config.gathered_max = JOBS_GATHERED_MAX;
+    jobs->prompt_seed = env_random_u64(config->env);
     list_init(&jobs->waiting);
     list_init(&jobs->running);
     list_init(&jobs->at_cursor);
@@ -312,6 +313,11 @@ struct jobs *jobs_create(const struct jobs_config *config)
         return jobs;
     jobs_destroy(jobs);
     return NULL;
+}
+
+uint64_t jobs_prompt_seed(const struct jobs *jobs)
+{
+    return jobs->prompt_seed;
 }
 
 static void end_list(struct list *list)

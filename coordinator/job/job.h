@@ -78,6 +78,8 @@ struct jobs_config {
 
 /* NULL where malloc refuses. */
 struct jobs *jobs_create(const struct jobs_config *config);
+/* What requests' prompts are hashed with, for as long as these live (prefix_chain.h). */
+uint64_t jobs_prompt_seed(const struct jobs *jobs);
 /* Every open job ends: its node and its client are told, once the loop comes to it. */
 void jobs_end_all(struct jobs *jobs);
 /* Ends what is open first. Takes NULL. */

@@ -26,6 +26,7 @@ struct jobs {
     size_t gathered_bytes;         /* of all whole answers so far */
     bool changed;                  /* by some job itself: the queue has to be looked at */
     struct buf scratch;            /* bytes of the event being made */
+    uint64_t prompt_seed;
 };
 
 struct job {
@@ -99,7 +100,8 @@ void job_leave(struct job *job, enum router_end end);
 
 /* --- job_place.c --- */
 
-/* Which one it belongs to (affinity_id()); 0: its client ties it to nothing. */
+/* Which one it belongs to (affinity_id()); 0: its client ties it to nothing, or none has a place.
+ */
 uint64_t job_conversation(const struct job *job);
 /* Where its conversation was last, where that is known and one of the ask's models was there. */
 void job_find_place(const struct job *job, struct router_ask *ask);

@@ -31,9 +31,10 @@ static uint64_t but_not_0(uint64_t hash)
     return hash ? hash : 1;
 }
 
-uint64_t affinity_id(const char *tenant, const char *text)
+uint64_t affinity_id(const struct affinities *table, const char *tenant, const char *text)
 {
-    return but_not_0(XXH3_64bits_withSeed(text, strlen(text), XXH3_64bits(tenant, strlen(tenant))));
+    uint64_t seed = XXH3_64bits_withSeed(tenant, strlen(tenant), table->seed);
+    return but_not_0(XXH3_64bits_withSeed(text, strlen(text), seed));
 }
 
 uint64_t affinity_model(const char *model)

@@ -28,16 +28,16 @@ struct affinity {        /* plain; what is known of one conversation */
 
 struct affinities;
 
-/* `max`: conversations, taken as 1 … AFFINITIES_MAX; memory grows with those there are. `seed` says
- * where in the table they are: clients, who choose their ids, must not know it. NULL where malloc
- * refuses. */
+/* `max`: conversations, taken as 1 … AFFINITIES_MAX; memory grows with those there are. Clients,
+ * who choose the text of their ids, must not know `seed`: one could be made then that is another
+ * tenant's. NULL where malloc refuses. */
 struct affinities *affinities_create(size_t max, uint64_t seed);
 /* Takes NULL. */
 void affinities_destroy(struct affinities *table);
 
 /* Never 0. `tenant` is who asks, `text` the client's id: two of which one is another are other
- * conversations. */
-uint64_t affinity_id(const char *tenant, const char *text);
+ * conversations. The same in each table of one seed. */
+uint64_t affinity_id(const struct affinities *table, const char *tenant, const char *text);
 /* Never 0. */
 uint64_t affinity_model(const char *model);
 

@@ -324,11 +324,11 @@ static int add_body(struct walk *walk, const struct layout *layout)
 }
 
 int prefix_chain_make(enum request_kind kind, const char *body, size_t len, const char *tenant,
-        struct prefix_chain *ret_chain)
+        uint64_t seed, struct prefix_chain *ret_chain)
 {
     struct prefix_chain none = {0};
-    struct blocks blocks = {
-            .cached = layouts[kind].cached, .hash = XXH3_64bits(tenant, strlen(tenant))};
+    struct blocks blocks = {.cached = layouts[kind].cached,
+            .hash = XXH3_64bits_withSeed(tenant, strlen(tenant), seed)};
     struct walk walk = {.blocks = &blocks};
     json_lexer_init(&walk.lexer, body, len);
     int r = add_body(&walk, &layouts[kind]);

@@ -30,8 +30,9 @@ struct prefix_chain {
 };
 
 /* `body` as proto/codec.h has it for the kind. `tenant`: prompts of different tenants are never
- * taken for the same. A body that is not of that shape gives an empty chain; kinds that leave
- * nothing in an engine's cache have bytes and no hashes. -ENOMEM. */
+ * taken for the same. `seed`: who writes prompts must not know it, as a block could be made then
+ * whose hash is that of another tenant's. A body that is not of that shape gives an empty chain;
+ * kinds that leave nothing in an engine's cache have bytes and no hashes. -ENOMEM. */
 MUST_CHECK int prefix_chain_make(enum request_kind kind, const char *body, size_t len,
-        const char *tenant, struct prefix_chain *ret_chain);
+        const char *tenant, uint64_t seed, struct prefix_chain *ret_chain);
 void prefix_chain_fini(struct prefix_chain *chain);

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct prefix_chain make(enum request_kind kind, const char *body, size_t len)
 {
     struct prefix_chain chain;
-    int r = prefix_chain_make(kind, body, len, "tenant", &chain);
+    int r = prefix_chain_make(kind, body, len, "tenant", 0, &chain);
     assert(r == 0);
     assert(chain.count <= chain.bytes / PREFIX_BLOCK_BYTES && chain.count <= PREFIX_CHAIN_MAX);
     assert((chain.hashes != NULL) == (chain.count > 0));

@@ -16,15 +16,19 @@ static void ids_tell_tenants_and_texts_apart(void **state)
 {
     static const char *const words[] = {"", "a", "b", "ab", "ba", "aab"};
     enum { WORDS = sizeof(words) / sizeof(*words) };
+    struct affinities *table = affinities_create(1, 5), *other = affinities_create(1, 6);
     uint64_t ids[WORDS * WORDS];
     (void)state;
     for (size_t i = 0; i < WORDS * WORDS; i++) {
-        ids[i] = affinity_id(words[i / WORDS], words[i % WORDS]);
+        ids[i] = affinity_id(table, words[i / WORDS], words[i % WORDS]);
         assert_true(ids[i] != 0);
-        assert_true(ids[i] == affinity_id(words[i / WORDS], words[i % WORDS]));
+        assert_true(ids[i] == affinity_id(table, words[i / WORDS], words[i % WORDS]));
+        assert_true(ids[i] != affinity_id(other, words[i / WORDS], words[i % WORDS]));
         for (size_t j = 0; j < i; j++)
             assert_true(ids[i] != ids[j]);
     }
+    affinities_destroy(table);
+    affinities_destroy(other);
     assert_true(affinity_model("") != 0);
     assert_true(affinity_model("m") == affinity_model("m"));
     assert_true(affinity_model("m") != affinity_model("n"));

@@ -90,8 +90,8 @@ static void others_may_know_a_conversation_without_a_mode(void **state)
 {
     struct world *world = *state;
     double now_s = (double)env_now_us(&world->env.env) / 1e6;
-    struct affinity *affinity =
-            affinities_touch(world->affinities, affinity_id("key a", "1"), now_s);
+    struct affinity *affinity = affinities_touch(
+            world->affinities, affinity_id(world->affinities, "key a", "1"), now_s);
     assert_int_equal(affinity->mode, UINT16_MAX);
     is(world, "key a", "1", "");
 }

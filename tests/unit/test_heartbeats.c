@@ -164,7 +164,7 @@ static void ask(struct world *world, const struct api *api)
             .header = no_header,
             .owner = "local"};
     assert_int_equal(api->dialect->parse(&input, &request, &param, NULL), 0);
-    assert_int_equal(request_chain(&request), 0);
+    assert_int_equal(request_chain(&request, jobs_prompt_seed(world->jobs)), 0);
     const struct reply reply = reply_to_exchange(&world->client);
     jobs_start(world->jobs, &reply, api->dialect, &request, job_terms_of_models("ask", models, 1));
 }

@@ -182,7 +182,7 @@ static void ask_by(struct world *world, size_t client, bool stream, struct job_t
             .body = body, .len = strlen(body), .content_type = "", .header = no_header};
     assert_int_equal(dialect_openai_chat.parse(&input, &request, &param, NULL), 0);
     world->edit(&request);
-    assert_int_equal(request_chain(&request), 0);
+    assert_int_equal(request_chain(&request, jobs_prompt_seed(world->jobs)), 0);
     const struct reply reply = reply_to_exchange(exchange);
     jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, terms);
     assert_int_equal(request.body.len, 0);

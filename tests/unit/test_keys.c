@@ -276,6 +276,19 @@ static void a_raw_secret_gives_its_pair(void **state)
     assert_string_equal(f->pair.secret_z85, SECRET);
 }
 
+static void a_seed_is_of_a_pair_and_a_purpose(void **state)
+{
+    struct key_pair pair, other;
+    (void)state;
+    assert_int_equal(keys_generate(&pair, NULL), 0);
+    assert_int_equal(keys_generate(&other, NULL), 0);
+    assert_true(keys_seed(&pair, "one") == keys_seed(&pair, "one"));
+    assert_true(keys_seed(&pair, "one") != keys_seed(&pair, "two"));
+    assert_true(keys_seed(&pair, "one") != keys_seed(&other, "one"));
+    keys_fini(&pair);
+    keys_fini(&other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -296,6 +309,7 @@ int main(void)
             TEST(a_key_has_one_text_and_one_raw_form),
             TEST(what_is_no_key_leaves_the_raw_bytes),
             TEST(a_raw_secret_gives_its_pair),
+            TEST(a_seed_is_of_a_pair_and_a_purpose),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 enum {
+    SEED = 5,
     TEXT_MAX = 1 << 20,
     TURN = 3000, /* bytes of a turn */
 };
@@ -22,7 +23,7 @@ enum {
 static struct prefix_chain make(enum request_kind kind, const char *body)
 {
     struct prefix_chain chain;
-    assert_int_equal(prefix_chain_make(kind, body, strlen(body), "somebody", &chain), 0);
+    assert_int_equal(prefix_chain_make(kind, body, strlen(body), "somebody", SEED, &chain), 0);
     assert_true((chain.hashes != NULL) == (chain.count > 0));
     return chain;
 }
@@ -230,10 +231,21 @@ static void tenants_share_nothing(void **state)
     struct prefix_chain mine = make(REQUEST_CHAT, text), theirs;
     size_t count = mine.count;
     assert_int_equal(
-            prefix_chain_make(REQUEST_CHAT, text, strlen(text), "somebody else", &theirs), 0);
+            prefix_chain_make(REQUEST_CHAT, text, strlen(text), "somebody else", SEED, &theirs), 0);
     assert_int_equal(theirs.count, count);
     assert_int_equal(shared(mine, theirs), 0);
     assert_int_equal(shared(make(REQUEST_CHAT, text), make(REQUEST_CHAT, text)), count);
+    free(text);
+}
+
+static void nobody_knows_a_hash_without_the_seed(void **state)
+{
+    (void)state;
+    char *text = chat_of(3, "", "");
+    struct prefix_chain chain = make(REQUEST_CHAT, text), other;
+    assert_int_equal(
+            prefix_chain_make(REQUEST_CHAT, text, strlen(text), "somebody", SEED + 1, &other), 0);
+    assert_int_equal(shared(chain, other), 0);
     free(text);
 }
 
@@ -439,7 +451,7 @@ static void each_allocation_fails_once(void **state)
     for (bool failed = true; failed; failures += failed) {
         struct prefix_chain chain = {.count = 77};
         short_memory_begin(failures);
-        int r = prefix_chain_make(REQUEST_CHAT, text, strlen(text), "me", &chain);
+        int r = prefix_chain_make(REQUEST_CHAT, text, strlen(text), "me", SEED, &chain);
         failed = short_memory_end();
         assert_int_equal(r, failed ? -ENOMEM : 0);
         if (failed)
@@ -461,6 +473,7 @@ int main(void)
             cmocka_unit_test(blanks_between_tokens_do_not_count),
             cmocka_unit_test(tools_come_first_wherever_they_stand),
             cmocka_unit_test(tenants_share_nothing),
+            cmocka_unit_test(nobody_knows_a_hash_without_the_seed),
             cmocka_unit_test(a_prompt_may_be_a_text_or_a_list),
             cmocka_unit_test(infill_is_other_files_then_what_is_before_the_cursor),
             cmocka_unit_test(parts_do_not_run_into_each_other),

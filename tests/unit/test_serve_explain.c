@@ -364,8 +364,9 @@ static void rows_do_not_depend_on_the_order_of_nodes(void **state)
 static void remember(struct world *world, const char *node, const uint64_t *hashes, uint32_t blocks)
 {
     const struct fleet_model *model = router_model(world->mesh.router, "small");
-    struct affinity *affinity = affinities_touch(world->affinities, affinity_id("local", "s-1"),
-            (double)env_now_us(&world->mesh.env.env) / 1e6);
+    struct affinity *affinity =
+            affinities_touch(world->affinities, affinity_id(world->affinities, "local", "s-1"),
+                    (double)env_now_us(&world->mesh.env.env) / 1e6);
     assert_non_null(affinity);
     for (uint32_t i = 0; i < model->count; i++) {
         const struct fleet_instance *entry = &model->at[i];
