@@ -160,23 +160,22 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
 static int add_rule(struct table *table, const cJSON *mode, const char *what, const char *models,
         uint64_t floor)
 {
-    char text[REPORT_CELL_MAX], points[32];
-    bool stand_in = json_bool(mode, "stand_in", false);
-    const char *cells[] = {json_str(mode, "name", ""), what, text,
+    char points[32];
+    const char *cells[] = {json_str(mode, "name", ""), what, models,
             floor ? report_count(floor, points, sizeof(points)) : "-"};
 
-    snprintf(text, sizeof(text), "%.*s%s", REPORT_CELL_MAX - 16, models,
-            stand_in ? ", or as good" : "");
     return table_add(table, cells);
 }
 
 static int add_named_rule(struct table *table, const cJSON *mode, const char *what,
         const cJSON *models, uint64_t floor)
 {
-    char names[REPORT_CELL_MAX];
+    char names[REPORT_CELL_MAX], text[REPORT_CELL_MAX];
 
     report_list(TABLE_TEXT, models, names, sizeof(names));
-    return add_rule(table, mode, what, names, floor);
+    snprintf(text, sizeof(text), "%.*s%s", REPORT_CELL_MAX - 16, names,
+            json_bool(mode, "stand_in", false) ? ", or as good" : "");
+    return add_rule(table, mode, what, text, floor);
 }
 
 /* The rest: past all rules, or of a mode that has a floor alone. */

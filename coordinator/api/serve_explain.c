@@ -92,11 +92,13 @@ static size_t place_in_options(const struct mode_policy *policy, size_t model)
     return i;
 }
 
+/* What is too long for all is an option for all: by tokens that are an estimate. */
 static const char *why_model(const struct explaining *it, size_t model)
 {
     const struct mode_policy *policy = &it->policy;
     const struct mode_model_facts *facts = &it->facts[model];
     size_t place = place_in_options(policy, model);
+    bool is_option = place < policy->option_count;
     double whole = it->query.tokens + explaining_output_tokens(it);
     if (facts->barred)
         return "the API key does not allow it";
@@ -105,8 +107,8 @@ static const char *why_model(const struct explaining *it, size_t model)
     if (facts->unable)
         return "it cannot do what is needed";
     if (facts->context > 0 && facts->context < whole)
-        return "its context is too short";
-    if (place == policy->option_count)
+        return is_option ? "its context is too short, by our estimate" : "its context is too short";
+    if (!is_option)
         return "the rule does not name it";
     return place < policy->option_count - policy->stand_ins ? "the rule names it"
                                                             : "as good as what the rule names";

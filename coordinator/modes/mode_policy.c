@@ -205,7 +205,7 @@ static void take_rest(struct choosing *choosing)
         snprintf(what, sizeof(what), "where no rule's model can");
     if (policy->option_count == 0) {
         add_all_allowed(choosing);
-        write_rule(policy, mode->name, "as no model is known to be able to");
+        write_rule(policy, mode->name, "any model, as none is known to be able to serve it");
         return;
     }
     write_named(choosing, what);

@@ -136,9 +136,9 @@ static void words_that_have_no_room_for_the_new_name_stay(void **state)
     struct job_terms *terms = make();
     memset(name, 'x', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    strcpy(terms->rule, "code as no model is known to be able to");
+    strcpy(terms->rule, "code any model, as none is known to be able to serve it");
     free(job_terms_replace(terms, "small", "new"));
-    assert_string_equal(terms->rule, "code as no model is known to be able to");
+    assert_string_equal(terms->rule, "code any model, as none is known to be able to serve it");
     strcpy(terms->rule, "code any model: new");
     free(job_terms_replace(terms, "new", name));
     assert_string_equal(terms->rule, "code any model: new");

@@ -281,6 +281,7 @@ static void what_nobody_can_take_says_so(void **state)
     json = ask(world, "mode=ask&tokens=1M");
     assert_says(json, "verdict", "run");
     assert_says(json, "why", "longer than every context");
+    assert_says(cJSON_GetArrayItem(json_array(json, "models"), 0), "why", "by our estimate");
 }
 
 static void what_comes_back_by_itself_is_waited_for(void **state)
