@@ -420,7 +420,8 @@ const char *config_name_at(const struct config *config, const char *prefix, size
 
 const char *config_origin(const struct config *config, const char *path)
 {
-    const struct config_value *value = lookup(config, path);
+    struct config_value **section = values_find(&config->values, path, true);
+    const struct config_value *value = section ? *section : lookup(config, path);
 
     return value ? value->origin : "default";
 }

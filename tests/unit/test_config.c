@@ -156,6 +156,7 @@ static void test_file(void **state)
     assert_true(config_is_set(config, "slots"));
     assert_string_equal(config_origin(config, "slots"), "c.yaml:3");
     assert_string_equal(config_origin(config, "engine.args"), "c.yaml:10");
+    assert_string_equal(config_origin(config, "engine"), "c.yaml:8");
 }
 
 static void test_picked_names(void **state)
