@@ -49,7 +49,7 @@ static int check_alias(const struct modes *modes, const char *origin, const char
     if (star && star[1])
         return err_set(
                 err, -EINVAL, "%s: %s: \"%s\" has a * that is not at its end", origin, kind, name);
-    if (strcmp(name, MODE_AUTO) == 0 || (!foreign && modes_find(modes, name)))
+    if (is_mode(modes, name))
         return err_set(
                 err, -EINVAL, "%s: %s: \"%s\" is the name of a mode already", origin, kind, name);
     if (means_something(modes, target, foreign))

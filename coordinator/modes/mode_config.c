@@ -45,10 +45,14 @@ static const char *name_below(struct reading *reading, const char *key, size_t i
     return config_name_at(reading->config, go_to(reading, key), index);
 }
 
-/* Where the key that is being read stands. */
+/* Where the key that is being read stands; of one that is not there, where its mode does. */
 static const char *origin_of(const struct reading *reading)
 {
-    return config_origin(reading->config, reading->path);
+    char mode[PATH_BYTES];
+    if (config_is_set(reading->config, reading->path))
+        return config_origin(reading->config, reading->path);
+    snprintf(mode, sizeof(mode), "modes.%s", reading->mode->name);
+    return config_origin(reading->config, mode);
 }
 
 static size_t count_below(struct reading *reading, const char *key)
@@ -108,10 +112,10 @@ static int fail_stranger(const struct reading *reading, const char *what, const 
         names[i] = mode->models[i];
     const char *nearest = text_nearest(model, names);
     return err_set(reading->err, -EINVAL,
-            "%s: %s of mode \"%s\" names \"%.150s\", which its models do not%s%s%s; add it to "
-            "modes.%s.models",
-            origin_of(reading), what, mode->name, model, nearest ? "; did you mean \"" : "",
-            nearest ? nearest : "", nearest ? "\"?" : "", mode->name);
+            "%s: %s of mode \"%s\" names \"%.150s\", which its models do not; add it to "
+            "modes.%s.models%s%s%s",
+            origin_of(reading), what, mode->name, model, mode->name, nearest ? ", or write \"" : "",
+            nearest ? nearest : "", nearest ? "\"" : "");
 }
 
 static int check_list(const struct reading *reading, const char *what, size_t count)
@@ -192,8 +196,11 @@ static int check_count(struct reading *reading, const char *key, size_t count)
 {
     if (count <= MODE_RULES_MAX)
         return 0;
-    return err_set(reading->err, -EINVAL, "%s of mode \"%s\" has %zu entries; at most %d are taken",
-            key, reading->mode->name, count, MODE_RULES_MAX);
+    go_to(reading, key);
+    return err_set(reading->err, -EINVAL,
+            "%s: %s of mode \"%s\" has %zu entries; at most %d are taken",
+            config_origin(reading->config, reading->path), key, reading->mode->name, count,
+            MODE_RULES_MAX);
 }
 
 /* Leaves reading->path at the entry. */
@@ -296,11 +303,11 @@ static int read_floors(struct reading *reading)
 /* True where the config says of each of them that it has less; of what it does not speak, nodes
  * may. */
 static bool all_below(
-        const struct mode *mode, char *const *names, size_t count, uint8_t floor, uint8_t *ret_most)
+        const struct mode *mode, const struct mode_models *models, uint8_t floor, uint8_t *ret_most)
 {
     *ret_most = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint8_t points = mode_said_points(mode, names[i]);
+    for (size_t i = 0; i < models->count; i++) {
+        uint8_t points = mode_said_points(mode, models->names[i]);
         if (points == 0 || points >= floor)
             return false;
         if (points > *ret_most)
@@ -309,34 +316,71 @@ static bool all_below(
     return true;
 }
 
-static int fail_floor(struct reading *reading, const char *what, uint8_t floor, uint8_t most)
+struct served {                   /* requests of the mode that are held against its floor */
+    const char *what;             /* "request" */
+    const struct mode_models *by; /* NULL: any model of the mode */
+    uint32_t tokens;              /* up to so many; UINT32_MAX: above all that the mode names */
+};
+
+/* "", " up to 8k", " above 64k" */
+static void say_tokens(const struct mode *mode, uint32_t tokens, char *text, size_t size)
 {
-    return err_set(reading->err, -EINVAL,
-            "%s: no request of mode \"%s\" could be answered%s: its floor is %u there, and no "
-            "model "
-            "has more than %u points; lower the floor or add a better model",
-            config_origin(reading->config, go_to(reading, "models")), reading->mode->name, what,
-            floor, most);
+    char number[32];
+    uint32_t last = 0;
+    if (mode->rule_count)
+        last = mode->rules[mode->rule_count - 1].tokens;
+    if (mode->floor_count && mode->floors[mode->floor_count - 1].tokens > last)
+        last = mode->floors[mode->floor_count - 1].tokens;
+    bool above = tokens == UINT32_MAX;
+    text[0] = '\0';
+    if (!above || last)
+        snprintf(text, size, " %s %s", above ? "above" : "up to",
+                text_format_tokens(above ? last : tokens, number, sizeof(number)));
 }
 
+static int check_served(struct reading *reading, const struct served *served)
+{
+    const struct mode *mode = reading->mode;
+    const struct mode_models all = {mode->models, mode->model_count};
+    uint8_t floor = mode_floor_at(mode, served->tokens), most;
+    char tokens[48];
+    if (!all_below(mode, mode->stand_in || !served->by ? &all : served->by, floor, &most))
+        return 0;
+    say_tokens(mode, served->tokens, tokens, sizeof(tokens));
+    return err_set(reading->err, -EINVAL,
+            "%s: no %s of mode \"%s\" could be answered%s: its floor is %u there, and no model has "
+            "more than %u points; lower the floor or add a better model",
+            config_origin(reading->config, go_to(reading, "models")), served->what, mode->name,
+            tokens, floor, most);
+}
+
+static const struct mode_models *models_at(const struct mode *mode, uint32_t tokens)
+{
+    for (size_t i = 0; i < mode->rule_count; i++)
+        if (tokens <= mode->rules[i].tokens)
+            return &mode->rules[i].models;
+    return NULL;
+}
+
+static int check_floor_at(struct reading *reading, uint32_t tokens)
+{
+    const struct mode *mode = reading->mode;
+    int r = check_served(reading, &(struct served){"request", models_at(mode, tokens), tokens});
+    if (r || mode->planning.count == 0)
+        return r;
+    return check_served(reading, &(struct served){"planning call", &mode->planning, tokens});
+}
+
+/* Between these numbers of tokens neither the models nor the floor change. */
 static int check_floors(struct reading *reading)
 {
     const struct mode *mode = reading->mode;
-    char what[48], text[32];
-    uint8_t most;
-    if (all_below(mode, mode->models, mode->model_count, mode->floor, &most))
-        return fail_floor(reading, "", mode->floor, most);
-    for (size_t i = 0; i < mode->rule_count; i++) {
-        const struct mode_rule *rule = &mode->rules[i];
-        uint8_t floor = mode_floor_at(mode, rule->tokens);
-        if (mode->stand_in ||
-                !all_below(mode, rule->models.names, rule->models.count, floor, &most))
-            continue;
-        snprintf(what, sizeof(what), " up to %s",
-                text_format_tokens(rule->tokens, text, sizeof(text)));
-        return fail_floor(reading, what, floor, most);
-    }
-    return 0;
+    int r = 0;
+    for (size_t i = 0; !r && i < mode->rule_count; i++)
+        r = check_floor_at(reading, mode->rules[i].tokens);
+    for (size_t i = 0; !r && i < mode->floor_count; i++)
+        r = check_floor_at(reading, mode->floors[i].tokens);
+    return r ? r : check_floor_at(reading, UINT32_MAX);
 }
 
 /* --- how it is served --- */
@@ -458,11 +502,19 @@ static int read_mode(struct reading *reading)
     return r;
 }
 
+static int fail_many(const struct config *config, const char *mode, struct err *err)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "modes.%s", mode);
+    return err_set(err, -EINVAL, "%s: mode \"%s\": at most %d modes are taken",
+            config_origin(config, path), mode, MODES_MAX);
+}
+
 static int add_mode(
         struct modes *modes, const struct config *config, const char *name, struct err *err)
 {
     if (modes->count == MODES_MAX)
-        return err_set(err, -EINVAL, "mode \"%s\": at most %d modes are taken", name, MODES_MAX);
+        return fail_many(config, name, err);
     struct mode *mode = &modes->list[modes->count];
     if (!(mode->name = strdup(name)))
         return no_memory(err);

@@ -112,8 +112,8 @@ static void what_makes_no_sense_is_refused(void **state)
     } cases[] = {
             {"quality: {smal: 50}",
                     "test.yaml:4: quality of mode \"ask\" names \"smal\", which its "
-                    "models do not; did you mean \"small\"?; add it to "
-                    "modes.ask.models"},
+                    "models do not; add it to modes.ask.models, or write "
+                    "\"small\""},
             {"quality: {small: 0}", "test.yaml:4:"},
             {"quality: {small: 101}", "1 … 100"},
             {"up-to: {8k: [other]}", "test.yaml:4: up-to 8k of mode \"ask\" names \"other\""},
@@ -144,6 +144,9 @@ static void what_makes_no_sense_is_refused(void **state)
         (void)snprintf(yaml, sizeof(yaml), ASK "    %s\n", cases[i].key);
         refused(yaml, cases[i].why);
     }
+    refused("modes:\n  a:\n    beta: 1\n",
+            "test.yaml:2: mode \"a\" names no models; write models: [NAME, …]");
+    refused("modes:\n  a:\n", "test.yaml:2: mode \"a\" names no models");
     refused("modes:\n  a.b:\n    models: [m]\n", "\"a.b\" cannot be a mode: no dots in its name");
     refused("modes:\n  wait:\n    models: [m]\n", "\"wait\" cannot be a mode");
     refused("modes:\n  a:\n    models: [m]\n    when-none: b\n  b:\n    models: [m]\n"
@@ -159,7 +162,19 @@ static void a_floor_that_nobody_reaches_is_refused(void **state)
             "more than 60 points");
     refused(ASK "    quality: {small: 40}\n    up-to: {8k: [small], 16k: [large]}\n    floor: 41\n",
             "no request of mode \"ask\" could be answered up to 8k: its floor is 41 there");
+    refused(ASK "    quality: {small: 40}\n    planning: [small]\n    floor: 41\n",
+            "no planning call of mode \"ask\" could be answered: its floor is 41 there");
+    refused(ASK "    quality: {small: 40}\n    planning: [small]\n    floor: 41\n"
+                "    floor-up-to: {8k: 40}\n",
+            "no planning call of mode \"ask\" could be answered above 8k: its floor is 41 there");
+    refused(ASK "    quality: {small: 40}\n    up-to: {16k: [small]}\n    floor: 30\n"
+                "    floor-up-to: {8k: 41}\n",
+            "no request of mode \"ask\" could be answered up to 8k: its floor is 41 there");
+    refused(ASK "    quality: {small: 40, large: 60}\n    up-to: {8k: [small]}\n    floor: 61\n"
+                "    floor-up-to: {8k: 40}\n    stand-in: true\n",
+            "no request of mode \"ask\" could be answered above 8k: its floor is 61 there");
     static const char *const fine[] = {ASK "    quality: {small: 40}\n    floor: 90\n",
+            ASK "    quality: {small: 40}\n    planning: [small, large]\n    floor: 41\n",
             ASK "    quality: {small: 40}\n    up-to: {8k: [small]}\n    floor: 41\n"
                 "    floor-up-to: {8k: 40}\n",
             ASK "    quality: {small: 40}\n    up-to: {8k: [small]}\n    floor: 41\n"
@@ -189,13 +204,17 @@ static void each_list_has_a_limit(void **state)
     assert_int_equal(modes.list[0].rule_count, MODE_RULES_MAX);
     modes_fini(&modes);
     entries(yaml, sizeof(yaml), "up-to", "[small]", MODE_RULES_MAX + 1);
-    refused(yaml, "up-to of mode \"ask\" has 17 entries; at most 16 are taken");
+    refused(yaml, "test.yaml:4: up-to of mode \"ask\" has 17 entries; at most 16 are taken");
     entries(yaml, sizeof(yaml), "floor-up-to", "1", MODE_RULES_MAX + 1);
     refused(yaml, "floor-up-to of mode \"ask\" has 17 entries; at most 16 are taken");
     int len = snprintf(yaml, sizeof(yaml), ASK "mode-aliases:\n");
     for (int i = 0; i <= MODES_ALIASES_MAX; i++)
         len += snprintf(yaml + len, sizeof(yaml) - (size_t)len, "  a%d: ask\n", i);
     refused(yaml, "mode-aliases: at most 256 aliases are taken");
+    len = snprintf(yaml, sizeof(yaml), "modes:\n");
+    for (int i = 0; i <= MODES_MAX; i++)
+        len += snprintf(yaml + len, sizeof(yaml) - (size_t)len, "  m%d: {models: [a]}\n", i);
+    refused(yaml, "test.yaml:66: mode \"m64\": at most 64 modes are taken");
 }
 
 static void aliases_mean_what_there_is(void **state)
@@ -207,6 +226,8 @@ static void aliases_mean_what_there_is(void **state)
     refused(ASK "mode-aliases: {agent: small}\n", "which is no mode");
     refused(ASK "mode-aliases: {ask: ask}\n", "\"ask\" is the name of a mode already");
     refused(ASK "mode-aliases: {auto: ask}\n", "\"auto\" is the name of a mode already");
+    refused(ASK "model-aliases: {ask: small}\n",
+            "test.yaml:4: model-aliases: \"ask\" is the name of a mode already");
     refused(ASK "model-aliases: {gpt-4: other}\n",
             "test.yaml:4: model-aliases: \"gpt-4\" means \"other\", which is neither a mode nor a "
             "model of one; add it under modes");
