@@ -1,6 +1,5 @@
 #include "coordinator/api/explaining.h"
 
-#include "coordinator/api/inference.h"
 #include "coordinator/job/job_terms.h"
 #include "coordinator/modes/mode_look.h"
 #include "coordinator/modes/mode_names.h"
@@ -31,13 +30,19 @@ static void add_model(struct explaining *it, const char *name, uint8_t quality)
     it->quality[it->model_count++] = quality;
 }
 
+bool explaining_leaves(const struct explaining *it, const char *model)
+{
+    return modes_name_leaves(it->call->api->view->modes, it->mode, it->named.by, model);
+}
+
 static void look_at_models(struct explaining *it)
 {
     const struct mode *mode = it->mode;
     for (size_t i = 0; i < mode->model_count; i++) {
         it->facts[i] = mode_look(explaining_model(it, mode->models[i]), it->needs, mode->batch);
         it->facts[i].barred = !caller_allows_mode(it->call->caller, mode->name) ||
-                              !caller_allows_model(it->call->caller, mode->models[i]);
+                              !caller_allows_model(it->call->caller, mode->models[i]) ||
+                              !explaining_leaves(it, mode->models[i]);
     }
 }
 
@@ -75,28 +80,47 @@ static int take_mode(struct explaining *it, struct err *err)
 static int take_model(struct explaining *it, struct err *err)
 {
     const struct call *call = it->call;
-    if (!caller_may_name_model(call->caller, call->api->view->modes, it->query.model))
+    const char *model = it->named.model;
+    if (!caller_may_name_model(call->caller, call->api->view->modes, model))
         return err_set(err, -EACCES,
                 "the API key \"%s\" may not use the model \"%s\"; GET /v1/models lists what it may",
-                call->caller->key->name, it->query.model);
-    add_model(it, it->query.model, 0);
+                call->caller->key->name, model);
+    add_model(it, model, 0);
     return 0;
 }
 
 static int find_mode(struct explaining *it, struct err *err)
 {
-    const struct modes *modes = it->call->api->view->modes;
-    const char *name = it->query.mode;
     char known[CALL_MODES_MAX];
-    if (modes_asks_auto(modes, name))
-        return err_set(err, -EINVAL,
-                "mode=%.80s: what it becomes is told by a request's own text; name one of %s", name,
-                call_name_modes(it->call, known));
-    it->mode = modes_resolve(modes, name);
-    if (it->mode)
+    it->named.by = it->query.mode;
+    it->named.mode = modes_resolve(it->call->api->view->modes, it->query.mode);
+    if (it->named.mode)
         return 0;
-    return err_set(err, -ENOENT, "there is no mode \"%.80s\"; known are: %s", name,
+    return err_set(err, -ENOENT, "there is no mode \"%.80s\"; known are: %s", it->query.mode,
             call_name_modes(it->call, known));
+}
+
+static int find_model(struct explaining *it, struct err *err)
+{
+    if (inference_find_name(it->call->api->view, it->query.model, &it->named) == 0)
+        return 0;
+    return err_set(err, -ENOENT, "there is no mode or model \"%.80s\"; GET /v1/models lists them",
+            it->query.model);
+}
+
+static int find_name(struct explaining *it, struct err *err)
+{
+    const struct admin_view *view = it->call->api->view;
+    const char *mode = it->query.mode, *model = it->query.model;
+    char known[CALL_MODES_MAX];
+    bool is_auto = *mode ? modes_asks_auto(view->modes, mode) : inference_asks_auto(view, model);
+    if (is_auto)
+        return err_set(err, -EINVAL,
+                "%s=%.80s: what it becomes is told by a request's own text; name one of %s",
+                *mode ? "mode" : "model", *mode ? mode : model, call_name_modes(it->call, known));
+    int r = *mode ? find_mode(it, err) : find_model(it, err);
+    it->mode = r ? NULL : it->named.mode;
+    return r;
 }
 
 const struct mode *explaining_next_mode(const struct explaining *it)
@@ -139,7 +163,7 @@ static void find_whether_it_may_stay(struct explaining *it)
 
 int explaining_prepare(struct explaining *it, struct err *err)
 {
-    int r = it->query.mode[0] ? find_mode(it, err) : 0;
+    int r = find_name(it, err);
     if (r)
         return r;
     it->needs = it->query.needs | (it->mode ? inference_needs(it->mode->name) : 0);

@@ -5,6 +5,7 @@
 
 #include "coordinator/api/caller.h"
 #include "coordinator/api/explain_query.h"
+#include "coordinator/api/inference.h"
 #include "coordinator/modes/mode_policy.h"
 #include "coordinator/router/explanation.h"
 
@@ -22,7 +23,8 @@ struct explaining {          /* of one call; zeroed at first but for these two *
     struct explain_query query;
 
     uint32_t needs;                                 /* CAPABILITY_… */
-    const struct mode *mode;                        /* NULL: a model was asked for */
+    struct inference_name named;                    /* what the query's name asks for */
+    const struct mode *mode;                        /* of `named`; NULL: a model was asked for */
     struct mode_model_facts facts[MODE_MODELS_MAX]; /* of each of the mode's models */
     struct mode_policy policy;                      /* of a mode */
     const char *models[MODE_MODELS_MAX]; /* that may answer, by their own names; borrowed */
@@ -32,8 +34,8 @@ struct explaining {          /* of one call; zeroed at first but for these two *
     struct explanation explanation;
 };
 
-/* Fills all but the explanation. -EINVAL, -ENOENT (no such mode), -EACCES (the caller may not use
- * it). */
+/* Fills all but the explanation. -EINVAL, -ENOENT (no such mode or model), -EACCES (the caller may
+ * not use it). */
 MUST_CHECK int explaining_prepare(struct explaining *it, struct err *err);
 /* Then the explanation. -ENOMEM. */
 MUST_CHECK int explaining_decide(struct explaining *it);
@@ -43,5 +45,7 @@ MUST_CHECK int explaining_decide(struct explaining *it);
 const struct mode *explaining_next_mode(const struct explaining *it);
 /* Tokens of the answer, as expected. */
 double explaining_output_tokens(const struct explaining *it);
+/* False where the mode was asked for by a name that leaves only other models of it. */
+bool explaining_leaves(const struct explaining *it, const char *model);
 /* What the fleet has of a model, by any of its names. NULL: nothing. */
 const struct fleet_model *explaining_model(const struct explaining *it, const char *name);

@@ -210,27 +210,32 @@ static const struct mode *find_mode(
     return mode || is_known_model(view, plain) ? mode : modes_resolve(view->modes, name);
 }
 
-/* -ENOENT: it is nothing that is known, and nobody has been told. */
-static int take_known(const struct call *call, struct request *request, const char *name,
-        char plain[MSG_NAME_MAX + 1], struct target *target)
+static int find_known(
+        const struct admin_view *view, const char *name, struct inference_name *ret_name)
 {
-    const struct mode *mode = find_mode(call->api->view, name, plain);
-    if (mode)
-        return take_mode(call, request, mode, name, target);
-    return is_known_model(call->api->view, plain) ? take_model(call, plain, target) : -ENOENT;
+    ret_name->by = name;
+    ret_name->mode = find_mode(view, name, ret_name->model);
+    return ret_name->mode || is_known_model(view, ret_name->model) ? 0 : -ENOENT;
 }
 
-/* `plain` keeps the model's name. */
-static int take_name(const struct call *call, struct request *request, const char *name,
-        char plain[MSG_NAME_MAX + 1], struct target *target)
+int inference_find_name(
+        const struct admin_view *view, const char *name, struct inference_name *ret_name)
 {
-    int r = take_known(call, request, name, plain, target);
-    const char *meant = r == -ENOENT ? modes_foreign(call->api->view->modes, name) : NULL;
-    if (meant)
-        r = take_known(call, request, meant, plain, target);
-    if (r == -ENOENT)
-        refuse_name(call, name);
-    return r;
+    int r = find_known(view, name, ret_name);
+    const char *meant = r ? modes_foreign(view->modes, name) : NULL;
+    return meant ? find_known(view, meant, ret_name) : r;
+}
+
+/* `named` lives as long as the target. */
+static int take_name(const struct call *call, struct request *request, struct inference_name *named,
+        struct target *target)
+{
+    if (inference_find_name(call->api->view, request->asked, named)) {
+        refuse_name(call, request->asked);
+        return -ENOENT;
+    }
+    return named->mode ? take_mode(call, request, named->mode, named->by, target)
+                       : take_model(call, named->model, target);
 }
 
 /* Any model that can: those that are resident first. */
@@ -370,17 +375,20 @@ static const char *asked_mode(const struct call *call)
 
 /* A model may have the name, but "auto" itself; and one that has it without what clients add comes
  * before what only stands for auto. */
-static bool asks_for_auto(const struct call *call, const struct request *request)
+bool inference_asks_auto(const struct admin_view *view, const char *name)
 {
-    const struct admin_view *view = call->api->view;
-    const char *name = request->asked;
     char plain[MSG_NAME_MAX + 1];
-    if (!*name || strcmp(name, MODE_AUTO) == 0)
+    if (strcmp(name, MODE_AUTO) == 0)
         return true;
     if (!modes_asks_auto(view->modes, name) || is_known_model(view, name))
         return false;
     modes_plain_name(name, plain);
     return modes_spells_auto(name) || !is_known_model(view, plain);
+}
+
+static bool asks_for_auto(const struct call *call, const struct request *request)
+{
+    return !request->asked[0] || inference_asks_auto(call->api->view, request->asked);
 }
 
 /* Other kinds have a mode of their own; tokens are those of one model. */
@@ -395,7 +403,7 @@ static void start(const struct call *call, struct request *request)
     bool automatic = header && *header ? modes_asks_auto(call->api->view->modes, header)
                                        : asks_for_auto(call, request);
     struct target target = {.count = 0};
-    char plain[MSG_NAME_MAX + 1];
+    struct inference_name named;
     int r;
     request->needs |= kinds[request->kind].needs;
     if (automatic && is_told(request)) {
@@ -407,7 +415,7 @@ static void start(const struct call *call, struct request *request)
     else if (automatic)
         r = take_default(call, request, &target);
     else
-        r = take_name(call, request, request->asked, plain, &target);
+        r = take_name(call, request, &named, &target);
     if (!r)
         go(call, request, &target);
 }

@@ -14,5 +14,17 @@
 
 /* Answers by itself, now or later. */
 void inference_serve(const struct call *call);
+
+struct inference_name {      /* what a name in `model` asks for */
+    const struct mode *mode; /* borrowed from the modes in force; NULL: a model, `model` */
+    const char *by; /* what the mode was found by: the name, or what stands for it; borrowed */
+    char model[MSG_NAME_MAX + 1];
+};
+
+/* True where the name asks for the mode that the request tells. */
+bool inference_asks_auto(const struct admin_view *view, const char *name);
+/* Of any other name, whoever may use it. -ENOENT: nothing that is known. */
+MUST_CHECK int inference_find_name(
+        const struct admin_view *view, const char *name, struct inference_name *ret_name);
 /* What a request in the mode of that name needs by its kind, CAPABILITY_…: chat, for most. */
 uint32_t inference_needs(const char *mode);

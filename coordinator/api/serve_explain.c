@@ -100,6 +100,8 @@ static const char *why_model(const struct explaining *it, size_t model)
     size_t place = place_in_options(policy, model);
     bool is_option = place < policy->option_count;
     double whole = it->query.tokens + explaining_output_tokens(it);
+    if (!explaining_leaves(it, it->mode->models[model]))
+        return "its mode was asked for with another model";
     if (facts->barred)
         return "the API key does not allow it";
     if (!explaining_model(it, it->mode->models[model]))

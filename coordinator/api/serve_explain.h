@@ -1,5 +1,6 @@
 /* GET /mesh/v1/explain?mode=MODE&tokens=N: where a request would go now, and what it would cost on
- * every instance that may answer, term by term. Instead of `mode` `model`; besides `session`,
+ * every instance that may answer, term by term. Instead of `mode` `model`, any name that a
+ * request may have there; besides `session`,
  * `output` and `needs` (explain_query.h). The decision is the one of live requests
  * (router/explanation.h), after the mode's rules (modes/mode_policy.h); nothing changes by it.
  *

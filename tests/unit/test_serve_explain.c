@@ -29,7 +29,8 @@ static const char yaml[] = "modes:\n"
                            "  big:\n    models: [large]\n    when-none: ask\n"
                            "  once:\n    models: [small]\n    when-none: refuse\n"
                            "  autocomplete:\n    models: [small]\n"
-                           "  design:\n    models: [small, large]\n    planning: [large]\n";
+                           "  design:\n    models: [small, large]\n    planning: [large]\n"
+                           "model-aliases: {gpt-4o: code, gpt-5: auto, o9: small}\n";
 
 struct world {
     struct fake_mesh mesh;
@@ -428,7 +429,30 @@ static void a_model_may_be_asked_for_by_name(void **state)
     assert_string_equal(json_str(json, "mode", "?"), "");
     assert_says(json, "rule", "asked for by its name");
     assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "small");
-    assert_says(ask(world, "model=no-such&tokens=1000"), "verdict", "none");
+    assert_says(ask(world, "model=absent&tokens=1000"), "verdict", "none");
+}
+
+/* As in the body of a live request. */
+static void what_stands_for_a_mode_or_a_model_is_that(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance large = instance_of("large", 500);
+    join_small(world, 0, 1000);
+    join(world, 1, &large);
+    static const char *const modes[] = {"gpt-4o", "gpt-4o:latest", "code", "mesh-code", "agent"};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        char query[64];
+        (void)snprintf(query, sizeof(query), "model=%s&tokens=1000", modes[i]);
+        assert_string_equal(json_str(ask(world, query), "rule", ""), "code up to 4k: small");
+    }
+    const cJSON *json = ask(world, "model=o9&tokens=1000");
+    assert_string_equal(json_str(json, "mode", "?"), "");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "small");
+    json = ask(world, "model=small:latest&tokens=1000");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "small");
+    json = ask(world, "mode=mesh-code-lar&tokens=1000");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "large");
+    assert_says(cJSON_GetArrayItem(json_array(json, "models"), 0), "why", "with another model");
 }
 
 static void bad_values_are_named_with_the_way_out(void **state)
@@ -449,6 +473,10 @@ static void bad_values_are_named_with_the_way_out(void **state)
             {"mode=ask&tokens=1&needs=tools,wings", 400, "needs=wings is nothing that a model can"},
             {"mode=ask&tokens=1&needs=,", 400, "needs="},
             {"mode=auto&tokens=1", 400, "name one of code, ask"},
+            {"mode=gpt-5&tokens=1", 400, "mode=gpt-5: what it becomes is told by"},
+            {"model=auto&tokens=1", 400, "model=auto: what it becomes is told by"},
+            {"model=gpt-5&tokens=1", 400, "model=gpt-5: what it becomes is told by"},
+            {"model=no-such&tokens=1", 404, "there is no mode or model \"no-such\"; GET /v1/mod"},
             {"mode=nobody&tokens=1", 404, "there is no mode \"nobody\"; known are: code, ask"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -499,6 +527,7 @@ int main(void)
             EXPLAIN_TEST(a_conversation_is_held_where_it_was),
             EXPLAIN_TEST(tools_are_a_planning_call_until_the_conversation_is_known),
             EXPLAIN_TEST(a_model_may_be_asked_for_by_name),
+            EXPLAIN_TEST(what_stands_for_a_mode_or_a_model_is_that),
             EXPLAIN_TEST(bad_values_are_named_with_the_way_out),
             EXPLAIN_TEST(names_that_are_too_long_are_refused),
             EXPLAIN_TEST(a_key_is_told_of_no_more_than_it_may_use),
