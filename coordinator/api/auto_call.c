@@ -8,9 +8,12 @@
 #include "coordinator/modes/mode_names.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { OPENING_MAX = 32 };
 
 struct auto_call { /* a request that waits for the small model */
     struct call call;
@@ -77,11 +80,25 @@ static bool read_mark(const struct call *call, const cJSON *body, struct mode_ma
     return mode_marks_find(body, header_of, call->exchange, ret_mark);
 }
 
-static struct auto_session find_session(const struct call *call, const struct request *request)
+/* As its client calls it; where that does not, by how it began. */
+static const char *conversation_of(
+        const struct request *request, const struct facts *facts, char text[OPENING_MAX])
 {
+    if (request->session[0] || !facts->opening)
+        return request->session;
+    (void)snprintf(text, OPENING_MAX, "opening %016" PRIx64, facts->opening);
+    return text;
+}
+
+/* What begins like another conversation is a new one. */
+static struct auto_session find_session(
+        const struct call *call, const struct request *request, const struct facts *facts)
+{
+    char opening[OPENING_MAX];
     struct auto_sessions *sessions = call->api->sessions;
-    return sessions ? auto_sessions_find(sessions, request->client, request->session)
-                    : (struct auto_session){.level = 0};
+    if (!sessions || (!request->session[0] && facts->answers == 0))
+        return (struct auto_session){.level = 0};
+    return auto_sessions_find(sessions, request->client, conversation_of(request, facts, opening));
 }
 
 /* What only asks about a conversation does not move it. */
@@ -91,13 +108,16 @@ static bool moves_session(const struct request *request)
            !request->settled;
 }
 
-static void learn(const struct call *call, const struct request *request,
-        const struct auto_choice *choice, struct auto_session session)
+static void learn(const struct call *call, const struct request *request, const struct facts *facts,
+        const struct auto_choice *choice)
 {
+    char opening[OPENING_MAX];
+    struct auto_session session = find_session(call, request, facts);
     if (!call->api->sessions || !moves_session(request))
         return;
     auto_learn(choice, &session);
-    auto_sessions_note(call->api->sessions, request->client, request->session, &session);
+    auto_sessions_note(call->api->sessions, request->client,
+            conversation_of(request, facts, opening), &session);
 }
 
 /* --- the choice --- */
@@ -109,7 +129,7 @@ static struct auto_choice choose(const struct call *call, const struct request *
     struct auto_choice choice;
     struct auto_input input = {.facts = facts,
             .mark = mark,
-            .session = find_session(call, request),
+            .session = find_session(call, request, facts),
             .answered = answer != NULL,
             .answer = answer ? *answer : TASK_QUESTION,
             .find = find_mode,
@@ -130,13 +150,13 @@ static const struct mode *some_mode(const struct wish *wish)
     return mode;
 }
 
-static void settle(const struct call *call, struct request *request,
+static void settle(const struct call *call, struct request *request, const struct facts *facts,
         const struct auto_choice *choice, auto_call_fn *resume)
 {
     const struct wish wish = {.call = call, .request = request};
     const struct mode *mode =
             choice->mode ? modes_find(call->api->view->modes, choice->mode) : some_mode(&wish);
-    learn(call, request, choice, find_session(call, request));
+    learn(call, request, facts, choice);
     snprintf(request->told, sizeof(request->told), "%s", mode ? choice->reason : "");
     request->complexity = choice->complexity;
     resume(call, request, mode);
@@ -171,7 +191,7 @@ static void on_answer(void *ctx, const enum task *task)
     if (caller_renew(&waiting->caller, &waiting->call)) {
         struct auto_choice choice =
                 choose(&waiting->call, &waiting->request, &waiting->facts, NULL, task);
-        settle(&waiting->call, &waiting->request, &choice, waiting->resume);
+        settle(&waiting->call, &waiting->request, &waiting->facts, &choice, waiting->resume);
     } else {
         call_fail(&waiting->call, 401, "invalid_api_key", NULL, "this API key was revoked");
     }
@@ -233,5 +253,5 @@ void auto_call_start(const struct call *call, struct request *request, auto_call
     request_signs_note(request, &facts, marked ? &mark : NULL);
     struct auto_choice choice = choose(call, request, &facts, marked ? &mark : NULL, NULL);
     if (!may_ask(call, request, &choice) || !ask(call, request, &facts, resume))
-        settle(call, request, &choice, resume);
+        settle(call, request, &facts, &choice, resume);
 }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <xxhash.h>
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -71,6 +72,12 @@ static uint32_t count_images(const cJSON *message)
     return count;
 }
 
+static void add_to_hash(void *ctx, const char *text, size_t len)
+{
+    uint64_t *hash = ctx;
+    *hash = XXH3_64bits_withSeed(text, len, *hash);
+}
+
 static void read_message(const cJSON *message, struct facts *facts)
 {
     const char *role = chat_role(message);
@@ -78,7 +85,9 @@ static void read_message(const cJSON *message, struct facts *facts)
                      text_bytes(member(message, "reasoning_content"));
     chat_each_text(message, count_text, &bytes);
     facts->messages++;
-    facts->turns += strcmp(role, "user") == 0;
+    if (strcmp(role, "user") == 0 && facts->turns++ == 0)
+        chat_each_text(message, add_to_hash, &facts->opening);
+    facts->answers += strcmp(role, "assistant") == 0;
     facts->tool_results += strcmp(role, "tool") == 0;
     facts->images += count_images(message);
     facts->bytes += bytes;

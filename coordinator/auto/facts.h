@@ -14,7 +14,10 @@ enum { FACTS_TOKEN_BYTES = 4 }; /* bytes of text and code that make a token, abo
 enum effort { EFFORT_UNSAID, EFFORT_LOW, EFFORT_MEDIUM, EFFORT_HIGH }; /* of reasoning */
 
 struct facts {
-    uint32_t messages, turns;      /* turns: of the user */
+    uint32_t messages, turns; /* turns: of the user */
+    uint32_t answers;         /* of the assistant */
+    uint64_t opening; /* hash of what the user said first, by which a conversation without an id is
+                         known; 0: nothing */
     uint32_t tools, editing_tools; /* offered; editing ones change files, by their names */
     uint32_t tool_results;
     uint32_t images;

@@ -451,6 +451,44 @@ static void a_mark_holds_for_its_conversation(void **state)
     goes_to(world, "coder");
 }
 
+/* `opening` and an answer to it, then `text`. */
+static void go_on(struct world *world, const char *opening, const char *text)
+{
+    char body[1000];
+    (void)snprintf(body, sizeof(body),
+            "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+            "\"text\":\"%s\"}]},{\"role\":\"assistant\",\"content\":\"well\"},{\"role\":\"user\","
+            "\"content\":\"%s\"}]}",
+            opening, text);
+    post(world, &dialect_openai_chat, body);
+}
+
+static void without_an_id_a_conversation_is_known_by_how_it_began(void **state)
+{
+    struct world *world = *state;
+    char text[API_KEY_TEXT_LEN + 1];
+    const struct api_key_spec spec = {.name = "other"};
+    ask(world, "design it");
+    goes_to(world, "architect-model");
+    go_on(world, "design it", "refactor it");
+    is_told(world, goes_to(world, "architect-model"), "architect",
+            "auto, complexity 2, by its conversation; ");
+    go_on(world, "what is it", "refactor it");
+    goes_to(world, "coder");
+    go_on(world, "what is it", "<user_input mode=\\\"plan\\\">refactor it");
+    goes_to(world, "architect-model");
+    go_on(world, "what is it", "refactor it");
+    goes_to(world, "architect-model");
+    ask(world, "what is it"); /* another that begins so */
+    goes_to(world, "asker");
+    go_on(world, "what is it", "why is it");
+    goes_to(world, "asker");
+    assert_int_equal(api_keys_create(world->keys, &spec, text, NULL), 0);
+    world->key_text = text;
+    go_on(world, "design it", "refactor it");
+    goes_to(world, "coder");
+}
+
 static void what_only_asks_about_a_conversation_does_not_move_it(void **state)
 {
     struct world *world = *state;
@@ -683,6 +721,8 @@ int main(void)
                     a_mode_whose_models_cannot_is_passed_over, setup, teardown),
             cmocka_unit_test_setup_teardown(without_a_mode_for_it_any_model_does, setup, teardown),
             cmocka_unit_test_setup_teardown(a_mark_holds_for_its_conversation, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    without_an_id_a_conversation_is_known_by_how_it_began, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     what_only_asks_about_a_conversation_does_not_move_it, setup, teardown),
             cmocka_unit_test_setup_teardown(

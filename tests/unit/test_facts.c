@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,34 @@ static void only_what_was_said_last_gives_hints(void **state)
             "{\"role\":\"tool\",\"content\":\"Error: y.c\"}]}");
     assert_int_equal(facts.fences + facts.diff_hunks + facts.trace_lines + facts.files, 0);
     assert_string_equal(facts.words, "thanks\n");
+}
+
+static void a_conversation_is_known_by_its_opening(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"messages\":[{\"role\":\"system\",\"content\":\"%s\"},"
+                               "{\"role\":\"user\",\"content\":%s}%s]}";
+    static const struct {
+        const char *system, *user, *more;
+        bool same;
+        uint32_t answers;
+    } cases[] = {{"a", "\"fix x\"", "", true, 0}, {"b", "\"fix x\"", "", true, 0},
+            {"a", "[{\"type\":\"text\",\"text\":\"fix x\"}]",
+                    ",{\"role\":\"assistant\",\"content\":\"x\"},"
+                    "{\"role\":\"user\",\"content\":\"y\"}",
+                    true, 1},
+            {"a", "\"fix y\"", ",{\"role\":\"user\",\"content\":\"fix x\"}", false, 0}};
+    char body[400];
+    uint64_t opening = 0;
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        (void)snprintf(body, sizeof(body), text, cases[i].system, cases[i].user, cases[i].more);
+        struct facts facts = facts_of(body);
+        opening = opening ? opening : facts.opening;
+        assert_true(facts.opening != 0);
+        assert_int_equal(facts.opening == opening, cases[i].same);
+        assert_int_equal(facts.answers, cases[i].answers);
+    }
+    assert_int_equal(facts_of("{}").opening, 0);
 }
 
 static void what_is_wanted_is_read(void **state)
@@ -121,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(what_a_chat_brings_is_counted),
             cmocka_unit_test(only_what_was_said_last_gives_hints),
+            cmocka_unit_test(a_conversation_is_known_by_its_opening),
             cmocka_unit_test(what_is_wanted_is_read),
             cmocka_unit_test(a_completion_is_said_by_the_user),
             cmocka_unit_test(tokens_are_estimated_from_bytes),
