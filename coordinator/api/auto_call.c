@@ -48,11 +48,14 @@ static bool may_do(const struct wish *wish, const char *model)
     return !known; /* no node has it now */
 }
 
+/* What serves other kinds of requests is none for a conversation. */
 static const struct mode *usable_mode(const struct wish *wish, const char *name)
 {
     const char *allowed[MODE_MODELS_MAX];
     const struct mode *mode = modes_resolve(wish->call->api->view->modes, name);
-    size_t count = mode ? caller_models_of_mode(wish->call->caller, mode, allowed) : 0;
+    if (!mode || inference_needs(mode->name) != CAPABILITY_CHAT)
+        return NULL;
+    size_t count = caller_models_of_mode(wish->call->caller, mode, allowed);
     for (size_t i = 0; i < count; i++)
         if (may_do(wish, allowed[i]))
             return mode;
@@ -138,15 +141,13 @@ static struct auto_choice choose(const struct call *call, const struct request *
     return choice;
 }
 
-/* Where the modes that such a request may go to are none of the caller's: the first that is, and
- * that answers chats. */
+/* Where the modes that such a request may go to are none of the caller's: the first that is. */
 static const struct mode *some_mode(const struct wish *wish)
 {
     const struct modes *modes = wish->call->api->view->modes;
     const struct mode *mode = NULL;
     for (size_t i = 0; !mode && i < modes->count; i++)
-        if (inference_needs(modes->list[i].name) == CAPABILITY_CHAT)
-            mode = usable_mode(wish, modes->list[i].name);
+        mode = usable_mode(wish, modes->list[i].name);
     return mode;
 }
 

@@ -401,6 +401,18 @@ static void a_key_gets_no_mode_that_it_may_not_use(void **state)
     goes_to(world, "coder");
 }
 
+static void no_mark_sends_a_conversation_to_what_completes(void **state)
+{
+    struct world *world = *state;
+    struct mode list[] = {{.name = (char *)"autocomplete", .models = code_models, .model_count = 1},
+            {.name = (char *)"slow", .models = debug_models, .model_count = 1}};
+    world->modes = (struct modes){.list = list, .count = LENGTH(list)};
+    ask(world, "<user_input mode=\\\"autocomplete\\\">what is it");
+    goes_to(world, "debugger");
+    ask(world, "what is it");
+    goes_to(world, "debugger");
+}
+
 static void a_key_gets_the_mode_that_it_has(void **state)
 {
     struct world *world = *state;
@@ -716,6 +728,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(a_mark_is_found_in_every_api, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_key_gets_no_mode_that_it_may_not_use, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    no_mark_sends_a_conversation_to_what_completes, setup, teardown),
             cmocka_unit_test_setup_teardown(a_key_gets_the_mode_that_it_has, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_mode_whose_models_cannot_is_passed_over, setup, teardown),
