@@ -77,7 +77,7 @@ struct auto_choice {
     uint8_t complexity;
     enum patience patience;
     char reason[AUTO_REASON_MAX +
-                1]; /* "auto: code (complexity 5) by facts: 5 files, 32k tokens" */
+                1]; /* "auto, complexity 5, by facts: code, 33012 tokens, 5 files" */
 };
 
 void auto_choose(const struct auto_input *input, struct auto_choice *ret_choice);
