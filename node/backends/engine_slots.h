@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 enum {
-    ENGINE_SLOTS_TOKENS_MIN = 1024, /* of a prompt that is worth asking for */
-    ENGINE_SLOTS_LOOK_MS = 100,     /* it waits so long at most */
-    ENGINE_SLOTS_NOTES_MAX = 64,    /* turns whose slots are still to be found */
+    ENGINE_SLOTS_TOKENS_MIN = 256, /* of a prompt that is worth asking for */
+    ENGINE_SLOTS_LOOK_MS = 100,    /* it waits so long at most */
+    ENGINE_SLOTS_NOTES_MAX = 64,   /* turns whose slots are still to be found */
 };
 
 struct engine_slots;
