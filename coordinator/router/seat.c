@@ -77,6 +77,12 @@ void seat_fill(const struct seat *seat, double now_s, struct fleet_instance *ret
 
 /* --- what its node says --- */
 
+/* Queries are about as wide as what layers pass on. A layer with a window attends to little. */
+static double attention_width(const struct model_shape *shape)
+{
+    return shape->bound ? 0 : (double)shape->full.layers * shape->embedding;
+}
+
 /* What is known of its speed before its first request. */
 static struct cost_rates prior_of(const struct instance *instance)
 {
@@ -85,6 +91,7 @@ static struct cost_rates prior_of(const struct instance *instance)
             .parameters = instance->parameters,
             .bandwidth_bytes = node_session_facts(instance->session).memory_bandwidth_bytes,
             .active_share = rates_active_share(instance->model, instance->architecture),
+            .attention_width = attention_width(&instance->shape),
             .prefill_tok_s = (double)instance->prefill_tok_s,
             .decode_tok_s = (double)instance->decode_tok_s};
     rates_prior(&facts, &prior);

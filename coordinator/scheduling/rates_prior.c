@@ -21,8 +21,10 @@
 #define BATCH_SHARE         0.1 /* of a step's time, that comes with each sequence */
 #define BATCH_SHARE_EXPERTS 0.3
 #define OPERATIONS_PER_BYTE 40.0
-#define EXPERTS_PREFILL     0.5 /* of the speed that the active parameters would have */
-#define HALF_DEPTH          32768.0
+#define EXPERTS_PREFILL     0.5     /* of the speed that the active parameters would have */
+#define HALF_DEPTH          32768.0 /* where the width is not known */
+#define HALF_DEPTH_LEAST    256.0
+#define HALF_DEPTH_MOST     1048576.0
 #define PREFILL_TOK_S_MOST  50000.0
 #define ACTIVE_SHARE_LEAST  0.01
 
@@ -149,6 +151,14 @@ static double prefill_tok_s(const struct rates_facts *facts)
     return fmin(share < 1 ? EXPERTS_PREFILL * whole : whole, PREFILL_TOK_S_MOST);
 }
 
+static double half_depth(const struct rates_facts *facts)
+{
+    double depth = parameters_of(facts) * share_of(facts) / (2 * facts->attention_width);
+    if (!(facts->attention_width > 0))
+        return HALF_DEPTH;
+    return fmin(fmax(depth, HALF_DEPTH_LEAST), HALF_DEPTH_MOST);
+}
+
 static double step_s(const struct rates_facts *facts)
 {
     double read = bytes_of(facts) * share_of(facts);
@@ -162,7 +172,7 @@ void rates_prior(const struct rates_facts *facts, struct cost_rates *ret_prior)
     double step = step_s(facts);
     double batch = share_of(facts) < 1 ? BATCH_SHARE_EXPERTS : BATCH_SHARE;
     *ret_prior = (struct cost_rates){.prefill_tok_s = (float)prefill_tok_s(facts),
-            .half_depth = HALF_DEPTH,
+            .half_depth = (float)half_depth(facts),
             .step_s = (float)(step * (1 - batch)),
             .step_sequence_s = (float)(step * batch)};
 }

@@ -502,6 +502,27 @@ static void what_is_not_known_is_taken_as_usual(void **state)
     assert_true(off((double)of_bytes.step_s, (double)of_parameters.step_s) < 0.05);
 }
 
+/* From the models' cards: 8B of 32 layers, 30B with 3B active of 48, a demo model of 4. */
+static void deep_prompts_cost_as_wide_models_make_them(void **state)
+{
+    (void)state;
+    struct cost_rates found;
+    rates_prior(
+            &(struct rates_facts){.parameters = 8 * BILLION, .attention_width = 32 * 4096}, &found);
+    assert_true(off((double)found.half_depth, 30518) < 0.01);
+    rates_prior(
+            &(struct rates_facts){
+                    .parameters = 33 * BILLION, .active_share = 0.1, .attention_width = 48 * 4096},
+            &found);
+    assert_true(off((double)found.half_depth, 8392) < 0.01);
+    rates_prior(&(struct rates_facts){.parameters = 1000000, .attention_width = 4 * 128}, &found);
+    assert_true(off((double)found.half_depth, 977) < 0.01);
+    rates_prior(&(struct rates_facts){.parameters = 1, .attention_width = 1e9}, &found);
+    assert_true(is_sound(&found));
+    rates_prior(&(struct rates_facts){.parameters = UINT64_MAX, .attention_width = NAN}, &found);
+    assert_true(is_sound(&found));
+}
+
 static void what_was_measured_stands_above_it(void **state)
 {
     (void)state;
@@ -556,6 +577,7 @@ int main(void)
             test(a_prior_is_within_a_factor_of_two),
             test(a_mixture_is_known_by_its_name),
             test(what_is_not_known_is_taken_as_usual),
+            test(deep_prompts_cost_as_wide_models_make_them),
             test(what_was_measured_stands_above_it),
             test(extreme_facts_are_sound),
     };
