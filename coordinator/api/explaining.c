@@ -150,7 +150,9 @@ static void find_conversation(struct explaining *it)
                 .epoch = found->epoch,
                 .model = found->model,
                 .last_block = found->last_block,
-                .blocks = found->blocks};
+                .blocks = found->blocks,
+                .bytes = found->bytes,
+                .answer_tokens = found->answer_tokens};
 }
 
 static void find_whether_it_may_stay(struct explaining *it)
@@ -198,6 +200,9 @@ int explaining_decide(struct explaining *it)
             .lane = it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT,
             .batch = it->policy.batch,
             .session_epoch = conversation->may_stay ? conversation->epoch : 0,
-            .session_model = conversation->may_stay};
+            .session_model = conversation->may_stay,
+            .session_turn = {.blocks = conversation->blocks,
+                    .bytes = conversation->bytes,
+                    .answer_tokens = conversation->answer_tokens}};
     return explanation_make(it->call->api->view->router, &ask, &it->explanation);
 }

@@ -15,7 +15,7 @@ struct conversation { /* where it was last */
     uint64_t model;       /* hash of the model's name there */
     const char *may_stay; /* that model, where it may answer; else NULL */
     uint64_t last_block;  /* of its last prompt, and how many there were; 0: none */
-    uint32_t blocks;
+    uint32_t blocks, bytes, answer_tokens;
 };
 
 struct explaining {          /* of one call; zeroed at first but for these two */

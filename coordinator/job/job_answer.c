@@ -24,6 +24,7 @@ void job_forget_answer(struct job *job)
     job->jobs->gathered_bytes -= job->gathered_bytes;
     job->gathered_bytes = 0;
     job->first_content_us = 0;
+    job->has_thought = false;
     job->usage = (struct msg_usage){0};
 }
 
@@ -395,6 +396,7 @@ static void look_at(struct job *job, const struct msg_delta *delta)
 {
     if (delta->kind == DELTA_USAGE)
         job->usage = delta->usage;
+    job->has_thought |= delta->kind == DELTA_REASONING && delta->len > 0;
     if (!delta_is_content(delta) || !job->on_instance || job->trip.answering)
         return;
     router_first_token(job->jobs->config.router, &job->trip);

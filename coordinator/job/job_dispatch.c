@@ -135,6 +135,8 @@ void job_leave(struct job *job, enum router_end end)
         charge(job, tokens_taken(job));
     router_ended(job->jobs->config.router, &job->trip, job->terms->mode, &job->request.chain, end,
             usage);
+    if (end == ROUTER_ANSWERED)
+        job_note_turn(job);
 }
 
 enum outcome { GONE, WAITS_FOR_ONE, WAITS_FOR_ANY };

@@ -62,10 +62,11 @@ struct job {
     unsigned attempts;
 
     struct delta_queue deltas;
-    bool begun;     /* headers are out */
-    bool committed; /* content is out, or on its way out: no other instance from here on */
-    bool ended;     /* the engine's answer is complete */
-    bool outrun;    /* … as a newer keystroke cut it off */
+    bool begun;       /* headers are out */
+    bool committed;   /* content is out, or on its way out: no other instance from here on */
+    bool ended;       /* the engine's answer is complete */
+    bool outrun;      /* … as a newer keystroke cut it off */
+    bool has_thought; /* some of the answer was reasoning */
     size_t gathered_bytes, kept_bytes;
 
     int64_t created_s; /* Unix time */
@@ -100,13 +101,15 @@ void job_leave(struct job *job, enum router_end end);
 
 /* --- job_place.c --- */
 
-/* Which one it belongs to (affinity_id()); 0: its client ties it to nothing, or none has a place.
- */
+/* Which one it belongs to (affinity_id()), by what its client says or by how it begins; 0: that is
+ * not known, or none has a place. */
 uint64_t job_conversation(const struct job *job);
 /* Where its conversation was last, where that is known and one of the ask's models was there. */
 void job_find_place(const struct job *job, struct router_ask *ask);
 /* The instance that has it is where its conversation is now. As far as there is memory. */
 void job_note_place(const struct job *job);
+/* It has answered: so much longer is what that instance holds. */
+void job_note_turn(const struct job *job);
 
 /* --- job_keystroke.c --- */
 

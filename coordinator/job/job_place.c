@@ -1,5 +1,6 @@
 #include "coordinator/job/job_internal.h"
 
+#include "common/number.h"
 #include "coordinator/scheduling/affinity.h"
 
 static double now_s(const struct job *job)
@@ -7,23 +8,48 @@ static double now_s(const struct job *job)
     return (double)job_now_us(job) / 1e6;
 }
 
-uint64_t job_conversation(const struct job *job)
+/* By what its client says, else by how it begins, unless that is too short to be recognised. */
+static uint64_t id_of(const struct job *job)
 {
     const struct request *request = &job->request;
     const struct affinities *affinities = job->jobs->config.affinities;
-    bool is_tied = affinities && request->session[0];
-    return is_tied ? affinity_id(affinities, request->client, request->session) : 0;
+    if (!affinities)
+        return 0;
+    if (request->session[0])
+        return affinity_id(affinities, request->client, request->session);
+    return request->chain.count > 0 ? request->chain.opening : 0;
+}
+
+static const struct affinity *find(const struct job *job, uint64_t id)
+{
+    return id ? affinities_find(job->jobs->config.affinities, id, now_s(job)) : NULL;
+}
+
+/* It does not go on where that conversation was, but only began like it. */
+static bool is_another(const struct job *job, const struct affinity *place)
+{
+    const struct prefix_chain *chain = &job->request.chain;
+    return place && place->blocks > 0 &&
+           (chain->count < place->blocks || chain->hashes[place->blocks - 1] != place->last_block);
+}
+
+uint64_t job_conversation(const struct job *job)
+{
+    uint64_t id = id_of(job);
+    return job->request.session[0] || !is_another(job, find(job, id)) ? id : 0;
 }
 
 void job_find_place(const struct job *job, struct router_ask *ask)
 {
-    struct affinities *affinities = job->jobs->config.affinities;
-    uint64_t id = job_conversation(job);
-    const struct affinity *place = id ? affinities_find(affinities, id, now_s(job)) : NULL;
+    const struct affinity *place = find(job, job_conversation(job));
     for (size_t i = 0; place && place->epoch && i < ask->model_count; i++)
         if (affinity_model(ask->models[i]) == place->model) {
             ask->session_epoch = place->epoch;
             ask->session_model = ask->models[i];
+            if (!is_another(job, place))
+                ask->session_turn = (struct router_turn){.blocks = place->blocks,
+                        .bytes = place->bytes,
+                        .answer_tokens = place->answer_tokens};
         }
 }
 
@@ -31,7 +57,7 @@ void job_note_place(const struct job *job)
 {
     const struct prefix_chain *chain = &job->request.chain;
     struct affinities *affinities = job->jobs->config.affinities;
-    uint64_t id = job_conversation(job);
+    uint64_t id = id_of(job);
     struct affinity *place = id ? affinities_touch(affinities, id, now_s(job)) : NULL;
     if (!place)
         return;
@@ -39,4 +65,16 @@ void job_note_place(const struct job *job)
     place->model = affinity_model(job->model);
     place->blocks = (uint32_t)chain->count;
     place->last_block = chain->count ? chain->hashes[chain->count - 1] : 0;
+    place->bytes = (uint32_t)number_lesser(chain->bytes, UINT32_MAX);
+    place->answer_tokens = 0;
+}
+
+/* Templates leave out what was only thought. */
+void job_note_turn(const struct job *job)
+{
+    struct affinities *affinities = job->jobs->config.affinities;
+    uint64_t id = id_of(job);
+    struct affinity *place = id ? affinities_touch(affinities, id, now_s(job)) : NULL;
+    if (place && !is_another(job, place) && place->epoch == job->epoch && !job->has_thought)
+        place->answer_tokens = job->usage.completion_tokens;
 }

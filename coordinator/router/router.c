@@ -249,6 +249,37 @@ double router_output_tokens(
     return output_max ? fmin(tokens, output_max) : tokens;
 }
 
+/* NULL: it is none of the option's. */
+static const struct fleet_instance *find_home(
+        const struct routing_option *option, const struct routing_place *session)
+{
+    const struct fleet_model *model = option->model;
+    if (!model || !session->epoch || model != session->model)
+        return NULL;
+    for (uint32_t i = 0; i < model->count; i++)
+        if (model->at[i].epoch == session->epoch)
+            return &model->at[i];
+    return NULL;
+}
+
+/* What the session's instance holds behind the blocks, where it does hold all those of the last
+ * turn. */
+static double tail_tokens(const struct router_ask *ask, const struct routing_request *request)
+{
+    const struct router_turn *turn = &ask->session_turn;
+    double whole_bytes = (double)turn->blocks * PREFIX_BLOCK_BYTES;
+    uint32_t hash_blocks = ask->hash_blocks ? ask->hash_blocks : 1;
+    for (size_t i = 0; turn->blocks > 0 && i < request->option_count; i++) {
+        const struct routing_option *option = &request->options[i];
+        const struct fleet_instance *home = find_home(option, &request->session);
+        if (home && option->held_blocks && home->holder != PREFIX_NO_HOLDER &&
+                (uint64_t)option->held_blocks[home->holder] * hash_blocks >= turn->blocks)
+            return turn->answer_tokens + fmax(turn->bytes - whole_bytes, 0) * option->block_tokens /
+                                                 ((double)hash_blocks * PREFIX_BLOCK_BYTES);
+    }
+    return 0;
+}
+
 static void fill_places(
         const struct router *router, const struct router_ask *ask, struct routing_request *request)
 {
@@ -259,6 +290,7 @@ static void fill_places(
         request->avoid[request->avoid_count++] =
                 (struct routing_place){.epoch = ask->avoid[i].epoch,
                         .model = fleet_find(router->fleet, ask->avoid[i].model)};
+    request->tail_tokens = tail_tokens(ask, request);
 }
 
 /* What is estimated to be too long for every instance goes to the longest: it is the engine that

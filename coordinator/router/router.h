@@ -71,7 +71,11 @@ struct router_ask { /* borrowed for the call; at least one model */
     bool batch, greedy;
     uint32_t
             session_epoch; /* of the session of the node where its conversation was last; 0: none */
-    const char *session_model; /* … and the model there */
+    const char *session_model;  /* … and the model there */
+    struct router_turn {        /* the last one of its conversation, there; all 0: not known */
+        uint32_t blocks, bytes; /* of the prompt */
+        uint32_t answer_tokens; /* of the answer, as far as this prompt has it */
+    } session_turn;
     const struct router_avoid {
         uint32_t epoch;
         const char *model;

@@ -14,16 +14,18 @@ enum {
     AFFINITY_IDLE_S = 4 * 60 * 60, /* forgotten after so long without a request */
 };
 
-struct affinity {        /* plain; what is known of one conversation */
-    uint64_t id;         /* affinity_id(); 0 is none; not to be changed */
-    uint32_t epoch;      /* of the session of the node that it was last on; 0: of none */
-    uint64_t model;      /* hash of the model's name there */
-    uint64_t last_block; /* of its prompt's hashes (prefix_chain.h) the last one then … */
-    uint32_t blocks;     /* … and how many there were; 0: none */
-    uint16_t mode;       /* number of its mode; UINT16_MAX: none */
-    bool mode_is_marked; /* an editor's own mark said so; else guessed */
-    uint8_t level;       /* the highest complexity that was guessed, 1 to 5; 0: none */
-    double seen_s;       /* not to be changed */
+struct affinity {           /* plain; what is known of one conversation */
+    uint64_t id;            /* affinity_id(); 0 is none; not to be changed */
+    uint32_t epoch;         /* of the session of the node that it was last on; 0: of none */
+    uint64_t model;         /* hash of the model's name there */
+    uint64_t last_block;    /* of its prompt's hashes (prefix_chain.h) the last one then … */
+    uint32_t blocks;        /* … and how many there were; 0: none */
+    uint32_t bytes;         /* of all of that prompt … */
+    uint32_t answer_tokens; /* … and of the answer, as far as the next turn's prompt has it */
+    uint16_t mode;          /* number of its mode; UINT16_MAX: none */
+    bool mode_is_marked;    /* an editor's own mark said so; else guessed */
+    uint8_t level;          /* the highest complexity that was guessed, 1 to 5; 0: none */
+    double seen_s;          /* not to be changed */
 };
 
 struct affinities;

@@ -14,7 +14,8 @@
 
 enum {
     PARTS_MAX = 4,
-    ROOM_MIN = 64, /* hashes */
+    ROOM_MIN = 64,     /* hashes */
+    MESSAGE_DEPTH = 2, /* a list, and an object in it */
 };
 
 /* Members of a body's object, in the order of the prompt. */
@@ -113,8 +114,9 @@ struct walk {
     struct json_token key;    /* of the member that is being walked through */
     struct blocks *blocks;
     size_t depth;
-    size_t media_depth;        /* of the object of a recording or a file; 0: in none */
-    size_t run_start, run_end; /* bytes of the text that are to be added in one piece */
+    size_t media_depth;         /* of the object of a recording or a file; 0: in none */
+    bool in_messages, is_users; /* the message that is being walked through is its user's */
+    size_t run_start, run_end;  /* bytes of the text that are to be added in one piece */
 };
 
 static int next_token(struct walk *walk)
@@ -198,6 +200,28 @@ static int add_token(struct walk *walk)
                        walk->blocks, walk->lexer.text + token->start, token->end - token->start);
 }
 
+/* The last token ends a message that the user wrote. */
+static bool ends_question(struct walk *walk)
+{
+    enum json_token_type type = walk->token.type;
+    if (type == JSON_TOKEN_OBJECT_OPEN && walk->depth == MESSAGE_DEPTH)
+        walk->is_users = false;
+    if (walk->depth == MESSAGE_DEPTH && walk->before.type == JSON_TOKEN_COLON &&
+            is_text(walk, &walk->key, "role"))
+        walk->is_users = is_text(walk, &walk->token, "user");
+    return walk->in_messages && walk->is_users && type == JSON_TOKEN_OBJECT_CLOSE &&
+           walk->depth == MESSAGE_DEPTH - 1;
+}
+
+static int note_opening(struct walk *walk)
+{
+    struct blocks *blocks = walk->blocks;
+    int r = end_run(walk);
+    uint64_t hash = XXH3_64bits_withSeed(blocks->block, blocks->fill, blocks->hash);
+    blocks->chain.opening = hash ? hash : 1;
+    return r;
+}
+
 /* The text, list or object that the last token begins; find_parts() has seen its end. The closing
  * bracket is no part of it, nor are the quotes of a text: what is appended then leaves all before
  * as it was. */
@@ -214,6 +238,8 @@ static int add_value(struct walk *walk)
         if (is_closing(token->type) && leave(walk) == 0)
             return 0;
         r = add_token(walk);
+        if (!r && ends_question(walk) && !walk->blocks->chain.opening)
+            r = note_opening(walk);
         if (!r)
             r = next_token(walk);
     }
@@ -308,6 +334,7 @@ static int add_part(struct walk *walk, const struct part *part)
     walk->before = (struct json_token){.type = JSON_TOKEN_COLON};
     walk->key = part->key;
     walk->depth = walk->media_depth = 0;
+    walk->in_messages = walk->blocks->cached && is_text(walk, &part->key, "messages");
     r = add_value(walk);
     return r ? r : end_run(walk);
 }

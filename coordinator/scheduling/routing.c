@@ -198,6 +198,59 @@ static void forbid(const struct aim *aim, float *totals)
             totals[i] = INFINITY;
 }
 
+/* The number of instances where none is of that session. */
+static uint32_t find_epoch(const struct routing_option *option, uint32_t epoch)
+{
+    uint32_t count = count_of(option), i = 0;
+    while (i < count && epoch_of(option->model, i) != epoch)
+        i++;
+    return i;
+}
+
+static bool is_home(const struct aim *aim, const struct fleet_instance *instance)
+{
+    return instance->epoch == aim->request->session.epoch &&
+           aim->option->model == aim->request->session.model;
+}
+
+static double held_tokens(const struct aim *aim, const struct fleet_instance *instance)
+{
+    const struct routing_option *option = aim->option;
+    if (!option->held_blocks || instance->holder == PREFIX_NO_HOLDER)
+        return 0;
+    double held = option->held_blocks[instance->holder] * option->block_tokens;
+    if (is_home(aim, instance))
+        held += aim->request->tail_tokens;
+    return cost_least(held, option->prompt_tokens);
+}
+
+static void cost_on(
+        const struct aim *aim, const struct fleet_instance *instance, struct cost *ret_cost)
+{
+    uint32_t quality = aim->option->quality ? aim->option->quality : instance->quality;
+    struct cost_ask ask = {.prompt_tokens = aim->option->prompt_tokens,
+            .output_tokens = aim->request->output_tokens,
+            .beta = aim->request->beta,
+            .gamma = aim->request->gamma,
+            .sigma = aim->request->sigma,
+            .quality_missing = cost_most((double)aim->question.quality_wanted - quality, 0)};
+    struct cost_state state;
+    fleet_cost_state(instance, aim->pass, held_tokens(aim, instance), aim->request->now_s, &state);
+    cost_of(&ask, &state, ret_cost);
+}
+
+/* Digests know whole blocks. */
+static void recost_home(const struct aim *aim, float *totals)
+{
+    uint32_t home = find_epoch(aim->option, aim->request->session.epoch);
+    struct cost cost;
+    if (aim->option->model != aim->request->session.model || home == count_of(aim->option) ||
+            !(totals[home] < INFINITY))
+        return;
+    cost_on(aim, &aim->option->model->at[home], &cost);
+    totals[home] = (float)cost.total_s;
+}
+
 /* Lane by lane, as vector instructions do. Adds the feasible ones. */
 static float least_of(const float *totals, size_t count, uint32_t *feasible)
 {
@@ -226,6 +279,8 @@ static float survey_option(
     fleet_digest_costs(&aim->question, aim->option->model->blocks, blocks, totals);
     if (aim->request->avoid_count)
         forbid(aim, totals);
+    if (aim->request->tail_tokens > 0)
+        recost_home(aim, totals);
     return least_of(totals, blocks * FLEET_LANES, &survey->feasible);
 }
 
@@ -246,15 +301,6 @@ static void survey_all(struct routing *routing, const struct fleet *fleet,
         ret_survey->least_s = least_s < ret_survey->least_s ? least_s : ret_survey->least_s;
         lanes += blocks * FLEET_LANES;
     }
-}
-
-/* The number of instances where none is of that session. */
-static uint32_t find_epoch(const struct routing_option *option, uint32_t epoch)
-{
-    uint32_t count = count_of(option), i = 0;
-    while (i < count && epoch_of(option->model, i) != epoch)
-        i++;
-    return i;
 }
 
 static struct candidate candidate_at(const struct routing_request *request,
@@ -361,30 +407,6 @@ static struct candidate best_of(const float *totals, const struct fleet *fleet,
 }
 
 /* --- what it comes to, in full --- */
-
-static double held_tokens(const struct aim *aim, const struct fleet_instance *instance)
-{
-    const struct routing_option *option = aim->option;
-    if (!option->held_blocks || instance->holder == PREFIX_NO_HOLDER)
-        return 0;
-    return cost_least(
-            option->held_blocks[instance->holder] * option->block_tokens, option->prompt_tokens);
-}
-
-static void cost_on(
-        const struct aim *aim, const struct fleet_instance *instance, struct cost *ret_cost)
-{
-    uint32_t quality = aim->option->quality ? aim->option->quality : instance->quality;
-    struct cost_ask ask = {.prompt_tokens = aim->option->prompt_tokens,
-            .output_tokens = aim->request->output_tokens,
-            .beta = aim->request->beta,
-            .gamma = aim->request->gamma,
-            .sigma = aim->request->sigma,
-            .quality_missing = cost_most((double)aim->question.quality_wanted - quality, 0)};
-    struct cost_state state;
-    fleet_cost_state(instance, aim->pass, held_tokens(aim, instance), aim->request->now_s, &state);
-    cost_of(&ask, &state, ret_cost);
-}
 
 static enum refusal refusal_of(const struct aim *aim, const struct fleet_instance *instance)
 {

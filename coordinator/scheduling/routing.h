@@ -79,6 +79,8 @@ struct routing_request {
     } session,                        /* where its conversation was last; epoch 0: nowhere */
             avoid[ROUTING_AVOID_MAX]; /* what has failed this request */
     size_t avoid_count;
+    double tail_tokens; /* of the prompt, that its session's instance holds behind the whole blocks:
+                           the end of the last turn's, and the answer */
     enum routing_policy policy;
     double now_s;
 };

@@ -1822,6 +1822,57 @@ static void a_session_tells_the_editor(void **state)
     is_cut_off(older, "\"content\":\"\"");
 }
 
+/* A chat whose beginning is long enough to be known again, and so many bytes behind it. */
+static void begin(struct request *request, size_t more, char filler)
+{
+    char text[2048] = {0};
+    memset(text, 'a', 1200);
+    buf_clear(&request->body);
+    assert_int_equal(buf_appendf(&request->body,
+                             "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}", text),
+            0);
+    memset(text, filler, more);
+    text[more] = '\0';
+    assert_int_equal(
+            buf_appendf(&request->body, ",{\"role\":\"user\",\"content\":\"%s\"}]}", text), 0);
+}
+
+static void be_a_first_turn(struct request *request)
+{
+    begin(request, 900, 'b');
+}
+
+static void be_a_second_turn(struct request *request)
+{
+    begin(request, 1900, 'b');
+}
+
+static void be_another_that_begins_alike(struct request *request)
+{
+    begin(request, 900, 'c');
+}
+
+static void who_names_no_conversation_is_known_by_its_beginning(void **state)
+{
+    struct world *world = *state;
+    uint64_t session, stream, ids[4];
+    void (*const edits[])(struct request *) = {be_a_first_turn, be_a_second_turn,
+            be_another_that_begins_alike, be_another_that_begins_alike};
+    join(world, 0, "small");
+    join(world, 1, "small");
+    for (size_t i = 0; i < 4; i++) {
+        world->edit = edits[i];
+        ask(world, 0, true);
+        size_t node = take_from_either(world, &stream, &session);
+        ids[i] = session;
+        complete(world, node, stream, "done");
+    }
+    assert_int_not_equal(ids[0], 0);
+    assert_int_equal(ids[1], ids[0]);
+    assert_int_equal(ids[2], 0);      /* the first is not what this one goes on from … */
+    assert_int_equal(ids[3], ids[0]); /* … and now it is this one that goes on */
+}
+
 /* --- what waits holds up nobody --- */
 
 static void be_long(struct request *request)
@@ -1972,6 +2023,7 @@ int main(void)
             JOB_TEST(all_choices_are_cut_off),
             JOB_TEST(what_another_types_ends_nothing),
             JOB_TEST(a_session_tells_the_editor),
+            JOB_TEST(who_names_no_conversation_is_known_by_its_beginning),
             JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
             JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),
     };

@@ -141,6 +141,39 @@ static void an_appended_message_leaves_all_blocks_as_they_were(void **state)
     }
 }
 
+static uint64_t opening_of(const char *body)
+{
+    struct prefix_chain chain = make(REQUEST_CHAT, body);
+    uint64_t opening = chain.opening;
+    prefix_chain_fini(&chain);
+    return opening;
+}
+
+static void the_opening_ends_with_the_first_message_of_the_user(void **state)
+{
+    static const char first[] = "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},"
+                                "{\"content\":\"u\",\"role\":\"user\"}]}",
+                      longer[] = "{\"messages\": [{\"role\":\"system\",\"content\":\"s\"},"
+                                 "{\"content\":\"u\",\"role\":\"user\"},"
+                                 "{\"role\":\"assistant\",\"content\":\"a\"},"
+                                 "{\"role\":\"user\",\"content\":\"v\"}]}",
+                      other[] = "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},"
+                                "{\"content\":\"v\",\"role\":\"user\"}]}",
+                      none[] = "{\"tools\":[{\"role\":\"user\"}],\"messages\":["
+                               "{\"role\":\"system\",\"content\":{\"role\":\"user\"}}]}";
+    (void)state;
+    assert_int_not_equal(opening_of(first), 0);
+    assert_int_equal(opening_of(first), opening_of(longer));
+    assert_int_not_equal(opening_of(first), opening_of(other));
+    assert_int_equal(opening_of(none), 0);
+    for (size_t turns = 1; turns < 9; turns++) {
+        char *some = chat_of(turns, "", ""), *more = chat_of(turns + 1, "", "");
+        assert_int_equal(opening_of(some), opening_of(more));
+        free(some);
+        free(more);
+    }
+}
+
 /* Whatever the length of the last message: also where it ends a block to the byte. */
 static void no_bracket_enters_a_block(void **state)
 {
@@ -468,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(blocks_are_of_the_prompt_and_the_rest_of_the_body_does_not_count),
             cmocka_unit_test(an_appended_message_leaves_all_blocks_as_they_were),
+            cmocka_unit_test(the_opening_ends_with_the_first_message_of_the_user),
             cmocka_unit_test(no_bracket_enters_a_block),
             cmocka_unit_test(a_change_changes_its_block_and_all_behind_it),
             cmocka_unit_test(blanks_between_tokens_do_not_count),

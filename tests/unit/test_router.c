@@ -700,6 +700,35 @@ static void a_conversation_stays(void **state)
     }
 }
 
+/* Half a block of the last prompt was not whole, and the answer is in this one. */
+static void a_conversation_s_last_turn_is_held_to_its_end(void **state)
+{
+    struct world *world = *state;
+    struct router_trip trip;
+    struct router_plan plan;
+    join(world, 0);
+    send_on(world, 1, 4, &trip);
+    struct prefix_chain chain = chain_of(1, 6);
+    struct router_ask ask = {.chain = &chain,
+            .mode = "ask",
+            .models = small,
+            .model_count = 1,
+            .session_epoch = only_instance(world)->epoch,
+            .session_model = "small"};
+    assert_int_equal(router_choose(world->mesh.router, &ask, &plan), 0);
+    double block = plan.prompt_tokens / 6, whole = plan.routing.held_tokens;
+    assert_true(fabs(whole - 4 * block) < 1e-6);
+    ask.session_turn = (struct router_turn){
+            .blocks = 4, .bytes = 4 * PREFIX_BLOCK_BYTES + 512, .answer_tokens = 100};
+    assert_int_equal(router_choose(world->mesh.router, &ask, &plan), 0);
+    assert_true(fabs(plan.routing.held_tokens - (whole + block / 2 + 100)) < 1e-6);
+    assert_int_equal(plan.held_blocks, 4);
+    ask.session_turn.blocks = 5; /* it does not hold all of that */
+    assert_int_equal(router_choose(world->mesh.router, &ask, &plan), 0);
+    assert_true(fabs(plan.routing.held_tokens - whole) < 1e-6);
+    end_on(world, 1, 4, ROUTER_REFUSED, &(struct msg_usage){.prompt_tokens = 0}, &trip);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -730,6 +759,7 @@ int main(void)
             TEST(an_explanation_tells_each_instance_once),
             TEST(slots_of_what_is_loaded_are_counted),
             TEST(a_conversation_stays),
+            TEST(a_conversation_s_last_turn_is_held_to_its_end),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);

@@ -601,6 +601,30 @@ struct looks {
     double totals_s[PLACES], held[PLACES];
 };
 
+static void a_session_knows_more_than_whole_blocks(void **state)
+{
+    struct bed *bed = *state;
+    static const uint32_t held[] = {8, 8};
+    add(bed, "small")->holder = 0;
+    add(bed, "small")->holder = 1;
+    at(bed, 0)->rates.prefill_tok_s = 600;
+    bed->options[0].held_blocks = held;
+    bed->request.session = (struct routing_place){1, fleet_find(bed->fleet, "small")};
+    runs_on(bed, 0); /* 0.33 s, and 0.2 s on the other */
+    at(bed, 0)->rates.prefill_tok_s = 400;
+    runs_on(bed, 1);
+    bed->request.tail_tokens = 150;
+    runs_on(bed, 0);
+    assert_true(fabs(bed->plan.held_tokens - 950) < 1e-9);
+    assert_true(fabs(bed->plan.cost.prefill_s - 0.125) < 1e-9);
+    bed->request.tail_tokens = 1e6; /* no more than there is */
+    runs_on(bed, 0);
+    assert_true(fabs(bed->plan.held_tokens - 1000) < 1e-9);
+    at(bed, 0)->usable = false;
+    runs_on(bed, 1);
+    assert_true(fabs(bed->plan.held_tokens - 800) < 1e-9);
+}
+
 /* --- other policies --- */
 
 static void a_plain_policy_knows_no_costs(void **state)
@@ -756,6 +780,7 @@ int main(void)
             unit(a_session_stays_until_another_is_clearly_better),
             unit(a_session_leaves_what_cannot),
             unit(a_session_waits_for_its_own),
+            unit(a_session_knows_more_than_whole_blocks),
             unit(a_plain_policy_knows_no_costs),
             unit(a_plain_policy_keeps_what_is_feasible_and_slots),
             unit(a_plain_policy_takes_the_model_that_is_liked_best),

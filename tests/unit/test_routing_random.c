@@ -155,6 +155,7 @@ static void draw_request(struct scene *scene)
             .batch = chance(scene, 20),
             .greedy = chance(scene, 20),
             .session.epoch = chance(scene, 50) ? (uint32_t)below(scene, INSTANCES_MAX / 2) : 0,
+            .tail_tokens = chance(scene, 50) ? between(scene, 0, 3000) : 0,
             .avoid[0].epoch = (uint32_t)below(scene, INSTANCES_MAX / 2),
             .avoid_count = below(scene, 2),
             .now_s = NOW_S};
@@ -255,10 +256,14 @@ static double wait_s(const struct drawn *drawn)
     return max_of(prefill_s, slot_s);
 }
 
-static double held_of(const struct routing_option *option, const struct drawn *drawn)
+static double held_of(const struct scene *scene, const struct drawn *drawn)
 {
+    const struct routing_option *option = option_of(scene, drawn);
     bool holds = option->held_blocks && drawn->it.holder != PREFIX_NO_HOLDER;
     double held = holds ? option->held_blocks[drawn->it.holder] * option->block_tokens : 0;
+    if (holds && drawn->it.epoch == scene->request.session.epoch &&
+            drawn->model == scene->session_model)
+        held += scene->request.tail_tokens;
     return min_of(held, option->prompt_tokens);
 }
 
@@ -267,7 +272,7 @@ static double naive_cost_s(const struct scene *scene, const struct drawn *drawn)
     const struct routing_option *option = option_of(scene, drawn);
     const struct routing_request *request = &scene->request;
     const struct fleet_instance *it = &drawn->it;
-    double slots = slots_of(drawn), held = held_of(option, drawn);
+    double slots = slots_of(drawn), held = held_of(scene, drawn);
     double ahead = it->running + (drawn->promised ? it->promised : 0);
     double n = option->prompt_tokens - held;
     double prefill_s = n * (1 + (held + n / 2) / (double)it->rates.half_depth) /
@@ -502,7 +507,7 @@ static void look(void *ctx, const struct fleet_instance *instance, size_t option
     while (drawn->it.epoch != instance->epoch || drawn->model != scene->order[option])
         drawn++;
     check(scene, !cost == !is_feasible(scene, drawn));
-    check(scene, fabs(held_tokens - held_of(option_of(scene, drawn), drawn)) < 1e-6);
+    check(scene, fabs(held_tokens - held_of(scene, drawn)) < 1e-6);
     if (cost)
         check(scene, (refusal == REFUSAL_NONE) == has_room(scene, drawn));
     if (cost)
