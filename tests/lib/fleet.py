@@ -120,7 +120,10 @@ class Fleet:
 
     def approve(self, node):
         """By the command that the node's own log says."""
-        marks = [line for line in node.text().splitlines() if "modemesh nodes approve" in line]
+        def told():
+            return [line for line in node.text().splitlines() if "modemesh nodes approve" in line]
+
+        marks = wait_until(lambda: f"{node.name} says what to run", told)
         words = marks[-1].split('"')[1].split()
         assert words[:3] == ["modemesh", "nodes", "approve"], marks
         return self.owner(*words[1:])
