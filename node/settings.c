@@ -228,12 +228,13 @@ const struct config_key node_keys[] = {
         {.path = "engine.nice",
                 .type = CONFIG_UINT,
                 .reloadable = true,
-                .def = "0",
                 .max = 19,
                 .env = "MODEMESH_NODE_ENGINE_NICE",
                 .help = "how far engines stand back where the processors are busy, 0 to 19, as "
-                        "nice(1) does: 19 for the models that people chat with leaves them to the "
-                        "one that completes what is typed; not through a container"},
+                        "nice(1) does; default: 0, but 10 for models that talk where engines "
+                        "compute on the processors and a smaller model of this node fills in the "
+                        "middle, so that what is typed is completed at once; not through a "
+                        "container"},
         {.path = "engine.cache-ram",
                 .type = CONFIG_SIZE,
                 .reloadable = true,

@@ -1,5 +1,6 @@
 #include "node/models/model_settings.h"
 
+#include "proto/codec.h"
 #include "proto/rules.h"
 
 #include <assert.h>
@@ -62,6 +63,7 @@ struct model_rules {
     struct rule *rules; /* best first */
     size_t count;
     uint32_t context, slots, nice; /* of section `engine` */
+    bool nice_set, shares_processors;
     bool prompt_cache_set;
     uint64_t prompt_cache_bytes;
     const char *const *extra_args;
@@ -250,6 +252,7 @@ static int read_all(struct reading *reading, struct model_rules *rules)
     rules->context = (uint32_t)config_uint(reading->config, "engine.context");
     rules->slots = (uint32_t)config_uint(reading->config, "engine.slots");
     rules->nice = (uint32_t)config_uint(reading->config, "engine.nice");
+    rules->nice_set = config_is_set(reading->config, "engine.nice");
     rules->prompt_cache_set = config_is_set(reading->config, "engine.cache-ram");
     if (rules->prompt_cache_set)
         rules->prompt_cache_bytes = config_uint(reading->config, "engine.cache-ram");
@@ -278,6 +281,11 @@ int model_rules_create(const struct config *config, struct model_rules **ret_rul
     }
     *ret_rules = rules;
     return 0;
+}
+
+void model_rules_share_processors(struct model_rules *rules)
+{
+    rules->shares_processors = true;
 }
 
 void model_rules_destroy(struct model_rules *rules)
@@ -386,6 +394,35 @@ static const struct rule *look_up(const struct resolving *r, enum setting settin
     return rule_for(r->rules, r->model, setting);
 }
 
+static bool completes_before(
+        const struct catalogue_model *model, const struct catalogue_model *other)
+{
+    return (model->capabilities & CAPABILITY_FIM) != 0 && model->file_bytes < other->file_bytes;
+}
+
+/* Its engine is to leave the processors to another model's. */
+static bool stands_back(const struct resolving *r)
+{
+    if (!r->rules->shares_processors || (r->model->capabilities & CAPABILITY_CHAT) == 0)
+        return false;
+    for (size_t i = 0; i < r->scan->model_count; i++)
+        if (completes_before(&r->scan->models[i], r->model))
+            return true;
+    return false;
+}
+
+static void resolve_nice(const struct resolving *r)
+{
+    struct model_settings *settings = r->settings;
+    const struct rule *rule = look_up(r, SETTING_NICE);
+
+    settings->nice_set = rule != NULL || r->rules->nice_set;
+    if (settings->nice_set)
+        settings->nice = rule == NULL ? r->rules->nice : rule->nice;
+    else
+        settings->nice = stands_back(r) ? MODEL_NICE_TALKS : 0;
+}
+
 static void resolve_numbers(const struct resolving *r)
 {
     struct model_settings *settings = r->settings;
@@ -393,14 +430,12 @@ static void resolve_numbers(const struct resolving *r)
     const struct rule *k = look_up(r, SETTING_TYPE_K), *v = look_up(r, SETTING_TYPE_V);
     const struct rule *quality = look_up(r, SETTING_QUALITY);
     const struct rule *cache = look_up(r, SETTING_PROMPT_CACHE);
-    const struct rule *nice = look_up(r, SETTING_NICE);
 
     settings->prompt_cache_set = cache != NULL || r->rules->prompt_cache_set;
     settings->prompt_cache_bytes =
             cache == NULL ? r->rules->prompt_cache_bytes : cache->prompt_cache_bytes;
     settings->context = context == NULL ? r->rules->context : context->context;
     settings->slots = slots == NULL ? r->rules->slots : slots->slots;
-    settings->nice = nice == NULL ? r->rules->nice : nice->nice;
     settings->cache_types_set = k != NULL || v != NULL;
     settings->type_k = k == NULL ? CACHE_TYPE_F16 : k->type_k;
     settings->type_v = v == NULL ? CACHE_TYPE_F16 : v->type_v;
@@ -516,6 +551,7 @@ static int resolve(const struct resolving *r)
     int rc = resolve_args(r);
 
     resolve_numbers(r);
+    resolve_nice(r);
     if (rc == 0)
         rc = resolve_aliases(r);
     if (rc == 0)
@@ -566,9 +602,14 @@ static bool same_words(const char *const *a, const char *const *b)
     return *a == NULL && *b == NULL;
 }
 
+static bool same_nice(const struct model_settings *a, const struct model_settings *b)
+{
+    return a->nice == b->nice || (!a->nice_set && !b->nice_set);
+}
+
 bool model_settings_same_engine(const struct model_settings *a, const struct model_settings *b)
 {
-    return a->context == b->context && a->slots == b->slots && a->nice == b->nice &&
+    return a->context == b->context && a->slots == b->slots && same_nice(a, b) &&
            a->cache_types_set == b->cache_types_set && a->type_k == b->type_k &&
            a->type_v == b->type_v && a->prompt_cache_set == b->prompt_cache_set &&
            a->prompt_cache_bytes == b->prompt_cache_bytes &&
@@ -585,7 +626,7 @@ bool model_settings_has_alias(const struct model_settings *settings, const char 
 bool model_settings_same(const struct model_settings *a, const struct model_settings *b)
 {
     return model_settings_same_engine(a, b) && same_words(a->aliases, b->aliases) &&
-           a->quality == b->quality && a->pin == b->pin;
+           a->quality == b->quality && a->pin == b->pin && a->nice == b->nice;
 }
 
 bool model_rules_keep(const struct model_rules *rules, const char *name)

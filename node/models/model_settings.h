@@ -5,6 +5,11 @@
  * with, and else they come in the order of the file. What no entry has is as in section `engine`,
  * and a model in the list `resident` is pinned.
  *
+ * Niceness that neither an entry nor section `engine` names is ours to choose where engines compute
+ * on the processors: a model that talks gets MODEL_NICE_TALKS where a smaller one of this node
+ * fills in the middle, as that one is who completes what is typed (modes that nobody has configured
+ * take it for that, too), and a person waits for each of its answers.
+ *
  * The names may hold all letters that names of models may (TEXT_MODEL_NAME), so that none is out of
  * reach.
  *
@@ -26,6 +31,7 @@
 
 enum {
     MODEL_QUALITY_MAX = 100,
+    MODEL_NICE_TALKS = 10, /* leaves it a tenth of a processor that others want, not nothing */
 };
 
 /* Letters of an entry's name besides letters, digits and "._-"; for struct config_key. */
@@ -40,6 +46,8 @@ MUST_CHECK int model_rules_create(
         const struct config *config, struct model_rules **ret_rules, struct err *err);
 /* Takes NULL. */
 void model_rules_destroy(struct model_rules *rules);
+/* Engines compute on the processors of this host, which they share. */
+void model_rules_share_processors(struct model_rules *rules);
 
 /* Tells what in the section is of no use to the models of `scan`: an entry that is for none of
  * them, a projector or draft that is not there, an alias that is taken. None of it is an error, as
@@ -53,6 +61,7 @@ struct model_settings {
     uint32_t context; /* tokens of one sequence; 0: the engine's choice */
     uint32_t slots;
     uint32_t nice;        /* of its engine, 0 to 19: the others go first */
+    bool nice_set;        /* the config has it; else an engine that runs is not ended for it */
     bool cache_types_set; /* false: nothing is said to the engine, which takes f16 unless extra_args
                              say something else */
     enum cache_type type_k, type_v;

@@ -186,6 +186,16 @@ static const struct engines_events engines_events = {
 
 /* --- life --- */
 
+static int make_rules(const struct models *models, const struct config *settings,
+        struct model_rules **ret_rules, struct err *err)
+{
+    int r = model_rules_create(settings, ret_rules, err);
+
+    if (r == 0 && supervisor_uses_processors(models->config.supervisor))
+        model_rules_share_processors(*ret_rules);
+    return r;
+}
+
 static int open_catalogue(struct models *models, struct err *err)
 {
     const char *folders[SETTINGS_WORDS_MAX + 1];
@@ -219,7 +229,7 @@ static int open_all(struct models *models, struct err *err)
     for (size_t i = 0; r == 0 && entries[i] != NULL; i++)
         models->has_engines |= strcmp(entries[i], "none") != 0;
     if (r == 0)
-        r = model_rules_create(models->config.settings, &models->rules, err);
+        r = make_rules(models, models->config.settings, &models->rules, err);
     if (r == 0)
         r = open_catalogue(models, err);
     return r == 0 ? open_engines(models, entries, err) : r;
@@ -271,7 +281,7 @@ static void review_engines(struct models *models)
 int models_reload(struct models *models, const struct config *settings, struct err *err)
 {
     struct model_rules *rules;
-    int r = model_rules_create(settings, &rules, err);
+    int r = make_rules(models, settings, &rules, err);
 
     if (r < 0)
         return r;

@@ -466,6 +466,11 @@ void supervisor_model_put(
     supervisor_put(s, model->name, source_of_file(s->config.ops, model, settings, &room));
 }
 
+bool supervisor_uses_processors(const struct supervisor *s)
+{
+    return memory_state(s->memory)->pool == POOL_HOST;
+}
+
 const struct model_settings *supervisor_settings(const struct supervisor *s, const char *name)
 {
     const struct instance *instance = find(s, name, INSTANCE_SUCCESSOR);

@@ -68,6 +68,8 @@ const struct model_settings *supervisor_settings(
 void supervisor_engine_model_put(struct supervisor *supervisor, const struct backend_ops *ops,
         const struct engines_model *model, bool pin);
 void supervisor_engine_model_gone(struct supervisor *supervisor, const char *name);
+/* Engines load into main memory, and compute on the processors. Constant. */
+bool supervisor_uses_processors(const struct supervisor *supervisor);
 
 /* --- orders --- */
 

@@ -9,8 +9,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import gguf_patch
 import mesh
-from mesh import CODER, FAST, MODELS, Mesh, wait_until
+from mesh import CODER, FAST, MODELS, THINKER, Mesh, wait_until
 
 
 def wait_log(daemon, *words):
@@ -121,6 +122,18 @@ def a_model_can_stand_back():
         assert os.getpriority(os.PRIO_PROCESS, node.engine(CODER).pid) == own
 
 
+def who_talks_stands_back_for_who_completes():
+    """Nobody has said anything of niceness; engines compute on the processors."""
+    with Mesh({"ask": [THINKER]}) as cluster:
+        node = cluster.add_node("halo1", [FAST, THINKER], start=False)
+        gguf_patch.add_fim(MODELS / f"{FAST}.gguf", node.models / f"{FAST}.gguf")
+        node.start()
+        node.wait_resident(FAST, THINKER)
+        own = os.getpriority(os.PRIO_PROCESS, node.daemon.pid)
+        assert os.getpriority(os.PRIO_PROCESS, node.engine(THINKER).pid) == min(own + 10, 19)
+        assert os.getpriority(os.PRIO_PROCESS, node.engine(FAST).pid) == own
+
+
 def an_idle_node_that_stops_says_so():
     with Mesh({"ask": [FAST]}) as cluster:
         node = cluster.add_node("halo1", [], available=[FAST])
@@ -139,5 +152,6 @@ if __name__ == "__main__":
         an_engine_that_cannot_run_names_the_way_out,
         a_prompt_past_the_context_is_the_clients_fault,
         a_model_can_stand_back,
+        who_talks_stands_back_for_who_completes,
         an_idle_node_that_stops_says_so,
     )

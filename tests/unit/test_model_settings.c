@@ -8,6 +8,7 @@
 #include "common/config.h"
 #include "node/models/model_settings.h"
 #include "node/settings.h"
+#include "proto/codec.h"
 #include "tests/lib/gguf_maker.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/virtual_env.h"
@@ -463,6 +464,70 @@ static void test_nothing_needs_a_restart(void **state)
     config_destroy(other);
 }
 
+/* "large" and "small" talk, "tiny" fills in the middle, "vectors" does neither. */
+static void look_at_four(void)
+{
+    static const char *const files[] = {"large.gguf", "small.gguf", "tiny.gguf", "vectors.gguf"};
+    static const uint32_t able[] = {CAPABILITY_CHAT, CAPABILITY_CHAT | CAPABILITY_FIM,
+            CAPABILITY_CHAT | CAPABILITY_FIM, CAPABILITY_EMBEDDINGS};
+
+    for (size_t i = 0; i < 4; i++)
+        put(files[i], 4096 >> i);
+    look();
+    assert_int_equal(scan->model_count, 4);
+    for (size_t i = 0; i < 4; i++)
+        scan->models[i].capabilities = able[i];
+}
+
+static void test_who_talks_stands_back_for_who_completes(void **state)
+{
+    (void)state;
+    look_at_four();
+    must_load("");
+    assert_int_equal(of("large")->nice, 0); /* on a GPU it would lose its own threads' time */
+    model_rules_share_processors(rules);
+    assert_int_equal(of("large")->nice, MODEL_NICE_TALKS);
+    assert_int_equal(of("small")->nice, MODEL_NICE_TALKS);
+    assert_int_equal(of("tiny")->nice, 0);
+    assert_int_equal(of("vectors")->nice, 0);
+    scan->models[2].capabilities = CAPABILITY_CHAT;
+    assert_int_equal(of("large")->nice, MODEL_NICE_TALKS);
+    assert_int_equal(of("small")->nice, 0);
+    scan->models[1].capabilities = CAPABILITY_CHAT;
+    assert_int_equal(of("large")->nice, 0);
+}
+
+static void test_niceness_that_is_set_counts(void **state)
+{
+    (void)state;
+    look_at_four();
+    must_load("model-settings: {large: {nice: 0}, tiny: {nice: 4}}\n");
+    model_rules_share_processors(rules);
+    assert_int_equal(of("large")->nice, 0);
+    assert_int_equal(of("small")->nice, MODEL_NICE_TALKS);
+    assert_int_equal(of("tiny")->nice, 4);
+    must_load("engine: {nice: 0}\n");
+    model_rules_share_processors(rules);
+    assert_int_equal(of("large")->nice, 0);
+    assert_int_equal(of("small")->nice, 0);
+}
+
+/* A file that comes into a folder ends no engine. */
+static void test_niceness_of_ours_needs_no_other_engine(void **state)
+{
+    struct model_settings *before;
+    struct err err;
+
+    (void)state;
+    look_at_four();
+    must_load("");
+    assert_int_equal(model_settings_create(rules, scan, &scan->models[0], &before, &err), 0);
+    model_rules_share_processors(rules);
+    assert_true(model_settings_same_engine(before, of("large")));
+    assert_false(model_settings_same(before, of("large")));
+    model_settings_destroy(before);
+}
+
 static void test_prompts_and_niceness(void **state)
 {
     const struct model_settings *s;
@@ -493,6 +558,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
             TEST(test_nothing_said),
             TEST(test_prompts_and_niceness),
+            TEST(test_who_talks_stands_back_for_who_completes),
+            TEST(test_niceness_that_is_set_counts),
+            TEST(test_niceness_of_ours_needs_no_other_engine),
             TEST(test_everything_said),
             TEST(test_one_cache_type),
             TEST(test_which_entry_counts),
