@@ -74,6 +74,8 @@ static int model_create(struct fleet *fleet, const char *name, struct fleet_mode
     r = 0;
     if (fleet->prefixes)
         r = prefix_group_create(fleet->prefixes, fleet->next_seed, &model->prefixes);
+    if (r == -ENOSPC)
+        r = 0; /* it works without */
 out:
     if (r) {
         model_destroy(model);

@@ -110,9 +110,9 @@ void fleet_destroy(struct fleet *fleet);
 
 /* Puts in an instance of `model`, copied from `first` as far as that is the owner's; `handle` is
  * the caller's memory, and stays until fleet_remove(). `cache_blocks`: how much of prompts it keeps
- * between requests (prefix_index.h); 0: nothing. Where the prefix index has no number left, it
- * counts as one that keeps nothing. -ENOMEM; -ENOSPC past FLEET_MODELS_MAX or FLEET_INSTANCES_MAX;
- * nothing has changed then. */
+ * between requests (prefix_index.h); 0: nothing. Where the prefix index has no room left for it, or
+ * for its model, it counts as one that keeps nothing. -ENOMEM; -ENOSPC past FLEET_MODELS_MAX or
+ * FLEET_INSTANCES_MAX; nothing has changed then. */
 MUST_CHECK int fleet_add(struct fleet *fleet, const char *model, const struct fleet_instance *first,
         uint32_t cache_blocks, struct fleet_handle *handle);
 /* What it has been given is nowhere afterwards. O(1) but for that. Does nothing where it is in no

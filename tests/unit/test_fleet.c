@@ -22,6 +22,7 @@ struct prefix_index {
     size_t groups, holders, dropped;
     uint64_t seed; /* of the last group */
     int refusal;   /* what the next holder gets; 0: a number */
+    int group_refusal;
 };
 
 struct prefix_group {
@@ -31,6 +32,8 @@ struct prefix_group {
 
 int prefix_group_create(struct prefix_index *index, uint64_t seed, struct prefix_group **ret_group)
 {
+    if (index->group_refusal)
+        return index->group_refusal;
     struct prefix_group *group = calloc(1, sizeof(*group));
     if (!group)
         return -ENOMEM;
@@ -486,6 +489,19 @@ static void an_instance_works_without_a_number(void **state)
     fleet_destroy(fleet);
 }
 
+static void a_model_works_without_prompts(void **state)
+{
+    (void)state;
+    struct prefix_index index = {.group_refusal = -ENOSPC};
+    struct fleet *fleet = fleet_of(&index);
+    struct fleet_handle handle;
+    add(fleet, "m", 1, &handle);
+    assert_null(handle.model->prefixes);
+    assert_int_equal(fleet_at(&handle)->holder, PREFIX_NO_HOLDER);
+    fleet_remove(fleet, &handle);
+    fleet_destroy(fleet);
+}
+
 /* --- no memory --- */
 
 static void without_memory_nothing_has_changed(void **state)
@@ -569,6 +585,7 @@ int main(void)
             cmocka_unit_test(prompts_have_a_seed_for_each_model),
             cmocka_unit_test(forgetting_all_prompts_takes_a_new_number),
             cmocka_unit_test(an_instance_works_without_a_number),
+            cmocka_unit_test(a_model_works_without_prompts),
             cmocka_unit_test(without_memory_nothing_has_changed),
             cmocka_unit_test(a_full_model_grows_or_stays),
             cmocka_unit_test(no_fleet_is_destroyed),
