@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -462,6 +463,7 @@ bool ledger_find_rates(
     note_seen(ledger, row);
     *ret_rates = row->rates.rates;
     ret_rates->updated_s -= wall_offset_s(ledger);
+    ret_rates->updated_s = fmin(ret_rates->updated_s, (double)env_now_us(ledger->config.env) / 1e6);
     return true;
 }
 

@@ -398,6 +398,8 @@ static int64_t wall_of_2020_ms(void *ctx)
 
 static void a_clock_that_was_ahead_does_no_harm(void **state)
 {
+    const struct ledger_instance at = instance(node_a, "fast");
+    struct rates rates;
     (void)state;
     open_ledger();
     advance_days(5000);
@@ -406,6 +408,8 @@ static void a_clock_that_was_ahead_does_no_harm(void **state)
     virtual_env_init(&world);
     open_ledger();
     assert_int_equal(opening.rows, 1);
+    assert_true(ledger_find_rates(ledger, &at, &rates));
+    assert_true(rates.updated_s <= now_s()); /* it ages from now on */
     restart();
     advance_days(LEDGER_FORGET_DAYS + 1); /* since it was set right */
     restart();
