@@ -29,7 +29,7 @@ struct router {
     struct fleet *fleet;
     struct routing *routing;
     enum routing_policy policy;
-    struct list suspected; /* seats */
+    struct list watched; /* seats */
     struct answers answers[ROUTER_MODES_MAX];
     size_t answer_count;
     struct held held[ROUTING_OPTIONS_MAX];
@@ -45,7 +45,7 @@ struct router *router_create(const struct router_config *config)
     router->prefixes = prefix_index_create(bytes);
     router->fleet = fleet_create(router->prefixes);
     router->routing = routing_create();
-    list_init(&router->suspected);
+    list_init(&router->watched);
     if (!router->prefixes || !router->fleet || !router->routing) {
         router_destroy(router);
         return NULL;
@@ -110,6 +110,12 @@ static void recall_rates(struct router *router, struct seat *seat)
     rates_set_prior(&seat->rates, &prior);
 }
 
+static void watch(struct router *router, struct seat *seat)
+{
+    if (seat_is_watched(seat, now_s(router)) && !list_linked(&seat->watched))
+        list_push_back(&router->watched, &seat->watched);
+}
+
 static int add(struct router *router, struct instance *instance)
 {
     struct fleet_instance entry = {.holder = PREFIX_NO_HOLDER};
@@ -127,6 +133,7 @@ static int add(struct router *router, struct instance *instance)
     }
     seat->handle.model->ratio = ratio;
     instance->seat = seat;
+    watch(router, seat);
     return 0;
 }
 
@@ -160,6 +167,7 @@ static void update(struct router *router, struct instance *instance)
         begin_cache(router, seat);
     else
         fit_cache(seat);
+    watch(router, seat);
     fleet_reckon(router->fleet, &seat->handle, now_s(router));
 }
 
@@ -168,7 +176,7 @@ static void take_out(struct router *router, struct instance *instance)
     if (!instance->seat)
         return;
     fleet_remove(router->fleet, &instance->seat->handle);
-    list_del(&instance->seat->suspected);
+    list_del(&instance->seat->watched);
     free(instance->seat);
     instance->seat = NULL;
 }
@@ -506,8 +514,7 @@ static void count(struct router *router, struct seat *seat, enum router_end end,
         seat_count_no_room(seat, now_s(router));
     else if (end != ROUTER_REFUSED)
         seat_count(seat, end == ROUTER_FAILED, trip->sent_s, now_s(router));
-    if (seat->failures > 0 && !list_linked(&seat->suspected))
-        list_push_back(&router->suspected, &seat->suspected);
+    watch(router, seat);
 }
 
 void router_ended(struct router *router, struct router_trip *trip, const char *mode,
@@ -542,19 +549,20 @@ uint64_t router_slots(struct router *router, const char *const *models, size_t c
     return slots;
 }
 
-/* Those that have rested are tried again, and what failed once costs ever less. */
-static void look_at_suspected(struct router *router)
+/* Those that have rested are tried again, what failed once costs ever less, and what is late to be
+ * loaded comes later. */
+static void look_at_watched(struct router *router)
 {
-    list_for_each_safe (it, &router->suspected) {
-        struct seat *seat = list_entry(it, struct seat, suspected);
-        if (!seat_is_suspected(seat, now_s(router)))
-            list_del(&seat->suspected);
+    list_for_each_safe (it, &router->watched) {
+        struct seat *seat = list_entry(it, struct seat, watched);
+        if (!seat_is_watched(seat, now_s(router)))
+            list_del(&seat->watched);
         seat_fill(seat, now_s(router), fleet_at(&seat->handle));
     }
 }
 
 void router_tick(struct router *router)
 {
-    look_at_suspected(router);
+    look_at_watched(router);
     (void)prefix_index_work(router->prefixes, SWEEP_STEPS);
 }

@@ -52,6 +52,13 @@ static double failure_rate(const struct seat *seat, double now_s)
     return at_first * exp2((seat->failed_s - now_s) / SEAT_FADE_S);
 }
 
+static double ready_s(const struct seat *seat, double now_s)
+{
+    double taken_s = now_s - seat->loading_since_s, expected_s = load_s(seat->instance);
+    return seat->loading_since_s +
+           (taken_s > expected_s ? SEAT_LOAD_OVERDUE * taken_s : expected_s);
+}
+
 void seat_fill(const struct seat *seat, double now_s, struct fleet_instance *ret_entry)
 {
     const struct instance *instance = seat->instance;
@@ -71,7 +78,7 @@ void seat_fill(const struct seat *seat, double now_s, struct fleet_instance *ret
     ret_entry->rtt_s = (float)((double)node_session_facts(instance->session).rtt_us / 1e6);
     ret_entry->swap_token_s = (float)swap_token_s(instance);
     ret_entry->load_s = (float)load_s(instance);
-    ret_entry->ready_s = seat->loading_since_s + load_s(instance);
+    ret_entry->ready_s = ready_s(seat, now_s);
     ret_entry->failure_rate = (float)failure_rate(seat, now_s);
 }
 
@@ -122,7 +129,7 @@ void seat_init(struct seat *seat, struct instance *instance, double bytes_per_to
             .state = INSTANCE_AVAILABLE,
             .cache_blocks = cache_blocks(instance, bytes_per_token),
             .cache_share = 1};
-    list_init(&seat->suspected);
+    list_init(&seat->watched);
     rates_init(&seat->rates, &prior, now_s);
     note_state(seat, now_s);
 }
@@ -202,9 +209,9 @@ void seat_count_no_room(struct seat *seat, double now_s)
     seat->failed_s = now_s;
 }
 
-bool seat_is_suspected(struct seat *seat, double now_s)
+bool seat_is_watched(struct seat *seat, double now_s)
 {
     if (now_s > fmax(seat->failed_s, seat->rests_until_s) + SEAT_FORGET_S)
         forget_failures(seat);
-    return seat->failures > 0;
+    return seat->failures > 0 || seat->state == INSTANCE_LOADING;
 }

@@ -33,6 +33,9 @@ enum {
                                 template's own words */
 };
 
+#define SEAT_LOAD_OVERDUE                                                                          \
+    1.25 /* a load that takes longer than expected takes so many times what                        \
+            it has taken: else it would be the best for ever */
 #define SEAT_SWAP_BYTES_S      4e9   /* between an engine's cache and its prompt cache: assumed */
 #define SEAT_REUSE_SLACK_SHARE 0.125 /* … and so much of what it was thought to hold */
 #define SEAT_SHRINK_MOST       0.75  /* of its room is left by one prompt that it had forgotten */
@@ -41,7 +44,7 @@ enum {
 struct seat {
     struct fleet_handle handle;
     struct instance *instance; /* borrowed: its session's */
-    struct list suspected;     /* in the router's, while its failures count */
+    struct list watched;       /* in the router's, while seat_is_watched() */
     struct rates rates;
     enum instance_state state; /* as last told */
     uint32_t restarts;
@@ -81,5 +84,6 @@ void seat_count(struct seat *seat, bool failed, double sent_s, double now_s);
 /* Its node has no memory for it. The next one is as likely to fail, but no circuit is opened: the
  * node says so at once, what is missing, and knows when to try again. */
 void seat_count_no_room(struct seat *seat, double now_s);
-/* True while failures count. Forgets them when they are old. */
-bool seat_is_suspected(struct seat *seat, double now_s);
+/* True while time alone changes what seat_fill() tells: failures count, or it is being loaded.
+ * Forgets failures when they are old. */
+bool seat_is_watched(struct seat *seat, double now_s);

@@ -655,6 +655,20 @@ static void an_explanation_tells_each_instance_once(void **state)
     }
 }
 
+/* Its node says nothing new while it loads. */
+static void a_load_that_is_late_is_not_there_at_any_moment(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance it = resident();
+    it.state = INSTANCE_LOADING;
+    it.load_ms = 1000;
+    fake_mesh_hello(&world->mesh, 0, "s");
+    say(world, 0, &it);
+    virtual_env_advance_ms(&world->mesh.env, 100 * 1000);
+    router_tick(world->mesh.router);
+    is_near(plan_for(world, 1, 1).routing.cost.load_s, 25, 0.1);
+}
+
 static void slots_of_what_is_loaded_are_counted(void **state)
 {
     struct world *world = *state;
@@ -757,6 +771,7 @@ int main(void)
             TEST(what_was_learnt_outlives_a_restart),
             TEST(what_was_learnt_outlives_a_session),
             TEST(an_explanation_tells_each_instance_once),
+            TEST(a_load_that_is_late_is_not_there_at_any_moment),
             TEST(slots_of_what_is_loaded_are_counted),
             TEST(a_conversation_stays),
             TEST(a_conversation_s_last_turn_is_held_to_its_end),

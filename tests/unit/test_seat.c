@@ -93,6 +93,8 @@ static void a_load_takes_what_the_last_one_took(void **state)
     assert_float_equal((float)entry_at(world, 203).ready_s, 209, 0.01);
     assert_false(seat_update(&world->seat, 4, 205)); /* it goes on */
     assert_float_equal((float)entry_at(world, 205).ready_s, 209, 0.01);
+    assert_float_equal((float)entry_at(world, 212).ready_s, 215, 0.01); /* it is late */
+    assert_true(seat_is_watched(&world->seat, 212));
 }
 
 static void another_engine_holds_nothing(void **state)
@@ -200,8 +202,8 @@ static void pauses_double_up_to_a_bound(void **state)
     rests_s = world->seat.rests_until_s - world->seat.failed_s;
     assert_float_equal((float)rests_s, SEAT_REST_MAX_MS / 1e3f, 0.01);
     assert_true(entry_at(world, world->seat.failed_s).failure_rate < 1);
-    assert_true(seat_is_suspected(&world->seat, world->seat.rests_until_s + SEAT_FORGET_S));
-    assert_false(seat_is_suspected(&world->seat, world->seat.rests_until_s + SEAT_FORGET_S + 1));
+    assert_true(seat_is_watched(&world->seat, world->seat.rests_until_s + SEAT_FORGET_S));
+    assert_false(seat_is_watched(&world->seat, world->seat.rests_until_s + SEAT_FORGET_S + 1));
 }
 
 static void one_success_closes_it(void **state)
@@ -212,7 +214,7 @@ static void one_success_closes_it(void **state)
     assert_true(entry_at(world, 104).tripped);
     seat_count(&world->seat, false, 90, 104);
     assert_false(entry_at(world, 104).tripped);
-    assert_false(seat_is_suspected(&world->seat, 104));
+    assert_false(seat_is_watched(&world->seat, 104));
 }
 
 static void want_of_memory_opens_no_circuit(void **state)
