@@ -343,7 +343,9 @@ static enum router_end end_of(const struct msg_fail *fail)
     case FAIL_PROTOCOL:
         return ROUTER_FAILED;
     case FAIL_NO_MEMORY:
-        return ROUTER_NO_ROOM;
+        return ROUTER_ERRED;
+    case FAIL_ENGINE_ERROR:
+        return fail->http_status >= 500 ? ROUTER_ERRED : ROUTER_REFUSED;
     default:
         return ROUTER_REFUSED;
     }

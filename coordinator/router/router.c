@@ -510,8 +510,8 @@ static void give_up_prompt(
 static void count(struct router *router, struct seat *seat, enum router_end end,
         const struct router_trip *trip)
 {
-    if (end == ROUTER_NO_ROOM)
-        seat_count_no_room(seat, now_s(router));
+    if (end == ROUTER_ERRED)
+        seat_count_error(seat, trip->sent_s, now_s(router));
     else if (end != ROUTER_REFUSED)
         seat_count(seat, end == ROUTER_FAILED, trip->sent_s, now_s(router));
     watch(router, seat);

@@ -120,7 +120,8 @@ struct router_trip {
 enum router_end {
     ROUTER_ANSWERED,
     ROUTER_FAILED,  /* for a reason of the instance */
-    ROUTER_NO_ROOM, /* its node has no memory to load it, and says so */
+    ROUTER_ERRED,   /* with an error of its engine, which may be the request's fault as well, or for
+                       want of memory, of which its node tells */
     ROUTER_REFUSED, /* for a reason of the request, or cancelled: says nothing of the instance */
 };
 

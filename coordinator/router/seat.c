@@ -194,16 +194,24 @@ static void count_failure(struct seat *seat, double now_s)
         seat->rests_until_s = now_s + rest_s(seat->failures);
 }
 
+/* It was sent when the last failure was known. */
+static bool says_more(const struct seat *seat, double sent_s)
+{
+    return seat->failures == 0 || sent_s >= seat->failed_s;
+}
+
 void seat_count(struct seat *seat, bool failed, double sent_s, double now_s)
 {
     if (!failed)
         forget_failures(seat);
-    else if (seat->failures == 0 || sent_s >= seat->failed_s)
+    else if (says_more(seat, sent_s))
         count_failure(seat, now_s);
 }
 
-void seat_count_no_room(struct seat *seat, double now_s)
+void seat_count_error(struct seat *seat, double sent_s, double now_s)
 {
+    if (!says_more(seat, sent_s))
+        return;
     if (seat->failures + 1 < SEAT_TRIPS)
         seat->failures++;
     seat->failed_s = now_s;

@@ -5,7 +5,9 @@
  * Its circuit. Failures in a row open it: nothing is sent there for a while, then it is tried
  * again, and each further failure doubles the pause. Requests that fail together fail once: what
  * was sent before the last failure says nothing more. One that succeeds closes it. Until then a
- * failure is a price, which fades.
+ * failure is a price, which fades. An engine's own error is that price and opens nothing: it may be
+ * the request's fault, and who sends such requests must not close the mesh to others. Without the
+ * price an engine that answers nothing but errors, and is idle, would get all there is.
  *
  * Its cache. An engine that reuses less of a prompt than it was thought to hold has less room than
  * its node tells, or others fill it too. Of all that it was thought to hold it held at most what is
@@ -81,9 +83,10 @@ void seat_note_reuse(struct seat *seat, const struct seat_reuse *reuse);
 
 /* A request that was sent at `sent_s` has ended there, well or not. */
 void seat_count(struct seat *seat, bool failed, double sent_s, double now_s);
-/* Its node has no memory for it. The next one is as likely to fail, but no circuit is opened: the
- * node says so at once, what is missing, and knows when to try again. */
-void seat_count_no_room(struct seat *seat, double now_s);
+/* As above, with an error of its engine, or as its node has no memory for it. The next one is as
+ * likely to fail, but no circuit is opened: the one may be the request's fault, of the other the
+ * node tells at once, and knows when to try again. */
+void seat_count_error(struct seat *seat, double sent_s, double now_s);
 /* True while time alone changes what seat_fill() tells: failures count, or it is being loaded.
  * Forgets failures when they are old. */
 bool seat_is_watched(struct seat *seat, double now_s);

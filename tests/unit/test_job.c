@@ -487,6 +487,23 @@ static void an_engines_refusal_keeps_its_status(void **state)
     }
 }
 
+/* It is idle, and so the quickest. */
+static void an_engine_that_answers_with_errors_does_not_get_all(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    for (unsigned i = 0; i < 2; i++) {
+        ask(world, 0, true);
+        say_fail(world, 0, take_request(world, 0), FAIL_ENGINE_ERROR, 500, "broken");
+        wait_ms(world, 1);
+    }
+    join(world, 1, "small");
+    for (unsigned i = 0; i < 2; i++) {
+        ask(world, 0, true);
+        complete(world, 1, take_request(world, 1), "x");
+    }
+}
+
 static void a_failure_without_words_still_says_something(void **state)
 {
     struct world *world = *state;
@@ -1960,6 +1977,7 @@ int main(void)
             JOB_TEST(a_lost_node_moves_its_requests),
             JOB_TEST(after_its_content_it_ends_with_an_error),
             JOB_TEST(an_engines_refusal_keeps_its_status),
+            JOB_TEST(an_engine_that_answers_with_errors_does_not_get_all),
             JOB_TEST(a_failure_without_words_still_says_something),
             JOB_TEST(an_answer_without_a_finish_is_not_complete),
             JOB_TEST(an_empty_answer_is_an_error),

@@ -221,13 +221,13 @@ static void want_of_memory_opens_no_circuit(void **state)
 {
     struct world *world = *state;
     for (int i = 0; i < 2 * SEAT_TRIPS; i++)
-        seat_count_no_room(&world->seat, 100 + i);
+        seat_count_error(&world->seat, 100 + i, 100 + i);
     assert_false(entry_at(world, 105).tripped);
     assert_true(entry_at(world, 105).failure_rate > 0.5f);
     seat_count(&world->seat, true, 106, 107);
     assert_true(entry_at(world, 107).tripped);
     double rests_until_s = world->seat.rests_until_s;
-    seat_count_no_room(&world->seat, rests_until_s);
+    seat_count_error(&world->seat, rests_until_s, rests_until_s);
     assert_true(world->seat.rests_until_s <= rests_until_s);
     assert_false(entry_at(world, rests_until_s).tripped);
 }
@@ -242,6 +242,20 @@ static void what_was_sent_before_a_failure_fails_with_it(void **state)
     assert_int_equal(world->seat.failures, 1);
     seat_count(&world->seat, true, 105, 107);
     assert_int_equal(world->seat.failures, 2);
+}
+
+static void errors_cost_and_open_nothing(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < 10 * SEAT_TRIPS; i++)
+        seat_count_error(&world->seat, 100 + i, 100.5 + i);
+    double now_s = world->seat.failed_s;
+    assert_false(entry_at(world, now_s).tripped);
+    assert_true(entry_at(world, now_s).failure_rate > 0.5);
+    seat_count_error(&world->seat, now_s - 1, now_s + 1); /* sent before the last */
+    assert_true(world->seat.failed_s == now_s);
+    seat_count(&world->seat, false, now_s, now_s + 1);
+    assert_float_equal(entry_at(world, now_s + 1).failure_rate, 0, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -261,6 +275,7 @@ int main(void)
             TEST(one_success_closes_it),
             TEST(want_of_memory_opens_no_circuit),
             TEST(what_was_sent_before_a_failure_fails_with_it),
+            TEST(errors_cost_and_open_nothing),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("seat", tests, NULL, NULL);
