@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -648,6 +649,37 @@ static void only_what_is_loaded_and_free_is_asked(void **state)
     goes_to(world, "asker");
 }
 
+static void no_answer_comes(void *ctx, const enum task *task)
+{
+    (void)ctx;
+    assert_null(task);
+}
+
+static void so_many_are_asked_at_once(void **state)
+{
+    struct world *world = *state;
+    struct classifier_question *questions[CLASSIFIER_QUESTIONS_MAX], *more;
+    struct msg_instance instance = {.model = "tiny",
+            .state = INSTANCE_RESIDENT,
+            .slots = 2 * CLASSIFIER_QUESTIONS_MAX,
+            .engine = "",
+            .note = "",
+            .capabilities = TALKS};
+    make_classifier(world, NEVER_MS);
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+    for (size_t i = 0; i < CLASSIFIER_QUESTIONS_MAX; i++)
+        assert_int_equal(classifier_ask(world->classifier, "hm", "req_1", no_answer_comes, NULL,
+                                 &questions[i]),
+                0);
+    assert_int_equal(
+            classifier_ask(world->classifier, "hm", "req_1", no_answer_comes, NULL, &more), -EBUSY);
+    classifier_cancel(questions[0]);
+    assert_int_equal(
+            classifier_ask(world->classifier, "hm", "req_1", no_answer_comes, NULL, &more), 0);
+}
+
 static void a_key_that_was_revoked_meanwhile_is_refused(void **state)
 {
     struct world *world = *state;
@@ -750,6 +782,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(
                     who_leaves_takes_the_question_with_him, setup, teardown),
             cmocka_unit_test_setup_teardown(only_what_is_loaded_and_free_is_asked, setup, teardown),
+            cmocka_unit_test_setup_teardown(so_many_are_asked_at_once, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_key_that_was_revoked_meanwhile_is_refused, setup, teardown),
             cmocka_unit_test_setup_teardown(who_waits_goes_on_when_the_mesh_stops, setup, teardown),

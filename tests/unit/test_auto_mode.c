@@ -282,6 +282,7 @@ static void a_guess_only_moves_up(void **state)
             {"what is it", NULL, "code", AUTO_BY_SESSION},
             {"it crashes", NULL, "debug", AUTO_BY_FACTS},
             {"refactor it", NULL, "debug", AUTO_BY_SESSION},
+            {"it crashes", NULL, "debug", AUTO_BY_SESSION}, /* no harder than all before */
             {"design it", NULL, "architect", AUTO_BY_FACTS},
             {"it crashes", NULL, "architect", AUTO_BY_SESSION}};
     goes(turns, LENGTH(turns));
@@ -298,6 +299,25 @@ static void a_mark_moves_at_once_and_holds(void **state)
             {"what is it", "act", "code", AUTO_BY_MARK},
             {"design it", NULL, "code", AUTO_BY_SESSION}};
     goes(turns, LENGTH(turns));
+}
+
+static void a_mark_holds_however_hard_it_becomes(void **state)
+{
+    (void)state;
+    struct auto_session session = {.mode = "ask", .marked = true, .level = 1};
+    static const uint64_t tokens[] = {10, 40000, 70000};
+    for (size_t i = 0; i < LENGTH(tokens); i++) {
+        struct facts facts = said_much("design it", tokens[i]);
+        facts.files = i == 2 ? AUTO_FILES : 0;
+        struct auto_input input = input_of(&facts);
+        input.session = session;
+        struct auto_choice choice = choose(&input);
+        assert_string_equal(choice.mode, "ask");
+        assert_int_equal(choice.source, AUTO_BY_SESSION);
+        auto_learn(&choice, &session);
+        assert_true(session.marked);
+    }
+    assert_int_equal(session.level, 5);
 }
 
 static void a_longer_conversation_is_no_reason_to_go_down(void **state)
@@ -402,6 +422,7 @@ int main(void)
             cmocka_unit_test(a_summary_stays_with_its_conversation),
             cmocka_unit_test(a_guess_only_moves_up),
             cmocka_unit_test(a_mark_moves_at_once_and_holds),
+            cmocka_unit_test(a_mark_holds_however_hard_it_becomes),
             cmocka_unit_test(a_longer_conversation_is_no_reason_to_go_down),
             cmocka_unit_test(a_mode_that_went_is_forgotten),
             cmocka_unit_test(an_owners_mode_is_left_by_no_guess),

@@ -252,6 +252,12 @@ static void planning_needs_its_models(void **state)
     world.facts.plan_mark = true;
     gives(&world, 10, "b=70", "m planning: b");
     modes_fini(&world.modes);
+    world = world_of("modes:\n  m:\n    models: [a, b, c]\n    quality: {a: 50, b: 60, c: 70}\n"
+                     "    planning: [b]\n    stand-in: true\n");
+    world.facts.plan_mark = true;
+    gives(&world, 10, "b=60 c=70", "m planning: b");
+    assert_int_equal(world.policy.stand_ins, 1);
+    modes_fini(&world.modes);
     world = world_of("modes:\n  m:\n    models: [a]\n");
     world.facts.plan_mark = true;
     gives(&world, 10, "a=75", "m any model: a");
