@@ -28,13 +28,12 @@ struct backend_host {
     const char *const *command; /* the engine's words, placeholders of engine_words.h allowed, ends
                                    with NULL: {"llama-server"}, {"podman", "run", …} */
     const char *const
-            *stop_command;       /* a container's own way to stop, likewise; NULL: signals only */
-    uint32_t start_timeout_ms;   /* until health says ready */
-    uint32_t stop_timeout_ms;    /* between SIGTERM and SIGKILL */
-    uint32_t health_interval_ms; /* between two looks at a ready engine; 0: the backend's own */
-    struct oom_watch *oom_watch; /* to tell why an engine was killed; NULL: not told */
-    const struct slot_files *slot_files; /* what slots held outlives their engine; NULL: it does not
-                                          */
+            *stop_command;         /* a container's own way to stop, likewise; NULL: signals only */
+    uint32_t start_timeout_ms;     /* until health says ready */
+    uint32_t stop_timeout_ms;      /* between SIGTERM and SIGKILL */
+    uint32_t health_interval_ms;   /* between two looks at a ready engine; 0: the backend's own */
+    struct oom_watch *oom_watch;   /* to tell why an engine was killed; NULL: not told */
+    struct slot_files *slot_files; /* what slots held outlives their engine; NULL: it does not */
 };
 
 struct adopted_model;

@@ -54,7 +54,7 @@ static void on_look(void *ctx, int result, const char *text, size_t len, const s
 
     (void)err;
     if (result == 0 && slot_look_read(text, len, &seen, NULL) == 0)
-        slot = slot_table_find(&ask->slots->table, &seen, ask->session);
+        slot = slot_table_take(&ask->slots->table, &seen, ask->session);
     ask->fn(ask->ctx, slot);
     free(ask);
 }

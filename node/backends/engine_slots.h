@@ -32,7 +32,7 @@ void engine_slots_forget(struct engine_slots *slots);
 bool engine_slots_wants(const struct engine_slots *slots, uint64_t session, uint32_t prompt_tokens);
 
 struct slot_ask;
-/* `slot`: to be asked for, or SLOT_NONE: the engine chooses. */
+/* `slot`: to be asked for, of this turn alone, or SLOT_NONE: the engine chooses. */
 typedef void (*slot_ask_fn)(void *ctx, int slot);
 /* `fn` comes once, after ENGINE_SLOTS_LOOK_MS at the latest. -ENOMEM, or the connection's own. */
 MUST_CHECK int slot_ask_start(struct engine_slots *slots, uint64_t session, slot_ask_fn fn,

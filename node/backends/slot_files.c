@@ -1,6 +1,8 @@
 #include "node/backends/slot_files.h"
 
 #include "common/file.h"
+#include "common/number.h"
+#include "common/saturating.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +16,7 @@
 
 struct slot_files {
     const struct env *env;
-    uint64_t max_bytes;
+    uint64_t max_bytes, promised_bytes;
     char folder[];
 };
 
@@ -46,19 +48,56 @@ static bool parse_name(const char *name, struct slot_file *ret_file)
     return true;
 }
 
-void slot_file_remove(const char *folder, const struct slot_file *file)
+static const char part_suffix[] = ".part";
+_Static_assert(SLOT_FILE_PART_MAX == SLOT_FILE_NAME_MAX + sizeof(part_suffix) - 1, "its length");
+
+void slot_file_part(const struct slot_file *file, char ret_name[SLOT_FILE_PART_MAX])
+{
+    (void)snprintf(ret_name, SLOT_FILE_PART_MAX, "%s%s", file->name, part_suffix);
+}
+
+static bool is_part(const char *name)
+{
+    size_t len = strlen(name), suffix = sizeof(part_suffix) - 1;
+
+    return len >= suffix && strcmp(name + len - suffix, part_suffix) == 0;
+}
+
+static void remove_entry(void *ctx, const char *folder, const char *name)
 {
     char path[PATH_MAX];
 
-    if (file_join(path, sizeof(path), folder, file->name) == 0)
+    (void)ctx;
+    if (file_join(path, sizeof(path), folder, name) == 0)
         (void)unlink(path);
+}
+
+bool slot_file_keep(const char *folder, const struct slot_file *file)
+{
+    char part[SLOT_FILE_PART_MAX], from[PATH_MAX], to[PATH_MAX];
+
+    slot_file_part(file, part);
+    return file_join(from, sizeof(from), folder, part) == 0 &&
+           file_join(to, sizeof(to), folder, file->name) == 0 && rename(from, to) == 0;
+}
+
+void slot_file_remove(const char *folder, const struct slot_file *file)
+{
+    char part[SLOT_FILE_PART_MAX];
+
+    slot_file_part(file, part);
+    remove_entry(NULL, folder, part);
+    remove_entry(NULL, folder, file->name);
 }
 
 /* --- all of them --- */
 
+/* Or from a day that is still to come: a clock was wrong, and it would stay for too long. */
 static bool is_old(const struct slot_files *files, int64_t written_s)
 {
-    return env_wall_ms(files->env) / 1000 - written_s > SLOT_FILES_AGE_S;
+    int64_t age_s = env_wall_ms(files->env) / 1000 - written_s;
+
+    return age_s > SLOT_FILES_AGE_S || age_s < -SLOT_FILES_AGE_S;
 }
 
 typedef void (*entry_fn)(void *ctx, const char *folder, const char *name);
@@ -95,6 +134,8 @@ static void survey_file(void *ctx, const char *folder, const char *name)
         (void)unlink(found.path);
         return;
     }
+    if (is_part(name))
+        return;
     found.bytes = (uint64_t)st.st_size;
     found.written_s = st.st_mtime;
     survey->bytes += found.bytes;
@@ -121,19 +162,31 @@ void slot_files_prune(const struct slot_files *files)
     struct survey survey;
 
     survey_all(files, &survey);
-    while (survey.bytes > files->max_bytes && unlink(survey.oldest.path) == 0)
+    while (saturating_sum(survey.bytes, files->promised_bytes) > files->max_bytes &&
+            survey.oldest.path[0] && unlink(survey.oldest.path) == 0)
         survey_all(files, &survey);
 }
 
 uint64_t slot_files_room(const struct slot_files *files)
 {
     struct statvfs disk;
+    uint64_t most;
 
     if (statvfs(files->folder, &disk) < 0)
         return 0;
-    disk.f_bavail /= SLOT_FILES_FREE_DIVISOR;
-    return disk.f_bavail < files->max_bytes / disk.f_frsize ? disk.f_bavail * disk.f_frsize
-                                                            : files->max_bytes;
+    most = saturating_product(disk.f_bavail, disk.f_frsize) / SLOT_FILES_FREE_DIVISOR;
+    return saturating_difference(number_lesser(most, files->max_bytes), files->promised_bytes);
+}
+
+void slot_files_promise(struct slot_files *files, uint64_t bytes)
+{
+    files->promised_bytes = saturating_sum(files->promised_bytes, bytes);
+    slot_files_prune(files);
+}
+
+void slot_files_take_back(struct slot_files *files, uint64_t bytes)
+{
+    files->promised_bytes = saturating_difference(files->promised_bytes, bytes);
 }
 
 /* --- of one key --- */
@@ -161,7 +214,7 @@ static void list_file(void *ctx, const char *folder, const char *name)
     char path[PATH_MAX];
     struct stat st;
 
-    if (file_join(path, sizeof(path), folder, name) < 0 || lstat(path, &st) < 0)
+    if (is_part(name) || file_join(path, sizeof(path), folder, name) < 0 || lstat(path, &st) < 0)
         return;
     if (!S_ISREG(st.st_mode) || is_old(listing->files, st.st_mtime) || !parse_name(name, &file))
         (void)unlink(path);
@@ -180,15 +233,6 @@ size_t slot_files_list(const struct slot_files *files, const char *folder,
 
 /* --- life --- */
 
-static void remove_entry(void *ctx, const char *folder, const char *name)
-{
-    char path[PATH_MAX];
-
-    (void)ctx;
-    if (file_join(path, sizeof(path), folder, name) == 0)
-        (void)unlink(path);
-}
-
 static void remove_key(void *ctx, const char *folder, const char *name)
 {
     char path[PATH_MAX];
@@ -206,14 +250,22 @@ static void remove_all(const char *folder)
     (void)rmdir(folder);
 }
 
-/* Those that have files stay. */
-static void remove_empty(void *ctx, const char *folder, const char *name)
+static void remove_part(void *ctx, const char *folder, const char *name)
+{
+    if (is_part(name))
+        remove_entry(ctx, folder, name);
+}
+
+/* No engine writes yet. A key's folder stays where it has files that are whole. */
+static void tidy_key(void *ctx, const char *folder, const char *name)
 {
     char path[PATH_MAX];
 
     (void)ctx;
-    if (file_join(path, sizeof(path), folder, name) == 0)
-        (void)rmdir(path);
+    if (file_join(path, sizeof(path), folder, name) < 0)
+        return;
+    each_entry(path, remove_part, NULL);
+    (void)rmdir(path);
 }
 
 int slot_files_open(const char *folder, uint64_t max_bytes, const struct env *env,
@@ -238,7 +290,7 @@ int slot_files_open(const char *folder, uint64_t max_bytes, const struct env *en
     files->max_bytes = max_bytes;
     memcpy(files->folder, folder, size);
     slot_files_prune(files);
-    each_entry(files->folder, remove_empty, NULL);
+    each_entry(files->folder, tidy_key, NULL);
     *ret_files = files;
     return 0;
 }

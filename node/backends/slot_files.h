@@ -3,8 +3,9 @@
  * all that the engine was started with, so that a state never meets another model or another type
  * of cache. They hold people's prompts: the folders are 0700, the files 0600 by the process's
  * umask, a file is gone once it was restored, and in any case after SLOT_FILES_AGE_S; all of them
- * together take no more than a limit, and the oldest go first. Engines write them; here they are
- * named, listed and removed. Loop thread; blocking on a few names. */
+ * together, and what is promised to engines that write just now, take no more than a limit, and the
+ * oldest go first. Engines write them, under another name (….state.part) until they are whole; here
+ * they are named, listed and removed. Loop thread; blocking on a few names. */
 #pragma once
 
 #include "common/buf.h"
@@ -21,11 +22,13 @@ enum {
     SLOT_FILES_AGE_S = 24 * 60 * 60,      /* since it was written */
     SLOT_FILES_FREE_DIVISOR = 4,          /* of what is free on the disk one such part at most */
     SLOT_FILE_NAME_MAX = 16 + 1 + 10 + 7, /* bytes with the final NUL */
+    SLOT_FILE_PART_MAX = SLOT_FILE_NAME_MAX + 5,
 };
 
 struct slot_files;
 
-/* `env` is borrowed, its wall clock is. Makes the folder and removes what is too old or too much.
+/* `env` is borrowed, its wall clock is. Makes the folder and removes what is too old, too much,
+ * or not whole.
  * `max_bytes` 0: removes all that is there and the folder, and gives NULL. Errors: those of
  * file_make_private_dir(), -ENOMEM. */
 MUST_CHECK int slot_files_open(const char *folder, uint64_t max_bytes, const struct env *env,
@@ -36,9 +39,14 @@ void slot_files_close(struct slot_files *files);
 /* The folder of `key` (letters and digits), made where it is not there. */
 MUST_CHECK int slot_files_folder(
         const struct slot_files *files, const char *key, char ret_path[PATH_MAX], struct err *err);
-/* How many bytes may still be written at once. */
+/* How many bytes may be written beside those that are promised. */
 uint64_t slot_files_room(const struct slot_files *files);
-/* Removes what is too old, and then the oldest until all are within the limit. */
+/* So many are about to be written: the oldest make room. Each is to be taken back when its file is
+ * whole, or nothing comes of it. */
+void slot_files_promise(struct slot_files *files, uint64_t bytes);
+void slot_files_take_back(struct slot_files *files, uint64_t bytes);
+/* Removes what is too old, and then the oldest until all are within the limit.
+ * What is being written is left alone. */
 void slot_files_prune(const struct slot_files *files);
 
 struct slot_file {
@@ -48,7 +56,13 @@ struct slot_file {
 };
 
 void slot_file_name(struct slot_file *file); /* from session and slot */
-/* Those in the folder of one key; removes what is too old or is no such file. Returns how many. */
+/* What it is called while an engine writes it. */
+void slot_file_part(const struct slot_file *file, char ret_name[SLOT_FILE_PART_MAX]);
+/* It is whole. False where it is not there. */
+bool slot_file_keep(const char *folder, const struct slot_file *file);
+/* Those in the folder of one key that are whole; removes what is too old or is no such file.
+ * Returns how many. */
 size_t slot_files_list(const struct slot_files *files, const char *folder,
         struct slot_file ret_list[SLOT_FILES_MAX]);
+/* Also what is written of it. */
 void slot_file_remove(const char *folder, const struct slot_file *file);

@@ -2,6 +2,8 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/number.h"
+#include "common/saturating.h"
 #include "node/backends/engine_ask.h"
 
 #include <errno.h>
@@ -9,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+_Static_assert((int)SLOT_FILES_MAX >= (int)SLOTS_MAX, "each slot has a file");
 
 enum {
     PATH_ROOM = 48, /* of a question */
@@ -25,6 +29,7 @@ struct slot_swap {
     bool saves;
     bool published;                        /* the engine's prompt cache has had its request */
     struct slot_file list[SLOT_FILES_MAX]; /* one after the other */
+    uint64_t promised[SLOT_FILES_MAX];     /* bytes on the disk, to each that is not saved yet */
     size_t at, length;
     size_t count; /* that went well */
     uint64_t tokens, bytes;
@@ -38,19 +43,26 @@ bool slot_swap_pays(uint64_t tokens, uint64_t token_bytes, float prefill_tok_s)
            2 * read_s < (double)tokens / (double)prefill_tok_s;
 }
 
+/* What was not come to is not offered a second time, and what is being written is not whole. */
+static void drop_files(struct slot_swap *swap)
+{
+    for (; swap->at < swap->length; swap->at++) {
+        slot_file_remove(swap->config.folder, &swap->list[swap->at]);
+        slot_files_take_back(swap->config.files, swap->promised[swap->at]);
+    }
+}
+
 static void swap_free(struct slot_swap *swap)
 {
+    drop_files(swap);
     engine_ask_cancel(swap->ask);
     loop_timer_destroy(swap->deadline);
     free(swap);
 }
 
-/* What was not come to is not offered a second time either. */
 static void swap_end(struct slot_swap *swap)
 {
-    if (!swap->saves)
-        for (; swap->at < swap->length; swap->at++)
-            slot_file_remove(swap->config.folder, &swap->list[swap->at]);
+    drop_files(swap);
     if (swap->saves && swap->count > 0)
         slot_files_prune(swap->config.files);
     swap->fn(swap->ctx, swap->count, swap->tokens, swap->bytes);
@@ -59,26 +71,30 @@ static void swap_end(struct slot_swap *swap)
 
 static void on_deadline(void *ctx)
 {
-    struct slot_swap *swap = ctx;
-
-    /* The file that is being written is not whole. */
-    if (swap->saves && swap->at < swap->length)
-        slot_file_remove(swap->config.folder, &swap->list[swap->at]);
-    swap_end(swap);
+    swap_end(ctx);
 }
 
 /* --- one slot after the other --- */
 
-static void count_done(struct slot_swap *swap, const char *text, size_t len)
+static uint64_t whole_of(const cJSON *json, const char *key)
+{
+    uint64_t number;
+
+    return json_whole(cJSON_GetObjectItemCaseSensitive(json, key), &number) ? number : 0;
+}
+
+/* False where it moved no token. */
+static bool read_answer(const struct slot_swap *swap, const char *text, size_t len,
+        uint64_t *ret_tokens, uint64_t *ret_bytes)
 {
     cJSON *json;
 
     if (json_parse(text, len, &json_limits_event, &json, NULL) < 0)
-        return;
-    swap->count++;
-    swap->tokens += (uint64_t)json_num(json, swap->saves ? "n_saved" : "n_restored", 0);
-    swap->bytes += (uint64_t)json_num(json, swap->saves ? "n_written" : "n_read", 0);
+        return false;
+    *ret_tokens = whole_of(json, swap->saves ? "n_saved" : "n_restored");
+    *ret_bytes = whole_of(json, swap->saves ? "n_written" : "n_read");
     cJSON_Delete(json);
+    return *ret_tokens > 0;
 }
 
 static void finish_slot(struct slot_swap *swap, bool is_good)
@@ -89,6 +105,8 @@ static void finish_slot(struct slot_swap *swap, bool is_good)
         slot_file_remove(swap->config.folder, file);
     if (!swap->saves && is_good)
         slot_table_restored(engine_slots_table(swap->config.slots), file->slot, file->session);
+    slot_files_take_back(swap->config.files, swap->promised[swap->at]);
+    swap->at++;
 }
 
 static void ask_next(struct slot_swap *swap);
@@ -96,27 +114,34 @@ static void ask_next(struct slot_swap *swap);
 static void on_slot(void *ctx, int result, const char *text, size_t len, const struct err *err)
 {
     struct slot_swap *swap = ctx;
+    uint64_t tokens = 0, bytes = 0;
+    bool is_good = result == 0 && read_answer(swap, text, len, &tokens, &bytes);
 
     swap->ask = NULL;
-    if (result == 0)
-        count_done(swap, text, len);
-    else
+    if (is_good && swap->saves)
+        is_good = slot_file_keep(swap->config.folder, &swap->list[swap->at]);
+    if (is_good) {
+        swap->count++;
+        swap->tokens = saturating_sum(swap->tokens, tokens);
+        swap->bytes = saturating_sum(swap->bytes, bytes);
+    } else {
         log_debug("slot not kept", LOG_S("file", swap->list[swap->at].name),
-                LOG_S("reason", err ? err->text : ""));
-    finish_slot(swap, result == 0);
-    swap->at++;
+                LOG_S("reason", result < 0 ? err->text : "the engine moved nothing"));
+    }
+    finish_slot(swap, is_good);
     ask_next(swap);
 }
 
 static int ask_for_slot(struct slot_swap *swap, struct err *err)
 {
     const struct slot_file *file = &swap->list[swap->at];
-    char path[PATH_ROOM], body[BODY_ROOM];
+    char path[PATH_ROOM], body[BODY_ROOM], part[SLOT_FILE_PART_MAX];
     struct engine_question question = {.path = path, .json = body, .timeout_ms = SLOT_SWAP_MS};
 
     (void)snprintf(path, sizeof(path), "/slots/%" PRIu32 "?action=%s", file->slot,
             swap->saves ? "save" : "restore");
-    (void)snprintf(body, sizeof(body), "{\"filename\":\"%s\"}", file->name);
+    slot_file_part(file, part);
+    (void)snprintf(body, sizeof(body), "{\"filename\":\"%s\"}", swap->saves ? part : file->name);
     return engine_ask_start(
             swap->config.http, &swap->address, &question, on_slot, swap, &swap->ask, err);
 }
@@ -197,19 +222,22 @@ static size_t latest(const struct slot_look *look, const bool *taken)
 static void choose_slots(struct slot_swap *swap, const struct slot_look *look)
 {
     const struct slot_swap_config *config = &swap->config;
-    uint64_t room = slot_files_room(config->files), bytes;
+    uint64_t room = number_lesser(
+            slot_files_room(config->files), SLOT_SWAP_DISK_BYTES_S * SLOT_SWAP_MS / 1000);
     float rate = engine_slots_rate(config->slots);
     bool taken[SLOTS_MAX] = {false};
 
     for (size_t i; (i = latest(look, taken)) < look->count;) {
+        uint64_t bytes = saturating_product(look->at[i].tokens, config->token_bytes);
+
         taken[i] = true;
-        bytes = look->at[i].tokens * config->token_bytes;
         if (!slot_swap_pays(look->at[i].tokens, config->token_bytes, rate) || bytes > room)
             continue;
         room -= bytes;
         swap->list[swap->length] = (struct slot_file){.slot = (uint32_t)i,
                 .session = slot_table_session(engine_slots_table(config->slots), look, i)};
-        slot_file_name(&swap->list[swap->length++]);
+        slot_file_name(&swap->list[swap->length]);
+        slot_files_promise(config->files, swap->promised[swap->length++] = bytes);
     }
 }
 

@@ -12,8 +12,10 @@
  * into that cache; so there is one for a single token, in a slot that has nothing to lose. (Where
  * all slots are given back something, it comes before the last.)
  *
- * A file is removed once it was offered to the engine, whatever that made of it. The whole takes
- * SLOT_SWAP_MS at most. Loop thread only; no callback from inside these functions. */
+ * A file is removed once it was offered to the engine, whatever that made of it, also where it died
+ * of that; and one that it was still writing where it is not whole. The whole takes SLOT_SWAP_MS at
+ * most, and no more is begun than a disk takes in that time. Loop thread only; no callback from
+ * inside these functions. */
 #pragma once
 
 #include "common/http_client.h"
@@ -31,7 +33,7 @@ struct slot_swap_config { /* borrowed until it is over */
     struct loop *loop;
     struct http_client *http;
     const char *url, *unix_socket;
-    const struct slot_files *files;
+    struct slot_files *files;
     const char *folder; /* of the key; the engine's --slot-save-path */
     struct engine_slots *slots;
     uint64_t token_bytes; /* of the cache; 0: not known, nothing is saved */
@@ -48,7 +50,7 @@ MUST_CHECK int slot_swap_save(const struct slot_swap_config *config, slot_swap_f
 /* -ENOENT: there is nothing to restore. */
 MUST_CHECK int slot_swap_restore(const struct slot_swap_config *config, slot_swap_fn fn, void *ctx,
         struct slot_swap **ret_swap, struct err *err);
-/* No `fn` comes after it. Takes NULL. */
+/* The engine has ended, or has to. No `fn` comes after it. Takes NULL. */
 void slot_swap_cancel(struct slot_swap *swap);
 
 /* True where to read so many tokens' cache back takes less than half as long as to compute it.

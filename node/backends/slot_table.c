@@ -82,6 +82,15 @@ static void forget(struct slot_table *table, uint64_t session)
             table->at[i].session = 0;
 }
 
+int slot_table_take(struct slot_table *table, const struct slot_look *look, uint64_t session)
+{
+    int slot = slot_table_find(table, look, session);
+
+    if (slot != SLOT_NONE)
+        table->at[slot].session = 0;
+    return slot;
+}
+
 bool slot_table_learn(
         struct slot_table *table, const struct slot_look *look, uint64_t session, uint64_t tokens)
 {

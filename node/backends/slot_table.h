@@ -46,6 +46,9 @@ MUST_CHECK int slot_look_read(
 
 /* The slot that is warm for `session`, free, and no other's since; SLOT_NONE: none is. */
 int slot_table_find(const struct slot_table *table, const struct slot_look *look, uint64_t session);
+/* As slot_table_find(), for a turn that is sent there: until that has ended nothing is known of it,
+ * so that another of the same conversation, sent at once, does not wait behind it. */
+int slot_table_take(struct slot_table *table, const struct slot_look *look, uint64_t session);
 /* A turn of `session` has ended with so many tokens, the prompt's and the answer's. Nothing is
  * learnt where two slots could be its own. True where its slot is known now. */
 bool slot_table_learn(

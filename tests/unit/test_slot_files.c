@@ -154,8 +154,52 @@ static void test_what_is_too_old_goes(void **state)
     open_files(f, 1000);
     write_file(f, "0000000000000001-0.state", 4, SLOT_FILES_AGE_S - 1);
     write_file(f, "0000000000000002-1.state", 4, SLOT_FILES_AGE_S + 1);
+    write_file(f, "0000000000000003-1.state", 4, -SLOT_FILES_AGE_S - 1); /* the clock was wrong */
     open_files(f, 1000);
+    assert_false(is_there(f, "0000000000000003-1.state"));
     assert_true(is_there(f, "0000000000000001-0.state"));
+    assert_false(is_there(f, "0000000000000002-1.state"));
+}
+
+/* Nobody is writing when a node starts; who was has been cut off. */
+static void test_what_is_not_whole(void **state)
+{
+    struct fixture *f = *state;
+    const struct slot_file file = {.session = 1, .name = "0000000000000001-0.state"};
+    struct slot_file list[SLOT_FILES_MAX];
+
+    open_files(f, 1000);
+    assert_false(slot_file_keep(f->key, &file));
+    write_file(f, "0000000000000001-0.state.part", 2000, 0);
+    slot_files_prune(f->files); /* it is being written, and was promised */
+    assert_int_equal(slot_files_list(f->files, f->key, list), 0);
+    assert_true(slot_file_keep(f->key, &file));
+    assert_int_equal(slot_files_list(f->files, f->key, list), 1);
+    write_file(f, "0000000000000002-1.state.part", 10, 0);
+    open_files(f, 10000);
+    assert_true(is_there(f, "0000000000000001-0.state"));
+    assert_false(is_there(f, "0000000000000002-1.state.part"));
+    write_file(f, "0000000000000001-0.state.part", 10, 0);
+    slot_file_remove(f->key, &file);
+    assert_false(is_there(f, "0000000000000001-0.state"));
+    assert_false(is_there(f, "0000000000000001-0.state.part"));
+}
+
+/* Several engines may end at once: what one is promised the others do not get, and it is free on
+ * the disk before it is written. */
+static void test_what_is_promised_counts(void **state)
+{
+    struct fixture *f = *state;
+
+    open_files(f, 1000);
+    write_file(f, "0000000000000001-0.state", 600, 60);
+    write_file(f, "0000000000000002-1.state", 300, 30);
+    slot_files_promise(f->files, 700);
+    assert_false(is_there(f, "0000000000000001-0.state"));
+    assert_true(is_there(f, "0000000000000002-1.state"));
+    assert_in_range(slot_files_room(f->files), 0, 300);
+    slot_files_promise(f->files, UINT64_MAX);
+    assert_int_equal(slot_files_room(f->files), 0);
     assert_false(is_there(f, "0000000000000002-1.state"));
 }
 
@@ -205,6 +249,8 @@ int main(void)
             TEST(test_names_hold_any_session),
             TEST(test_the_oldest_go_first),
             TEST(test_what_is_too_old_goes),
+            TEST(test_what_is_not_whole),
+            TEST(test_what_is_promised_counts),
             TEST(test_room_is_bounded),
             TEST(test_what_cannot_be_made),
             TEST(test_what_pays),

@@ -119,6 +119,22 @@ static void test_a_session_moves(void **state)
     assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
 }
 
+/* Agents send several turns of one conversation at once. */
+static void test_a_slot_is_given_to_one_turn(void **state)
+{
+    struct slot_table table = {0};
+    struct slot_look look = look_at("[" IDLE(0, 5, 487) "," IDLE(1, 6, 30) "]");
+
+    (void)state;
+    assert_true(slot_table_learn(&table, &look, 77, 487));
+    assert_int_equal(slot_table_take(&table, &look, 78), SLOT_NONE);
+    assert_int_equal(slot_table_take(&table, &look, 77), 0);
+    assert_int_equal(slot_table_take(&table, &look, 77), SLOT_NONE);
+    look = look_at("[" IDLE(0, 7, 600) "," IDLE(1, 6, 30) "]");
+    assert_true(slot_table_learn(&table, &look, 77, 600));
+    assert_int_equal(slot_table_take(&table, &look, 77), 0);
+}
+
 static void test_what_was_restored(void **state)
 {
     struct slot_table table = {0};
@@ -141,6 +157,7 @@ int main(void)
             cmocka_unit_test(test_a_slot_that_another_has_used_is_not_warm),
             cmocka_unit_test(test_what_is_not_certain_is_not_learnt),
             cmocka_unit_test(test_a_session_moves),
+            cmocka_unit_test(test_a_slot_is_given_to_one_turn),
             cmocka_unit_test(test_what_was_restored),
     };
 
