@@ -18,7 +18,6 @@ enum {
     CLEAR_STEPS = 4096, /* of what dead nodes have left in the index, at each look */
     WAITING_MAX = 64,   /* a walk through the queue ends after so many that have to wait */
     KEY_NAME_MAX = 24,
-    GREEDY_SHARES = 2,
     OUTPUT_GUESS = 256,  /* tokens of an answer, before the first one */
     OUTPUT_GUESSES = 16, /* … which counts as much as so many answers */
 };
@@ -216,14 +215,6 @@ static int note_prompt(struct state *state, const struct job *job, uint32_t node
 
 /* --- choosing --- */
 
-/* Much more of the slots than its share, while others use the mesh too: as live requests are. */
-static bool is_greedy(const struct state *state, const struct fair_key *key)
-{
-    size_t keys = fair_queue_recent_keys(state->queue);
-
-    return keys > 1 && fair_key_run_count(key) * keys >= GREEDY_SHARES * (size_t)state->slots;
-}
-
 static int choose(struct state *state, struct entry *entry, struct routing_plan *ret_plan)
 {
     const struct job *job = entry->job;
@@ -241,7 +232,7 @@ static int choose(struct state *state, struct entry *entry, struct routing_plan 
             .gamma = state->terms.no_interference ? 0 : COST_GAMMA,
             .needs = CAPABILITY_CHAT,
             .lane = LANE_CHAT,
-            .greedy = is_greedy(state, entry->key),
+            .greedy = fair_queue_is_greedy(state->queue, &entry->fair, state->slots),
             .now_s = world_now_s(state->world),
     };
 

@@ -10,18 +10,6 @@
 
 /* --- choosing --- */
 
-enum { GREEDY_SHARES = 2 };
-
-/* Its key has much more running than its share of the slots that serve these models, which others
- * use too. */
-static bool is_greedy(const struct job *job, uint64_t slots)
-{
-    size_t keys = fair_queue_recent_keys(job->jobs->queue);
-    if (keys < 2)
-        return false;
-    return fair_key_run_count(job->key) * keys >= GREEDY_SHARES * slots;
-}
-
 static struct router_ask ask_of(const struct job *job, bool greedy)
 {
     const struct job_terms *terms = job->terms;
@@ -298,7 +286,7 @@ static void ask(struct fair_queue *queue, struct look *look, bool greedy, struct
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
     struct look *look = look_of(looks, job);
-    bool greedy = look && is_greedy(job, look->slots);
+    bool greedy = look && fair_queue_is_greedy(queue, &job->queued, look->slots);
     if (look && !is_hopeless(look, job) && look->waiting[greedy] < JOBS_LOOKS_MAX) {
         ask(queue, look, greedy, job);
         return;

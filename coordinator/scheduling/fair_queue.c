@@ -15,6 +15,11 @@ enum {
 };
 _Static_assert(LANE_AUTOCOMPLETE > LANE_CHAT, "the lane with the higher number goes first");
 
+/* Tokens, each of which counts half after FAIR_RECENT_S. */
+struct fading {
+    double tokens, at_s;
+};
+
 /* A key in a class. */
 struct flow {
     struct fair_key *key;
@@ -58,6 +63,7 @@ struct fair_key {
     size_t holders, waiting, running;
     size_t waiting_in[LANE_COUNT];
     bool active; /* waits or runs */
+    struct fading given;
     struct flow flows[RANKS];
     char name[];
 };
@@ -67,6 +73,7 @@ struct fair_queue {
     struct list idle, left;
     size_t key_count, active_count, left_count;
     double now_s;
+    struct fading given; /* to all */
     size_t lengths[LANE_COUNT];
     struct class classes[RANKS];
     uint64_t serial;
@@ -244,6 +251,35 @@ size_t fair_queue_recent_keys(struct fair_queue *queue)
     return queue->active_count + queue->left_count;
 }
 
+/* --- greedy keys --- */
+
+static double faded(const struct fading *given, double now_s)
+{
+    return given->tokens * exp2(-greater(now_s - given->at_s, 0) / FAIR_RECENT_S);
+}
+
+static void give(struct fading *given, double tokens, double now_s)
+{
+    *given = (struct fading){greater(faded(given, now_s) + tokens, 0), now_s};
+}
+
+static bool has_many_tokens(const struct fair_key *key, size_t keys)
+{
+    const struct fair_queue *queue = key->queue;
+    double all = faded(&queue->given, queue->now_s);
+    return key->running > 0 && all > 0 &&
+           faded(&key->given, queue->now_s) * (double)keys >= FAIR_GREEDY_TOKENS * all;
+}
+
+bool fair_queue_is_greedy(struct fair_queue *queue, const struct fair_entry *entry, size_t slots)
+{
+    size_t keys = fair_queue_recent_keys(queue);
+    if (keys < 2)
+        return false;
+    return entry->key->running * keys >= FAIR_GREEDY_SLOTS * slots ||
+           (entry->lane == LANE_CHAT && has_many_tokens(entry->key, keys));
+}
+
 /* --- counters --- */
 
 static bool is_waiting(const struct class *class)
@@ -297,6 +333,8 @@ void fair_queue_charge(struct fair_queue *queue, struct fair_key *key,
         return;
     tokens = bounded(tokens, -FAIR_TOKENS_MAX);
     queue->placed = false;
+    give(&key->given, tokens, queue->now_s);
+    give(&queue->given, tokens, queue->now_s);
     flow->served = greater(flow->served + tokens, 0);
     if (is_waiting(class)) {
         class->largest = greater(class->largest, tokens);

@@ -26,6 +26,12 @@
  * so be ahead of the least of those that wait by FAIR_LEAD times the largest entry, which a single
  * server never leads to, and no further: the rest is forgotten.
  *
+ * Greedy keys. Who floods the mesh gets what is left, but no engine interrupts what it has begun: a
+ * key is greedy, so that routing leaves room beside it, where others share the mesh and it runs
+ * FAIR_GREEDY_SLOTS times its share of the slots; or, in the chat lane, runs something and was
+ * given FAIR_GREEDY_TOKENS times its share of all tokens of late, as a few long prompts hold more
+ * than many short ones. One conversation alone never makes it so.
+ *
  * Source: Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024 (VTC). */
 #pragma once
 
@@ -45,6 +51,8 @@ enum {
     FAIR_SHARE = 16, /* tokens above a class for each of its own, at the most */
     FAIR_LEAD = 16,
     FAIR_RECENT_S = 10 * 60,
+    FAIR_GREEDY_SLOTS = 2,
+    FAIR_GREEDY_TOKENS = 3, /* tokens count half after FAIR_RECENT_S */
 };
 
 #define FAIR_TOKENS_MAX 1e9 /* of one entry, or one charge */
@@ -85,6 +93,8 @@ void fair_queue_at(struct fair_queue *queue, double now_s);
 /* Keys that wait or run, or did within the last FAIR_RECENT_S: who shares the mesh, also while one
  * of them reads. */
 size_t fair_queue_recent_keys(struct fair_queue *queue);
+/* Whether the key of `entry`, which waits, is greedy; `slots`: of all that could serve it. */
+bool fair_queue_is_greedy(struct fair_queue *queue, const struct fair_entry *entry, size_t slots);
 
 /* The key stays as long as the entry waits. One that is pushed again, as its node was lost, has the
  * place among its key's that it had. */

@@ -671,6 +671,61 @@ static void who_left_a_moment_ago_is_recent(void **state)
     assert_int_equal(fair_queue_active_keys(queue), 1);
 }
 
+static void who_runs_much_more_than_its_share_is_greedy(void **state)
+{
+    (void)state;
+    struct fair_entry *entry = push(0, 100);
+    fair_key_running(key_of(0), 8);
+    assert_false(fair_queue_is_greedy(queue, entry, 8)); /* nobody else is here */
+    push(1, 100);
+    assert_true(fair_queue_is_greedy(queue, entry, 8));
+    assert_false(fair_queue_is_greedy(queue, entry, 9));
+    fair_key_running(key_of(0), -8);
+    assert_false(fair_queue_is_greedy(queue, entry, 8));
+}
+
+/* Of four keys, one that was given three quarters of all and runs something. */
+static void who_was_given_much_more_than_its_share_is_greedy(void **state)
+{
+    (void)state;
+    struct fair_entry *entry = push(0, 100), *other = push(1, 100);
+    push(2, 100);
+    push(3, 100);
+    fair_queue_charge(queue, key_of(0), entry, 7400);
+    fair_queue_charge(queue, key_of(1), other, 2600);
+    fair_key_running(key_of(0), 1);
+    assert_false(fair_queue_is_greedy(queue, entry, 1000));
+    fair_queue_charge(queue, key_of(0), entry, 1000);
+    assert_true(fair_queue_is_greedy(queue, entry, 1000));
+    assert_false(fair_queue_is_greedy(queue, other, 1000));
+    fair_key_running(key_of(0), -1);
+    assert_false(fair_queue_is_greedy(queue, entry, 1000)); /* one after the other is no flood */
+    fair_key_running(key_of(0), 1);
+    entry->lane = LANE_AUTOCOMPLETE;
+    assert_false(fair_queue_is_greedy(queue, entry, 1000));
+    entry->lane = LANE_CHAT;
+    fair_queue_charge(queue, key_of(0), entry, -1e9); /* no less than nothing */
+    assert_false(fair_queue_is_greedy(queue, entry, 1000));
+    fair_queue_charge(queue, key_of(0), entry, 8400);
+    assert_true(fair_queue_is_greedy(queue, entry, 1000));
+}
+
+static void what_was_given_long_ago_counts_less(void **state)
+{
+    (void)state;
+    struct fair_entry *entry = push(0, 100), *other = push(1, 100);
+    push(2, 100);
+    push(3, 100);
+    fair_key_running(key_of(0), 1);
+    fair_queue_charge(queue, key_of(0), entry, 8000);
+    assert_true(fair_queue_is_greedy(queue, entry, 1000));
+    fair_queue_at(queue, 2 * FAIR_RECENT_S); /* 2,000 are left of it */
+    fair_queue_charge(queue, key_of(1), other, 600);
+    assert_true(fair_queue_is_greedy(queue, entry, 1000));
+    fair_queue_charge(queue, key_of(1), other, 100);
+    assert_false(fair_queue_is_greedy(queue, entry, 1000));
+}
+
 static struct fair_key *hold(size_t number)
 {
     struct fair_key *key = NULL;
@@ -806,6 +861,9 @@ int main(void)
             test(keys_are_found_by_name),
             test(who_waits_or_runs_is_active),
             test(who_left_a_moment_ago_is_recent),
+            test(who_runs_much_more_than_its_share_is_greedy),
+            test(who_was_given_much_more_than_its_share_is_greedy),
+            test(what_was_given_long_ago_counts_less),
             test(the_longest_idle_is_forgotten),
             test(nonsense_counts_as_the_nearest),
             test(the_surplus_is_of_who_has_the_most),
