@@ -274,7 +274,7 @@ static int watch_engine(struct engine *engine, struct err *err)
     const struct engines_config *config = &engine->owner->config;
     const struct engine_watch_config watch = {.loop = config->loop,
             .http = config->http,
-            .address = {engine->url, engine->authorization},
+            .address = {.url = engine->url, .authorization = engine->authorization},
             .period_ms = config->period_ms ? config->period_ms : ENGINES_PERIOD_MS};
 
     engine->watch = engine_watch_create(&watch, &watch_events, engine);
