@@ -123,8 +123,6 @@ static int add_words(struct fleet_spec *spec, const char *text, const struct nod
     const char *at = text;
     double first, second;
 
-    if (strcmp(text, "issue") == 0)
-        return add_two_kinds(spec, 1, 2, common, err);
     if (strcmp(text, "first-users") == 0)
         return add_first_users(spec, common, err);
     if (strncmp(text, "equal:", 6) == 0 && (at += 6, take(&at, '\0', &first)))

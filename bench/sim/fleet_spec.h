@@ -1,8 +1,7 @@
 /* The nodes of a run, by a preset's name or in words:
  *
- *   issue        1 fast + 2 slow: 4,500 and 1,000 prompt tok/s, 8 and 4 slots, decode steps of
- *                5 ms + 0.7 ms·B and 18.5 ms + 3 ms·B
- *   8+16         the same two kinds, so many of each; any two numbers
+ *   1+2          1 fast + 2 slow: 4,500 and 1,000 prompt tok/s, 8 and 4 slots, decode steps of
+ *                5 ms + 0.7 ms·B and 18.5 ms + 3 ms·B; any two numbers
  *   first-users  four machines: 1,135, 801, 131 and 101 prompt tok/s, 46, 37.5, 17.1 and 11.5 tok/s
  *                of one answer alone
  *   equal:N      N of one kind: 2,000 prompt tok/s, 4 slots, 10 ms + 1.5 ms·B

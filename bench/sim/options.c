@@ -83,8 +83,8 @@ static const struct option_row rows[] = {
         WHOLE("tokens-max", tokens_max, 131072, 1, WORKLOAD_TOKENS_MAX, "N",
                 "a session ends before its prompt would be longer"),
         GROUP("Nodes"),
-        TEXT("fleet", fleet, "issue", "SPEC",
-                "issue (1 fast + 2 slow), M+N (fast + slow), first-users, equal:N, or parts like "
+        TEXT("fleet", fleet, "1+2", "SPEC",
+                "M+N (fast + slow), first-users, equal:N, or parts like "
                 "2x1000/4/18.5/3: 2 nodes, 1,000 prompt tok/s, 4 slots, steps of 18.5 ms + 3 ms "
                 "for "
                 "each sequence"),
