@@ -302,11 +302,13 @@ static void fill_places(
 }
 
 /* What is estimated to be too long for every instance goes to the longest: it is the engine that
- * counts the tokens, and says both numbers to the client. */
+ * counts the tokens, and says both numbers to the client. One that holds it and has failed it is
+ * rather tried again. */
 static bool shorten(const struct routing_plan *plan, struct routing_request *request,
         struct routing_option *options)
 {
-    if (plan->verdict != ROUTING_NONE || plan->context_max <= request->output_reserve)
+    if (plan->verdict != ROUTING_NONE || plan->avoided > 0 ||
+            plan->context_max <= request->output_reserve)
         return false;
     double room = plan->context_max - request->output_reserve;
     for (size_t i = 0; i < request->option_count; i++)

@@ -475,6 +475,7 @@ static void note_refusal(void *ctx, const struct aim *aim, const struct fleet_in
         plan->lacking = fewest(plan->lacking, aim->request->needs & ~refusal_abilities(instance));
     if (refusal == REFUSAL_CONTEXT && instance->context > plan->context_max)
         plan->context_max = instance->context;
+    plan->avoided += refusal == REFUSAL_AVOIDED;
 }
 
 static void plan_none(

@@ -109,6 +109,7 @@ struct routing_plan {
     /* Where none is feasible: */
     uint32_t lacking; /* CAPABILITY_… that the one lacks which lacks the fewest; 0: none does */
     uint32_t context_max; /* tokens of the largest that is refused for its context; 0: none is */
+    uint32_t avoided;     /* instances that are refused for having failed it */
 };
 
 /* Told of every instance of every option, in no order; changes nothing. `cost` is NULL where it is

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES = 3, CLIENTS = 4, GATHERED_MAX = 1000 };
+enum { NODES = 3, CLIENTS = 8, GATHERED_MAX = 1000 };
 
 /* A coordinator without sockets: the test plays the nodes and the clients, and owns the clock. */
 struct world {
@@ -1959,6 +1959,27 @@ static void what_waits_for_a_prefill_goes_with_its_first_token(void **state)
     take_request(world, 0);
 }
 
+/* What holds it has failed it, and the other one is too short. */
+static void a_long_prompt_goes_back_to_what_holds_it(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 131072);
+    say_context(world, 1, "small", INSTANCE_RESIDENT, 8192);
+    world->edit = be_long;
+    ask(world, 0, true);
+    turn(world);
+    uint64_t stream = next(world, 0, MSG_START).start.stream;
+    fake_link_forget(&world->mesh.link, 0);
+    say_fail(world, 0, stream, FAIL_ENGINE_DIED, 0, "out of memory");
+    turn(world);
+    nothing_sent(world, 1);
+    wait_ms(world, JOB_SAME_AGAIN_MS);
+    next(world, 0, MSG_START);
+    nothing_sent(world, 1);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -2044,6 +2065,7 @@ int main(void)
             JOB_TEST(who_names_no_conversation_is_known_by_its_beginning),
             JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
             JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),
+            JOB_TEST(a_long_prompt_goes_back_to_what_holds_it),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }
