@@ -18,6 +18,7 @@ enum {
     CLEAR_STEPS = 4096, /* of what dead nodes have left in the index, at each look */
     WAITING_MAX = 64,   /* a walk through the queue ends after so many that have to wait */
     KEY_NAME_MAX = 24,
+    ONE_MODEL = 1,       /* the place where all run */
     OUTPUT_GUESS = 256,  /* tokens of an answer, before the first one */
     OUTPUT_GUESSES = 16, /* … which counts as much as so many answers */
 };
@@ -232,7 +233,8 @@ static int choose(struct state *state, struct entry *entry, struct routing_plan 
             .gamma = state->terms.no_interference ? 0 : COST_GAMMA,
             .needs = CAPABILITY_CHAT,
             .lane = LANE_CHAT,
-            .greedy = fair_queue_is_greedy(state->queue, &entry->fair, state->slots),
+            .greedy = fair_queue_is_greedy(state->queue, &entry->fair,
+                    fair_key_run_count(entry->key, ONE_MODEL), state->slots),
             .now_s = world_now_s(state->world),
     };
 
@@ -270,7 +272,7 @@ static void run_on(struct state *state, struct entry *entry, const struct routin
     int r;
 
     fair_queue_remove(state->queue, &entry->fair);
-    fair_key_running(entry->key, 1);
+    fair_key_begin(entry->key, ONE_MODEL);
     charge(state, entry, entry->job->task.prompt_tokens - plan->held_tokens + output);
     state->homes[entry->job->work->session].epoch = instance->epoch;
     fleet_sent(state->fleet, &state->instances[node].handle, &entry->flight, &plan->cost,
@@ -390,7 +392,7 @@ static void leave_node(struct state *state, struct entry *entry)
 {
     fair_queue_at(state->queue, world_now_s(state->world));
     fleet_ended(state->fleet, &entry->flight, world_now_s(state->world));
-    fair_key_running(entry->key, -1);
+    fair_key_end(entry->key, ONE_MODEL);
 }
 
 void modemesh_ended(void *ctx, struct job *job)

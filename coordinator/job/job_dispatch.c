@@ -1,6 +1,7 @@
 #include "coordinator/job/job_internal.h"
 
 #include "coordinator/router/why.h"
+#include "coordinator/scheduling/affinity.h"
 
 #include <errno.h>
 #include <math.h>
@@ -9,6 +10,16 @@
 #include <xxhash.h>
 
 /* --- choosing --- */
+
+/* What its key runs on the models that may answer it. */
+static size_t run_count(const struct job *job)
+{
+    const struct job_terms *terms = job->terms;
+    size_t count = 0;
+    for (size_t i = 0; i < terms->model_count; i++)
+        count += fair_key_run_count(job->key, affinity_model(terms->models[i]));
+    return count;
+}
 
 static struct router_ask ask_of(const struct job *job, bool greedy)
 {
@@ -93,7 +104,7 @@ static void take_instance(struct job *job, const struct router_plan *plan)
     tell_reason(job, plan);
     job_set_state(job, JOB_RUNNING);
     job->on_instance = true;
-    fair_key_running(job->key, 1);
+    fair_key_begin(job->key, affinity_model(job->model));
     charge(job, plan->prompt_tokens - plan->routing.held_tokens + plan->output_tokens);
     router_sent(job->jobs->config.router, plan, &job->request.chain, &job->trip);
     job_note_place(job);
@@ -118,7 +129,7 @@ void job_leave(struct job *job, enum router_end end)
         return;
     job->on_instance = false;
     job->jobs->changed = true;
-    fair_key_running(job->key, -1);
+    fair_key_end(job->key, affinity_model(job->model));
     if (usage->prompt_tokens > 0)
         charge(job, tokens_taken(job));
     router_ended(job->jobs->config.router, &job->trip, job->terms->mode, &job->request.chain, end,
@@ -286,7 +297,7 @@ static void ask(struct fair_queue *queue, struct look *look, bool greedy, struct
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
     struct look *look = look_of(looks, job);
-    bool greedy = look && fair_queue_is_greedy(queue, &job->queued, look->slots);
+    bool greedy = look && fair_queue_is_greedy(queue, &job->queued, run_count(job), look->slots);
     if (look && !is_hopeless(look, job) && look->waiting[greedy] < JOBS_LOOKS_MAX) {
         ask(queue, look, greedy, job);
         return;

@@ -64,6 +64,10 @@ struct fair_key {
     size_t waiting_in[LANE_COUNT];
     bool active; /* waits or runs */
     struct fading given;
+    struct place {
+        uint64_t number;
+        size_t running; /* 0: there is none */
+    } places[FAIR_PLACES_MAX];
     struct flow flows[RANKS];
     char name[];
 };
@@ -213,16 +217,50 @@ void fair_key_release(struct fair_queue *queue, struct fair_key *key)
     key_update(key);
 }
 
-void fair_key_running(struct fair_key *key, int change)
+/* FAIR_PLACES_MAX: nothing of it runs there, as far as is told apart. */
+static size_t find_place(const struct fair_key *key, uint64_t number)
 {
-    assert(change >= 0 || key->running >= (size_t)-change);
-    key->running += (size_t)change;
+    size_t i = 0;
+    while (i < FAIR_PLACES_MAX && (key->places[i].running == 0 || key->places[i].number != number))
+        i++;
+    return i;
+}
+
+static size_t free_place(const struct fair_key *key)
+{
+    size_t i = 0;
+    while (i < FAIR_PLACES_MAX && key->places[i].running > 0)
+        i++;
+    return i;
+}
+
+void fair_key_begin(struct fair_key *key, uint64_t place)
+{
+    size_t at = find_place(key, place);
+    if (at == FAIR_PLACES_MAX)
+        at = free_place(key);
+    if (at < FAIR_PLACES_MAX) {
+        key->places[at].number = place;
+        key->places[at].running++;
+    }
+    key->running++;
     key_update(key);
 }
 
-size_t fair_key_run_count(const struct fair_key *key)
+void fair_key_end(struct fair_key *key, uint64_t place)
 {
-    return key->running;
+    size_t at = find_place(key, place);
+    assert(key->running > 0);
+    if (at < FAIR_PLACES_MAX)
+        key->places[at].running--;
+    key->running--;
+    key_update(key);
+}
+
+size_t fair_key_run_count(const struct fair_key *key, uint64_t place)
+{
+    size_t at = find_place(key, place);
+    return at < FAIR_PLACES_MAX ? key->places[at].running : 0;
 }
 
 size_t fair_key_wait_count(const struct fair_key *key)
@@ -267,16 +305,16 @@ static bool has_many_tokens(const struct fair_key *key, size_t keys)
 {
     const struct fair_queue *queue = key->queue;
     double all = faded(&queue->given, queue->now_s);
-    return key->running > 0 && all > 0 &&
-           faded(&key->given, queue->now_s) * (double)keys >= FAIR_GREEDY_TOKENS * all;
+    return all > 0 && faded(&key->given, queue->now_s) * (double)keys >= FAIR_GREEDY_TOKENS * all;
 }
 
-bool fair_queue_is_greedy(struct fair_queue *queue, const struct fair_entry *entry, size_t slots)
+bool fair_queue_is_greedy(
+        struct fair_queue *queue, const struct fair_entry *entry, size_t running, size_t slots)
 {
     size_t keys = fair_queue_recent_keys(queue);
-    if (keys < 2)
+    if (keys < 2 || running == 0)
         return false;
-    return entry->key->running * keys >= FAIR_GREEDY_SLOTS * slots ||
+    return running * keys >= FAIR_GREEDY_SLOTS * slots ||
            (entry->lane == LANE_CHAT && has_many_tokens(entry->key, keys));
 }
 

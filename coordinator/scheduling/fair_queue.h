@@ -28,9 +28,10 @@
  *
  * Greedy keys. Who floods the mesh gets what is left, but no engine interrupts what it has begun: a
  * key is greedy, so that routing leaves room beside it, where others share the mesh and it runs
- * FAIR_GREEDY_SLOTS times its share of the slots; or, in the chat lane, runs something and was
- * given FAIR_GREEDY_TOKENS times its share of all tokens of late, as a few long prompts hold more
- * than many short ones. One conversation alone never makes it so.
+ * FAIR_GREEDY_SLOTS times its share of the slots that could serve what it asks; or, in the chat
+ * lane, runs something there and was given FAIR_GREEDY_TOKENS times its share of all tokens of
+ * late, as a few long prompts hold more than many short ones. One conversation alone never makes it
+ * so, and who runs nothing there is not, so that nobody waits for ever.
  *
  * Source: Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024 (VTC). */
 #pragma once
@@ -53,6 +54,7 @@ enum {
     FAIR_RECENT_S = 10 * 60,
     FAIR_GREEDY_SLOTS = 2,
     FAIR_GREEDY_TOKENS = 3, /* tokens count half after FAIR_RECENT_S */
+    FAIR_PLACES_MAX = 8,    /* where one key runs something, that are told apart */
 };
 
 #define FAIR_TOKENS_MAX 1e9 /* of one entry, or one charge */
@@ -82,9 +84,12 @@ void fair_queue_destroy(struct fair_queue *queue);
  * idle. */
 MUST_CHECK int fair_key_hold(struct fair_queue *queue, const char *name, struct fair_key **ret_key);
 void fair_key_release(struct fair_queue *queue, struct fair_key *key);
-/* Its requests that have left the queue and not ended: told by who sends them. */
-void fair_key_running(struct fair_key *key, int change);
-size_t fair_key_run_count(const struct fair_key *key);
+/* One of its requests has left the queue and runs, or has ended: told by who sends them. `place`
+ * is the caller's number for what it runs on, not 0. */
+void fair_key_begin(struct fair_key *key, uint64_t place);
+void fair_key_end(struct fair_key *key, uint64_t place);
+/* Those that run there. Of more places than FAIR_PLACES_MAX at a time the last ones count none. */
+size_t fair_key_run_count(const struct fair_key *key, uint64_t place);
 size_t fair_key_wait_count(const struct fair_key *key);
 /* Keys that wait or run. */
 size_t fair_queue_active_keys(const struct fair_queue *queue);
@@ -93,8 +98,10 @@ void fair_queue_at(struct fair_queue *queue, double now_s);
 /* Keys that wait or run, or did within the last FAIR_RECENT_S: who shares the mesh, also while one
  * of them reads. */
 size_t fair_queue_recent_keys(struct fair_queue *queue);
-/* Whether the key of `entry`, which waits, is greedy; `slots`: of all that could serve it. */
-bool fair_queue_is_greedy(struct fair_queue *queue, const struct fair_entry *entry, size_t slots);
+/* Whether the key of `entry`, which waits, is greedy. `running`, `slots`: what its key runs, and
+ * how many there are, of all that could serve it. */
+bool fair_queue_is_greedy(
+        struct fair_queue *queue, const struct fair_entry *entry, size_t running, size_t slots);
 
 /* The key stays as long as the entry waits. One that is pushed again, as its node was lost, has the
  * place among its key's that it had. */

@@ -644,12 +644,33 @@ static void who_waits_or_runs_is_active(void **state)
     assert_int_equal(fair_queue_active_keys(queue), 2);
     assert_int_equal(fair_key_wait_count(key_of(0)), 1);
     fair_queue_remove(queue, entry);
-    fair_key_running(key_of(0), 1);
+    fair_key_begin(key_of(0), 7);
     assert_int_equal(fair_queue_active_keys(queue), 2);
-    assert_int_equal(fair_key_run_count(key_of(0)), 1);
+    assert_int_equal(fair_key_run_count(key_of(0), 7), 1);
     assert_int_equal(fair_key_wait_count(key_of(0)), 0);
-    fair_key_running(key_of(0), -1);
+    fair_key_end(key_of(0), 7);
     assert_int_equal(fair_queue_active_keys(queue), 1);
+}
+
+static void what_runs_is_counted_by_its_place(void **state)
+{
+    (void)state;
+    struct fair_key *key = key_of(0);
+    for (uint64_t place = 1; place <= FAIR_PLACES_MAX + 1; place++)
+        for (uint64_t i = 0; i < place; i++)
+            fair_key_begin(key, place);
+    for (uint64_t place = 1; place <= FAIR_PLACES_MAX; place++)
+        assert_int_equal(fair_key_run_count(key, place), place);
+    assert_int_equal(fair_key_run_count(key, FAIR_PLACES_MAX + 1), 0);
+    fair_key_end(key, 1); /* nothing runs there any more: another has its place */
+    fair_key_begin(key, FAIR_PLACES_MAX + 2);
+    assert_int_equal(fair_key_run_count(key, 1), 0);
+    assert_int_equal(fair_key_run_count(key, FAIR_PLACES_MAX + 2), 1);
+    fair_key_end(key, FAIR_PLACES_MAX + 2);
+    for (uint64_t place = 2; place <= FAIR_PLACES_MAX + 1; place++)
+        for (uint64_t i = 0; i < place; i++)
+            fair_key_end(key, place);
+    assert_int_equal(fair_queue_active_keys(queue), 0);
 }
 
 static void who_left_a_moment_ago_is_recent(void **state)
@@ -663,9 +684,9 @@ static void who_left_a_moment_ago_is_recent(void **state)
     assert_int_equal(fair_queue_recent_keys(queue), 2);
     fair_queue_at(queue, 100 + FAIR_RECENT_S);
     assert_int_equal(fair_queue_recent_keys(queue), 2);
-    fair_key_running(key_of(0), 1);
+    fair_key_begin(key_of(0), 7);
     assert_int_equal(fair_queue_recent_keys(queue), 2);
-    fair_key_running(key_of(0), -1);
+    fair_key_end(key_of(0), 7);
     fair_queue_at(queue, 101 + 2 * FAIR_RECENT_S);
     assert_int_equal(fair_queue_recent_keys(queue), 1);
     assert_int_equal(fair_queue_active_keys(queue), 1);
@@ -675,13 +696,11 @@ static void who_runs_much_more_than_its_share_is_greedy(void **state)
 {
     (void)state;
     struct fair_entry *entry = push(0, 100);
-    fair_key_running(key_of(0), 8);
-    assert_false(fair_queue_is_greedy(queue, entry, 8)); /* nobody else is here */
+    assert_false(fair_queue_is_greedy(queue, entry, 8, 8)); /* nobody else is here */
     push(1, 100);
-    assert_true(fair_queue_is_greedy(queue, entry, 8));
-    assert_false(fair_queue_is_greedy(queue, entry, 9));
-    fair_key_running(key_of(0), -8);
-    assert_false(fair_queue_is_greedy(queue, entry, 8));
+    assert_true(fair_queue_is_greedy(queue, entry, 8, 8));
+    assert_false(fair_queue_is_greedy(queue, entry, 8, 9));
+    assert_false(fair_queue_is_greedy(queue, entry, 0, 0)); /* so that it does not wait for ever */
 }
 
 /* Of four keys, one that was given three quarters of all and runs something. */
@@ -693,21 +712,18 @@ static void who_was_given_much_more_than_its_share_is_greedy(void **state)
     push(3, 100);
     fair_queue_charge(queue, key_of(0), entry, 7400);
     fair_queue_charge(queue, key_of(1), other, 2600);
-    fair_key_running(key_of(0), 1);
-    assert_false(fair_queue_is_greedy(queue, entry, 1000));
+    assert_false(fair_queue_is_greedy(queue, entry, 1, 1000));
     fair_queue_charge(queue, key_of(0), entry, 1000);
-    assert_true(fair_queue_is_greedy(queue, entry, 1000));
-    assert_false(fair_queue_is_greedy(queue, other, 1000));
-    fair_key_running(key_of(0), -1);
-    assert_false(fair_queue_is_greedy(queue, entry, 1000)); /* one after the other is no flood */
-    fair_key_running(key_of(0), 1);
+    assert_true(fair_queue_is_greedy(queue, entry, 1, 1000));
+    assert_false(fair_queue_is_greedy(queue, other, 1, 1000));
+    assert_false(fair_queue_is_greedy(queue, entry, 0, 1000)); /* one after the other is no flood */
     entry->lane = LANE_AUTOCOMPLETE;
-    assert_false(fair_queue_is_greedy(queue, entry, 1000));
+    assert_false(fair_queue_is_greedy(queue, entry, 1, 1000));
     entry->lane = LANE_CHAT;
     fair_queue_charge(queue, key_of(0), entry, -1e9); /* no less than nothing */
-    assert_false(fair_queue_is_greedy(queue, entry, 1000));
+    assert_false(fair_queue_is_greedy(queue, entry, 1, 1000));
     fair_queue_charge(queue, key_of(0), entry, 8400);
-    assert_true(fair_queue_is_greedy(queue, entry, 1000));
+    assert_true(fair_queue_is_greedy(queue, entry, 1, 1000));
 }
 
 static void what_was_given_long_ago_counts_less(void **state)
@@ -716,14 +732,13 @@ static void what_was_given_long_ago_counts_less(void **state)
     struct fair_entry *entry = push(0, 100), *other = push(1, 100);
     push(2, 100);
     push(3, 100);
-    fair_key_running(key_of(0), 1);
     fair_queue_charge(queue, key_of(0), entry, 8000);
-    assert_true(fair_queue_is_greedy(queue, entry, 1000));
+    assert_true(fair_queue_is_greedy(queue, entry, 1, 1000));
     fair_queue_at(queue, 2 * FAIR_RECENT_S); /* 2,000 are left of it */
     fair_queue_charge(queue, key_of(1), other, 600);
-    assert_true(fair_queue_is_greedy(queue, entry, 1000));
+    assert_true(fair_queue_is_greedy(queue, entry, 1, 1000));
     fair_queue_charge(queue, key_of(1), other, 100);
-    assert_false(fair_queue_is_greedy(queue, entry, 1000));
+    assert_false(fair_queue_is_greedy(queue, entry, 1, 1000));
 }
 
 static struct fair_key *hold(size_t number)
@@ -860,6 +875,7 @@ int main(void)
             test(a_position_follows_each_change),
             test(keys_are_found_by_name),
             test(who_waits_or_runs_is_active),
+            test(what_runs_is_counted_by_its_place),
             test(who_left_a_moment_ago_is_recent),
             test(who_runs_much_more_than_its_share_is_greedy),
             test(who_was_given_much_more_than_its_share_is_greedy),

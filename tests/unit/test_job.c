@@ -1980,6 +1980,62 @@ static void a_long_prompt_goes_back_to_what_holds_it(void **state)
     nothing_sent(world, 1);
 }
 
+static void be_of_a_neighbour(struct request *request)
+{
+    strcpy(request->client, "key neighbour");
+}
+
+static void say_slots(struct world *world, size_t node, const char *model,
+        enum instance_state state, uint32_t slots)
+{
+    struct msg_instance instance = {.model = model,
+            .state = state,
+            .slots = state == INSTANCE_RESIDENT ? slots : 0,
+            .run_slots = slots,
+            .engine = "fake",
+            .note = ""};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
+static void what_nobody_has_loaded_is_loaded_though_others_are_there(void **state)
+{
+    struct world *world = *state;
+    join(world, 2, "large");
+    world->edit = be_of_a_neighbour;
+    ask_for(world, 0, true, (const char *const[]){"large"}, 1);
+    for (size_t node = 0; node < 2; node++) {
+        join(world, node, "small");
+        say_slots(world, node, "small", INSTANCE_AVAILABLE, 4);
+    }
+    world->edit = leave_as_it_is;
+    ask(world, 1, true);
+    assert_int_equal(jobs_running(world->jobs), 2);
+}
+
+/* Who has much of one model running has no less of another. */
+static void a_key_is_greedy_only_where_it_has_much(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_slots(world, 0, "small", INSTANCE_RESIDENT, 2);
+    join(world, 1, "large");
+    say_slots(world, 1, "large", INSTANCE_RESIDENT, 6);
+    world->edit = be_of_a_neighbour;
+    ask(world, 0, true);
+    world->edit = leave_as_it_is;
+    for (size_t i = 1; i <= 4; i++)
+        ask_for(world, i, true, (const char *const[]){"large"}, 1);
+    assert_int_equal(jobs_running(world->jobs), 5);
+    ask(world, 5, true);
+    assert_int_equal(jobs_running(world->jobs), 6);
+    ask(world, 6, true);
+    assert_int_equal(jobs_running(world->jobs), 7);
+    ask(world, 7, true); /* two of two slots: it waits, and now as one who has much */
+    assert_int_equal(jobs_running(world->jobs), 7);
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -2066,6 +2122,8 @@ int main(void)
             JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
             JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),
             JOB_TEST(a_long_prompt_goes_back_to_what_holds_it),
+            JOB_TEST(what_nobody_has_loaded_is_loaded_though_others_are_there),
+            JOB_TEST(a_key_is_greedy_only_where_it_has_much),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }
