@@ -37,7 +37,8 @@ static struct router_ask ask_of(const struct job *job, bool greedy)
             .needs = job->request.needs,
             .lane = job->request.lane,
             .batch = terms->batch,
-            .greedy = greedy};
+            .greedy = greedy,
+            .due = fair_queue_is_due(job->jobs->queue)};
 }
 
 /* Nobody but those that failed it has a model that can: one of them may be back soon. */

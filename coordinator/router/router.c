@@ -360,6 +360,7 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
             .batch = ask->batch,
             .greedy = ask->greedy,
             .policy = router->policy,
+            .due = ask->due,
             .now_s = now_s(router)};
     request.output_reserve = (uint32_t)fmin(request.output_tokens, ROUTER_RESERVE_MAX);
     for (size_t i = 0; i < request.option_count; i++)

@@ -48,10 +48,12 @@ struct walk {
     uint64_t number;
     struct heap heaps[RANKS];
     double passed[RANKS];
+    double owed[RANKS]; /* passed before the walk, less what the walk has come to */
     /* The present entry's: */
     struct flow *flow; /* NULL: none is present, or its key has gone meanwhile */
     size_t rank;
     double tokens; /* 0: it does not count */
+    bool due;
 };
 
 struct fair_key {
@@ -511,7 +513,7 @@ static void walk_begin(struct fair_queue *queue)
     *walk = (struct walk){.number = walk->number + 1};
     for (size_t rank = 0; rank < RANKS; rank++) {
         heap_init(&walk->heaps[rank], goes_before);
-        walk->passed[rank] = queue->classes[rank].passed;
+        walk->passed[rank] = walk->owed[rank] = queue->classes[rank].passed;
         list_for_each (it, &queue->classes[rank].flows) {
             struct flow *flow = list_entry(it, struct flow, link);
             flow->walk.number = walk->number;
@@ -555,6 +557,7 @@ static struct fair_entry *walk_take(struct walk *walk)
     walk->flow = flow;
     walk->rank = rank;
     walk->tokens = entry->tokens;
+    walk->due = walk->owed[rank] >= FAIR_SHARE * entry->tokens;
     return entry;
 }
 
@@ -563,6 +566,7 @@ static void walk_settle(struct fair_queue *queue)
 {
     struct walk *walk = &queue->walk;
     pass(queue->classes, walk->passed, walk->rank, walk->tokens);
+    walk->owed[walk->rank] -= FAIR_SHARE * walk->tokens;
     if (!walk->flow)
         return;
     walk->flow->walk.served += walk->tokens;
@@ -581,6 +585,11 @@ struct fair_entry *fair_queue_next(struct fair_queue *queue)
 {
     walk_settle(queue);
     return walk_take(&queue->walk);
+}
+
+bool fair_queue_is_due(const struct fair_queue *queue)
+{
+    return queue->walk.due;
 }
 
 void fair_queue_skip(struct fair_queue *queue)

@@ -126,6 +126,9 @@ struct fair_entry *fair_queue_surplus(const struct fair_queue *queue, enum reque
  * O(waiting keys) to begin, O(log of them) a step. */
 struct fair_entry *fair_queue_first(struct fair_queue *queue);
 struct fair_entry *fair_queue_next(struct fair_queue *queue);
+/* The present entry's class has been passed by enough: this is the least share that it is to have,
+ * so that no room is to be kept from it. */
+bool fair_queue_is_due(const struct fair_queue *queue);
 /* The present entry could not be served now whatever were free: the walk does not count it, so that
  * it holds up nobody. */
 void fair_queue_skip(struct fair_queue *queue);

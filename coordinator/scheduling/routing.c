@@ -161,10 +161,11 @@ static bool has_room(const struct routing_request *request, const struct spare *
         const struct fleet_instance *instance)
 {
     uint64_t slots = slots_of(instance), beyond = ROUTING_BEYOND_SLOTS;
-    if (request->greedy && slots > 1)
+    bool hurries = request->lane == LANE_AUTOCOMPLETE || request->due;
+    if (request->greedy && !request->due && slots > 1)
         return (uint64_t)instance->running + 1 < slots && !computes_prompts(instance) &&
                leaves_another(spare, instance);
-    if (request->lane == LANE_AUTOCOMPLETE)
+    if (hurries)
         beyond += ROUTING_AUTOCOMPLETE_BEYOND;
     else if (request->policy == ROUTING_BEST && is_behind(instance, request->now_s))
         return false;

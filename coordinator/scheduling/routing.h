@@ -14,7 +14,8 @@
  * Engines compute prompts one after another, so that an instance has room only while what it has
  * still to compute is little: what waits here instead of there can be overtaken, and go elsewhere.
  * A greedy key has less room: it leaves a slot free, waits until an instance computes no prompt,
- * and takes none unless another as fast is left for others, where a model has several.
+ * and takes none unless another as fast is left for others, where a model has several. What is due
+ * (fair_queue.h) has the room of who waits at the cursor: else those could fill it for ever.
  *
  * A load that nothing has begun yet costs its time twice, once as the wait for it and once as its
  * price: it takes disk and memory from what else its node does. So a burst for a model that is
@@ -48,7 +49,7 @@ enum {
     /* Requests that an instance is given beyond its slots: the next prefill begins with no pause.
      */
     ROUTING_BEYOND_SLOTS = 1,
-    /* … and as many more for who waits at the cursor: what chat cannot fill. */
+    /* … and as many more for who waits at the cursor: what chat cannot fill, but what is due. */
     ROUTING_AUTOCOMPLETE_BEYOND = 2,
 };
 
@@ -73,6 +74,7 @@ struct routing_request {
     enum request_lane lane;
     bool batch;  /* nobody waits in front of a screen */
     bool greedy; /* its key has much more than its share: it leaves room for others */
+    bool due;    /* its turn has come, however much is before it: it has all the room there is */
     struct routing_place {
         uint32_t epoch; /* of the node's session */
         const struct fleet_model *model;

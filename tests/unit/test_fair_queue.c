@@ -472,6 +472,24 @@ static void a_low_entry_waits_for_its_share_and_no_longer(void **state)
     assert_serves(batch);
 }
 
+static void what_is_due_is_told_of_its_first_entries(void **state)
+{
+    (void)state;
+    struct fair_entry *batch = push_as(0, LANE_CHAT, 0, 500), *next = push_as(0, LANE_CHAT, 0, 500);
+    struct fair_entry *last = push_as(0, LANE_CHAT, 0, 1000);
+    for (size_t i = 0; i < FAIR_SHARE; i++)
+        serve(push_as(1, LANE_CHAT, 5, 1000));
+    struct fair_entry *usual = push_as(1, LANE_CHAT, 5, 1e6);
+    assert_ptr_equal(fair_queue_first(queue), batch);
+    assert_true(fair_queue_is_due(queue));
+    assert_ptr_equal(fair_queue_next(queue), next);
+    assert_true(fair_queue_is_due(queue));
+    assert_ptr_equal(fair_queue_next(queue), usual);
+    assert_false(fair_queue_is_due(queue));
+    assert_ptr_equal(fair_queue_next(queue), last); /* only if all before it were served */
+    assert_false(fair_queue_is_due(queue));
+}
+
 static void no_share_is_saved_up(void **state)
 {
     (void)state;
@@ -866,6 +884,7 @@ int main(void)
             test(what_is_lower_fills_what_is_left),
             test(no_class_starves),
             test(a_low_entry_waits_for_its_share_and_no_longer),
+            test(what_is_due_is_told_of_its_first_entries),
             test(no_share_is_saved_up),
             test(a_walk_shows_the_order_of_service),
             test(entries_leave_while_it_walks),

@@ -2036,6 +2036,42 @@ static void a_key_is_greedy_only_where_it_has_much(void **state)
     assert_int_equal(jobs_running(world->jobs), 7);
 }
 
+static long take_number(struct world *world, uint64_t *ret_stream)
+{
+    turn(world);
+    struct msg start = next(world, 0, MSG_START);
+    long number = strtol(start.start.request_id + strlen("req_"), NULL, 10);
+    *ret_stream = start.start.stream;
+    assert_true(next(world, 0, MSG_BODY).body.last);
+    return number;
+}
+
+/* It has all the room that there is, again and again: what chat is due it gets. */
+static void autocomplete_does_not_keep_chat_out_for_ever(void **state)
+{
+    enum { ROOM = 1 + ROUTING_BEYOND_SLOTS + ROUTING_AUTOCOMPLETE_BEYOND, CHAT = ROOM };
+    struct world *world = *state;
+    uint64_t streams[ROOM];
+    long chat = 0;
+    join(world, 0, "small");
+    world->edit = be_autocomplete;
+    for (size_t i = 0; i < ROOM; i++) {
+        ask(world, i, true);
+        chat = take_number(world, &streams[i]) + 1;
+    }
+    world->edit = leave_as_it_is;
+    ask(world, CHAT, true);
+    world->edit = be_autocomplete;
+    for (size_t i = CHAT + 1; i < CLIENTS; i++)
+        ask(world, i, true);
+    for (size_t i = 0; i < ROOM; i++) {
+        complete(world, 0, streams[i], "x");
+        if (take_number(world, &streams[i]) == chat)
+            return;
+    }
+    fail_msg("chat has had no turn");
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -2124,6 +2160,7 @@ int main(void)
             JOB_TEST(a_long_prompt_goes_back_to_what_holds_it),
             JOB_TEST(what_nobody_has_loaded_is_loaded_though_others_are_there),
             JOB_TEST(a_key_is_greedy_only_where_it_has_much),
+            JOB_TEST(autocomplete_does_not_keep_chat_out_for_ever),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }

@@ -154,6 +154,7 @@ static void draw_request(struct scene *scene)
             .lane = chance(scene, 20) ? LANE_AUTOCOMPLETE : LANE_CHAT,
             .batch = chance(scene, 20),
             .greedy = chance(scene, 20),
+            .due = chance(scene, 10),
             .session.epoch = chance(scene, 50) ? (uint32_t)below(scene, INSTANCES_MAX / 2) : 0,
             .tail_tokens = chance(scene, 50) ? between(scene, 0, 3000) : 0,
             .avoid[0].epoch = (uint32_t)below(scene, INSTANCES_MAX / 2),
@@ -314,8 +315,8 @@ static bool leaves_another(const struct scene *scene, const struct drawn *drawn)
 static bool has_room(const struct scene *scene, const struct drawn *drawn)
 {
     double slots = slots_of(drawn), running = drawn->it.running;
-    bool hurries = scene->request.lane == LANE_AUTOCOMPLETE;
-    if (scene->request.greedy && slots > 1)
+    bool due = scene->request.due, hurries = due || scene->request.lane == LANE_AUTOCOMPLETE;
+    if (scene->request.greedy && !due && slots > 1)
         return running + 1 < slots && !computes_prompts(drawn) && leaves_another(scene, drawn);
     if (!hurries && drawn->it.state == INSTANCE_RESIDENT && computes_prompts(drawn) &&
             drawn->it.prefill_done_s - NOW_S > ROUTING_AHEAD_S)
