@@ -17,7 +17,7 @@ static_assert((int)REQUEST_PEER_MAX >= (int)HTTP_PEER_MAX, "the name of every pe
 
 void request_init(struct request *request)
 {
-    *request = (struct request){.choices = 1};
+    *request = (struct request){.choices = 1, .said.limit_tokens = -1};
     buf_init(&request->body, HTTP_BODY_MAX + EDIT_ROOM);
 }
 

@@ -39,6 +39,12 @@ struct request_signs {
     bool plan_mark;    /* the editor says that it plans */
 };
 
+/* What the body says of the answer, before a mode has said anything. */
+struct request_said {
+    bool temperature;    /* it says one */
+    double limit_tokens; /* less than 0: it says none */
+};
+
 struct request {
     char id[REQUEST_ID_MAX];
     char client[REQUEST_CLIENT_MAX]; /* who asks: "local", "key NAME", "edge NODE"; for the log */
@@ -63,6 +69,7 @@ struct request {
     cJSON *kept;            /* what the dialect's answer needs of the request; owned; may be NULL */
     struct response_store *responses; /* where its answer is kept; borrowed; NULL: nowhere */
     struct request_signs signs;
+    struct request_said said;  /* from mode_body_read() on */
     uint32_t output_max;       /* tokens that the body lets the answer have; 0: it says nothing */
     struct prefix_chain chain; /* of the prompt, from request_chain() on; owned */
     struct buf body;           /* what goes to the engine */

@@ -327,7 +327,9 @@ static struct job_terms *terms_of(
 /* False: it was refused. */
 static bool fill_body(const struct call *call, struct request *request, const struct mode *mode)
 {
-    int r = mode ? mode_fill_body(mode, request->kind, &request->body) : 0;
+    const struct mode_answer answer = mode ? mode_answer_of(mode) : (struct mode_answer){0};
+    mode_body_read(request->kind, &request->body, &request->said);
+    int r = mode ? mode_fill_body(&answer, &request->said, request->kind, &request->body) : 0;
     request->output_max = mode_body_limit(request->kind, &request->body);
     if (r == -ENOBUFS)
         call_fail(call, 413, "request_too_large", NULL,

@@ -96,6 +96,7 @@ static struct job_terms *make(const struct making *making)
     terms->priority = policy.priority;
     terms->beta = policy.beta;
     terms->batch = policy.batch;
+    terms->answer = mode_answer_of(mode);
     terms->when_none = mode->when_none;
     terms->patience_ms = mode->patience_ms;
     if (add_options(making, &policy, terms) == 0)

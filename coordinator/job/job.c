@@ -171,9 +171,20 @@ void job_set_kind(struct job *job)
     job->kind = kind;
 }
 
+static int fill_body_anew(struct job *job, const struct mode_answer *answer)
+{
+    struct request *request = &job->request;
+    size_t len = request->body.len;
+    int r = mode_fill_body(answer, &request->said, request->kind, &request->body);
+    job->jobs->body_bytes[request->lane] += request->body.len - len;
+    request->output_max = mode_body_limit(request->kind, &request->body);
+    return r;
+}
+
 bool job_take_next_terms(struct job *job)
 {
-    if (!job->terms->next)
+    const struct job_terms *next = job->terms->next;
+    if (!next || fill_body_anew(job, &next->answer))
         return false;
     job->terms_waited_ms = job_waited_ms(job);
     job->terms = job->terms->next;

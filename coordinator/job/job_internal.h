@@ -83,8 +83,8 @@ uint64_t job_waited_ms(const struct job *job);
 void job_set_state(struct job *job, enum job_state state);
 /* Its terms have changed. */
 void job_set_kind(struct job *job);
-/* The mode that comes after its own: from now on it goes by that one's terms, and waits anew. False
- * where there is none. */
+/* The mode that comes after its own: from now on it goes by that one's terms, with a body as that
+ * one fills it, and waits anew. False where there is none, or no memory for such a body. */
 bool job_take_next_terms(struct job *job);
 /* It waits and runs no more, before its client is told how it ended: who asks for it may have the
  * queue looked through meanwhile, in the same call. */

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "coordinator/modes/mode_body.h"
 #include "coordinator/modes/mode_policy.h"
 #include "coordinator/modes/modes.h"
 #include "proto/codec.h"
@@ -25,6 +26,7 @@ struct job_terms {
     uint8_t priority;      /* of the queue; that of the first terms counts */
     double beta;           /* 0: as people wait */
     bool batch;
+    struct mode_answer answer; /* what the mode says of the answer: it stands in the body */
     enum mode_when_none when_none;
     uint32_t patience_ms;   /* in the queue by these terms; 0: JOB_WAIT_MAX_MS */
     struct job_terms *next; /* WHEN_NONE_NEXT: what counts instead; owned; NULL: nothing */

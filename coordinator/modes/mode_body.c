@@ -55,27 +55,62 @@ static void set(struct filling *filling, const char *key, const char *value)
     filling->edits[filling->edit_count++] = (struct json_member){.key = key, .value = value};
 }
 
-static void fill_temperature(
-        const struct mode *mode, struct filling *filling, char text[NUMBER_TEXT_MAX])
+struct mode_answer mode_answer_of(const struct mode *mode)
 {
-    double said;
-    if (!mode->has_temperature || said_number(filling, "temperature", &said))
-        return;
-    snprintf(text, NUMBER_TEXT_MAX, "%.9g", mode->temperature);
-    set(filling, "temperature", text);
+    return (struct mode_answer){.has_temperature = mode->has_temperature,
+            .temperature = mode->temperature,
+            .max_output = mode->max_output};
 }
 
 /* Less than 0 is what clients of local servers write for no limit. 0 is one: they warm up a cache.
  */
-static void fill_limit(const struct mode *mode, const char *key, struct filling *filling,
-        char text[NUMBER_TEXT_MAX])
+void mode_body_read(enum request_kind kind, const struct buf *body, struct request_said *ret_said)
 {
-    double said = -1;
-    bool is_said = said_number(filling, key, &said);
-    if (mode->max_output == 0 || (is_said && said >= 0 && said <= mode->max_output))
+    const struct filling filling = {.text = buf_at(body), .len = body->len};
+    const char *key = limit_key(kind);
+    double number;
+    *ret_said = (struct request_said){.limit_tokens = -1};
+    if (!key || body->len == 0)
         return;
-    snprintf(text, NUMBER_TEXT_MAX, "%u", mode->max_output);
-    set(filling, key, text);
+    ret_said->temperature = said_number(&filling, "temperature", &number);
+    if (said_number(&filling, key, &number))
+        ret_said->limit_tokens = number;
+}
+
+/* What another mode has put there goes. */
+static void fill_temperature(const struct mode_answer *answer, const struct request_said *said,
+        struct filling *filling, char text[NUMBER_TEXT_MAX])
+{
+    double now;
+    if (said->temperature)
+        return;
+    snprintf(text, NUMBER_TEXT_MAX, "%.9g", answer->temperature);
+    if (answer->has_temperature)
+        set(filling, "temperature", text);
+    else if (said_number(filling, "temperature", &now))
+        set(filling, "temperature", NULL);
+}
+
+/* Less than 0: none. */
+static double limit_of(const struct mode_answer *answer, const struct request_said *said)
+{
+    bool is_said = said->limit_tokens >= 0;
+    if (answer->max_output == 0 || (is_said && said->limit_tokens <= answer->max_output))
+        return said->limit_tokens;
+    return answer->max_output;
+}
+
+/* What is right already stays as it is written. */
+static void fill_limit(const struct mode_answer *answer, const struct request_said *said,
+        const char *key, struct filling *filling, char text[NUMBER_TEXT_MAX])
+{
+    double now = -1, wanted = limit_of(answer, said);
+    (void)said_number(filling, key, &now);
+    bool differs = now < wanted || now > wanted;
+    if (!differs || (now < 0 && wanted < 0))
+        return;
+    snprintf(text, NUMBER_TEXT_MAX, "%.15g", wanted);
+    set(filling, key, wanted < 0 ? NULL : text);
 }
 
 static int edit(struct filling *filling, struct buf *body)
@@ -92,15 +127,16 @@ static int edit(struct filling *filling, struct buf *body)
     return 0;
 }
 
-int mode_fill_body(const struct mode *mode, enum request_kind kind, struct buf *body)
+int mode_fill_body(const struct mode_answer *answer, const struct request_said *said,
+        enum request_kind kind, struct buf *body)
 {
     struct filling filling = {.text = buf_at(body), .len = body->len};
     char temperature[NUMBER_TEXT_MAX], limit[NUMBER_TEXT_MAX];
     const char *key = limit_key(kind);
     if (!key)
         return 0;
-    fill_temperature(mode, &filling, temperature);
-    fill_limit(mode, key, &filling, limit);
+    fill_temperature(answer, said, &filling, temperature);
+    fill_limit(answer, said, key, &filling, limit);
     return filling.edit_count ? edit(&filling, body) : 0;
 }
 

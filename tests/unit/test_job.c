@@ -1371,6 +1371,25 @@ static void where_none_can_the_next_mode_is_asked(void **state)
             &world->clients[0], "X-Modemesh-Reason: ask any model: small; "));
 }
 
+/* The mode that comes instead says what it would have said at first. */
+static void the_next_mode_fills_the_body(void **state)
+{
+    struct world *world = *state;
+    struct job_terms *second = terms_for("ask", "small");
+    second->answer =
+            (struct mode_answer){.has_temperature = true, .temperature = 0.7, .max_output = 9};
+    join(world, 0, "small");
+    ask_by(world, 0, true, terms_before("code", "absent", second));
+    turn(world);
+    struct msg start = next(world, 0, MSG_START), body = next(world, 0, MSG_BODY);
+    char text[256];
+    (void)snprintf(text, sizeof(text), "%.*s", (int)body.body.len, (const char *)body.body.data);
+    assert_non_null(strstr(text, "\"temperature\":0.7"));
+    assert_non_null(strstr(text, "\"max_tokens\":9"));
+    complete(world, 0, start.start.stream, "x");
+    is_complete_stream(&world->clients[0]);
+}
+
 static void the_last_mode_that_is_asked_says_why_not(void **state)
 {
     struct world *world = *state;
@@ -2132,6 +2151,7 @@ int main(void)
             JOB_TEST(another_stands_in_where_the_named_one_is_busy),
             JOB_TEST(a_mode_may_refuse_at_once),
             JOB_TEST(where_none_can_the_next_mode_is_asked),
+            JOB_TEST(the_next_mode_fills_the_body),
             JOB_TEST(the_last_mode_that_is_asked_says_why_not),
             JOB_TEST(a_turn_is_waited_for_before_the_next_mode_is_asked),
             JOB_TEST(a_mode_has_its_own_patience),

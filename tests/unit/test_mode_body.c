@@ -17,10 +17,13 @@ static const struct mode mode = {
 static void becomes(
         const struct mode *by, enum request_kind kind, const char *text, const char *wanted)
 {
+    const struct mode_answer answer = mode_answer_of(by);
+    struct request_said said;
     struct buf body;
     buf_init(&body, BODY_MAX);
     assert_int_equal(buf_append_str(&body, text), 0);
-    assert_int_equal(mode_fill_body(by, kind, &body), 0);
+    mode_body_read(kind, &body, &said);
+    assert_int_equal(mode_fill_body(&answer, &said, kind, &body), 0);
     assert_int_equal(buf_terminate(&body), 0);
     assert_string_equal(buf_at(&body), wanted);
     buf_fini(&body);
@@ -75,14 +78,52 @@ static void a_mode_that_says_nothing_changes_nothing(void **state)
     becomes(&cold, REQUEST_CHAT, "{}", "{\"temperature\":0}");
 }
 
+/* Filled for a first mode, and then for a second one. */
+static void becomes_anew(
+        const struct mode *first, const struct mode *second, const char *text, const char *wanted)
+{
+    const struct mode_answer answers[] = {mode_answer_of(first), mode_answer_of(second)};
+    struct request_said said;
+    struct buf body;
+    buf_init(&body, BODY_MAX);
+    assert_int_equal(buf_append_str(&body, text), 0);
+    mode_body_read(REQUEST_CHAT, &body, &said);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(mode_fill_body(&answers[i], &said, REQUEST_CHAT, &body), 0);
+    assert_int_equal(buf_terminate(&body), 0);
+    assert_string_equal(buf_at(&body), wanted);
+    buf_fini(&body);
+}
+
+static void another_mode_takes_the_first_ones_place(void **state)
+{
+    (void)state;
+    static const struct mode plain = {.name = "ask"}, warm = {.name = "ask",
+                                                              .has_temperature = true,
+                                                              .temperature = 0.7,
+                                                              .max_output = 500};
+    becomes_anew(&mode, &warm, "{}", "{\"temperature\":0.7,\"max_tokens\":500}");
+    becomes_anew(&mode, &plain, "{\"x\":1}", "{\"x\":1}");
+    becomes_anew(&plain, &mode, "{}", "{\"temperature\":0.2,\"max_tokens\":100}");
+    becomes_anew(&mode, &warm, "{\"temperature\":1,\"max_tokens\":7}",
+            "{\"temperature\":1,\"max_tokens\":7}");
+    /* What the first one cut is the client's again. */
+    becomes_anew(&mode, &warm, "{\"max_tokens\":300,\"temperature\":1}",
+            "{\"max_tokens\":300,\"temperature\":1}");
+    becomes_anew(&mode, &plain, "{\"max_tokens\":3e2,\"temperature\":1}",
+            "{\"max_tokens\":300,\"temperature\":1}");
+}
+
 static void a_body_without_room_stays_as_it_was(void **state)
 {
     (void)state;
     static const char text[] = "{\"messages\":[]}";
+    const struct mode_answer answer = mode_answer_of(&mode);
+    const struct request_said said = {.limit_tokens = -1};
     struct buf body;
     buf_init(&body, strlen(text) + 10);
     assert_int_equal(buf_append_str(&body, text), 0);
-    assert_int_equal(mode_fill_body(&mode, REQUEST_CHAT, &body), -ENOBUFS);
+    assert_int_equal(mode_fill_body(&answer, &said, REQUEST_CHAT, &body), -ENOBUFS);
     assert_int_equal(body.len, strlen(text));
     assert_memory_equal(buf_at(&body), text, strlen(text));
     buf_fini(&body);
@@ -118,6 +159,7 @@ int main(void)
             cmocka_unit_test(what_it_does_not_say_is_the_modes),
             cmocka_unit_test(kinds_have_their_own_words),
             cmocka_unit_test(a_mode_that_says_nothing_changes_nothing),
+            cmocka_unit_test(another_mode_takes_the_first_ones_place),
             cmocka_unit_test(a_body_without_room_stays_as_it_was),
             cmocka_unit_test(the_limit_of_a_body_is_read),
     };

@@ -128,8 +128,9 @@ static int fill_once(void *ctx)
 {
     static const char text[] = "{\"messages\":[]}";
     struct buf *body = ctx;
-    const struct mode mode = {.has_temperature = true, .temperature = 1, .max_output = 7};
-    int r = mode_fill_body(&mode, REQUEST_CHAT, body);
+    const struct mode_answer answer = {.has_temperature = true, .temperature = 1, .max_output = 7};
+    const struct request_said said = {.limit_tokens = -1};
+    int r = mode_fill_body(&answer, &said, REQUEST_CHAT, body);
     if (r) {
         assert_int_equal(body->len, strlen(text));
         assert_memory_equal(buf_at(body), text, strlen(text));
