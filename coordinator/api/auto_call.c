@@ -6,6 +6,7 @@
 #include "coordinator/auto/auto_sessions.h"
 #include "coordinator/auto/classifier.h"
 #include "coordinator/modes/mode_names.h"
+#include "coordinator/modes/mode_needs.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -53,7 +54,7 @@ static const struct mode *usable_mode(const struct wish *wish, const char *name)
 {
     const char *allowed[MODE_MODELS_MAX];
     const struct mode *mode = modes_resolve(wish->call->api->view->modes, name);
-    if (!mode || inference_needs(mode->name) != CAPABILITY_CHAT)
+    if (!mode || mode_needs(mode->name) != CAPABILITY_CHAT)
         return NULL;
     size_t count = caller_models_of_mode(wish->call->caller, mode, allowed);
     for (size_t i = 0; i < count; i++)

@@ -3,6 +3,7 @@
 #include "coordinator/job/job_terms.h"
 #include "coordinator/modes/mode_look.h"
 #include "coordinator/modes/mode_names.h"
+#include "coordinator/modes/mode_needs.h"
 #include "coordinator/scheduling/affinity.h"
 
 #include <errno.h>
@@ -168,7 +169,7 @@ int explaining_prepare(struct explaining *it, struct err *err)
     int r = find_name(it, err);
     if (r)
         return r;
-    it->needs = it->query.needs | (it->mode ? inference_needs(it->mode->name) : 0);
+    it->needs = it->query.needs | (it->mode ? mode_needs(it->mode->name) : 0);
     find_conversation(it);
     r = it->mode ? take_mode(it, err) : take_model(it, err);
     find_whether_it_may_stay(it);

@@ -37,14 +37,6 @@ static const struct {
         [REQUEST_TRANSCRIPTION] = {"transcribe", CAPABILITY_AUDIO},
 };
 
-uint32_t inference_needs(const char *mode)
-{
-    for (size_t i = 0; i < REQUEST_KIND_COUNT; i++)
-        if (strcmp(kinds[i].mode, mode) == 0)
-            return kinds[i].needs;
-    return CAPABILITY_CHAT;
-}
-
 /* --- names --- */
 
 static const struct instance *some_instance(struct node_table *nodes, const char *model)

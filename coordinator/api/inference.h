@@ -26,5 +26,3 @@ bool inference_asks_auto(const struct admin_view *view, const char *name);
 /* Of any other name, whoever may use it. -ENOENT: nothing that is known. */
 MUST_CHECK int inference_find_name(
         const struct admin_view *view, const char *name, struct inference_name *ret_name);
-/* What a request in the mode of that name needs by its kind, CAPABILITY_…: chat, for most. */
-uint32_t inference_needs(const char *mode);

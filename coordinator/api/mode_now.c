@@ -1,7 +1,7 @@
 #include "coordinator/api/mode_now.h"
 
-#include "coordinator/api/inference.h"
 #include "coordinator/modes/mode_look.h"
+#include "coordinator/modes/mode_needs.h"
 #include "coordinator/modes/mode_policy.h"
 
 static void choose_models(const struct admin_view *view, const struct mode *mode, uint32_t needs,
@@ -23,7 +23,7 @@ int mode_now(const struct admin_view *view, const struct mode *mode, struct rout
 {
     const char *models[MODE_MODELS_MAX];
     uint8_t quality[MODE_MODELS_MAX];
-    uint32_t needs = inference_needs(mode->name);
+    uint32_t needs = mode_needs(mode->name);
     struct mode_policy policy;
     choose_models(view, mode, needs, &policy);
     for (size_t i = 0; i < policy.option_count; i++) {

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/sm.h"
 #include "coordinator/deploy/candidate.h"
+#include "coordinator/modes/mode_needs.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -37,6 +38,7 @@ struct deploy {
     uint32_t epoch;                   /* … in its session */
     struct run before;                /* what a swap ends there, to be put back should it fail */
     struct mode_moves_saved saved;
+    bool loses_tools;           /* the old one took tools, the new one does not */
     char result[TASK_TEXT_MAX]; /* what the task's message will be */
 };
 
@@ -252,12 +254,22 @@ static void note_kept(struct deploy *deploy)
         add_result(deploy, "; %s stays: mode \"%s\" lists it too", deploy->old, deploy->kept_for);
 }
 
+static void note_tools(const struct task *task)
+{
+    if (task->deploy->loses_tools)
+        add_result(task->deploy,
+                "; %s takes no tools, and %s does: requests that offer some find less in mode "
+                "\"%s\"",
+                task->deploy->model, task->deploy->old, task->facts.spec.mode);
+}
+
 /* The new one answers: what is left is to make room. */
 static void clear(struct task *task)
 {
     struct deploy *deploy = task->deploy;
     char text[MSG_NAME_MAX + 64];
     struct err err;
+    note_tools(task);
     note_who_lists_old_now(task);
     note_kept(deploy);
     if (!*deploy->old || *deploy->kept_for) {
@@ -458,6 +470,7 @@ static void on_rehearsed(void *ctx)
     task->facts.way = best->way;
     if (task->facts.spec.rehearse) {
         snprintf(deploy->result, sizeof(deploy->result), "%s: %s", best->node, best->message);
+        note_tools(task);
         note_kept(deploy);
         end(task, TASK_DONE, deploy->result);
         return;
@@ -519,6 +532,50 @@ static int read_undo(struct task *task, struct err *err)
     return 0;
 }
 
+/* What nodes tell of a model, CAPABILITY_…; 0: nothing. Of `ret_lacks` stays what none of them can.
+ */
+static uint32_t capabilities_of(const struct task *task, const char *model, uint32_t *ret_lacks)
+{
+    size_t count;
+    struct instance *const *instances = node_table_instances(task->world->nodes, &count);
+    const char *own = node_table_model(task->world->nodes, model);
+    uint32_t told = 0;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(instances[i]->model, own) == 0 && instances[i]->capabilities) {
+            told |= instances[i]->capabilities;
+            *ret_lacks = instance_lacks(instances[i], *ret_lacks);
+        }
+    return told;
+}
+
+/* Every node that tells of it knows so. */
+static bool is_unable(const struct task *task, const char *model, uint32_t needs)
+{
+    return capabilities_of(task, model, &needs) && needs;
+}
+
+static bool is_able(const struct task *task, const char *model, uint32_t needs)
+{
+    return capabilities_of(task, model, &needs) && !needs;
+}
+
+/* A mode whose first model cannot either is for something else than its name says; of one with a
+ * name of the owner's own that is all that tells. */
+static int check_model(const struct task *task, const char *first, struct err *err)
+{
+    const char *mode = task->facts.spec.mode, *model = task->deploy->model;
+    uint32_t needs = mode_needs(mode);
+    bool is_for_it =
+            needs == CAPABILITY_CHAT ? is_able(task, first, needs) : !is_unable(task, first, needs);
+    if (!is_for_it || !is_unable(task, model, needs))
+        return 0;
+    return err_set(err, -EINVAL,
+            "%s cannot %s, which the mode \"%s\" is for; name a model that can (`modemesh "
+            "models`), "
+            "or another mode",
+            model, mode_needs_words(needs), mode);
+}
+
 static int read_mode(struct task *task, struct err *err)
 {
     struct deploy *deploy = task->deploy;
@@ -531,8 +588,13 @@ static int read_mode(struct task *task, struct err *err)
     if (task->facts.spec.undo)
         r = read_undo(task, err);
     const char *first = node_table_model(task->world->nodes, mode->models[0]);
+    if (!r && !task->facts.spec.undo)
+        r = check_model(task, first, err);
     if (r || strcmp(first, deploy->model) == 0)
         return r;
+    deploy->loses_tools = mode_needs(mode->name) == CAPABILITY_CHAT &&
+                          is_able(task, first, CAPABILITY_TOOLS) &&
+                          is_unable(task, deploy->model, CAPABILITY_TOOLS);
     snprintf(deploy->old, sizeof(deploy->old), "%s", first);
     note_who_keeps_old(task);
     return 0;

@@ -192,6 +192,16 @@ def what_does_not_fit_leaves_all_as_it_is():
         assert answer.headers["X-Modemesh-Model"] == OLD
 
 
+def what_cannot_do_it_is_refused():
+    with Mesh({"code": [OLD], "autocomplete": ["elsewhere"]}) as cluster:
+        start(cluster, 1)
+        done = cluster.owner("deploy", f"autocomplete={NEW}")
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        assert f"{NEW} cannot fill in the middle, which the mode \"autocomplete\" is for" in done.stderr, done.stderr
+        listed = {mode["name"]: mode["models"] for mode in cluster.status()["modes"]}
+        assert listed == {"code": [OLD], "autocomplete": ["elsewhere"]}, listed
+
+
 def a_deploy_outlives_the_coordinator_and_is_undone():
     with Mesh({"code": [OLD]}) as cluster:
         start(cluster, 2)
@@ -243,5 +253,5 @@ def a_drained_node_takes_no_requests():
 
 if __name__ == "__main__":
     mesh.run(beside_the_old_one, in_its_place, what_does_not_fit_leaves_all_as_it_is,
-             a_deploy_outlives_the_coordinator_and_is_undone, models_are_loaded_pinned_and_let_go,
-             a_drained_node_takes_no_requests)
+             what_cannot_do_it_is_refused, a_deploy_outlives_the_coordinator_and_is_undone,
+             models_are_loaded_pinned_and_let_go, a_drained_node_takes_no_requests)

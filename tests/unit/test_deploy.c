@@ -542,6 +542,44 @@ static void what_is_not_there_is_named(void **state)
     assert_int_equal(refused(world, &spec, "drains or is not heard of"), -ENOENT);
 }
 
+static void say_able(struct world *world, size_t node, const char *model, uint32_t capabilities)
+{
+    struct msg_instance instance = task_bench_instance(model, INSTANCE_AVAILABLE);
+    instance.capabilities = capabilities;
+    task_bench_say_instance(&world->bench, node, &instance);
+}
+
+static void a_model_that_cannot_do_it_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct task_spec spec = task_bench_spec(TASK_DEPLOY, "code", "new");
+    say_able(world, 0, "old", CAPABILITY_CHAT);
+    say_able(world, 0, "new", CAPABILITY_EMBEDDINGS);
+    assert_int_equal(
+            refused(world, &spec,
+                    "new cannot chat, which the mode \"code\" is for; name a model that can "
+                    "(`modemesh models`), or another mode"),
+            -EINVAL);
+    say_able(world, 0, "old", CAPABILITY_EMBEDDINGS); /* then that is what the mode is for */
+    task_bench_start(&world->bench, &spec);
+    assert_true(next_load(world, 0).rehearse);
+}
+
+static void less_than_the_old_one_can_is_told(void **state)
+{
+    struct world *world = *state;
+    const uint32_t talks = CAPABILITY_CHAT | CAPABILITY_EXACT;
+    struct task_spec spec = task_bench_spec(TASK_DEPLOY, "code", "new");
+    say_able(world, 0, "old", talks | CAPABILITY_TOOLS);
+    say_able(world, 0, "new", talks);
+    spec.rehearse = true;
+    const struct task_facts *task = task_bench_start(&world->bench, &spec);
+    rehearses(world, 0, ORDER_WAY_BESIDE, "fits");
+    ended(task, TASK_DONE,
+            "node0: fits; new takes no tools, and old does: requests that offer some find less in "
+            "mode \"code\"");
+}
+
 static void a_mode_is_deployed_once_at_a_time(void **state)
 {
     struct world *world = *state;
@@ -705,6 +743,8 @@ int main(void)
             DEPLOY_TEST(undo_deploys_what_the_config_has),
             DEPLOY_TEST(undo_needs_no_model_on_a_disk),
             DEPLOY_TEST(what_is_not_there_is_named),
+            DEPLOY_TEST(a_model_that_cannot_do_it_is_refused),
+            DEPLOY_TEST(less_than_the_old_one_can_is_told),
             DEPLOY_TEST(a_mode_is_deployed_once_at_a_time),
             DEPLOY_TEST(an_older_node_says_so),
             DEPLOY_TEST(in_a_swap_new_requests_wait_for_the_new_model),
