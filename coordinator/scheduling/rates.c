@@ -33,8 +33,9 @@
 
 struct prior { /* of a line */
     double u, v;
-    double v_spread; /* standard deviation of `v`, beside that of the speed */
-    double v_least;
+    double v_spread;      /* standard deviation of `v`, beside that of the speed */
+    double u_least;       /* above 0 … */
+    double u_per_v_least; /* … and never less of it than this for each of v; 0: it may be */
 };
 
 struct timing {
@@ -53,14 +54,20 @@ static double between(double value, double least, double most)
 static struct prior prefill_prior(const struct cost_rates *prior)
 {
     double u = 1 / (double)prior->prefill_tok_s, v = u / (double)prior->half_depth;
-    return (struct prior){
-            .u = u, .v = v, .v_spread = fmax(RATIO_SPREAD * v, DEPTH_SPREAD * u / WEIGHT_DEPTH)};
+    return (struct prior){.u = u,
+            .v = v,
+            .v_spread = fmax(RATIO_SPREAD * v, DEPTH_SPREAD * u / WEIGHT_DEPTH),
+            .u_least = 1 / PREFILL_TOK_S_MAX,
+            .u_per_v_least = HALF_DEPTH_MIN};
 }
 
 static struct prior decode_prior(const struct cost_rates *prior)
 {
     double u = (double)prior->step_s, v = (double)prior->step_sequence_s;
-    return (struct prior){.u = u, .v = v, .v_spread = fmax(RATIO_SPREAD * v, BATCH_SPREAD * u)};
+    return (struct prior){.u = u,
+            .v = v,
+            .v_spread = fmax(RATIO_SPREAD * v, BATCH_SPREAD * u),
+            .u_least = STEP_S_MIN};
 }
 
 /* The line that makes the least of
@@ -68,7 +75,7 @@ static struct prior decode_prior(const struct cost_rates *prior)
  * the prior's covariance being SPEED_SPREAD²·(u₀, v₀)(u₀, v₀)ᵀ + diag(0, v_spread²). `u` and `v`
  * are not below their least. `fade` is the weight that age has left. */
 static void solve(const struct rates_line *line, double fade, const struct prior *prior,
-        double u_least, double *ret_u, double *ret_v)
+        double *ret_u, double *ret_v)
 {
     double trust = fade / (NOISE * NOISE * prior->u * prior->u);
     double ratio = prior->v / prior->u, tie = 1 / (prior->v_spread * prior->v_spread);
@@ -84,9 +91,15 @@ static void solve(const struct rates_line *line, double fade, const struct prior
         v = 0;
         u = ru / auu;
     }
-    if (!(u >= u_least)) {
-        u = u_least;
-        v = fmax((rv - auv * u) / avv, 0);
+    double ratio_least = prior->u_per_v_least;
+    if (!(u >= ratio_least * v)) { /* the best of the lines u = ratio_least·v */
+        v = (ratio_least * ru + rv) /
+            (ratio_least * ratio_least * auu + 2 * ratio_least * auv + avv);
+        u = ratio_least * v;
+    }
+    if (!(u >= prior->u_least)) {
+        u = prior->u_least;
+        v = ratio_least > 0 ? u / ratio_least : fmax((rv - auv * u) / avv, 0);
     }
     *ret_u = u;
     *ret_v = v;
@@ -118,11 +131,10 @@ static double forgetting(struct rates_line *line, double difference, double weig
     return 1 - (1 - (line->changing ? RATES_FORGET_FAST : RATES_FORGET)) * weight;
 }
 
-static void learn(struct rates_line *line, const struct prior *prior, double u_least,
-        const struct timing *timing)
+static void learn(struct rates_line *line, const struct prior *prior, const struct timing *timing)
 {
     double u, v;
-    solve(line, 1, prior, u_least, &u, &v);
+    solve(line, 1, prior, &u, &v);
     double expected = u + v * timing->z;
     double y = believed(line, expected, timing->y);
     double weight = timing->weight / (timing->scale * timing->scale);
@@ -168,7 +180,7 @@ void rates_learn_prefill(
     const struct prior prior = prefill_prior(&rates->prior);
     double z = depth + tokens / 2;
     grow_old(rates, now_s);
-    learn(&rates->prefill, &prior, 1 / PREFILL_TOK_S_MAX,
+    learn(&rates->prefill, &prior,
             &(struct timing){.z = z,
                     .y = seconds / tokens,
                     .weight = tokens / (tokens + WEIGHT_PREFILL_TOKENS),
@@ -184,7 +196,7 @@ void rates_learn_decode(
     const struct prior prior = decode_prior(&rates->prior);
     double z = fmax(sequences, 1);
     grow_old(rates, now_s);
-    learn(&rates->decode, &prior, STEP_S_MIN,
+    learn(&rates->decode, &prior,
             &(struct timing){.z = z,
                     .y = seconds / tokens,
                     .weight = tokens / (tokens + WEIGHT_DECODE_TOKENS),
@@ -218,8 +230,8 @@ void rates_now(const struct rates *rates, double now_s, struct cost_rates *ret_r
 {
     const struct prior prefill = prefill_prior(&rates->prior), decode = decode_prior(&rates->prior);
     double left = age_left(rates, now_s), u, v, a, b;
-    solve(&rates->prefill, left, &prefill, 1 / PREFILL_TOK_S_MAX, &u, &v);
-    solve(&rates->decode, left, &decode, STEP_S_MIN, &a, &b);
+    solve(&rates->prefill, left, &prefill, &u, &v);
+    solve(&rates->decode, left, &decode, &a, &b);
     *ret_rates = sound(&(struct cost_rates){.prefill_tok_s = (float)(1 / u),
             .half_depth = v > 0 ? (float)(u / v) : INFINITY,
             .step_s = (float)a,

@@ -126,6 +126,25 @@ static double middle(double *values, size_t count)
 
 /* --- learning --- */
 
+/* Deep prompts cost more than a line from the origin says, as where others took the processor
+ * just then: the line that fits best would begin below 0. */
+static void a_line_that_begins_below_nothing_keeps_its_slope(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        double depth = i * 7 % 20 * 400, z = depth + 500;
+        now_s += 10;
+        rates_learn_prefill(&rates, 1000, depth, 1000 * fmax(1e-6 * z - 8e-4, 2e-4), now_s);
+    }
+    struct cost_rates found = learnt();
+    for (double depth = 3000; depth < 8000; depth += 1000) {
+        double right = 1000 * (1e-6 * (depth + 500) - 8e-4);
+        double predicted = cost_prefill_s(&found, 1000, depth);
+        if (off(predicted, right) > 0.3)
+            fail_msg("%g s behind %g tokens, and not %g", predicted, depth, right);
+    }
+}
+
 static void the_prior_holds_before_the_first(void **state)
 {
     (void)state;
@@ -559,6 +578,7 @@ int main(void)
         first_seed = strtoull(getenv("MODEMESH_SEED"), NULL, 10);
     const struct CMUnitTest tests[] = {
             test(the_prior_holds_before_the_first),
+            test(a_line_that_begins_below_nothing_keeps_its_slope),
             test(each_engine_is_learnt),
             test(a_change_by_half_is_followed_in_thirty),
             test(one_timing_says_the_most),
