@@ -314,9 +314,10 @@ def is_engine(words):
 
 
 class Mesh:
-    """Use as a context manager. `modes` is {mode: [models]}, or {mode: {setting: value}}."""
+    """Use as a context manager. `modes` is {mode: [models]}, or {mode: {setting: value}}; `words` go to the coordinator."""
 
-    def __init__(self, modes=None):
+    def __init__(self, modes=None, words=()):
+        self.words = words
         self.bin = pathlib.Path(os.environ["MODEMESH_BIN"])
         self.mark = f"MODEMESH_TEST={uuid.uuid4()}"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mesh-"))
@@ -388,7 +389,7 @@ class Mesh:
             path.unlink(missing_ok=True)
         self.coordinator = self.spawn(
             "coordinator", "modemesh-coordinator", "--config", self.config, "--state", self.state, "--http",
-            self.http or "127.0.0.1:0", "--link", self.link or "tcp://127.0.0.1:0", "--no-mdns", *words)
+            self.http or "127.0.0.1:0", "--link", self.link or "tcp://127.0.0.1:0", "--no-mdns", *self.words, *words)
         wait_until("the coordinator listens", lambda: self.coordinator_listens(addresses))
         self.http, self.link = (path.read_text().strip() for path in addresses[:2])
 
