@@ -1,6 +1,6 @@
 /* Conversations: which instance each was last on, in what mode, and how long ago. Found by the
- * session id that its client sends (dialects/session_id.h), else by the longest known beginning of
- * its prompt. A bounded table; the one not seen for the longest goes first. One thread. */
+ * session id that its client sends (dialects/session_id.h), else by how its prompts begin
+ * (prefix_chain.h). A bounded table; the one not seen for the longest goes first. One thread. */
 #pragma once
 
 #include "common/buf.h"
