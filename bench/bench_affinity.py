@@ -2,12 +2,13 @@
 which two are slowed by CPU quota. Beside the mesh's own choice, the same mesh with each node in turn and with the fewest
 requests (the coordinator's setting `routing`), each with engines of its own, so that none finds what another has cached.
 
-    bench_affinity.py BIN [--conversations 20] [--turns 8] [--tokens 8192] [--at-once 3] [--answer 32] [--slow 0.25]
+    bench_affinity.py BIN [--conversations 20] [--turns 8] [--tokens 8192] [--at-once 2] [--answer 32] [--slow 0.33]
 
 Round after round, each policy gets one turn of every conversation, in an order that changes; so a machine that gets slower or
 busier does so for all of them. So many are asked at once; a conversation's next turn comes in the next round. The time to
-the first token is measured as a client sees it. MODEMESH_LLAMA_SERVER is the engine. Exits with 1 where a goal is missed,
-and with 2 where it cannot be measured, as where no cgroup can be made.
+the first token is measured as a client sees it. As it is set it takes about a quarter of an hour on two cores, most of it for
+the other policies. MODEMESH_LLAMA_SERVER is the engine. Exits with 1 where a goal is missed, and with 2 where nothing can
+be measured, as where no cgroup can be made.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import os
 import pathlib
 import random
 import re
+import signal
 import statistics
 import sys
 import time
@@ -266,9 +268,9 @@ def options_of(words):
     parser.add_argument("--conversations", type=at_least(int, 2), default=20)
     parser.add_argument("--turns", type=at_least(int, 2), default=8, help="of each conversation")
     parser.add_argument("--tokens", type=at_least(int, 256), default=8192, help="of the last turn, about")
-    parser.add_argument("--at-once", type=at_least(int, 1), default=3, help="requests at any moment")
+    parser.add_argument("--at-once", type=at_least(int, 1), default=2, help="requests at any moment")
     parser.add_argument("--answer", type=at_least(int, 1), default=32, help="tokens of each answer")
-    parser.add_argument("--slow", type=at_least(float, 0.1), default=0.25, help="share of a processor of the slowed nodes")
+    parser.add_argument("--slow", type=at_least(float, 0.1), default=0.33, help="share of a processor of the slowed nodes")
     parser.add_argument("--dump", type=pathlib.Path, help="write every turn into this file, as JSON")
     return parser.parse_args(words)
 
@@ -279,6 +281,7 @@ def main(words):
     if not os.environ.get("MODEMESH_LLAMA_SERVER"):
         print("bench_affinity.py: MODEMESH_LLAMA_SERVER names no engine (./dev engine)", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what it started is ended all the same
     try:
         return run(options)
     except unittest.SkipTest as why:
