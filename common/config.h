@@ -107,8 +107,8 @@ const char *config_list_at(const struct config *config, const char *path, size_t
 /* The names that the user picked below `prefix` ("modes"), in the order of the file; NULL past the
  * last. */
 const char *config_name_at(const struct config *config, const char *prefix, size_t index);
-/* "FILE:LINE" of where the value came from, "environment", "command line" or "default"; of a section
- * where it begins. Borrowed. */
+/* "FILE:LINE" of where the value came from, "environment", "command line" or "default"; of a
+ * section where it begins. Borrowed. */
 const char *config_origin(const struct config *config, const char *path);
 
 /* The path of a key that is not `reloadable` and whose value differs between the two configs of one

@@ -1,8 +1,8 @@
 /* GET /mesh/v1/explain?mode=MODE&tokens=N: where a request would go now, and what it would cost on
  * every instance that may answer, term by term. Instead of `mode` `model`, any name that a request
- * may have there; besides `session`, `output` and `needs` (explain_query.h). The decision is the one
- * of live requests (router/explanation.h), after the mode's rules (modes/mode_policy.h); nothing
- * changes by it.
+ * may have there; besides `session`, `output` and `needs` (explain_query.h). The decision is the
+ * one of live requests (router/explanation.h), after the mode's rules (modes/mode_policy.h);
+ * nothing changes by it.
  *
  * {"mode", "rule", "prompt_tokens", "output_tokens", "needs": ["chat"],
  *  "session": null | {"id", "known", "node", "model"}, "verdict": "run" | "wait" | "next" | "none",
