@@ -3,7 +3,6 @@
 static const char *const waits[REFUSAL_COUNT] = {
         [REFUSAL_AVOIDED] = "it failed on the only instance: tried again shortly",
         [REFUSAL_SILENT] = "its node is silent: back in a moment, or gone",
-        [REFUSAL_TRIPPED] = "its engine has failed too often: tried again after a pause",
         [REFUSAL_STOPPING] = "the engine is being stopped",
         [REFUSAL_FAILED] = "the engine is being restarted",
         [REFUSAL_FULL] = "every instance that could serve it soon is full",

@@ -84,8 +84,11 @@ void fleet_cost_state(const struct fleet_instance *instance, uint32_t pass, doub
 static uint32_t able(const struct fleet_instance *it)
 {
     uint32_t bits = refusal_abilities(it);
-    if (refusal_for_all(it) == REFUSAL_NONE)
+    enum refusal refusal = refusal_for_all(it);
+    if (refusal == REFUSAL_NONE)
         bits |= FLEET_ABLE_OPEN;
+    if (refusal == REFUSAL_NONE || refusal == REFUSAL_TRIPPED)
+        bits |= FLEET_ABLE_ALIVE;
     return it->batch_only ? bits : bits | FLEET_ABLE_INTERACTIVE;
 }
 

@@ -17,7 +17,8 @@
 
 enum {                                /* beside CAPABILITY_…, in what a digest is able to */
     FLEET_ABLE_OPEN = 1 << 30,        /* refusal_for_all() says REFUSAL_NONE */
-    FLEET_ABLE_INTERACTIVE = 1 << 29, /* more than batch work */
+    FLEET_ABLE_ALIVE = 1 << 29,       /* … or REFUSAL_TRIPPED */
+    FLEET_ABLE_INTERACTIVE = 1 << 28, /* more than batch work */
 };
 
 enum { FLEET_LANES = 4 };
@@ -53,7 +54,7 @@ struct fleet_question {
     float gamma, sigma;
     float quality_wanted, quality_floor; /* points */
     float quality;                       /* of the option; 0: what the instance says */
-    uint32_t needs; /* CAPABILITY_…, FLEET_ABLE_…; at least FLEET_ABLE_OPEN */
+    uint32_t needs; /* CAPABILITY_…, FLEET_ABLE_…; at least FLEET_ABLE_OPEN or FLEET_ABLE_ALIVE */
     double now_s;
 };
 

@@ -12,9 +12,9 @@ const char *refusal_name(enum refusal refusal)
             [REFUSAL_UNUSABLE] = "draining or gone",
             [REFUSAL_NO_FIT] = "larger than the memory limit",
             [REFUSAL_SILENT] = "silent: back in a moment, or gone",
-            [REFUSAL_TRIPPED] = "failed too often: rests for a while",
             [REFUSAL_STOPPING] = "engine is being stopped",
             [REFUSAL_FAILED] = "engine is being restarted",
+            [REFUSAL_TRIPPED] = "failed too often: rests for a while",
             [REFUSAL_FULL] = "full",
     };
     return names[refusal];
@@ -35,9 +35,8 @@ enum refusal refusal_for_all(const struct fleet_instance *instance)
         return REFUSAL_NO_FIT;
     if (!instance->usable)
         return REFUSAL_SILENT;
-    if (instance->tripped)
-        return REFUSAL_TRIPPED;
-    return instance->ordered ? REFUSAL_NONE : refusal_by_state(instance);
+    enum refusal refusal = instance->ordered ? REFUSAL_NONE : refusal_by_state(instance);
+    return refusal == REFUSAL_NONE && instance->tripped ? REFUSAL_TRIPPED : refusal;
 }
 
 uint32_t refusal_abilities(const struct fleet_instance *instance)

@@ -16,17 +16,17 @@ enum refusal {
     REFUSAL_UNUSABLE,   /* its node drains, or is gone */
     REFUSAL_NO_FIT,     /* not loaded, and it can never be there */
     REFUSAL_SILENT,     /* not heard of now: back in a moment, or gone */
-    REFUSAL_TRIPPED,    /* its circuit is open: it has failed too often, and rests */
     REFUSAL_STOPPING,   /* its engine ends */
     REFUSAL_FAILED,     /* … or has ended, and is started again */
-    REFUSAL_FULL,       /* it can be chosen, and has no room now */
+    REFUSAL_TRIPPED, /* its circuit is open: it has failed too often, and rests while others can */
+    REFUSAL_FULL,    /* it can be chosen, and has no room now */
     REFUSAL_COUNT,
 };
 
 /* "context too small"; for people and JSON. */
 const char *refusal_name(enum refusal refusal);
 
-/* What any request is told, whatever it asks for: REFUSAL_UNUSABLE to REFUSAL_FAILED, or NONE.
+/* What any request is told, whatever it asks for: REFUSAL_UNUSABLE to REFUSAL_TRIPPED, or NONE.
  * What is ordered is taken for loaded soon, in any state. */
 enum refusal refusal_for_all(const struct fleet_instance *instance);
 

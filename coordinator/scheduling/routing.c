@@ -76,7 +76,7 @@ static uint8_t most_quality(const struct routing_request *request)
 
 static uint32_t needs_of(const struct routing_request *request)
 {
-    uint32_t needs = request->needs | FLEET_ABLE_OPEN;
+    uint32_t needs = request->needs | (request->tripped_too ? FLEET_ABLE_ALIVE : FLEET_ABLE_OPEN);
     return request->batch ? needs : needs | FLEET_ABLE_INTERACTIVE;
 }
 
@@ -423,7 +423,8 @@ static enum refusal refusal_of(const struct aim *aim, const struct fleet_instanc
         return REFUSAL_CONTEXT;
     if (has_failed(aim, instance->epoch))
         return REFUSAL_AVOIDED;
-    return refusal_for_all(instance);
+    enum refusal refusal = refusal_for_all(instance);
+    return refusal == REFUSAL_TRIPPED && request->tripped_too ? REFUSAL_NONE : refusal;
 }
 
 /* Told of every instance. */
@@ -516,19 +517,24 @@ int routing_choose(struct routing *routing, struct fleet *fleet,
     if (r)
         return r;
     fleet_freshen(fleet);
+    struct routing_request asked = *request;
     struct survey survey;
-    survey_all(routing, fleet, request, &survey);
+    survey_all(routing, fleet, &asked, &survey);
+    if (survey.feasible == 0) {
+        asked.tripped_too = true;
+        survey_all(routing, fleet, &asked, &survey);
+    }
     struct routing_plan plan = {
-            .absent = absent_of(request), .feasible = survey.feasible, .policy = request->policy};
+            .absent = absent_of(&asked), .feasible = survey.feasible, .policy = asked.policy};
     if (survey.feasible > 0) {
-        struct candidate best = best_of(routing->totals, fleet, request, &survey, &plan.stayed);
-        plan_for(fleet, request, &best, &plan);
+        struct candidate best = best_of(routing->totals, fleet, &asked, &survey, &plan.stayed);
+        plan_for(fleet, &asked, &best, &plan);
     } else {
-        plan_none(fleet, request, &plan);
+        plan_none(fleet, &asked, &plan);
     }
     struct looker looker = {look, ctx, &survey};
     if (look)
-        visit_all(fleet, request, show, &looker);
+        visit_all(fleet, &asked, show, &looker);
     *ret_plan = plan;
     return 0;
 }

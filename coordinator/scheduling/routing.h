@@ -75,6 +75,8 @@ struct routing_request {
     bool batch;  /* nobody waits in front of a screen */
     bool greedy; /* its key has much more than its share: it leaves room for others */
     bool due;    /* its turn has come, however much is before it: it has all the room there is */
+    bool tripped_too; /* those that rest are feasible. routing_choose() asks so by itself where
+                         nothing else is: better one that fails than none */
     struct routing_place {
         uint32_t epoch; /* of the node's session */
         const struct fleet_model *model;

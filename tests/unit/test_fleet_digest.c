@@ -93,7 +93,8 @@ static struct fleet_question some_question(void)
             .quality_wanted = (float)below(101),
             .quality_floor = (float)below(60),
             .quality = chance(50) ? (float)below(101) : 0,
-            .needs = FLEET_ABLE_OPEN | (chance(80) ? FLEET_ABLE_INTERACTIVE : 0) | CAPABILITY_CHAT |
+            .needs = (chance(80) ? FLEET_ABLE_OPEN : FLEET_ABLE_ALIVE) |
+                     (chance(80) ? FLEET_ABLE_INTERACTIVE : 0) | CAPABILITY_CHAT |
                      (chance(20) ? CAPABILITY_VISION : 0),
             .now_s = NOW_S};
 }
@@ -105,8 +106,10 @@ static double quality_of(const struct fleet_question *question, const struct fle
 
 static bool is_feasible(const struct fleet_question *question, const struct fleet_instance *it)
 {
-    if (refusal_for_all(it) != REFUSAL_NONE ||
-            (it->batch_only && question->needs & FLEET_ABLE_INTERACTIVE))
+    enum refusal refusal = refusal_for_all(it);
+    bool open = refusal == REFUSAL_NONE ||
+                (refusal == REFUSAL_TRIPPED && !(question->needs & FLEET_ABLE_OPEN));
+    if (!open || (it->batch_only && question->needs & FLEET_ABLE_INTERACTIVE))
         return false;
     return !(question->needs & CAPABILITY_ALL & ~refusal_abilities(it)) &&
            quality_of(question, it) >= (double)question->quality_floor &&

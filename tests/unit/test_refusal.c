@@ -46,7 +46,6 @@ static void what_is_away_is_told_apart(void **state)
     it.usable = true;
     it.tripped = true;
     assert_int_equal(refusal_for_all(&it), REFUSAL_TRIPPED);
-    it = sound;
     it.state = INSTANCE_STOPPING;
     assert_int_equal(refusal_for_all(&it), REFUSAL_STOPPING);
     it.state = INSTANCE_FAILED;

@@ -342,32 +342,34 @@ static void one_that_drains_keeps_what_was_learnt(void **state)
 
 /* --- failures --- */
 
-static void an_engine_that_fails_rests_and_comes_back(void **state)
+/* While it is the only one it is asked all the same: better one that fails than none. */
+static void an_engine_that_fails_rests_where_another_can(void **state)
 {
     struct world *world = *state;
     join(world, 0);
-    for (int i = 0; i < SEAT_TRIPS; i++) {
-        assert_int_equal(plan_for(world, 1, 1).routing.verdict, ROUTING_RUN);
+    for (int i = 0; i < SEAT_TRIPS; i++)
         fail_there(world);
-    }
+    assert_int_equal(plan_for(world, 1, 1).routing.verdict, ROUTING_RUN);
+    join(world, 1);
     struct router_plan plan = plan_for(world, 1, 1);
-    assert_int_equal(plan.routing.verdict, ROUTING_WAIT);
-    assert_int_equal(plan.routing.refusal, REFUSAL_TRIPPED);
+    assert_int_equal(plan.routing.feasible, 1);
+    assert_string_equal(plan.instance->node, "node1");
     virtual_env_advance_ms(&world->mesh.env, SEAT_REST_MS - 1000);
     router_tick(world->mesh.router);
-    assert_int_equal(plan_for(world, 1, 1).routing.verdict, ROUTING_WAIT);
+    assert_int_equal(plan_for(world, 1, 1).routing.feasible, 1);
     virtual_env_advance_ms(&world->mesh.env, 1001);
     router_tick(world->mesh.router); /* its node says nothing meanwhile */
     plan = plan_for(world, 1, 1);
-    assert_int_equal(plan.routing.verdict, ROUTING_RUN);
-    assert_true(plan.routing.cost.failure_s > 1);
+    assert_int_equal(plan.routing.feasible, 2);
+    assert_string_equal(plan.instance->node, "node1");
+}
 
+static void a_failure_costs_until_one_succeeds(void **state)
+{
+    struct world *world = *state;
+    join(world, 0);
     fail_there(world);
-    virtual_env_advance_ms(&world->mesh.env, SEAT_REST_MS + 1);
-    router_tick(world->mesh.router);
-    assert_int_equal(plan_for(world, 1, 1).routing.verdict, ROUTING_WAIT);
-    virtual_env_advance_ms(&world->mesh.env, SEAT_REST_MS);
-    router_tick(world->mesh.router);
+    assert_true(plan_for(world, 1, 1).routing.cost.failure_s > 1);
     answer(world, 1, 1, 0);
     assert_true(plan_for(world, 1, 1).routing.cost.failure_s <= 0);
 }
@@ -758,7 +760,8 @@ int main(void)
             TEST(an_instance_goes_while_requests_run_there),
             TEST(a_session_ends_while_requests_run_there),
             TEST(one_that_drains_keeps_what_was_learnt),
-            TEST(an_engine_that_fails_rests_and_comes_back),
+            TEST(an_engine_that_fails_rests_where_another_can),
+            TEST(a_failure_costs_until_one_succeeds),
             TEST(what_fails_together_fails_once),
             TEST(an_old_failure_costs_nothing),
             TEST(a_cancelled_request_is_no_failure),

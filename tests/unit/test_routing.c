@@ -436,7 +436,7 @@ static void what_may_come_is_waited_for(void **state)
     at(bed, 0)->state = INSTANCE_FAILED;
     nothing_can(bed, ROUTING_WAIT, REFUSAL_FAILED);
     at(bed, 0)->tripped = true;
-    nothing_can(bed, ROUTING_WAIT, REFUSAL_TRIPPED);
+    nothing_can(bed, ROUTING_WAIT, REFUSAL_FAILED);
     at(bed, 0)->usable = false;
     at(bed, 0)->silent = true;
     nothing_can(bed, ROUTING_WAIT, REFUSAL_SILENT);
@@ -561,6 +561,22 @@ static void a_session_stays_until_another_is_clearly_better(void **state)
     runs_on(bed, 0);
     at(bed, 0)->rtt_s = 1.2F;
     runs_on(bed, 1);
+}
+
+/* Who rests is passed over as long as another can, also if that one is full. */
+static void what_rests_is_taken_where_nothing_else_can(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->tripped = true;
+    add(bed, "small")->running = 3;
+    assert_int_equal(choose(bed), ROUTING_WAIT);
+    assert_ptr_equal(bed->plan.instance, at(bed, 1));
+    at(bed, 1)->state = INSTANCE_FAILED;
+    runs_on(bed, 0);
+    at(bed, 1)->tripped = true;
+    runs_on(bed, 0);
+    at(bed, 0)->state = INSTANCE_FAILED;
+    nothing_can(bed, ROUTING_WAIT, REFUSAL_FAILED);
 }
 
 static void a_session_leaves_what_cannot(void **state)
@@ -778,6 +794,7 @@ int main(void)
             unit(what_swaps_is_for_batch_alone),
             unit(what_failed_is_avoided_and_nothing_else),
             unit(a_session_stays_until_another_is_clearly_better),
+            unit(what_rests_is_taken_where_nothing_else_can),
             unit(a_session_leaves_what_cannot),
             unit(a_session_waits_for_its_own),
             unit(a_session_knows_more_than_whole_blocks),

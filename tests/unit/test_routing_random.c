@@ -203,13 +203,13 @@ static bool is_avoided(const struct scene *scene, const struct drawn *drawn)
            scene->avoid_model == drawn->model;
 }
 
-/* Could this very request ever be sent there, as things are? */
-static bool is_feasible(const struct scene *scene, const struct drawn *drawn)
+/* Could this very request ever be sent there, as things are, unless it rests? */
+static bool is_able(const struct scene *scene, const struct drawn *drawn)
 {
     const struct routing_option *option = option_of(scene, drawn);
     const struct routing_request *request = &scene->request;
     const struct fleet_instance *it = &drawn->it;
-    if (!option || !it->usable || it->tripped || is_avoided(scene, drawn))
+    if (!option || !it->usable || is_avoided(scene, drawn))
         return false;
     if (it->batch_only && !request->batch)
         return false;
@@ -223,6 +223,15 @@ static bool is_feasible(const struct scene *scene, const struct drawn *drawn)
     bool loadable = it->state == INSTANCE_AVAILABLE && it->fits;
     return it->state == INSTANCE_RESIDENT || it->state == INSTANCE_LOADING || it->ordered ||
            loadable;
+}
+
+/* Those that rest are, where all that are able rest. */
+static bool is_feasible(const struct scene *scene, const struct drawn *drawn)
+{
+    bool all_rest = true;
+    for (size_t i = 0; i < scene->count; i++)
+        all_rest = all_rest && (scene->drawn[i].it.tripped || !is_able(scene, &scene->drawn[i]));
+    return is_able(scene, drawn) && (!drawn->it.tripped || all_rest);
 }
 
 static double wanted_of(const struct scene *scene)
@@ -475,12 +484,11 @@ static void check_none(const struct scene *scene, const struct subject *subject)
         struct drawn healed = scene->drawn[i];
         bool away = !healed.it.usable && !healed.it.silent;
         bool never = healed.it.state == INSTANCE_AVAILABLE && !healed.it.fits;
-        healed.it.tripped = false;
         healed.it.usable = !away;
         if (healed.it.state == INSTANCE_STOPPING || healed.it.state == INSTANCE_FAILED)
             healed.it.state = INSTANCE_RESIDENT;
-        passes = passes || (!never && is_feasible(scene, &healed));
-        passes = passes || (healed.it.ordered && is_feasible(scene, &healed));
+        passes = passes || (!never && is_able(scene, &healed));
+        passes = passes || (healed.it.ordered && is_able(scene, &healed));
     }
     check(scene, (plan->verdict == ROUTING_WAIT) == passes);
     check(scene, plan->verdict != ROUTING_RUN);
