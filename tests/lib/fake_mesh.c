@@ -73,8 +73,8 @@ void fake_mesh_init_for(struct fake_mesh *mesh, size_t members, uint64_t members
     fake_link_init(&mesh->link);
     scratch_init(&mesh->scratch);
     open_door(mesh, members);
-    mesh->router = router_create(&(struct router_config){.env = &mesh->env.env,
-            .prefix_bytes = FAKE_MESH_PREFIX_BYTES});
+    mesh->router = router_create(
+            &(struct router_config){.env = &mesh->env.env, .prefix_bytes = FAKE_MESH_PREFIX_BYTES});
     mesh->nodes = node_table_create(&(struct node_table_config){.env = &mesh->env.env,
             .transport = mesh->link.transport,
             .cut = on_cut,

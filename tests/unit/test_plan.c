@@ -320,8 +320,7 @@ static void qualities_are_the_models_own(void **state)
     const struct placement_mode *ask = &plan_fleet(plan_setup_plan(setup))->modes[0];
     assert_int_equal(ask->choices[0].quality, 90);
     assert_int_equal(ask->choices[1].quality, 70);
-    plan_setup_modes(
-            setup, "modes:\n  ask:\n    models: [big, small]\n    quality: {small: 95}\n");
+    plan_setup_modes(setup, "modes:\n  ask:\n    models: [big, small]\n    quality: {small: 95}\n");
     ask = &plan_fleet(plan_setup_plan(setup))->modes[0];
     assert_int_equal(ask->choices[0].quality, 90);
     assert_int_equal(ask->choices[1].quality, 95); /* in this mode */
