@@ -8,6 +8,7 @@
  * reading of what the nodes have told. MODEMESH_SEED repeats the run that failed. */
 #include "coordinator/api/caller.h"
 #include "coordinator/api/inference.h"
+#include "coordinator/cursor.h"
 #include "coordinator/dialects/openai/openai.h"
 #include "coordinator/job/job_internal.h"
 #include "coordinator/router/seat.h"
@@ -40,7 +41,9 @@ enum {
     ASKS_CALM = 150, /* … past which a storm brings no more of them */
     KEYS = 8,
     FLOOD_KEY = 0,
-    CHAIN_MAX = 2, /* modes that one request may go by */
+    CHAIN_MAX = 2,               /* modes that one request may go by */
+    ELSEWHERE = CURSOR_KEYS_MAX, /* copies of its id before a request's cursor: no other is one
+                                    keystroke away */
     TURN_ROUNDS = 1000,
     SLACK_MS = 200, /* what the coordinator does about ten times a second may be so late. */
     /* What waits in a flood has its turn after so long: FAIR_SHARE times its tokens have passed it
@@ -217,6 +220,7 @@ enum standing {
     NEVER,    /* whatever happens to the node, but for models and settings that change */
     TOO_LONG, /* … as its context is too small */
     NOT_NOW,  /* it passes by itself */
+    RESTS,    /* its circuit is open: only where nothing else can */
     UNSURE,   /* it changes in this moment */
     ABLE,
 };
@@ -245,7 +249,7 @@ static enum standing now_of_node(const struct toy_node *node)
 static enum standing now_of_circuit(const struct circuit *circuit)
 {
     if (now_ms() + SLACK_MS < circuit->rests_until_ms)
-        return NOT_NOW;
+        return RESTS;
     return now_ms() < circuit->rests_until_ms + SLACK_MS ? UNSURE : ABLE;
 }
 
@@ -396,9 +400,10 @@ static bool may_go(const struct ask *ask, size_t link, size_t n, size_t m)
     if (!(ask->options[link] & BIT(m)))
         return false;
     enum standing it = standing_of(ask, policy_at(ask, link)->batch, n, m);
-    if (it >= UNSURE && !has_failed(ask, n, m))
+    bool best = it >= UNSURE || (it == RESTS && best_standing(ask, link) <= UNSURE);
+    if (best && !has_failed(ask, n, m))
         return true;
-    return (it >= UNSURE || it == TOO_LONG) && is_last_resort(ask, link, n, m);
+    return (it >= RESTS || it == TOO_LONG) && is_last_resort(ask, link, n, m);
 }
 
 static bool is_autocomplete(const struct ask *ask)
@@ -425,6 +430,15 @@ static void check_room(const struct ask *ask, size_t n, size_t m, uint32_t token
     count_room(ask, tokens, runs, slots);
 }
 
+/* By the engine. A picture has as many as it is taken for. */
+static uint32_t tokens_of(const struct ask *ask, const struct msg_start *start)
+{
+    double bytes = (double)start->body_bytes;
+    if (ask->needs & CAPABILITY_VISION)
+        bytes += PREFIX_IMAGE_BYTES;
+    return (uint32_t)(bytes / TOKEN_RATIO_PRIOR);
+}
+
 static void on_start(
         void *ctx, size_t n, size_t m, const struct msg_start *start, struct toy_work *ret_work)
 {
@@ -441,8 +455,7 @@ static void on_start(
     ask->sent_ms = now_ms();
     ask->attempts++;
     ask->able_since_ms = 0;
-    *ret_work = (struct toy_work){
-            .prompt_tokens = (uint32_t)((double)start->body_bytes / TOKEN_RATIO_PRIOR),
+    *ret_work = (struct toy_work){.prompt_tokens = tokens_of(ask, start),
             .output_tokens = ask->output_tokens,
             .session = ask->session,
             .fate = ask->fate};
@@ -568,6 +581,8 @@ static void write_completion(const struct ask *ask, struct buf *out)
             "{\"model\":\"autocomplete\",\"stream\":true,\"max_tokens\":%u,\"prompt\":\"",
             ask->output_tokens));
     write_prompt(ask, out);
+    for (size_t i = 0; i < ELSEWHERE; i++)
+        fake_exchange_must(buf_appendf(out, " %s", ask->id));
     fake_exchange_must(buf_append_str(out, "\",\"suffix\":\"b\"}"));
 }
 

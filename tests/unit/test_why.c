@@ -13,12 +13,15 @@ static void each_refusal_has_a_sentence_of_its_own(void **state)
     struct routing_plan plans[REFUSAL_COUNT];
     (void)state;
     for (enum refusal refusal = REFUSAL_NONE; refusal < REFUSAL_COUNT; refusal++) {
+        if (refusal == REFUSAL_TRIPPED)
+            continue; /* no plan says so: where nothing else can, that is taken */
         bool passes = refusal >= REFUSAL_SILENT;
         plans[refusal] = (struct routing_plan){
                 .verdict = passes ? ROUTING_WAIT : ROUTING_NONE, .refusal = refusal, .absent = 1};
         assert_string_not_equal(why_not(&plans[refusal]), "no instance takes it now");
         for (enum refusal other = REFUSAL_NONE; other < refusal; other++)
-            assert_string_not_equal(why_not(&plans[other]), why_not(&plans[refusal]));
+            if (other != REFUSAL_TRIPPED)
+                assert_string_not_equal(why_not(&plans[other]), why_not(&plans[refusal]));
     }
 }
 
