@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum {
     SHARES = 16, /* of the bound: */
@@ -75,6 +77,17 @@ static void give_small(struct prefix_index *index, void *memory, size_t bytes)
     free(memory);
 }
 
+/* Each block is looked up in a place of its own: with small pages most of a look is spent on
+ * finding the page. A hint, which kernels may not know. */
+static void use_huge_pages(void *memory, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)memory + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)memory + bytes) / page * page;
+    if (begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+}
+
 static bool take_shares(struct prefix_index *index, size_t share)
 {
     index->entries = calloc(SHARES_TABLE, share);
@@ -85,6 +98,9 @@ static bool take_shares(struct prefix_index *index, size_t share)
     prefix_table_init(
             &index->table, index->entries, SHARES_TABLE * share, index->rows, SHARES_ROWS * share);
     prefix_chunks_init(&index->chunks, index->rings, SHARES_RINGS * share);
+    use_huge_pages(index->entries, SHARES_TABLE * share);
+    use_huge_pages(index->rows, SHARES_ROWS * share);
+    use_huge_pages(index->rings, SHARES_RINGS * share);
     return true;
 }
 
@@ -662,13 +678,38 @@ static size_t fetch(
     return batch;
 }
 
-/* Narrows the set until nobody is left. Returns how many blocks were looked at. */
+static bool is_one(const struct finding *finding)
+{
+    uint64_t set = finding->set[finding->begin];
+    return finding->end - finding->begin == 1 && !(set & (set - 1));
+}
+
+/* Goes on from `at` with the one that is left, as most of a long prompt is known to one holder
+ * only. Returns how many blocks it has. */
+static uint32_t walk_with_one(
+        const struct finding *finding, const uint64_t *chain, size_t count, size_t at)
+{
+    const struct prefix_group *group = finding->group;
+    const struct prefix_table *table = &group->index->table;
+    uint32_t number = finding->begin * 64 + (uint32_t)__builtin_ctzll(finding->set[finding->begin]);
+    for (size_t i = at; i < count; i++) {
+        if ((i - at) % BATCH == 0 && count - i > BATCH)
+            prefetch(group, chain + i + BATCH, number_lesser(BATCH, count - i - BATCH));
+        if (!is_held(prefix_table_get(table, key_of(group, chain[i]), number)))
+            return (uint32_t)i;
+    }
+    return (uint32_t)count;
+}
+
+/* Narrows the set until nobody is left. Returns how many blocks those have that are. */
 static uint32_t walk(struct finding *finding, const uint64_t *chain, size_t count)
 {
     const struct prefix_entry *entries[BATCH];
     uint32_t blocks = 0;
     size_t batch = fetch(finding->group, chain, count, 0);
     for (size_t at = 0; batch && finding->begin < finding->end;) {
+        if (is_one(finding))
+            return walk_with_one(finding, chain, count, at);
         size_t next = fetch(finding->group, chain, count, at + batch);
         find_entries(finding->group, chain + at, batch, entries);
         for (size_t i = 0; i < batch && finding->begin < finding->end; i++)
