@@ -1,8 +1,8 @@
 /* Any deltas, as an answer of llama.cpp's completion of one or two choices, streamed or whole, with
  * or without `response_fields`, which the first byte chooses. A stream is events of one JSON object
  * each; each choice stops once, at the end. */
-#include "common/json.h"
 #include "coordinator/dialects/llamacpp/llamacpp.h"
+#include "tests/lib/answer_json.h"
 #include "tests/lib/delta_maker.h"
 
 #include <assert.h>
@@ -21,9 +21,6 @@ static const char *const bodies[] = {
         "{\"prompt\":\"p\",\"return_tokens\":true,\"n_cmpl\":2}",
 };
 
-static const struct json_limits limits = {
-        .max_bytes = SIZE_MAX, .max_depth = 128, .max_values = SIZE_MAX};
-
 static void check_object(const cJSON *object, bool last)
 {
     assert(json_str(object, "content", NULL));
@@ -38,11 +35,9 @@ static unsigned check_events(struct buf *out, bool last)
     unsigned count = 0;
     for (size_t left = out->len; left > 0; count++) {
         const char *end = memmem(at, left, "\n\n", 2);
-        cJSON *json;
         assert(end && end - at > 8 && memcmp(at, "data: ", 6) == 0);
         assert(!memchr(at, '\n', (size_t)(end - at)));
-        int r = json_parse(at + 6, (size_t)(end - at) - 6, &limits, &json, NULL);
-        assert(r == 0);
+        cJSON *json = answer_json(at + 6, (size_t)(end - at) - 6);
         check_object(json, last);
         cJSON_Delete(json);
         left -= (size_t)(end - at) + 2;
@@ -87,8 +82,7 @@ static void check_whole(const struct request *request, struct delta_maker *maker
     assert(r == 0 || r == -EPROTO || r == -ENOBUFS);
     if (r)
         return;
-    r = json_parse(buf_at(out), out->len, &limits, &json, NULL);
-    assert(r == 0);
+    json = answer_json(buf_at(out), out->len);
     if (request->choices == 1) {
         check_object(json, true);
     } else {

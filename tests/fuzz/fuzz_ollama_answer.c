@@ -1,8 +1,8 @@
 /* Any deltas, as an answer of Ollama's chat or generate, streamed or whole, which the first byte
  * chooses. What goes out is one JSON object a line and never an empty one; `done` is said once, at
  * the end; calls have a name and an object. */
-#include "common/json.h"
 #include "coordinator/dialects/ollama/ollama.h"
+#include "tests/lib/answer_json.h"
 #include "tests/lib/delta_maker.h"
 
 #include <assert.h>
@@ -30,11 +30,8 @@ static void check_calls(const cJSON *message)
 
 static void check_object(struct check *check, const char *text, size_t len)
 {
-    const struct json_limits limits = {
-            .max_bytes = SIZE_MAX, .max_depth = 128, .max_values = SIZE_MAX};
-    cJSON *json;
-    int r = json_parse(text, len, &limits, &json, NULL);
-    assert(r == 0 && cJSON_IsObject(json));
+    cJSON *json = answer_json(text, len);
+    assert(cJSON_IsObject(json));
     assert(check->done == 0);
     if (check->errored) {
         assert(json_str(json, "error", NULL));

@@ -2,9 +2,9 @@
  * dialect and the request; then each delta is a kind, a choice, a length and its data. Whatever an
  * engine says, the client reads whole events in their order: each choice begins once, finishes once
  * and is silent then, and a tool call says its id and name first. */
-#include "common/json.h"
 #include "coordinator/dialects/openai/openai.h"
 #include "coordinator/dialects/openai/openai_answer.h"
+#include "tests/lib/answer_json.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,10 +14,6 @@
 enum { CHOICES_MAX = 3, FLAG_WHOLE = 1, FLAG_TEXT = 2, FLAG_LOGPROBS = 4, FLAG_FUNCTIONS = 8 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* What an engine tells of its tokens is passed on as it came: a key may stand twice in it. */
-static const struct json_limits limits = {
-        .max_bytes = SIZE_MAX, .max_depth = 128, .max_values = SIZE_MAX};
 
 struct seen { /* of one choice */
     bool begun, finished;
@@ -63,9 +59,8 @@ static void see_choice(struct client *client, const cJSON *choice)
 
 static void see_event(struct client *client, const char *text, size_t len)
 {
-    cJSON *json;
-    int r = json_parse(text, len, &limits, &json, NULL);
-    assert(r == 0 && json_str(json, "id", NULL) && json_str(json, "model", NULL));
+    cJSON *json = answer_json(text, len);
+    assert(json_str(json, "id", NULL) && json_str(json, "model", NULL));
     const cJSON *choices = json_array(json, "choices"), *choice;
     assert(choices);
     cJSON_ArrayForEach(choice, choices)
@@ -169,11 +164,12 @@ static void try_whole(const struct dialect *dialect, struct answer *answer,
         r = dialect->gather(answer, &delta);
     if (!r)
         r = dialect->whole(answer, &out);
-    if (r)
+    if (r) {
         check_failure(r);
-    else
-        r = json_parse(buf_at(&out), out.len, &limits, &json, NULL);
-    assert(!json || cJSON_GetArraySize(json_array(json, "choices")) == (int)request->choices);
+    } else {
+        json = answer_json(buf_at(&out), out.len);
+        assert(cJSON_GetArraySize(json_array(json, "choices")) == (int)request->choices);
+    }
     cJSON_Delete(json);
     buf_fini(&out);
 }
