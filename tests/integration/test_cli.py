@@ -47,9 +47,12 @@ def told_models(cluster):
     return {row["name"]: row for row in rows}, json.loads(cluster.cli("status", "--json").stdout)["nodes"][0]["models"]
 
 
-def told_alike(models, known):
-    return all(models[model["name"]][key] == model[key]
-               for model in known for key in ("pinned", "file_bytes", "memory_bytes"))
+def told_alike(cluster):
+    """What `models` and `status` tell, where they tell the same of each model; None where they do not."""
+    models, known = told_models(cluster)
+    alike = all(models[model["name"]][key] == model[key]
+                for model in known for key in ("pinned", "file_bytes", "memory_bytes"))
+    return (models, known) if alike else None
 
 
 def modes_and_models_are_tables_and_json():
@@ -60,13 +63,13 @@ def modes_and_models_are_tables_and_json():
         assert modes["ask"]["models"] == [FAST, CODER] and modes["ask"]["node"] == "halo1", modes
         assert modes["code"]["reason"] and not modes["code"]["node"], modes
         # A load is measured a moment after it, maybe between the two looks: then they are taken again.
-        wait_until("models and status tell the same bytes", lambda: told_alike(*told_models(cluster)))
-        models, known = told_models(cluster)
+        models, known = wait_until("models and status tell the same bytes", lambda: told_alike(cluster))
         assert models[FAST]["state"] == "resident" and models[FAST]["slots"] == 3, models
         assert models[THINKER]["state"] == "available" and models[THINKER]["file_bytes"] > 0, models
         for model in known:
             row = models[model["name"]]
             assert set(row) - {"node"} <= set(model), (row, model)
+            assert row["memory_bytes"] > 0 or model["state"] == "available", (row, model)
         assert models[FAST]["pinned"] is True and models[THINKER]["pinned"] is False, models
         raw = [line.split(" ") for line in cluster.cli("models", "--raw").stdout.splitlines()]
         assert raw[0][:3] == ["name", "node", "state"] and [FAST, "halo1", "resident"] in [row[:3] for row in raw[1:]]
