@@ -18,7 +18,7 @@
 
 #define COST_BETA_INTERACTIVE 0.3 /* β: a person reads along while it is written */
 #define COST_BETA_BATCH       1.0
-#define COST_GAMMA            0.5  /* γ: what a prefill takes from those that are being answered */
+#define COST_GAMMA            1.0  /* γ: what a prefill takes from those that are being answered */
 #define COST_SIGMA            0.5  /* σ: seconds for each point of quality below the best wanted */
 #define COST_RETRY_S          10.0 /* a request that fails is begun again elsewhere */
 #define COST_TERM_MAX_S       1e9  /* no term is longer, whatever the rates: a sum stays a number */
