@@ -261,8 +261,8 @@ const struct config_key coordinator_keys[] = {
                 .def = "wait",
                 .metavar = "wait|refuse|MODE",
                 .reloadable = true,
-                .help = "where none of its models can serve: wait for one, refuse at once, or ask "
-                        "another mode"},
+                .help = "where none of its models can serve: wait for one, refuse (also where all "
+                        "their slots are taken), or ask another mode"},
         {.path = "modes.*.patience",
                 .type = CONFIG_DURATION,
                 .def = "10m",

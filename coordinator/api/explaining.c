@@ -200,6 +200,7 @@ int explaining_decide(struct explaining *it)
             .needs = it->needs,
             .lane = it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT,
             .batch = it->policy.batch,
+            .tell_free = mode && mode->when_none == WHEN_NONE_REFUSE,
             .session_epoch = conversation->may_stay ? conversation->epoch : 0,
             .session_model = conversation->may_stay,
             .session_turn = {.blocks = conversation->blocks,

@@ -62,7 +62,7 @@ static const char *verdict_of(const struct explaining *it)
         return "run";
     if (!plan->instance && explaining_next_mode(it))
         return "next";
-    bool refuses = it->mode && it->mode->when_none == WHEN_NONE_REFUSE;
+    bool refuses = it->mode && it->mode->when_none == WHEN_NONE_REFUSE && !plan->routing.slot_free;
     return plan->routing.verdict == ROUTING_WAIT && !refuses ? "wait" : "none";
 }
 

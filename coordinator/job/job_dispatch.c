@@ -38,10 +38,12 @@ static struct router_ask ask_of(const struct job *job, bool greedy)
             .lane = job->request.lane,
             .batch = terms->batch,
             .greedy = greedy,
+            .tell_free = terms->when_none == WHEN_NONE_REFUSE,
             .due = fair_queue_is_due(job->jobs->queue)};
 }
 
-/* Nobody but those that failed it has a model that can: one of them may be back soon. */
+/* Nobody but those that failed it has a model that can: one of them may be back soon, and is given
+ * it again after a pause. */
 static int choose_failed(
         const struct job *job, const struct router_ask *ask, struct router_plan *plan)
 {
@@ -51,6 +53,7 @@ static int choose_failed(
         return r;
     plan->routing.verdict = ROUTING_WAIT;
     plan->routing.refusal = REFUSAL_AVOIDED;
+    plan->routing.slot_free = true;
     plan->routing.instance = NULL;
     plan->instance = NULL;
     return 0;
@@ -192,6 +195,12 @@ static void note_expected(struct job *job)
         job->expected_s = (double)job_waited_ms(job) / 1e3 + job->first_token_s;
 }
 
+/* What is only held back begins in a moment. */
+static bool is_refused(const struct job *job, const struct routing_plan *plan)
+{
+    return job->terms->when_none == WHEN_NONE_REFUSE && !plan->slot_free;
+}
+
 /* A WAITING job. May free it. */
 static enum outcome dispatch(struct job *job, bool greedy)
 {
@@ -206,7 +215,7 @@ static enum outcome dispatch(struct job *job, bool greedy)
     case ROUTING_RUN:
         return run_on(job, &plan);
     case ROUTING_WAIT:
-        if (job->terms->when_none != WHEN_NONE_REFUSE)
+        if (!is_refused(job, &plan.routing))
             return wait_for(job, &plan);
         job_refuse(job, "overloaded", why_not(&plan.routing));
         return GONE;

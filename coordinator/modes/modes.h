@@ -63,8 +63,8 @@ struct mode_floor {
 };
 
 /* Where none of a mode's models can serve: WAIT for one, as long as there is one to wait for;
- * REFUSE at once; NEXT asks another mode, where there is none to wait for or the wait was too long.
- */
+ * REFUSE, also where all their slots are taken; NEXT asks another mode, where there is none to wait
+ * for or the wait was too long. */
 enum mode_when_none { WHEN_NONE_WAIT, WHEN_NONE_REFUSE, WHEN_NONE_NEXT, WHEN_NONE_COUNT };
 
 struct mode {

@@ -331,6 +331,8 @@ static int prefer_named(struct router *router, const struct router_ask *ask,
     int r = routing_choose(router->routing, router->fleet, request, NULL, NULL, &named);
     if (r || !named.instance)
         return r;
+    named.slot_free |= plan->verdict == ROUTING_RUN || plan->slot_free;
+    named.room_left |= plan->verdict == ROUTING_RUN || plan->room_left;
     double cost_s = named.cost.total_s;
     if (cost_s - plan->cost.total_s <= fmax(ROUTING_STAY_S, ROUTING_STAY_SHARE * cost_s))
         *plan = named;
@@ -361,6 +363,7 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
             .greedy = ask->greedy,
             .policy = router->policy,
             .due = ask->due,
+            .tell_free = ask->tell_free,
             .now_s = now_s(router)};
     request.output_reserve = (uint32_t)fmin(request.output_tokens, ROUTER_RESERVE_MAX);
     for (size_t i = 0; i < request.option_count; i++)

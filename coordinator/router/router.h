@@ -68,7 +68,7 @@ struct router_ask { /* borrowed for the call; at least one model */
     uint8_t quality_floor, quality_wanted;
     uint32_t needs;
     enum request_lane lane;
-    bool batch, greedy, due;
+    bool batch, greedy, due, tell_free;
     uint32_t
             session_epoch; /* of the session of the node where its conversation was last; 0: none */
     const char *session_model;  /* … and the model there */

@@ -26,6 +26,8 @@ const char *why_not(const struct routing_plan *plan)
     const char *sentence = (waits_for ? waits : refusals)[plan->refusal];
     if (plan->refusal == REFUSAL_LACKS && plan->absent == 0)
         return "no model that may answer can do that";
+    if (waits_for && plan->slot_free && plan->refusal == REFUSAL_FULL)
+        return "a slot is free, and it waits for its turn";
     return sentence ? sentence : "no instance takes it now";
 }
 

@@ -499,6 +499,29 @@ static void plan_for(const struct fleet *fleet, const struct routing_request *re
     cost_on(&aim, chosen->instance, &plan->cost);
 }
 
+static void note_free(const struct routing_request *request, const struct spare *spare,
+        uint32_t pass, const struct fleet_instance *instance, struct routing_plan *plan)
+{
+    bool loaded = instance->state == INSTANCE_RESIDENT || instance->state == INSTANCE_LOADING;
+    uint64_t taken = (uint64_t)instance->running + fleet_promised(instance, pass);
+    plan->slot_free |= loaded && taken < slots_of(instance);
+    plan->room_left |= has_room(request, spare, instance);
+}
+
+static void tell_free(const float *totals, const struct fleet *fleet,
+        const struct routing_request *request, const struct survey *survey,
+        struct routing_plan *plan)
+{
+    for (size_t i = 0; i < request->option_count; i++) {
+        const struct routing_option *option = &request->options[i];
+        for (uint32_t j = 0; j < count_of(option); j++)
+            if (totals[j] < INFINITY)
+                note_free(request, &survey->spares[i], fleet_pass(fleet), &option->model->at[j],
+                        plan);
+        totals += blocks_of(option) * FLEET_LANES;
+    }
+}
+
 static uint32_t absent_of(const struct routing_request *request)
 {
     uint32_t absent = 0;
@@ -529,6 +552,8 @@ int routing_choose(struct routing *routing, struct fleet *fleet,
     if (survey.feasible > 0) {
         struct candidate best = best_of(routing->totals, fleet, &asked, &survey, &plan.stayed);
         plan_for(fleet, &asked, &best, &plan);
+        if (asked.tell_free && plan.verdict == ROUTING_WAIT)
+            tell_free(routing->totals, fleet, &asked, &survey, &plan);
     } else {
         plan_none(fleet, &asked, &plan);
     }

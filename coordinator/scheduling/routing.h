@@ -83,6 +83,7 @@ struct routing_request {
     } session,                        /* where its conversation was last; epoch 0: nowhere */
             avoid[ROUTING_AVOID_MAX]; /* what has failed this request */
     size_t avoid_count;
+    bool tell_free;     /* where it has to wait: plan.slot_free and plan.room_left are told */
     double tail_tokens; /* of the prompt, that its session's instance holds behind the whole blocks:
                            the end of the last turn's, and the answer */
     enum routing_policy policy;
@@ -109,6 +110,11 @@ struct routing_plan {
     double held_tokens;                    /* of the prompt, by the instance */
     bool stayed;                /* with its session's instance, where another was a little better */
     enum routing_policy policy; /* by which it was chosen */
+
+    /* Where the request says `tell_free`, and waits for `instance`: */
+    bool slot_free; /* one that can take it is loaded, or being, and has a slot that nobody waits
+                       for who is before it: it is only held back */
+    bool room_left; /* one has room for it now, and costs more than to wait */
 
     /* Where none is feasible: */
     uint32_t lacking; /* CAPABILITY_… that the one lacks which lacks the fewest; 0: none does */

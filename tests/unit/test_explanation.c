@@ -38,14 +38,14 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* A node with the first `count` models, which all compute prompts at this speed. */
-static void join(struct world *world, size_t node, size_t count, float prefill_tok_s)
+static void join_with(
+        struct world *world, size_t node, size_t count, float prefill_tok_s, uint32_t slots)
 {
     struct msg_instance instances[MODELS];
     for (size_t i = 0; i < count; i++)
         instances[i] = (struct msg_instance){.model = models[i],
                 .state = INSTANCE_RESIDENT,
-                .slots = 1,
+                .slots = slots,
                 .context = 65536,
                 .prefill_tok_s = prefill_tok_s,
                 .decode_tok_s = 20,
@@ -56,6 +56,12 @@ static void join(struct world *world, size_t node, size_t count, float prefill_t
     fake_mesh_say(&world->mesh, node,
             &(struct msg){
                     .type = MSG_STATE, .state = {.instances = instances, .instance_count = count}});
+}
+
+/* A node with the first `count` models, which all compute prompts at this speed. */
+static void join(struct world *world, size_t node, size_t count, float prefill_tok_s)
+{
+    join_with(world, node, count, prefill_tok_s, 1);
 }
 
 /* Of a prompt of 1,000 tokens for one of the first `count` models. */
@@ -225,6 +231,27 @@ static void what_is_worth_it_stands_in(void **state)
     assert_int_equal(explanation->rows[0].option, 1);
 }
 
+/* A prompt is computed where it is named, which is worth the wait. */
+static void what_stands_in_has_a_slot_all_the_same(void **state)
+{
+    struct world *world = *state;
+    const struct prefix_chain chain = {.bytes = 1};
+    struct router_trip trip = {.held_blocks = 0};
+    join_with(world, 0, 1, 1050, 16);
+    join(world, 1, 2, 1100);
+    const struct router_avoid avoid = {.epoch = epoch_on(world, "node1"), .model = models[0]};
+    struct router_ask ask = {.named_count = 1, .avoid = &avoid, .avoid_count = 1};
+    router_sent(world->mesh.router, &explain_with(world, 2, ask)->plan, &chain, &trip);
+    ask.prompt_tokens = 40000;
+    ask.tell_free = true;
+    const struct routing_plan *plan = &explain_with(world, 2, ask)->plan.routing;
+    assert_int_equal(plan->verdict, ROUTING_WAIT);
+    assert_int_equal(plan->option, 0);
+    assert_true(plan->room_left);
+    router_ended(world->mesh.router, &trip, "-", &chain, ROUTER_REFUSED,
+            &(struct msg_usage){.prompt_tokens = 0});
+}
+
 #define EXPLANATION_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -240,6 +267,7 @@ int main(void)
             EXPLANATION_TEST(who_failed_it_is_told_so),
             EXPLANATION_TEST(what_only_stands_in_has_to_be_worth_it),
             EXPLANATION_TEST(what_is_worth_it_stands_in),
+            EXPLANATION_TEST(what_stands_in_has_a_slot_all_the_same),
     };
     return cmocka_run_group_tests_name("explanation", tests, NULL, NULL);
 }

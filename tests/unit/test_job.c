@@ -2055,6 +2055,72 @@ static void a_key_is_greedy_only_where_it_has_much(void **state)
     assert_int_equal(jobs_running(world->jobs), 7);
 }
 
+static struct job_terms *terms_that_refuse(void)
+{
+    struct job_terms *terms = terms_for("code", "small");
+    terms->when_none = WHEN_NONE_REFUSE;
+    return terms;
+}
+
+/* Node 0 computes it for long. Returns its stream. */
+static uint64_t compute_long(struct world *world)
+{
+    world->edit = be_long;
+    ask(world, 0, true);
+    world->edit = leave_as_it_is;
+    turn(world);
+    uint64_t stream = next(world, 0, MSG_START).start.stream;
+    fake_link_forget(&world->mesh.link, 0); /* as much of its body as has room */
+    return stream;
+}
+
+static void what_is_only_held_back_is_neither_refused_nor_sent_on(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_slots(world, 0, "small", INSTANCE_RESIDENT, 4);
+    join(world, 1, "other");
+    uint64_t stream = compute_long(world);
+    ask_by(world, 1, true, terms_that_refuse());
+    ask_by(world, 2, true, terms_before("code", "small", terms_for("ask", "other")));
+    turn(world);
+    nothing_sent(world, 0);
+    nothing_sent(world, 1);
+    assert_int_equal(jobs_waiting(world->jobs), 2);
+    say_data(world, 0, stream, DELTA_TEXT, "first");
+    turn(world);
+    assert_int_equal(jobs_running(world->jobs), 3);
+}
+
+static void what_is_held_back_is_refused_where_all_slots_are_taken(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_slots(world, 0, "small", INSTANCE_RESIDENT, 2);
+    compute_long(world);
+    ask_by(world, 1, true, terms_that_refuse());
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    ask_by(world, 2, true, terms_that_refuse()); /* the other slot is the first one's */
+    assert_int_equal(world->clients[2].status, 503);
+    say_slots(world, 0, "small", INSTANCE_RESIDENT, 1);
+    turn(world);
+    assert_int_equal(world->clients[1].status, 503);
+    assert_int_equal(jobs_waiting(world->jobs), 0);
+}
+
+static void who_refuses_tries_the_only_instance_again(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    ask_by(world, 0, true, terms_that_refuse());
+    say_fail(world, 0, take_request(world, 0), FAIL_ENGINE_DIED, 0, "killed");
+    turn(world);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    wait_ms(world, JOB_SAME_AGAIN_MS);
+    complete(world, 0, take_request(world, 0), "x");
+    is_complete_stream(&world->clients[0]);
+}
+
 static long take_number(struct world *world, uint64_t *ret_stream)
 {
     turn(world);
@@ -2180,6 +2246,9 @@ int main(void)
             JOB_TEST(a_long_prompt_goes_back_to_what_holds_it),
             JOB_TEST(what_nobody_has_loaded_is_loaded_though_others_are_there),
             JOB_TEST(a_key_is_greedy_only_where_it_has_much),
+            JOB_TEST(what_is_only_held_back_is_neither_refused_nor_sent_on),
+            JOB_TEST(what_is_held_back_is_refused_where_all_slots_are_taken),
+            JOB_TEST(who_refuses_tries_the_only_instance_again),
             JOB_TEST(autocomplete_does_not_keep_chat_out_for_ever),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);

@@ -342,6 +342,62 @@ static void what_waits_for_it_is_ahead(void **state)
     waits_for(bed, 0);
 }
 
+/* --- what is free where a request waits --- */
+
+static void a_slot_is_free_where_only_prompts_are_waited_for(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->running = 1;
+    at(bed, 0)->prefill_done_s = bed->request.now_s + 2 * ROUTING_AHEAD_S;
+    waits_for(bed, 0);
+    assert_false(bed->plan.slot_free); /* it was not asked */
+    bed->request.tell_free = true;
+    waits_for(bed, 0);
+    assert_true(bed->plan.slot_free);
+    assert_false(bed->plan.room_left);
+    fleet_begin_pass(bed->fleet);
+    fleet_promise(bed->fleet, bed->plan.instance, bed->plan.cost.prefill_s);
+    waits_for(bed, 0);
+    assert_false(bed->plan.slot_free); /* who is before it has that one */
+    fleet_begin_pass(bed->fleet);
+    at(bed, 0)->running = 2;
+    waits_for(bed, 0);
+    assert_false(bed->plan.slot_free);
+}
+
+static void a_slot_may_be_free_and_not_for_the_greedy(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->slots = 4;
+    bed->request.greedy = bed->request.tell_free = true;
+    for (uint32_t running = 3; running <= 4; running++) {
+        at(bed, 0)->running = at(bed, 0)->decoding = running;
+        waits_for(bed, 0);
+        assert_true(bed->plan.slot_free == (running == 3));
+        assert_false(bed->plan.room_left);
+    }
+}
+
+/* Of what would have to be loaded first nothing is free, but it has room. */
+static void another_may_have_room_where_a_quicker_one_is_waited_for(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.tell_free = true;
+    add(bed, "small")->running = 3;
+    at(bed, 0)->slot_free_s = 102;
+    waits_for(bed, 0);
+    assert_false(bed->plan.slot_free || bed->plan.room_left);
+    add(bed, "small")->rates.prefill_tok_s = 100;
+    waits_for(bed, 0);
+    assert_true(bed->plan.slot_free && bed->plan.room_left);
+    at(bed, 1)->state = INSTANCE_AVAILABLE;
+    waits_for(bed, 0);
+    assert_true(!bed->plan.slot_free && bed->plan.room_left);
+    at(bed, 1)->fits = false;
+    waits_for(bed, 0);
+    assert_false(bed->plan.slot_free || bed->plan.room_left);
+}
+
 /* --- loads --- */
 
 static void a_burst_is_one_load(void **state)
@@ -781,6 +837,9 @@ int main(void)
             unit(one_with_much_to_compute_is_waited_for),
             unit(a_full_one_is_waited_for_where_that_is_sooner),
             unit(what_waits_for_it_is_ahead),
+            unit(a_slot_is_free_where_only_prompts_are_waited_for),
+            unit(a_slot_may_be_free_and_not_for_the_greedy),
+            unit(another_may_have_room_where_a_quicker_one_is_waited_for),
             unit(a_burst_is_one_load),
             unit(what_is_loaded_soon_is_preferred_to_a_load),
             unit(what_is_ordered_is_not_loaded_elsewhere),

@@ -343,6 +343,19 @@ static void a_full_one_is_waited_for(void **state)
     assert_true(json_num(row_at(json, 0), "running", 0) == TRIPS);
 }
 
+/* The quicker one is waited for; the other has slots, so that nobody is refused. */
+static void where_a_slot_is_free_who_would_refuse_waits(void **state)
+{
+    struct world *world = *state;
+    join_small(world, 0, 10000);
+    fill(world);
+    join_small(world, 1, 10);
+    const cJSON *json = ask(world, "mode=once&tokens=1000");
+    assert_says(json, "verdict", "wait");
+    assert_says(json, "why", "a slot is free");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node0");
+}
+
 static void rows_do_not_depend_on_the_order_of_nodes(void **state)
 {
     struct world *world = *state, *other = calloc(1, sizeof(*other));
@@ -523,6 +536,7 @@ int main(void)
             EXPLAIN_TEST(what_comes_back_by_itself_is_waited_for),
             EXPLAIN_TEST(another_mode_may_be_asked_instead),
             EXPLAIN_TEST(a_full_one_is_waited_for),
+            EXPLAIN_TEST(where_a_slot_is_free_who_would_refuse_waits),
             EXPLAIN_TEST(rows_do_not_depend_on_the_order_of_nodes),
             EXPLAIN_TEST(a_conversation_is_held_where_it_was),
             EXPLAIN_TEST(tools_are_a_planning_call_until_the_conversation_is_known),

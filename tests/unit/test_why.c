@@ -43,6 +43,16 @@ static void models_that_are_all_there_are_not_called_absent(void **state)
     assert_null(strstr(why_not(&plan), "connected"));
 }
 
+static void what_is_only_held_back_does_not_call_the_others_full(void **state)
+{
+    struct routing_plan plan = {
+            .verdict = ROUTING_WAIT, .refusal = REFUSAL_FULL, .slot_free = true};
+    (void)state;
+    assert_non_null(strstr(why_not(&plan), "a slot is free"));
+    plan.refusal = REFUSAL_AVOIDED;
+    assert_non_null(strstr(why_not(&plan), "tried again"));
+}
+
 static void what_cannot_be_waited_for_still_has_words(void **state)
 {
     const struct routing_plan plan = {.verdict = ROUTING_WAIT, .refusal = REFUSAL_CONTEXT};
@@ -76,6 +86,7 @@ int main(void)
             cmocka_unit_test(each_refusal_has_a_sentence_of_its_own),
             cmocka_unit_test(what_failed_it_may_be_waited_for),
             cmocka_unit_test(models_that_are_all_there_are_not_called_absent),
+            cmocka_unit_test(what_is_only_held_back_does_not_call_the_others_full),
             cmocka_unit_test(what_cannot_be_waited_for_still_has_words),
             cmocka_unit_test(it_says_by_what_an_instance_was_chosen),
     };
