@@ -651,6 +651,7 @@ static int start(struct coordinator *c, struct err *err)
         return r;
     apply_residency(c, c->config);
     apply_routing(c, c->config);
+    /* Behind the listeners' hooks, so that what they bring is sent in the same turn. */
     loop_hook_add(&c->loop, &c->flush_hook, on_flush, c);
     loop_timer_start(c->tick, TICK_MS, TICK_MS);
     warn_of_open_doors(c);

@@ -207,23 +207,15 @@ static bool holds_too_much(const struct jobs *jobs, enum request_lane lane)
     return jobs->body_bytes[lane] > max;
 }
 
-/* A key that fills the queue keeps only itself out of it. */
-static void shorten_queue(struct jobs *jobs, enum request_lane lane)
-{
-    struct fair_entry *entry = fair_queue_surplus(jobs->queue, lane);
-    job_refuse(list_entry(entry, struct job, queued), "queue_full", "the queue is full");
-}
-
-/* May free the job, as dispatching does. */
+/* One look is for all that come in a turn of the loop. May free the job, as that does. */
 static void enqueue(struct job *job)
 {
     struct jobs *jobs = job->jobs;
-    enum request_lane lane = job->request.lane;
     job_outrun_older(job);
     link_job(job);
-    jobs_dispatch(jobs);
-    if (fair_queue_length(jobs->queue, lane) > JOBS_WAITING_MAX)
-        shorten_queue(jobs, lane);
+    jobs->changed = true;
+    if (++jobs->arrived[job->request.lane] == JOBS_BURST_MAX)
+        jobs_dispatch(jobs);
 }
 
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,

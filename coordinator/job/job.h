@@ -34,6 +34,7 @@ enum {
     /* Past the first 429, past the others 503, each lane by itself: requests in the queue; bytes
      * that all requests hold with their bodies and with what their dialects keep of them. */
     JOBS_WAITING_MAX = 1024,
+    JOBS_BURST_MAX = 256, /* requests of a lane that come before the queue is looked through */
     JOBS_BODIES_MAX = 512 * 1024 * 1024,
     JOBS_AUTOCOMPLETE_BODIES_MAX = 64 * 1024 * 1024,
     /* Past this 500: bytes of the whole answers that are being gathered, all together. */
@@ -86,8 +87,9 @@ void jobs_end_all(struct jobs *jobs);
 void jobs_destroy(struct jobs *jobs);
 
 /* Takes over `reply`, `request` (moved; the caller's is empty afterwards) and `terms`, NULL where
- * there was no memory for them. Answers by itself, also where it cannot begin. The caller has set
- * the header X-Modemesh-Request. */
+ * there was no memory for them. Answers by itself, also where it cannot begin. Who comes in one
+ * turn of the loop is looked at at its end, by jobs_dispatch_changed(). The caller has set the
+ * header X-Modemesh-Request. */
 void jobs_start(struct jobs *jobs, const struct reply *reply, const struct dialect *dialect,
         struct request *request, struct job_terms *terms);
 
@@ -96,8 +98,8 @@ void jobs_start(struct jobs *jobs, const struct reply *reply, const struct diale
 void jobs_move_mode(struct jobs *jobs, const char *mode, const char *replaced, const char *model);
 /* Something changed: tries the waiting ones, in the order of service. */
 void jobs_dispatch(struct jobs *jobs);
-/* At the end of each turn of the loop: as jobs_dispatch() where a job has since then ended on its
- * instance, got its first token there (its prefill is over), or goes by other terms. */
+/* At the end of each turn of the loop: as jobs_dispatch() where a job has since then come, ended on
+ * its instance, got its first token there (its prefill is over), or goes by other terms. */
 void jobs_dispatch_changed(struct jobs *jobs);
 /* Time limits and signs of life; about ten times a second. */
 void jobs_tick(struct jobs *jobs);

@@ -317,7 +317,17 @@ static void look_at(struct fair_queue *queue, struct looks *looks, struct job *j
     fair_queue_skip(queue);
 }
 
-void jobs_dispatch(struct jobs *jobs)
+/* A key that fills the queue keeps only itself out of it. Of `arrived` each costs one its place at
+ * the most: what was moved back as its node was lost does not. */
+static void shorten(struct jobs *jobs, enum request_lane lane, size_t arrived)
+{
+    for (; arrived > 0 && fair_queue_length(jobs->queue, lane) > JOBS_WAITING_MAX; arrived--) {
+        struct fair_entry *entry = fair_queue_surplus(jobs->queue, lane);
+        job_refuse(list_entry(entry, struct job, queued), "queue_full", "the queue is full");
+    }
+}
+
+static void look_through(struct jobs *jobs)
 {
     struct looks looks = {.count = 0};
     fair_queue_at(jobs->queue, (double)env_now_us(jobs->config.env) / 1e6);
@@ -328,8 +338,18 @@ void jobs_dispatch(struct jobs *jobs)
         look_at(jobs->queue, &looks, list_entry(entry, struct job, queued));
 }
 
+void jobs_dispatch(struct jobs *jobs)
+{
+    size_t arrived[LANE_COUNT];
+    memcpy(arrived, jobs->arrived, sizeof(arrived));
+    memset(jobs->arrived, 0, sizeof(jobs->arrived));
+    look_through(jobs);
+    for (enum request_lane lane = 0; lane < LANE_COUNT; lane++)
+        shorten(jobs, lane, arrived[lane]);
+}
+
 void jobs_dispatch_changed(struct jobs *jobs)
 {
-    if (jobs->changed)
+    while (jobs->changed) /* who is refused may ask for something else at once */
         jobs_dispatch(jobs);
 }

@@ -25,6 +25,7 @@ struct jobs {
     size_t body_bytes[LANE_COUNT]; /* of all requests' bodies, and of what their dialects keep */
     size_t gathered_bytes;         /* of all whole answers so far */
     bool changed;                  /* by some job itself: the queue has to be looked at */
+    size_t arrived[LANE_COUNT];    /* since it was */
     struct buf scratch;            /* bytes of the event being made */
     uint64_t prompt_seed;
 };
@@ -86,8 +87,8 @@ void job_set_kind(struct job *job);
 /* The mode that comes after its own: from now on it goes by that one's terms, with a body as that
  * one fills it, and waits anew. False where there is none, or no memory for such a body. */
 bool job_take_next_terms(struct job *job);
-/* It waits and runs no more, before its client is told how it ended: who asks for it may have the
- * queue looked through meanwhile, in the same call. */
+/* It waits and runs no more, before its client is told how it ended: who asks for it may ask for
+ * another meanwhile, in the same call, and have the queue looked through. */
 void job_unlink(struct job *job);
 void job_release_body(struct job *job);
 void job_free(struct job *job);

@@ -824,6 +824,7 @@ static void turn(void)
         w->mesh.changes = 0;
         if (changed)
             jobs_dispatch(w->jobs);
+        jobs_dispatch_changed(w->jobs);
         node_table_flush(w->mesh.nodes);
         more = toy_fleet_read(&w->fleet) || changed;
         toy_fleet_advance(&w->fleet);

@@ -169,6 +169,7 @@ static struct http_exchange *finish(struct world *world, const char *body)
     fake_exchange_must(buf_append_str(&client->request_body, body));
     if (client->status == 0)
         handler(world).on_request(handler(world).ctx, client);
+    jobs_dispatch_changed(world->jobs);
     return client;
 }
 

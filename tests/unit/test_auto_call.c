@@ -151,6 +151,7 @@ static void serve(struct world *world, const struct call *call)
     if (world->starves)
         short_memory_begin(world->allocations);
     inference_serve(call);
+    jobs_dispatch_changed(world->jobs);
     world->starved = world->starves && short_memory_end();
 }
 
@@ -207,11 +208,17 @@ static void with_header(struct world *world, const char *name, const char *value
 
 /* --- nodes --- */
 
+static void turn(struct world *world)
+{
+    jobs_dispatch_changed(world->jobs);
+    node_table_flush(world->mesh.nodes);
+}
+
 /* The next request that went to the node; its body follows. */
 static uint64_t goes_to(struct world *world, const char *model)
 {
     struct msg msg;
-    node_table_flush(world->mesh.nodes);
+    turn(world);
     if (!fake_link_next(&world->mesh.link, 0, &msg))
         fail_msg("nothing went to %s, but %d: %s", model, world->client.status,
                 fake_exchange_text(&world->client.body));
@@ -226,14 +233,14 @@ static uint64_t goes_to(struct world *world, const char *model)
 static void nothing_goes(struct world *world)
 {
     struct msg msg;
-    node_table_flush(world->mesh.nodes);
+    turn(world);
     assert_false(fake_link_next(&world->mesh.link, 0, &msg));
 }
 
 static void is_cancelled(struct world *world, uint64_t stream)
 {
     struct msg msg;
-    node_table_flush(world->mesh.nodes);
+    turn(world);
     assert_true(fake_link_next(&world->mesh.link, 0, &msg));
     assert_int_equal(msg.type, MSG_CANCEL);
     assert_int_equal(msg.cancel.stream, stream);
@@ -534,7 +541,7 @@ static void another_client_has_another_conversation(void **state)
 static uint64_t asks_tiny(struct world *world)
 {
     struct msg msg;
-    node_table_flush(world->mesh.nodes);
+    turn(world);
     assert_true(fake_link_next(&world->mesh.link, 0, &msg));
     assert_int_equal(msg.type, MSG_START);
     assert_string_equal(msg.start.model, "tiny");
@@ -607,7 +614,7 @@ static void at_the_deadline_the_question_is_cancelled(void **state)
     uint64_t stream = asks_tiny(world);
     while (world->mesh.link.sent[0].len == 0) {
         uv_run(&world->loop.uv, UV_RUN_ONCE);
-        node_table_flush(world->mesh.nodes);
+        turn(world);
     }
     is_cancelled(world, stream);
     goes_to(world, "asker");
@@ -714,7 +721,7 @@ static void who_waits_goes_on_when_the_mesh_stops(void **state)
 static bool something_goes(struct world *world)
 {
     struct msg msg;
-    node_table_flush(world->mesh.nodes);
+    turn(world);
     return fake_link_next(&world->mesh.link, 0, &msg) && msg.type == MSG_START;
 }
 

@@ -148,6 +148,7 @@ static struct http_exchange *post(
     fake_exchange_must(buf_append_str(&client->request_body, body));
     fake_exchange_must(buf_terminate(&client->request_body));
     inference_serve(&call);
+    jobs_dispatch_changed(world->jobs);
     return client;
 }
 

@@ -162,8 +162,8 @@ static const char *no_header(void *ctx, const char *name)
     return NULL;
 }
 
-/* Takes `terms`. */
-static void ask_by(struct world *world, size_t client, bool stream, struct job_terms *terms)
+/* Takes `terms`. Others may come in the same turn of the loop. */
+static void come_by(struct world *world, size_t client, bool stream, struct job_terms *terms)
 {
     static unsigned number;
     struct http_exchange *exchange = &world->clients[client];
@@ -186,6 +186,12 @@ static void ask_by(struct world *world, size_t client, bool stream, struct job_t
     const struct reply reply = reply_to_exchange(exchange);
     jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, terms);
     assert_int_equal(request.body.len, 0);
+}
+
+static void ask_by(struct world *world, size_t client, bool stream, struct job_terms *terms)
+{
+    come_by(world, client, stream, terms);
+    jobs_dispatch_changed(world->jobs);
 }
 
 static void ask_for(
@@ -826,7 +832,7 @@ static void only_the_time_in_the_queue_counts(void **state)
 }
 
 /* With a body of that many bytes, which nobody looks at, so that it costs no memory here. */
-static void ask_in_lane(
+static void come_in_lane(
         struct world *world, struct http_exchange *client, enum request_lane lane, size_t bytes)
 {
     static const char *const models[] = {"small"};
@@ -841,6 +847,13 @@ static void ask_in_lane(
     const struct reply reply = reply_to_exchange(client);
     jobs_start(world->jobs, &reply, &dialect_openai_chat, &request,
             job_terms_of_models("ask", models, 1));
+}
+
+static void ask_in_lane(
+        struct world *world, struct http_exchange *client, enum request_lane lane, size_t bytes)
+{
+    come_in_lane(world, client, lane, bytes);
+    jobs_dispatch_changed(world->jobs);
 }
 
 static void the_queue_has_an_end(void **state)
@@ -982,6 +995,8 @@ static void nobody_has_it(void **state)
 
 /* --- who asks again as soon as it is refused --- */
 
+static const char *const nobodys = "nobody's";
+
 struct again {
     struct world *world;
     unsigned sent;
@@ -1010,7 +1025,7 @@ static void on_again_send(
     (void)len;
     assert_int_equal(status, 503);
     if (again->sent++ == 0)
-        ask(again->world, 0, false);
+        come_by(again->world, 0, false, job_terms_of_models("ask", &nobodys, 1));
 }
 
 /* As the request does that `auto` asks a small model about (auto/classifier.h). */
@@ -1021,12 +1036,12 @@ static void one_that_is_refused_is_not_asked_for_again_meanwhile(void **state)
     struct world *world = *state;
     struct again again = {.world = world};
     const struct reply reply = {.ops = &ops, .ctx = &again};
-    static const char *const models[] = {"nobody's"};
     struct request request;
     request_init(&request);
     strcpy(request.id, "req_again");
     jobs_start(world->jobs, &reply, &dialect_openai_chat, &request,
-            job_terms_of_models("ask", models, 1));
+            job_terms_of_models("ask", &nobodys, 1));
+    jobs_dispatch_changed(world->jobs);
     assert_int_equal(again.sent, 1);
     assert_int_equal(world->clients[0].status, 503);
     assert_int_equal(jobs_waiting(world->jobs), 0);
@@ -2121,6 +2136,63 @@ static void who_refuses_tries_the_only_instance_again(void **state)
     is_complete_stream(&world->clients[0]);
 }
 
+/* --- many that come at once --- */
+
+/* Nothing is decided before all are there, and then for each. */
+static void what_comes_in_one_turn_is_looked_at_once(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    fill(world);
+    for (size_t i = 0; i < 3; i++) {
+        world->edit = i == 2 ? be_autocomplete : leave_as_it_is;
+        come_by(world, i, true, terms_that_refuse());
+    }
+    assert_int_equal(jobs_waiting(world->jobs), 3);
+    turn(world);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_int_equal(world->clients[1].status, 503);
+    take_request(world, 0);
+    assert_int_equal(jobs_waiting(world->jobs), 0);
+}
+
+static void a_burst_is_looked_at_before_it_grows_too_long(void **state)
+{
+    static struct http_exchange many[JOBS_BURST_MAX];
+    struct world *world = *state;
+    for (size_t i = 0; i < JOBS_BURST_MAX; i++) {
+        assert_int_equal(many[0].status, 0);
+        come_in_lane(world, &many[i], LANE_CHAT, 0);
+    }
+    for (size_t i = 0; i < JOBS_BURST_MAX; i++) {
+        assert_int_equal(many[i].status, 503);
+        fake_exchange_fini(&many[i]);
+    }
+}
+
+/* Each that comes has one out, and the last look is for them alone. */
+static void a_burst_makes_no_queue_longer(void **state)
+{
+    enum { BURST = JOBS_BURST_MAX - 1, COUNT = JOBS_WAITING_MAX + BURST };
+    static struct http_exchange many[COUNT];
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    for (size_t i = 0; i < JOBS_WAITING_MAX; i++)
+        ask_in_lane(world, &many[i], LANE_CHAT, 0);
+    for (size_t i = JOBS_WAITING_MAX; i < COUNT; i++)
+        come_in_lane(world, &many[i], LANE_CHAT, 0);
+    assert_int_equal(jobs_waiting(world->jobs), COUNT);
+    turn(world);
+    assert_int_equal(jobs_waiting(world->jobs), JOBS_WAITING_MAX);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(many[i].status, i < JOBS_WAITING_MAX ? 0 : 429);
+    jobs_destroy(world->jobs);
+    world->jobs = NULL;
+    for (size_t i = 0; i < COUNT; i++)
+        fake_exchange_fini(&many[i]);
+}
+
 static long take_number(struct world *world, uint64_t *ret_stream)
 {
     turn(world);
@@ -2249,6 +2321,9 @@ int main(void)
             JOB_TEST(what_is_only_held_back_is_neither_refused_nor_sent_on),
             JOB_TEST(what_is_held_back_is_refused_where_all_slots_are_taken),
             JOB_TEST(who_refuses_tries_the_only_instance_again),
+            JOB_TEST(what_comes_in_one_turn_is_looked_at_once),
+            JOB_TEST(a_burst_is_looked_at_before_it_grows_too_long),
+            JOB_TEST(a_burst_makes_no_queue_longer),
             JOB_TEST(autocomplete_does_not_keep_chat_out_for_ever),
     };
     return cmocka_run_group_tests_name("job", tests, NULL, NULL);
