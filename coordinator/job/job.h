@@ -51,9 +51,12 @@ enum {
     JOB_HEADERS_WAITING_MS = 15 * 1000,
     JOB_IDLE_MS = 15 * 1000, /* a silent stream gets a sign of life this often */
     JOB_MOVES_MAX = 4,       /* so often a request follows its mode to another model */
-    JOBS_KINDS_MAX =
-            64, /* of waiting requests that are told apart in one look through the queue, … */
-    JOBS_LOOKS_MAX = 16, /* … and how many of each are asked then */
+    /* In one look through the queue: kinds of waiting requests that are told apart; how many of
+     * each are asked; and how many more, of all kinds together, where something has room that is
+     * not worth it yet, or a mode refuses. */
+    JOBS_KINDS_MAX = 64,
+    JOBS_LOOKS_MAX = 16,
+    JOBS_LOOKS_MORE_MAX = 128,
     /* An answer of which its node says more tokens than so many a second, and so many besides, is
      * charged as that: no engine writes so fast. */
     JOB_ANSWER_TOK_S = 10000,

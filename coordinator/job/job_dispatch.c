@@ -21,7 +21,12 @@ static size_t run_count(const struct job *job)
     return count;
 }
 
-static struct router_ask ask_of(const struct job *job, bool greedy)
+struct manner {     /* in which a job is asked */
+    bool greedy;    /* its key is, with what it asks for */
+    bool tell_room; /* whether others have room is to be told */
+};
+
+static struct router_ask ask_of(const struct job *job, struct manner manner)
 {
     const struct job_terms *terms = job->terms;
     return (struct router_ask){.chain = &job->request.chain,
@@ -37,8 +42,8 @@ static struct router_ask ask_of(const struct job *job, bool greedy)
             .needs = job->request.needs,
             .lane = job->request.lane,
             .batch = terms->batch,
-            .greedy = greedy,
-            .tell_free = terms->when_none == WHEN_NONE_REFUSE,
+            .greedy = manner.greedy,
+            .tell_free = manner.tell_room || terms->when_none == WHEN_NONE_REFUSE,
             .due = fair_queue_is_due(job->jobs->queue)};
 }
 
@@ -59,9 +64,9 @@ static int choose_failed(
     return 0;
 }
 
-static int choose(const struct job *job, bool greedy, struct router_plan *plan)
+static int choose(const struct job *job, struct manner manner, struct router_plan *plan)
 {
-    struct router_ask ask = ask_of(job, greedy);
+    struct router_ask ask = ask_of(job, manner);
     job_find_place(job, &ask);
     struct router_ask avoiding = ask;
     avoiding.avoid = job->failed;
@@ -142,7 +147,12 @@ void job_leave(struct job *job, enum router_end end)
         job_note_turn(job);
 }
 
-enum outcome { GONE, WAITS_FOR_ONE, WAITS_FOR_ANY };
+enum outcome {
+    GONE,
+    WAITS_FOR_ONE,
+    WAITS_FOR_QUICKER, /* than others that have room for it */
+    WAITS_FOR_ANY,
+};
 
 /* May free the job. */
 static enum outcome run_on(struct job *job, const struct router_plan *plan)
@@ -174,16 +184,18 @@ static enum outcome wait_for(struct job *job, const struct router_plan *plan)
 {
     snprintf(job->reason, sizeof(job->reason), "%s", why_not(&plan->routing));
     router_promise(job->jobs->config.router, plan);
-    return plan->instance ? WAITS_FOR_ONE : WAITS_FOR_ANY;
+    if (!plan->instance)
+        return WAITS_FOR_ANY;
+    return plan->routing.room_left ? WAITS_FOR_QUICKER : WAITS_FOR_ONE;
 }
 
 /* -ENOMEM. By its own terms, or where those have no instance for it, also none that is only full,
  * by those that come instead. */
-static int choose_by_terms(struct job *job, bool greedy, struct router_plan *plan)
+static int choose_by_terms(struct job *job, struct manner manner, struct router_plan *plan)
 {
     int r;
     do
-        r = choose(job, greedy, plan);
+        r = choose(job, manner, plan);
     while (!r && !plan->instance && job_take_next_terms(job));
     return r;
 }
@@ -202,10 +214,10 @@ static bool is_refused(const struct job *job, const struct routing_plan *plan)
 }
 
 /* A WAITING job. May free it. */
-static enum outcome dispatch(struct job *job, bool greedy)
+static enum outcome dispatch(struct job *job, struct manner manner)
 {
     struct router_plan plan;
-    if (choose_by_terms(job, greedy, &plan)) {
+    if (choose_by_terms(job, manner, &plan)) {
         job_cut_off(job, "no memory for the request");
         return GONE;
     }
@@ -228,11 +240,14 @@ static enum outcome dispatch(struct job *job, bool greedy)
 /* --- the queue --- */
 
 /* Those that wait for the same have the same answer, but for how many are before them: so that a
- * crowd of them holds up neither those behind it nor the loop, few of each kind are asked. */
+ * crowd of them holds up neither those behind it nor the loop, few of each kind are asked. More
+ * are where something has room that is only not worth it yet: the more wait before one for what is
+ * quicker, the sooner it is. */
 struct look {
     uint64_t kind;
     uint64_t slots;        /* of what serves it */
     unsigned waiting[2];   /* of those that were asked: whose key is not greedy; and is */
+    bool room_left[2];     /* what the last of these waits for is quicker than what has room */
     unsigned passed;       /* over, as enough of them were asked */
     double first_token_s;  /* of the last that was asked */
     size_t hopeless_bytes; /* nothing that a prompt so long, or longer, could be sent to is there
@@ -242,6 +257,7 @@ struct look {
 struct looks {
     struct look at[JOBS_KINDS_MAX];
     size_t count;
+    unsigned more; /* were asked */
 };
 
 /* Those that have failed on the same instances are of a kind: all that a lost node had. */
@@ -293,22 +309,34 @@ static void pass_over(struct look *look, bool greedy, struct job *job)
 static void ask(struct fair_queue *queue, struct look *look, bool greedy, struct job *job)
 {
     size_t bytes = job->request.chain.bytes;
-    enum outcome outcome = dispatch(job, greedy);
+    bool last = look->waiting[greedy] + 1 >= JOBS_LOOKS_MAX;
+    enum outcome outcome = dispatch(job, (struct manner){greedy, last});
     if (outcome == WAITS_FOR_ANY)
         fair_queue_skip(queue);
     if (outcome == GONE || kind_of(job) != look->kind)
         return;
     if (outcome == WAITS_FOR_ANY)
         look->hopeless_bytes = bytes;
-    look->waiting[greedy] += outcome == WAITS_FOR_ONE;
+    look->waiting[greedy] += outcome != WAITS_FOR_ANY;
+    look->room_left[greedy] = outcome == WAITS_FOR_QUICKER;
     look->first_token_s = job->first_token_s;
+}
+
+/* Who is to be refused is told so at once. */
+static bool is_asked(
+        struct looks *looks, const struct look *look, bool greedy, const struct job *job)
+{
+    if (look->waiting[greedy] < JOBS_LOOKS_MAX)
+        return true;
+    return (look->room_left[greedy] || job->terms->when_none == WHEN_NONE_REFUSE) &&
+           looks->more++ < JOBS_LOOKS_MORE_MAX;
 }
 
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
     struct look *look = look_of(looks, job);
     bool greedy = look && fair_queue_is_greedy(queue, &job->queued, run_count(job), look->slots);
-    if (look && !is_hopeless(look, job) && look->waiting[greedy] < JOBS_LOOKS_MAX) {
+    if (look && !is_hopeless(look, job) && is_asked(looks, look, greedy, job)) {
         ask(queue, look, greedy, job);
         return;
     }

@@ -832,10 +832,9 @@ static void only_the_time_in_the_queue_counts(void **state)
 }
 
 /* With a body of that many bytes, which nobody looks at, so that it costs no memory here. */
-static void come_in_lane(
-        struct world *world, struct http_exchange *client, enum request_lane lane, size_t bytes)
+static void come_with(struct world *world, struct http_exchange *client, enum request_lane lane,
+        size_t bytes, struct job_terms *terms)
 {
-    static const char *const models[] = {"small"};
     struct request request;
     void *room;
     request_init(&request);
@@ -843,10 +842,17 @@ static void come_in_lane(
     request.lane = lane;
     assert_int_equal(buf_reserve(&request.body, bytes, &room), 0);
     buf_commit(&request.body, bytes);
+    world->edit(&request);
     fake_exchange_init(client);
     const struct reply reply = reply_to_exchange(client);
-    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request,
-            job_terms_of_models("ask", models, 1));
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, terms);
+}
+
+static void come_in_lane(
+        struct world *world, struct http_exchange *client, enum request_lane lane, size_t bytes)
+{
+    static const char *const models[] = {"small"};
+    come_with(world, client, lane, bytes, job_terms_of_models("ask", models, 1));
 }
 
 static void ask_in_lane(
@@ -2123,6 +2129,26 @@ static void what_is_held_back_is_refused_where_all_slots_are_taken(void **state)
     assert_int_equal(jobs_waiting(world->jobs), 0);
 }
 
+/* All but one slot are still free, for so many. */
+static void none_that_is_to_be_refused_is_passed_over(void **state)
+{
+    enum { SLOTS = JOBS_LOOKS_MAX + 10, COUNT = SLOTS + 10 };
+    static struct http_exchange many[COUNT];
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_slots(world, 0, "small", INSTANCE_RESIDENT, SLOTS);
+    compute_long(world);
+    for (size_t i = 0; i < COUNT; i++)
+        come_with(world, &many[i], LANE_CHAT, 0, terms_that_refuse());
+    turn(world);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(many[i].status, i < SLOTS - 1 ? 0 : 503);
+    jobs_destroy(world->jobs);
+    world->jobs = NULL;
+    for (size_t i = 0; i < COUNT; i++)
+        fake_exchange_fini(&many[i]);
+}
+
 static void who_refuses_tries_the_only_instance_again(void **state)
 {
     struct world *world = *state;
@@ -2191,6 +2217,58 @@ static void a_burst_makes_no_queue_longer(void **state)
     world->jobs = NULL;
     for (size_t i = 0; i < COUNT; i++)
         fake_exchange_fini(&many[i]);
+}
+
+static void be_of_10k_tokens(struct request *request)
+{
+    request->chain.bytes = (size_t)(10000 * TOKEN_RATIO_PRIOR);
+}
+
+static void say_speed(struct world *world, size_t node, float prefill_tok_s)
+{
+    struct msg_instance instance = {.model = "small",
+            .state = INSTANCE_RESIDENT,
+            .slots = 1,
+            .prefill_tok_s = prefill_tok_s,
+            .decode_tok_s = 1000,
+            .engine = "fake",
+            .note = ""};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
+/* How many run, of so many that come at once, where one that is slower by this factor is there. */
+static size_t count_running(struct world *world, size_t count, float factor)
+{
+    enum { MANY = 300 };
+    static struct http_exchange many[MANY];
+    for (size_t node = 0; node < 2; node++) {
+        join(world, node, "small");
+        say_speed(world, node, node == 0 ? 10000 : 10000 / factor);
+    }
+    world->edit = be_of_10k_tokens;
+    assert_in_range(count, 1, MANY);
+    for (size_t i = 0; i < count; i++)
+        come_in_lane(world, &many[i], LANE_CHAT, 1);
+    turn(world);
+    size_t running = jobs_running(world->jobs);
+    jobs_end_all(world->jobs);
+    for (size_t i = 0; i < count; i++)
+        fake_exchange_fini(&many[i]);
+    return running;
+}
+
+/* It is worth it only for who comes far behind those that wait for the quick one. */
+static void a_slow_one_does_not_stand_idle_behind_a_crowd(void **state)
+{
+    assert_int_equal(count_running(*state, 60, 50), 2);
+}
+
+static void how_far_behind_is_looked_has_a_limit(void **state)
+{
+    enum { ASKED = 1 + JOBS_LOOKS_MAX + JOBS_LOOKS_MORE_MAX }; /* the first of them runs */
+    assert_int_equal(count_running(*state, 2 * ASKED, ASKED * 1.5F), 1);
 }
 
 static long take_number(struct world *world, uint64_t *ret_stream)
@@ -2320,7 +2398,10 @@ int main(void)
             JOB_TEST(a_key_is_greedy_only_where_it_has_much),
             JOB_TEST(what_is_only_held_back_is_neither_refused_nor_sent_on),
             JOB_TEST(what_is_held_back_is_refused_where_all_slots_are_taken),
+            JOB_TEST(none_that_is_to_be_refused_is_passed_over),
             JOB_TEST(who_refuses_tries_the_only_instance_again),
+            JOB_TEST(a_slow_one_does_not_stand_idle_behind_a_crowd),
+            JOB_TEST(how_far_behind_is_looked_has_a_limit),
             JOB_TEST(what_comes_in_one_turn_is_looked_at_once),
             JOB_TEST(a_burst_is_looked_at_before_it_grows_too_long),
             JOB_TEST(a_burst_makes_no_queue_longer),
