@@ -1,6 +1,7 @@
 #include "coordinator/api/offers.h"
 
 #include "coordinator/modes/mode_names.h"
+#include "coordinator/modes/mode_needs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -80,13 +81,14 @@ static uint32_t least_context(
 }
 
 /* With rules by context a request goes to a model that holds it: the longest counts then. */
-static uint32_t mode_context(const struct offers *offers, const struct mode *mode)
+static uint32_t mode_context(
+        const struct offers *offers, const struct mode *mode, char *const *models, size_t count)
 {
     uint32_t most = 0;
     if (mode->rule_count == 0)
-        return least_context(offers, mode->models, mode->model_count, mode->batch);
-    for (size_t i = 0; i < mode->model_count; i++) {
-        uint32_t context = least_context(offers, &mode->models[i], 1, mode->batch);
+        return least_context(offers, models, count, mode->batch);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t context = least_context(offers, &models[i], 1, mode->batch);
         if (context > most)
             most = context;
     }
@@ -99,16 +101,29 @@ static void describe(struct offer *offer, const struct instance *instance)
     offer->capabilities = instance ? instance->capabilities : 0;
 }
 
+/* Of the mode's models those that answer to this name of it. */
+static size_t models_left(const struct offers *offers, const struct mode *mode, const char *id,
+        char *ret_left[MODE_MODELS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < mode->model_count; i++)
+        if (modes_name_leaves(offers->modes, mode, id, mode->models[i]))
+            ret_left[count++] = mode->models[i];
+    return count;
+}
+
 static void make_mode(
         const struct offers *offers, const struct mode *mode, const char *id, struct offer *ret)
 {
+    char *left[MODE_MODELS_MAX];
+    size_t count = models_left(offers, mode, id, left);
     const struct instance *instance = NULL;
-    for (size_t i = 0; i < mode->model_count && !instance; i++)
-        instance = find_instance(offers, mode->models[i]);
+    for (size_t i = 0; i < count && !instance; i++)
+        instance = find_instance(offers, left[i]);
     *ret = (struct offer){.kind = OFFER_MODE, .mode = mode->name};
     snprintf(ret->id, sizeof(ret->id), "%s", id);
     describe(ret, instance);
-    ret->context = mode_context(offers, mode);
+    ret->context = mode_context(offers, mode, left, count);
 }
 
 /* `name` is its own or an alias. */
@@ -137,14 +152,53 @@ static int offer_mode(const struct offers *offers, const struct mode *mode, cons
     return fn(ctx, &offer);
 }
 
+/* True where nothing else goes by the name `id`, which is this mode's with a model. */
+static bool is_its_name(const struct offers *offers, const struct mode *mode, const char *id)
+{
+    return modes_resolve_own(offers->modes, id) == mode &&
+           !modes_name_is_open(offers->modes, mode, id) && !find_instance(offers, id);
+}
+
+/* mesh-MODE-MODEL of the first model that a node has for it. False: there is none, or none that may
+ * be asked for by such a name. */
+static bool name_with_model(
+        const struct offers *offers, const struct mode *mode, char ret_id[OFFER_ID_MAX + 1])
+{
+    for (size_t i = 0; i < mode->model_count; i++) {
+        const char *model = mode->models[i];
+        const struct instance *instance = find_instance(offers, model);
+        if (!instance || !(instance->capabilities & mode_needs(mode->name)) ||
+                !may_use_model(offers, model))
+            continue;
+        int len = snprintf(ret_id, OFFER_ID_MAX + 1, "%s%s-%s", MODE_ALIAS, mode->name, model);
+        return len <= MSG_NAME_MAX && is_its_name(offers, mode, ret_id);
+    }
+    return false;
+}
+
+/* Clients that write a model's tokens themselves know them by the model's name. */
+static int offer_with_model(const struct offers *offers, const struct mode *mode,
+        int (*fn)(void *ctx, const struct offer *offer), void *ctx)
+{
+    struct offer offer;
+    char id[OFFER_ID_MAX + 1];
+    if (mode_needs(mode->name) != CAPABILITY_FIM || !name_with_model(offers, mode, id))
+        return 0;
+    make_mode(offers, mode, id, &offer);
+    return fn(ctx, &offer);
+}
+
 static int offer_modes(
         const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
 {
     int r = 0;
     for (size_t i = 0; !r && i < offers->modes->count; i++) {
         const struct mode *mode = &offers->modes->list[i];
-        if (may_use_mode(offers, mode->name))
-            r = offer_mode(offers, mode, mode->name, fn, ctx);
+        if (!may_use_mode(offers, mode->name))
+            continue;
+        r = offer_mode(offers, mode, mode->name, fn, ctx);
+        if (!r)
+            r = offer_with_model(offers, mode, fn, ctx);
     }
     const struct mode *automatic = modes_find(offers->modes, MODE_AUTO);
     if (!r && automatic && may_use_mode(offers, automatic->name))

@@ -1,8 +1,9 @@
 /* What a caller may ask for, under the names that editors see: each mode as "mesh-MODE",
- * "mesh-auto", what the config calls modes besides, every model that a connected node has, their
- * aliases, and the foreign models' names for which something stands, one by one. What would only be
- * refused is not offered. Listings of all APIs are made from it. Loop thread; borrowed things live
- * until the next turn. */
+ * "mesh-auto", the one to complete code in also as "mesh-autocomplete-MODEL" with the first of its
+ * models that can, since clients take FIM tokens from the name, what the config calls modes
+ * besides, every model that a connected node has, their aliases, and the foreign models' names for
+ * which something stands, one by one. What would only be refused is not offered. Listings of all
+ * APIs are made from it. Loop thread; borrowed things live until the next turn. */
 #pragma once
 
 #include "coordinator/instance.h"
@@ -31,7 +32,8 @@ struct offer {
     enum offer_kind kind;
     const char *mode; /* of a mode, or of an alias that means one: its name in the config */
     /* The model itself, or the one that the alias means, or the first of the mode's that a node
-     * has; of several instances a resident one. NULL: no node has any of the mode's models now. */
+     * has, of those that the name leaves; of several instances a resident one. NULL: no node has
+     * any of the mode's models now. */
     const struct instance *instance;
     uint32_t context; /* tokens of a request with its answer, the least of all instances that could
                        * answer: of resident ones, or where there is none of those that could be

@@ -43,17 +43,23 @@ static int teardown(void **state)
     return 0;
 }
 
-static void have(struct world *world, size_t node, const char *model, enum instance_state state,
-        uint32_t context)
+static void have_able(struct world *world, size_t node, const char *model,
+        enum instance_state state, uint32_t context, uint32_t capabilities)
 {
     const struct msg_instance instance = {.model = model,
             .state = state,
             .context = context,
             .slots = 1,
-            .capabilities = CAPABILITY_CHAT};
+            .capabilities = capabilities};
     fake_mesh_say(&world->mesh, node,
             &(struct msg){.type = MSG_STATE,
                     .state = {.full = true, .instances = &instance, .instance_count = 1}});
+}
+
+static void have(struct world *world, size_t node, const char *model, enum instance_state state,
+        uint32_t context)
+{
+    have_able(world, node, model, state, context, CAPABILITY_CHAT);
 }
 
 static void join(struct world *world, size_t node, const char *model, enum instance_state state,
@@ -343,6 +349,93 @@ static void a_model_called_like_a_mode_cannot_be_named(void **state)
     assert_int_equal(offer.kind, OFFER_MODE);
 }
 
+/* A mode to complete code in, and nothing else. */
+static struct mode completing = {.name = (char *)"autocomplete"};
+static char *completing_models[] = {
+        "talker", "Qwen2.5-Coder-1.5B", "absent", "codestral", "qwen2.5-coder-7b"};
+
+static void complete_code(struct world *world)
+{
+    completing.models = completing_models;
+    completing.model_count = sizeof(completing_models) / sizeof(completing_models[0]);
+    world->modes = (struct modes){.list = &completing, .count = 1};
+    fake_mesh_hello(&world->mesh, 0, "one");
+    fake_mesh_hello(&world->mesh, 1, "two");
+}
+
+static void fill_in(struct world *world, size_t node, const char *model)
+{
+    have_able(world, node, model, INSTANCE_RESIDENT, node ? 4096 : 8192,
+            CAPABILITY_CHAT | CAPABILITY_FIM);
+}
+
+static void a_name_says_whose_tokens_complete(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    complete_code(world);
+    assert_string_equal(all(world), "mesh-autocomplete ");
+    have(world, 0, "talker", INSTANCE_RESIDENT, 4096); /* knows no such tokens */
+    assert_string_equal(all(world), "mesh-autocomplete talker ");
+    fill_in(world, 1, "codestral");
+    assert_string_equal(
+            all(world), "mesh-autocomplete mesh-autocomplete-codestral codestral talker ");
+    fill_in(world, 0, "Qwen2.5-Coder-1.5B"); /* the mode likes it better */
+    world->offers.claude_names = true;       /* a picker that lists no others completes no code */
+    assert_string_equal(all(world), "mesh-autocomplete claude-mesh-autocomplete "
+                                    "mesh-autocomplete-Qwen2.5-Coder-1.5B Qwen2.5-Coder-1.5B "
+                                    "codestral ");
+    assert_true(offers_find(&world->offers, "mesh-autocomplete-codestral", &offer));
+    assert_int_equal(offer.kind, OFFER_MODE);
+    assert_string_equal(offer.instance->model, "codestral"); /* not the mode's first */
+    assert_int_equal(offer.context, 4096);
+    assert_true(offer.capabilities & CAPABILITY_FIM);
+    fill_in(world, 1, "Qwen2.5-Coder-1.5B"); /* on two nodes: still one name */
+    assert_string_equal(all(world), "mesh-autocomplete claude-mesh-autocomplete "
+                                    "mesh-autocomplete-Qwen2.5-Coder-1.5B Qwen2.5-Coder-1.5B ");
+}
+
+static bool not_the_first(void *ctx, const char *name)
+{
+    (void)ctx;
+    return strcmp(name, completing_models[1]) != 0;
+}
+
+static void a_name_with_a_model_is_of_one_that_may_be_asked_for(void **state)
+{
+    struct world *world = *state;
+    complete_code(world);
+    fill_in(world, 0, completing_models[1]);
+    fill_in(world, 1, "codestral");
+    world->offers.allows_model = not_the_first;
+    assert_string_equal(all(world), "mesh-autocomplete mesh-autocomplete-codestral codestral ");
+    world->offers.allows_mode = nothing;
+    assert_string_equal(all(world), "codestral ");
+}
+
+static void a_name_with_a_model_that_means_something_else_is_not_offered(void **state)
+{
+    struct world *world = *state;
+    char long_name[MSG_NAME_MAX + 1];
+    struct mode both[] = {
+            {.name = (char *)"autocomplete-codestral", .models = ask_models, .model_count = 2},
+            {.name = (char *)"autocomplete"}};
+    complete_code(world);
+    fill_in(world, 0, "codestral");
+    both[1] = completing;
+    world->modes = (struct modes){.list = both, .count = 2};
+    assert_string_equal(all(world), "mesh-autocomplete-codestral mesh-autocomplete codestral ");
+    world->modes = (struct modes){.list = &completing, .count = 1};
+    have(world, 1, "mesh-autocomplete-codestral", INSTANCE_RESIDENT, 4096); /* its own name */
+    assert_string_equal(all(world), "mesh-autocomplete codestral mesh-autocomplete-codestral ");
+    memset(long_name, 'x', MSG_NAME_MAX);
+    long_name[MSG_NAME_MAX] = '\0';
+    completing_models[0] = long_name;
+    fill_in(world, 0, long_name); /* nobody could ask for more than that */
+    assert_null(strstr(all(world), "mesh-autocomplete-x"));
+    completing_models[0] = (char *)"talker";
+}
+
 #define OFFERS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -363,6 +456,9 @@ int main(void)
             OFFERS_TEST(an_alias_that_may_not_be_asked_for_is_not_offered),
             OFFERS_TEST(what_would_be_refused_is_not_offered),
             OFFERS_TEST(a_model_called_like_a_mode_cannot_be_named),
+            OFFERS_TEST(a_name_says_whose_tokens_complete),
+            OFFERS_TEST(a_name_with_a_model_is_of_one_that_may_be_asked_for),
+            OFFERS_TEST(a_name_with_a_model_that_means_something_else_is_not_offered),
     };
     return cmocka_run_group_tests_name("offers", tests, NULL, NULL);
 }

@@ -238,6 +238,12 @@ test("rules: modes have plain names", async () => {
     for (const id of ids) assert.match(id, /^mesh-[a-z0-9-]+$/);
 });
 
+test("rules: autocomplete is listed once by a name that tells the model's family", async () => {
+    const ids = [];
+    for await (const { id } of openai().models.list()) if (id.startsWith("mesh-autocomplete-")) ids.push(id);
+    assert.deepEqual(ids, ["mesh-autocomplete-demo-infiller"]);
+});
+
 test("rules: autocomplete answers to a name that tells the model's family", async () => {
     const { response } = await openai()
         .completions.create({ model: "mesh-autocomplete-demo-infiller", prompt: "int a", suffix: ";", max_tokens: 2 })
