@@ -11,9 +11,9 @@
  * their dialect makes none of it;
  *   - another file, or another place.
  * What is not known for a keystroke though it is one: more than CURSOR_KEYS_MAX bytes at once,
- * bytes replaced by others, a place with less than CURSOR_SAME_MIN bytes around it, prompts into
- * which the client has written the model's FIM tokens itself. Those run on, as if nothing were
- * known. */
+ * bytes replaced by others, a place with less than CURSOR_SAME_MIN bytes around it, prompts of a
+ * client that has written a model's FIM tokens into them in another way than fim_prompt.h knows.
+ * Those run on, as if nothing were known. */
 #pragma once
 
 #include <stdbool.h>

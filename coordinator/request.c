@@ -1,6 +1,7 @@
 #include "coordinator/request.h"
 
 #include "coordinator/cursor.h"
+#include "coordinator/fim_prompt.h"
 #include "coordinator/http/http_server.h"
 
 #include <assert.h>
@@ -46,6 +47,27 @@ int request_set_cursor(
     free(request->cursor);
     request->cursor = cursor;
     return 0;
+}
+
+/* What is far from the cursor says nothing of it. */
+static int set_cursor_within(struct request *request, const struct fim_prompt *fim)
+{
+    char before[CURSOR_BEFORE_MAX + 1], after[CURSOR_AFTER_MAX + 1];
+    size_t before_len = fim->before_len < CURSOR_BEFORE_MAX ? fim->before_len : CURSOR_BEFORE_MAX;
+    size_t after_len = fim->after_len < CURSOR_AFTER_MAX ? fim->after_len : CURSOR_AFTER_MAX;
+    memcpy(before, fim->before + fim->before_len - before_len, before_len);
+    memcpy(after, fim->after, after_len);
+    before[before_len] = after[after_len] = '\0';
+    return request_set_cursor(request, before, "", after);
+}
+
+int request_note_fim(struct request *request, const char *prompt, bool warms_up)
+{
+    struct fim_prompt fim;
+    if (!fim_prompt_read(prompt, &fim))
+        return 0;
+    request->lane = LANE_AUTOCOMPLETE;
+    return fim.sure && !warms_up ? set_cursor_within(request, &fim) : 0;
 }
 
 /* Recurses no deeper than what json_parse() lets in. */

@@ -83,6 +83,10 @@ MUST_CHECK int request_chain(struct request *request, uint64_t seed);
  * -ENOMEM. */
 MUST_CHECK int request_set_cursor(
         struct request *request, const char *before, const char *line, const char *after);
+/* Looks for a model's own tokens in a raw prompt (fim_prompt.h). Where it has them, a person waits
+ * at the cursor between its texts, which is noted too where both are known; not where no token is
+ * asked for, which only fills the cache. -ENOMEM. */
+MUST_CHECK int request_note_fim(struct request *request, const char *prompt, bool warms_up);
 /* Memory that `kept`, `chain` and `cursor` take, about. */
 size_t request_kept_bytes(const struct request *request);
 /* Notes that something was left out of the body, once for each `what`; past REQUEST_SKIPPED_MAX the

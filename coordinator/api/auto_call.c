@@ -29,9 +29,10 @@ struct auto_call { /* a request that waits for the small model */
 struct wish {
     const struct call *call;
     const struct request *request;
+    bool completes; /* code, by a model's own tokens */
 };
 
-static bool may_do(const struct wish *wish, const char *model)
+static bool may_do(const struct wish *wish, const char *model, uint32_t needs)
 {
     struct node_table *nodes = wish->call->api->view->nodes;
     size_t count;
@@ -41,7 +42,7 @@ static bool may_do(const struct wish *wish, const char *model)
     for (size_t i = 0; i < count; i++) {
         if (strcmp(instances[i]->model, name) != 0)
             continue;
-        if (!instance_lacks(instances[i], wish->request->needs))
+        if (!instance_lacks(instances[i], wish->request->needs | needs))
             return true;
         known = true;
     }
@@ -49,15 +50,20 @@ static bool may_do(const struct wish *wish, const char *model)
 }
 
 /* What serves other kinds of requests is none for a conversation. */
+static bool serves(const struct wish *wish, uint32_t needs)
+{
+    return needs == CAPABILITY_CHAT || (needs == CAPABILITY_FIM && wish->completes);
+}
+
 static const struct mode *usable_mode(const struct wish *wish, const char *name)
 {
     const char *allowed[MODE_MODELS_MAX];
     const struct mode *mode = modes_resolve(wish->call->api->view->modes, name);
-    if (!mode || mode_needs(mode->name) != CAPABILITY_CHAT)
+    if (!mode || !serves(wish, mode_needs(mode->name)))
         return NULL;
     size_t count = caller_models_of_mode(wish->call->caller, mode, allowed);
     for (size_t i = 0; i < count; i++)
-        if (may_do(wish, allowed[i]))
+        if (may_do(wish, allowed[i], mode_needs(mode->name)))
             return mode;
     return NULL;
 }
@@ -128,7 +134,7 @@ static void learn(const struct call *call, const struct request *request, const 
 static struct auto_choice choose(const struct call *call, const struct request *request,
         const struct facts *facts, const struct mode_mark *mark, const enum task *answer)
 {
-    struct wish wish = {.call = call, .request = request};
+    struct wish wish = {.call = call, .request = request, .completes = facts->fim != NULL};
     struct auto_choice choice;
     struct auto_input input = {.facts = facts,
             .mark = mark,
@@ -160,6 +166,8 @@ static void settle(const struct call *call, struct request *request, const struc
     learn(call, request, facts, choice);
     snprintf(request->told, sizeof(request->told), "%s", mode ? choice->reason : "");
     request->complexity = choice->complexity;
+    if (choice->task == TASK_COMPLETION) /* others would take the tokens for words */
+        request->needs |= CAPABILITY_FIM;
     resume(call, request, mode);
 }
 

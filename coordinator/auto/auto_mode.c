@@ -22,6 +22,7 @@ static const struct {
         [TASK_COORDINATE] = {{"orchestrator", "plan", "architect", "agent"}, 3, PATIENCE_MUCH},
         [TASK_TITLE] = {{"title", "fast"}, 1, PATIENCE_NONE},
         [TASK_SUMMARY] = {{"compaction"}, 2, PATIENCE_SOME},
+        [TASK_COMPLETION] = {{"autocomplete"}, 1, PATIENCE_NONE},
 };
 
 /* --- words of editors --- */
@@ -153,14 +154,28 @@ static void choose_task(const struct auto_input *input, enum task task, enum aut
     choice->source = source;
 }
 
-static bool is_short(const struct facts *facts)
+static bool choose_short(const struct auto_input *input, struct auto_choice *choice)
 {
-    return facts->answer_max > 0 && facts->answer_max <= AUTO_SHORT_ANSWER && facts->tools == 0;
+    const struct facts *facts = input->facts;
+    bool is_short =
+            facts->answer_max > 0 && facts->answer_max <= AUTO_SHORT_ANSWER && facts->tools == 0;
+    if (is_short)
+        choose_task(input, TASK_TITLE, AUTO_BY_FACTS, choice);
+    return is_short;
 }
 
 static const char *mode_of_session(const struct auto_input *input)
 {
     return input->session.mode[0] ? find(input, input->session.mode) : NULL;
+}
+
+/* False where nothing completes here: then it is a prompt like any other. */
+static bool choose_completion(const struct auto_input *input, struct auto_choice *choice)
+{
+    const char *mode = input->facts->fim ? find(input, tasks[TASK_COMPLETION].modes[0]) : NULL;
+    if (mode)
+        choose_task(input, TASK_COMPLETION, AUTO_BY_FACTS, choice);
+    return mode;
 }
 
 /* A summary finds the conversation's cache where that is. */
@@ -229,8 +244,8 @@ static void say_facts(const struct facts *facts, char *text, size_t size)
     } counts[] = {{facts_tokens(facts), "token"}, {facts->files, "file"},
             {facts->fences, "code block"}, {facts->trace_lines, "trace line"},
             {facts->diff_hunks, "diff hunk"}, {facts->tools, "tool"}, {facts->images, "image"}};
-    size_t len = 0;
-    text[0] = '\0';
+    size_t len = (size_t)snprintf(
+            text, size, "%s%s", facts->fim ? ", tokens of " : "", facts->fim ? facts->fim : "");
     for (size_t i = 0; i < LENGTH(counts) && len < size; i++)
         len += (size_t)say_count(text + len, size - len, counts[i].count, counts[i].what);
 }
@@ -270,9 +285,8 @@ static void say_reason(const struct auto_input *input, struct auto_choice *choic
 void auto_choose(const struct auto_input *input, struct auto_choice *ret_choice)
 {
     struct auto_choice choice = {.tools_needed = input->facts->tools > 0};
-    if (is_short(input->facts))
-        choose_task(input, TASK_TITLE, AUTO_BY_FACTS, &choice);
-    else if (!choose_mark(input, &choice))
+    if (!choose_completion(input, &choice) && !choose_short(input, &choice) &&
+            !choose_mark(input, &choice))
         choose_guess(input, &choice);
     choice.complexity = complexity_of(input->facts, choice.task);
     choice.patience = tasks[choice.task].patience;

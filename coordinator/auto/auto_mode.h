@@ -2,21 +2,23 @@
  * its conversation, and what a small model said, to a mode and how it was known. Pure. In order,
  * the first that says something:
  *
- * 1. An answer of at most AUTO_SHORT_ANSWER tokens, without tools, and what a mark says is beside
+ * 1. A prompt that is written with a model's tokens to fill in the middle: "autocomplete", where
+ *    there is such a mode. Moves no conversation.
+ * 2. An answer of at most AUTO_SHORT_ANSWER tokens, without tools, and what a mark says is beside
  *    the conversation: a short answer goes to the quick mode, a summary stays with its
  *    conversation. Neither moves it.
- * 2. The editor's mark (mode_marks.h), by the name of a mode or what editors call one. It moves the
+ * 3. The editor's mark (mode_marks.h), by the name of a mode or what editors call one. It moves the
  *    conversation at once, and from then on only another mark does.
- * 3. The conversation's mode, where a mark has told it.
- * 4. A guess of the task by points: words of the user (task_words.h); 2 for tools that change files
+ * 4. The conversation's mode, where a mark has told it.
+ * 5. A guess of the task by points: words of the user (task_words.h); 2 for tools that change files
  *    and for a diff, 1 for results of tools beside such; 2 for a line of a trace, 3 for three; 1
  * for AUTO_FILES files or blocks of code; 1 for a block of code without tools, as a question. Most
  *    points win, of equals the first in the order of `enum task`. Without tools, from
  *    AUTO_WHOLE_TOKENS on, all but debugging is design: that is a code base to be understood.
- * 5. Where the guess has less than AUTO_SURE_POINTS or no more than another task has, and nothing
+ * 6. Where the guess has less than AUTO_SURE_POINTS or no more than another task has, and nothing
  *    is known of the conversation: `unsure`; the caller may ask a small model, and again with its
  *    answer.
- * 6. In a conversation a guess only moves up: to a task that is no lower in the order, where its
+ * 7. In a conversation a guess only moves up: to a task that is no lower in the order, where its
  *    complexity is above the highest so far. Else the mode stays.
  *
  * Complexity, 1 to 5: what a task is at the least (question 1, code 2, debugging 3, design 4), or

@@ -2,6 +2,7 @@
 
 #include "common/json.h"
 #include "coordinator/auto/chat_texts.h"
+#include "coordinator/fim_prompt.h"
 
 #include <string.h>
 #include <strings.h>
@@ -119,6 +120,14 @@ static void read_prompt(const cJSON *prompt, struct facts *facts, struct text_hi
         text_hints_add(hints, text->valuestring, strlen(text->valuestring));
 }
 
+/* A conversation may speak of such tokens. */
+static const char *read_fim(const cJSON *body)
+{
+    struct fim_prompt fim;
+    const char *prompt = json_array(body, "messages") ? NULL : json_str(body, "prompt", NULL);
+    return prompt && fim_prompt_read(prompt, &fim) ? fim.family : NULL;
+}
+
 /* --- what is wanted --- */
 
 static enum effort read_effort(const cJSON *body)
@@ -146,7 +155,9 @@ void facts_read(const cJSON *body, struct facts *ret_facts)
 {
     const cJSON *message;
     struct text_hints hints;
-    *ret_facts = (struct facts){.effort = read_effort(body), .answer_max = read_answer_max(body)};
+    *ret_facts = (struct facts){.effort = read_effort(body),
+            .answer_max = read_answer_max(body),
+            .fim = read_fim(body)};
     text_hints_init(&hints);
     read_tools(body, ret_facts);
     cJSON_ArrayForEach(message, json_array(body, "messages")) read_message(message, ret_facts);

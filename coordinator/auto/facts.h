@@ -23,7 +23,9 @@ struct facts {
     uint32_t images;
     uint32_t answer_max; /* tokens; 0: not said */
     enum effort effort;
-    uint64_t bytes;      /* of all texts, tools and their results too … */
+    const char *fim; /* static; whose tokens to fill in the middle a completion's prompt is written
+                        with (fim_prompt.h); NULL: nobody's */
+    uint64_t bytes;  /* of all texts, tools and their results too … */
     uint64_t said_bytes; /* … and without the system's and the tools' descriptions, which say what
                             the editor is, not what is asked */
     /* In what the user said last: */

@@ -8,11 +8,12 @@ const char *task_name(enum task task)
             [TASK_DESIGN] = "design",
             [TASK_COORDINATE] = "coordination",
             [TASK_TITLE] = "short answer",
-            [TASK_SUMMARY] = "summary"};
+            [TASK_SUMMARY] = "summary",
+            [TASK_COMPLETION] = "code completion"};
     return names[task];
 }
 
 bool task_is_beside(enum task task)
 {
-    return task == TASK_TITLE || task == TASK_SUMMARY;
+    return task == TASK_TITLE || task == TASK_SUMMARY || task == TASK_COMPLETION;
 }

@@ -1,5 +1,6 @@
 /* What a request is about, as the mesh tells it for `auto`. The first four are guessed, in the
- * order in which a guess may move a conversation on (auto_mode.h); the others only an editor says.
+ * order in which a guess may move a conversation on (auto_mode.h); the others only an editor says,
+ * or shows.
  */
 #pragma once
 
@@ -14,6 +15,7 @@ enum task {
     TASK_COORDINATE = TASK_GUESSED, /* hand out the work of others */
     TASK_TITLE,                     /* a few words beside the conversation: its title, its tags */
     TASK_SUMMARY,                   /* the conversation itself, shorter */
+    TASK_COMPLETION,                /* what belongs at the cursor in a file */
     TASK_COUNT,
 };
 

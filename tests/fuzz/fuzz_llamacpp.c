@@ -42,7 +42,9 @@ static void check_accepted(const struct request *request)
     cJSON_Delete(body);
     assert(strlen(request->asked) <= MSG_NAME_MAX);
     assert(request->choices >= 1 && request->choices <= REQUEST_CHOICES_MAX);
-    assert((request->lane == LANE_AUTOCOMPLETE) == (request->kind == REQUEST_INFILL));
+    bool fills = request->kind == REQUEST_INFILL;
+    assert(request->lane == LANE_AUTOCOMPLETE ? fills || request->kind == REQUEST_COMPLETION
+                                              : !fills);
     assert(!request->settled);
 }
 

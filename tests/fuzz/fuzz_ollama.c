@@ -49,7 +49,9 @@ static void check_accepted(const struct request *request)
     assert(strlen(request->asked) <= MSG_NAME_MAX);
     assert(request->choices == 1);
     assert(!(request->needs & ~(uint32_t)CAPABILITY_ALL));
-    assert((request->lane == LANE_AUTOCOMPLETE) == (request->kind == REQUEST_INFILL));
+    bool fills = request->kind == REQUEST_INFILL;
+    assert(request->lane == LANE_AUTOCOMPLETE ? fills || request->kind == REQUEST_COMPLETION
+                                              : !fills);
     assert(!strchr(request->skipped, '\n'));
     if (request->settled)
         assert(request->body.len == 0);

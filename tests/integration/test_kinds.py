@@ -140,6 +140,75 @@ def a_newer_keystroke_ends_the_older():
         wait_until("nothing runs", lambda: engine.busy() == 0)
 
 
+@contextlib.contextmanager
+def a_mode_to_complete_code():
+    """A mesh of one node with two models, of which one has FIM tokens and the mode autocomplete."""
+    with Mesh({"ask": [FAST], "autocomplete": [FAST, CODER]}) as cluster:
+        node = cluster.add_node("halo1", [FAST, CODER], start=False)
+        gguf_patch.add_fim(MODELS / f"{CODER}.gguf", node.models / f"{CODER}.gguf")
+        node.start()
+        node.wait_resident(FAST, CODER)
+        yield cluster
+
+
+def pickers_show_a_name_that_tells_the_family():
+    with a_mode_to_complete_code() as cluster:
+        name = f"mesh-autocomplete-{CODER}"
+        for path, key, field in (("/v1/models", "data", "id"), ("/v1/model/info", "data", "model_name"),
+                                 ("/api/v0/models", "data", "id"), ("/api/tags", "models", "name")):
+            names = [entry[field] for entry in cluster.get(path).json()[key]]
+            assert [it for it in names if "autocomplete-" in it] == [name], (path, names)
+        one = cluster.get(f"/v1/models/{name}").json()
+        assert one["id"] == name and "insert" in one["capabilities"], one
+        shown = post(cluster, "/api/show", {"model": name})
+        assert "insert" in shown["capabilities"] and ".Suffix" in shown["template"], shown
+        answer = cluster.post("/v1/completions", json.dumps({"model": name, "prompt": "def ", "max_tokens": 2}))
+        assert answer.status == 200 and answer.headers["X-Modemesh-Model"] == CODER, answer.body
+
+
+def written(before, after):
+    """A prompt as a client writes it that knows the model's family by its name."""
+    return f"<|fim_prefix|>{before}<|fim_suffix|>{after}<|fim_middle|>"
+
+
+def a_prompt_with_a_models_tokens_is_completed():
+    with a_mode_to_complete_code() as cluster:
+        body = {"model": "mesh-auto", "prompt": written("def ", "()"), "max_tokens": 3}
+        answer = cluster.post("/v1/completions", json.dumps(body))
+        assert answer.status == 200, answer.body
+        assert answer.headers["X-Modemesh-Mode"] == "autocomplete", answer.headers.as_string()
+        assert answer.headers["X-Modemesh-Model"] == CODER, answer.headers.as_string()
+        assert "code completion, tokens of Qwen" in answer.headers["X-Modemesh-Reason"], answer.headers.as_string()
+        answer = cluster.ask("auto", f"what is {body['prompt']}?", max_tokens=3)
+        assert answer.status == 200 and answer.headers["X-Modemesh-Mode"] == "ask", answer.headers.as_string()
+
+
+def a_keystroke_between_a_models_tokens_ends_the_older():
+    with a_mode_to_complete_code() as cluster:
+        engine = cluster.nodes["halo1"].engine(CODER)
+        before, after = "# adds two numbers, and says nothing of what they are\ndef add(a, b):\n    retu", "\n\nprint(add(1, 2))\n"
+        body = {"model": f"mesh-autocomplete-{CODER}", "stream": True, "max_tokens": 10**7, "ignore_eos": True}
+        with contextlib.ExitStack() as stack:
+            def ask(typed):
+                connection = stack.enter_context(contextlib.closing(cluster.connection()))
+                prompt = written(before + typed, after)
+                connection.request("POST", "/v1/completions", json.dumps({**body, "prompt": prompt}),
+                                   {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                assert b'"text"' in response.readline(), "no stream"
+                return connection, response
+
+            older = ask("r")[1]
+            beside = ask("rn a + b  # and no more")[0]  # a suggestion that is not taken yet
+            wait_until("two run", lambda: engine.busy() == 2)
+            ask("rn")
+            events = older.read().split(b"\n\n")
+            assert b'"finish_reason":"length"' in events[-3] and events[-2] == b"data: [DONE]", events[-4:]
+            wait_until("what was beside it and the newer run", lambda: engine.busy() == 2)
+            beside.close()
+        wait_until("nothing runs", lambda: engine.busy() == 0)
+
+
 def a_model_that_makes_vectors_is_run_as_such():
     with one_node(FAST, patched(llama__pooling_type=MEAN)) as cluster:
         answer = post(cluster, "/v1/embeddings", {"model": FAST, "input": ["a", "b c"], "encoding_format": "float"})
@@ -226,6 +295,9 @@ if __name__ == "__main__":
         a_model_without_marks_is_refused,
         an_editor_that_leaves_frees_the_slot,
         a_newer_keystroke_ends_the_older,
+        pickers_show_a_name_that_tells_the_family,
+        a_prompt_with_a_models_tokens_is_completed,
+        a_keystroke_between_a_models_tokens_ends_the_older,
         a_model_that_makes_vectors_is_run_as_such,
         a_long_text_is_read_at_once,
         words_of_the_config_make_vectors_too,

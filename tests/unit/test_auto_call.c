@@ -421,6 +421,38 @@ static void no_mark_sends_a_conversation_to_what_completes(void **state)
     goes_to(world, "debugger");
 }
 
+#define FIM "<|fim_prefix|>int a<|fim_suffix|>;<|fim_middle|>"
+
+static void complete(struct world *world, const char *model)
+{
+    char body[400];
+    (void)snprintf(body, sizeof(body), "{\"model\":\"%s\",\"prompt\":\"" FIM "\"}", model);
+    post(world, &dialect_openai_completions, body);
+}
+
+static void a_prompt_with_a_models_tokens_goes_to_what_completes(void **state)
+{
+    struct world *world = *state;
+    static char *fill_models[] = {"coder", "filler"};
+    struct mode list[LENGTH(mode_list) + 1];
+    memcpy(list, mode_list, sizeof(mode_list));
+    list[LENGTH(mode_list)] =
+            (struct mode){.name = (char *)"autocomplete", .models = fill_models, .model_count = 1};
+    world->modes = (struct modes){.list = list, .count = LENGTH(list)};
+    complete(world, "auto"); /* nobody there knows the tokens */
+    goes_to(world, "asker");
+    say(world, "filler", INSTANCE_RESIDENT, TALKS | CAPABILITY_FIM, 0);
+    list[LENGTH(mode_list)].model_count = 2;
+    complete(world, "auto"); /* not the first that is listed */
+    is_told(world, goes_to(world, "filler"), "autocomplete",
+            "auto, complexity 1, by facts: code completion, tokens of Qwen, CodeGemma, 12 "
+            "tokens; ");
+    complete(world, "debug"); /* who is asked for by name gets it */
+    goes_to(world, "debugger");
+    ask(world, FIM); /* talks about it */
+    goes_to(world, "asker");
+}
+
 static void a_key_gets_the_mode_that_it_has(void **state)
 {
     struct world *world = *state;
@@ -757,6 +789,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(auto_has_many_spellings, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    a_prompt_with_a_models_tokens_goes_to_what_completes, setup, teardown),
             cmocka_unit_test_setup_teardown(a_foreign_name_may_stand_for_it, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     the_header_comes_before_the_path_and_that_before_the_name, setup, teardown),

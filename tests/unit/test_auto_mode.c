@@ -80,6 +80,32 @@ static void the_first_users_five_cases(void **state)
     }
 }
 
+static void a_prompt_with_a_models_tokens_is_completed(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"ask", "code", "autocomplete", NULL};
+    const struct mode_mark plan = {.word = "plan"};
+    struct facts facts = said("refactor it");
+    facts.fim = "StarCoder, StableCode, CodeQwen, Granite";
+    facts.answer_max = 32;
+    struct auto_input input = input_of(&facts);
+    input.ctx = (void *)modes;
+    input.mark = &plan;
+    struct auto_choice choice = choose(&input);
+    assert_string_equal(choice.mode, "autocomplete");
+    assert_int_equal(choice.patience, PATIENCE_NONE);
+    assert_string_equal(choice.reason, "auto, complexity 1, by facts: code completion, tokens of "
+                                       "StarCoder, StableCode, CodeQwen, Granite, 2 tokens");
+    struct auto_session session = {.mode = "code", .level = 2};
+    auto_learn(&choice, &session); /* what is typed moves no conversation */
+    assert_string_equal(session.mode, "code");
+    input = input_of(&facts); /* nothing completes here */
+    assert_string_equal(choose(&input).mode, "ask");
+    facts.fim = NULL;
+    input.ctx = (void *)modes;
+    assert_string_equal(choose(&input).mode, "ask");
+}
+
 static void facts_speak_where_words_do_not(void **state)
 {
     (void)state;
@@ -413,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_first_users_five_cases),
+            cmocka_unit_test(a_prompt_with_a_models_tokens_is_completed),
             cmocka_unit_test(facts_speak_where_words_do_not),
             cmocka_unit_test(complexity_is_by_task_length_files_and_effort),
             cmocka_unit_test(a_mark_is_a_mode_or_what_editors_call_one),

@@ -48,6 +48,21 @@ static void what_a_chat_brings_is_counted(void **state)
     assert_true(facts.bytes >= facts.said_bytes + 10 + strlen("read_filestr_replace_editor"));
 }
 
+#define FIM "<fim_prefix>a<fim_suffix>b<fim_middle>"
+
+static void only_a_completions_prompt_has_a_models_tokens(void **state)
+{
+    (void)state;
+    struct facts facts = facts_of("{\"prompt\":\"" FIM "\"}");
+    assert_non_null(facts.fim);
+    assert_non_null(strstr(facts.fim, "StarCoder"));
+    static const char *const others[] = {"{\"prompt\":\"a\"}", "{\"prompt\":[1]}", "{}",
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"" FIM "\"}]}",
+            "{\"messages\":[],\"prompt\":\"" FIM "\"}"};
+    for (size_t i = 0; i < LENGTH(others); i++)
+        assert_null(facts_of(others[i]).fim);
+}
+
 static void only_what_was_said_last_gives_hints(void **state)
 {
     (void)state;
@@ -149,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(what_a_chat_brings_is_counted),
+            cmocka_unit_test(only_a_completions_prompt_has_a_models_tokens),
             cmocka_unit_test(only_what_was_said_last_gives_hints),
             cmocka_unit_test(a_conversation_is_known_by_its_opening),
             cmocka_unit_test(what_is_wanted_is_read),

@@ -91,6 +91,28 @@ static void prompts_numbers_and_choices_are_translated(void **state)
     }
 }
 
+static void a_prompt_with_a_models_tokens_comes_from_a_cursor(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum request_lane lane;
+        bool cursor;
+    } cases[] = {{"{\"prompt\":\"[SUFFIX]b[PREFIX]a\"}", LANE_AUTOCOMPLETE, true},
+            {"{\"prompt\":[\"[SUFFIX]b[PREFIX]a\"]}", LANE_AUTOCOMPLETE, true},
+            {"{\"prompt\":\"[SUFFIX]b[PREFIX]a\",\"n_predict\":0}", LANE_AUTOCOMPLETE, false},
+            {"{\"prompt\":\"a[SUFFIX]b[PREFIX]\"}", LANE_CHAT, false},
+            {"{\"prompt\":[1,2]}", LANE_CHAT, false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct dialect_case test;
+        assert_int_equal(dialect_case_parse(&test, completion, cases[i].body), 0);
+        assert_int_equal(test.request.kind, REQUEST_COMPLETION);
+        assert_int_equal(test.request.lane, cases[i].lane);
+        assert_int_equal(test.request.cursor != NULL, cases[i].cursor);
+        dialect_case_fini(&test);
+    }
+}
+
 static void bad_completions_name_what_is_wrong(void **state)
 {
     (void)state;
@@ -462,6 +484,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(a_completion_keeps_what_nobody_here_knows),
             cmocka_unit_test(prompts_numbers_and_choices_are_translated),
+            cmocka_unit_test(a_prompt_with_a_models_tokens_comes_from_a_cursor),
             cmocka_unit_test(bad_completions_name_what_is_wrong),
             cmocka_unit_test(an_infill_goes_on_as_it_came),
             cmocka_unit_test(an_infill_is_at_a_cursor),

@@ -364,6 +364,12 @@ static void a_raw_prompt_is_completed_as_it_stands(void **state)
             "\"top_logprobs\":4}",
             "{\"prompt\":\"x\",\"json_schema\":{\"type\":\"object\"},\"logprobs\":4}");
     dialect_case_fini(&test);
+    dialect_case_reads(&test, generate, "{\"prompt\":\"<PRE> x <SUF>y <MID>\",\"raw\":true}",
+            "{\"prompt\":\"<PRE> x <SUF>y <MID>\"}");
+    assert_int_equal(test.request.kind, REQUEST_COMPLETION);
+    assert_int_equal(test.request.lane, LANE_AUTOCOMPLETE); /* written for a model's own tokens */
+    assert_non_null(test.request.cursor);
+    dialect_case_fini(&test);
 }
 
 static void what_generate_cannot_keep_is_refused(void **state)

@@ -1,3 +1,4 @@
+#include "coordinator/cursor.h"
 #include "coordinator/dialects/openai/openai.h"
 #include "tests/lib/dialect_case.h"
 
@@ -146,6 +147,82 @@ static void an_empty_suffix_is_a_completion_at_a_cursor(void **state)
     dialect_case_fini(&test);
 }
 
+/* Writes a prompt around a cursor in a file. */
+static void write_fim(char body[1024], const char *before, const char *after, const char *more)
+{
+    (void)snprintf(body, 1024, "{\"prompt\":\"<|fim_prefix|>%s<|fim_suffix|>%s<|fim_middle|>\"%s}",
+            before, after, more);
+}
+
+static struct cursor *cursor_of(const char *before, const char *after)
+{
+    char body[1024];
+    struct dialect_case test;
+    write_fim(body, before, after, "");
+    assert_int_equal(dialect_case_parse(&test, completions, body), 0);
+    struct cursor *cursor = test.request.cursor;
+    test.request.cursor = NULL;
+    dialect_case_fini(&test);
+    return cursor;
+}
+
+static void a_prompt_with_a_models_tokens_comes_from_a_cursor(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *more;
+        enum request_lane lane;
+        bool cursor;
+    } cases[] = {{"int a", "", LANE_AUTOCOMPLETE, true},
+            {"int a", ",\"max_tokens\":0", LANE_AUTOCOMPLETE, false}, /* fills the cache */
+            {"puts(<|fim_suffix|>)", "", LANE_AUTOCOMPLETE, false},   /* where does it end? */
+            {"int a", ",\"suffix\":null", LANE_AUTOCOMPLETE, true}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct dialect_case test;
+        char body[1024];
+        write_fim(body, cases[i].before, ";", cases[i].more);
+        assert_int_equal(dialect_case_parse(&test, completions, body), 0);
+        assert_int_equal(test.request.kind, REQUEST_COMPLETION);
+        assert_int_equal(test.request.lane, cases[i].lane);
+        assert_int_equal(test.request.needs, 0); /* whoever was asked by name answers */
+        assert_int_equal(test.request.cursor != NULL, cases[i].cursor);
+        dialect_case_fini(&test);
+    }
+    passes("{\"prompt\":\"<PRE> a <SUF>b <MID>\"}", "{\"prompt\":\"<PRE> a <SUF>b <MID>\"}");
+}
+
+static void what_is_typed_is_seen_between_a_models_tokens(void **state)
+{
+    (void)state;
+    static const char
+            file[] = "the quick brown fox jumps over the lazy dog and then it sleeps all day",
+            next[] = "the quick brown fox jumps over the lazy dog and then it sleeps all day l";
+    static const char rest[] = "; return them all to their owners }";
+    struct cursor *older = cursor_of(file, rest), *newer = cursor_of(next, rest);
+    struct cursor *elsewhere = cursor_of(next, "end of another file, and a long one");
+    assert_true(cursor_is_keystroke(older, newer));
+    assert_false(cursor_is_keystroke(older, elsewhere));
+    assert_false(cursor_is_keystroke(newer, newer)); /* several suggestions */
+    free(older);
+    free(newer);
+    free(elsewhere);
+}
+
+static void what_speaks_of_tokens_is_a_completion(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+            "{\"prompt\":\"What is <|fim_prefix|>, <|fim_suffix|> and <|fim_middle|> for?\"}",
+            "{\"prompt\":\"a\"}", "{\"prompt\":[1,2]}"};
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct dialect_case test;
+        assert_int_equal(dialect_case_parse(&test, completions, bodies[i]), 0);
+        assert_int_equal(test.request.lane, LANE_CHAT);
+        assert_null(test.request.cursor);
+        dialect_case_fini(&test);
+    }
+}
+
 static void only_a_text_at_a_cursor_has_one(void **state)
 {
     (void)state;
@@ -260,6 +337,9 @@ int main(void)
             cmocka_unit_test(bad_requests_name_what_is_wrong),
             cmocka_unit_test(the_best_of_some_is_the_first),
             cmocka_unit_test(a_suffix_makes_it_infill),
+            cmocka_unit_test(a_prompt_with_a_models_tokens_comes_from_a_cursor),
+            cmocka_unit_test(what_is_typed_is_seen_between_a_models_tokens),
+            cmocka_unit_test(what_speaks_of_tokens_is_a_completion),
             cmocka_unit_test(only_a_text_at_a_cursor_has_one),
             cmocka_unit_test(an_empty_suffix_is_a_completion_at_a_cursor),
             cmocka_unit_test(a_stream_has_openais_shape),

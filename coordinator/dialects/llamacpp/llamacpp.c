@@ -252,6 +252,13 @@ static int write_completion(
     return r;
 }
 
+static int note_tokens(struct parsing *parsing, const cJSON *prompt, bool warms_up)
+{
+    if (cJSON_IsString(prompt) && request_note_fim(parsing->request, prompt->valuestring, warms_up))
+        return no_memory(parsing);
+    return 0;
+}
+
 static int read_completion(struct parsing *parsing)
 {
     struct counts counts = {.max_tokens = ""};
@@ -262,6 +269,8 @@ static int read_completion(struct parsing *parsing)
     int r = read_prompt(parsing, &prompt);
     if (!r)
         r = read_limit(parsing, &counts);
+    if (!r)
+        r = note_tokens(parsing, prompt, strcmp(counts.max_tokens, "0") == 0);
     if (!r)
         r = read_probs(parsing, &counts);
     return r ? r : write_completion(parsing, prompt, &counts);

@@ -172,6 +172,8 @@ static int fill_raw(const struct fields *fields, struct request *request, cJSON 
 {
     if (*text_of(fields, "suffix"))
         request_skip(request, "suffix (the prompt is raw)");
+    if (request_note_fim(request, text_of(fields, "prompt"), false))
+        return err_set(fields->err, -ENOMEM, "no memory for the request");
     return add_text(fields, body, "prompt", text_of(fields, "prompt"));
 }
 

@@ -87,6 +87,8 @@ static int read_task(struct openai_body *body)
         openai_body_drop(body, "suffix");
     }
     r = read_prompt(body);
+    if (!r)
+        openai_infill_note_tokens(body);
     return r ? r : read_logprobs(body);
 }
 

@@ -31,11 +31,23 @@ static void drop_fields(struct openai_body *body)
         openai_body_drop(body, keys[i]);
 }
 
+static bool asks_for_nothing(const struct openai_body *body)
+{
+    const cJSON *limit = openai_length(body);
+    return limit && limit->valuedouble == 0;
+}
+
+void openai_infill_note_tokens(struct openai_body *body)
+{
+    const char *prompt = json_str(body->json, "prompt", "");
+    if (request_note_fim(body->request, prompt, asks_for_nothing(body)))
+        body->no_memory = true;
+}
+
 void openai_infill_note_cursor(struct openai_body *body)
 {
     const char *prompt = json_str(body->json, "prompt", NULL);
-    const cJSON *limit = openai_length(body);
-    if (!prompt || (limit && limit->valuedouble == 0))
+    if (!prompt || asks_for_nothing(body))
         return;
     if (request_set_cursor(body->request, prompt, "", json_str(body->json, "suffix", "")))
         body->no_memory = true;
