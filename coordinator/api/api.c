@@ -481,13 +481,20 @@ static int screen_scope(const struct call *call, enum scope scope)
     return -EACCES;
 }
 
-/* What a key may ask for a minute; reading the state costs nothing. */
-static int screen_rate(const struct call *call)
+/* Reading the state costs nothing; to explain is to decide, as for a request. */
+static bool costs(const struct call *call, const struct found *found)
+{
+    return strcmp(http_exchange_method(call->exchange), "POST") == 0 ||
+           (found->route && found->route->serve == serve_explain);
+}
+
+/* What a key may ask for a minute. */
+static int screen_rate(const struct call *call, const struct found *found)
 {
     const struct env *env = call->api->view->env;
     struct api_key *key = call->caller->key;
     uint32_t wait_s;
-    if (!key || strcmp(http_exchange_method(call->exchange), "POST") != 0)
+    if (!key || !costs(call, found))
         return 0;
     int r = api_key_take(key, env_now_ms(env), &wait_s);
     key->last_used_ms = env_wall_ms(env);
@@ -565,7 +572,7 @@ static int on_headers(void *ctx, struct http_exchange *exchange)
         r = screen_mode(&call);
     if (!r)
         r = screen_scope(&call, found.scope);
-    return r ? r : screen_rate(&call);
+    return r ? r : screen_rate(&call, &found);
 }
 
 /* The key may have been revoked while the body came in. */

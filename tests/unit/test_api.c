@@ -933,6 +933,21 @@ static void every_post_counts_for_a_keys_minute(void **state)
         assert_int_equal(begin(world, "POST", posts[i])->status, 429);
 }
 
+static void an_explanation_counts_for_a_keys_minute(void **state)
+{
+    struct world *world = *state;
+    use_spec(world, &(struct api_key_spec){.name = "slow", .requests_per_minute = 2});
+    assert_int_equal(get(world, "/mesh/v1/explain")->status, 400); /* of what? */
+    assert_int_equal(begin(world, "GET", "/mesh/v1/explain")->status, 0);
+    assert_int_equal(get(world, "/mesh/v1/explain")->status, 429);
+    assert_int_equal(chat(world, "ask")->status, 429);
+    assert_int_equal(get(world, "/mesh/v1/status")->status, 200);
+    assert_int_equal(get(world, "/mesh/v1/modes/suggestion")->status, 200);
+    virtual_env_advance_ms(&world->mesh.env, 30 * 1000);
+    assert_int_equal(chat(world, "ask")->status, 503);
+    assert_int_equal(get(world, "/mesh/v1/explain")->status, 429);
+}
+
 static void no_post_is_open_on_the_network(void **state)
 {
     struct world *world = *state;
@@ -1243,6 +1258,7 @@ int main(void)
             API_TEST(of_a_mode_a_key_gets_its_own_models_only),
             API_TEST(a_key_has_so_many_requests_a_minute),
             API_TEST(every_post_counts_for_a_keys_minute),
+            API_TEST(an_explanation_counts_for_a_keys_minute),
             API_TEST(no_post_is_open_on_the_network),
             API_TEST(a_key_learns_of_nothing_but_its_own),
             API_TEST(a_key_that_is_revoked_meanwhile_is_good_no_more),
