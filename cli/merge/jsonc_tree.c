@@ -69,7 +69,8 @@ static int advance(struct parser *parser)
     return 0;
 }
 
-static int add_node(struct jsonc_tree *tree, size_t *ret_node, struct err *err)
+/* The new one is the last. */
+static int add_node(struct jsonc_tree *tree, struct err *err)
 {
     size_t cap = tree->cap ? 2 * tree->cap : 64;
 
@@ -83,8 +84,7 @@ static int add_node(struct jsonc_tree *tree, size_t *ret_node, struct err *err)
     }
     if (tree->count > MERGE_VALUES_MAX)
         return err_set(err, -EMSGSIZE, "it has more than %d values", MERGE_VALUES_MAX);
-    tree->nodes[tree->count] = (struct jsonc_node){.start = 0};
-    *ret_node = tree->count++;
+    tree->nodes[tree->count++] = (struct jsonc_node){.start = 0};
     return 0;
 }
 
@@ -171,8 +171,8 @@ static int parse_value(struct parser *parser, size_t *ret_node)
 {
     struct jsonc_tree *tree = parser->tree;
     enum json_token_type type = parser->token.type;
-    size_t node;
-    int rc = add_node(tree, &node, parser->err);
+    size_t node = tree->count;
+    int rc = add_node(tree, parser->err);
 
     if (rc < 0)
         return rc;
@@ -192,7 +192,7 @@ static int parse_value(struct parser *parser, size_t *ret_node)
 static int parse_text(struct parser *parser)
 {
     size_t node;
-    int rc = add_node(parser->tree, &node, parser->err); /* [0]: no node */
+    int rc = add_node(parser->tree, parser->err); /* [0]: no node */
 
     if (rc == 0)
         rc = advance(parser);

@@ -144,11 +144,12 @@ static bool is_one_of(const char *name, const char *const *names)
 }
 
 /* An editor that completes code picks its tokens by the model's name. */
-static void set_id(struct mesh_mode *mode, const char *model)
+static void set_names(struct mesh_mode *mode, const char *name, const char *model)
 {
-    bool named = is_one_of(mode->name, silent) && strstr(mode->name, "complete") && model;
+    bool named = is_one_of(name, silent) && strstr(name, "complete") && model;
 
-    snprintf(mode->id, sizeof(mode->id), "%s%s%s%s", id_prefix, mode->name, named ? "-" : "",
+    snprintf(mode->name, sizeof(mode->name), "%s", name);
+    snprintf(mode->id, sizeof(mode->id), "%s%s%s%s", id_prefix, name, named ? "-" : "",
             named ? model : "");
 }
 
@@ -179,7 +180,8 @@ static uint64_t context_of(const cJSON *status, const char *name)
     return least;
 }
 
-static void take_models(struct mesh_mode *mode, const cJSON *status, const cJSON *names)
+/* The first of them; NULL: none. */
+static const char *take_models(struct mesh_mode *mode, const cJSON *status, const cJSON *names)
 {
     const char *first = NULL;
     const cJSON *name;
@@ -196,7 +198,7 @@ static void take_models(struct mesh_mode *mode, const cJSON *status, const cJSON
         if (context && (!mode->context || context < mode->context))
             mode->context = context;
     }
-    set_id(mode, first);
+    return first;
 }
 
 /* The entry of GET /v1/models for the mode; NULL where the caller may not use it. */
@@ -270,13 +272,12 @@ static void take_mode(struct mesh *mesh, const cJSON *status, const cJSON *model
         const cJSON *mode, const cJSON *entry)
 {
     const cJSON *names = json_array(mode, "models");
-    const char *purpose = purpose_of(json_str(mode, "name", ""));
+    const char *own = json_str(mode, "name", ""), *purpose = purpose_of(own);
     struct mesh_mode *taken = &mesh->modes[mesh->mode_count++];
     uint64_t context;
 
     *taken = (struct mesh_mode){.context = 0};
-    strcpy(taken->name, json_str(mode, "name", ""));
-    take_models(taken, status, names);
+    set_names(taken, own, take_models(taken, status, names));
     taken->sees = lists_word(json_array(entry, "capabilities"), "vision");
     taken->toolless = !purpose && cannot(models, entry, names, "tools");
     taken->unfit = purpose && cannot(models, entry, names, purpose);
@@ -318,10 +319,9 @@ static int take_word(struct mesh *mesh, char *word, uint64_t context, struct err
     if (mesh->mode_count == MESH_MODES_MAX)
         return err_set(err, -EINVAL, "--modes takes at most %d modes", MESH_MODES_MAX);
     *mode = (struct mesh_mode){.context = context};
-    strcpy(mode->name, word);
     if (model)
         add_model(mode, model);
-    set_id(mode, model);
+    set_names(mode, word, model);
     mesh->mode_count++;
     return 0;
 }

@@ -126,8 +126,8 @@ static int open_models(
 
 int found_ollama_tags(const char *text, size_t len, struct found_list *list, struct err *err)
 {
-    const cJSON *models, *it;
-    cJSON *json;
+    const cJSON *models = NULL, *it;
+    cJSON *json = NULL;
     int r = open_models(text, len, &json, &models, err);
 
     if (r < 0)
@@ -148,8 +148,8 @@ static void forget_residents(struct found_list *list)
 
 int found_ollama_ps(const char *text, size_t len, struct found_list *list, struct err *err)
 {
-    const cJSON *models, *it;
-    cJSON *json;
+    const cJSON *models = NULL, *it;
+    cJSON *json = NULL;
     int r = open_models(text, len, &json, &models, err);
 
     if (r < 0)

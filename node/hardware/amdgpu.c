@@ -159,7 +159,7 @@ static int look_at(
 
     if (rc == 0 && card->apu)
         rc = read_memory(card, "gtt", &gtt);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     if (card->apu) {
         vram.total_bytes =
@@ -196,7 +196,7 @@ void amdgpu_read(
         const struct card *card = &amdgpu->cards[i];
         struct device *device = &list->items[list->count];
         int rc = look_at(card, host, &memory);
-        if (rc < 0) {
+        if (rc != 0) {
             (void)snprintf(list->trouble, sizeof list->trouble,
                     "%s (%s) does not tell its memory: %s", card->name, card->id, strerror(-rc));
             continue;

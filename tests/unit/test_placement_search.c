@@ -323,7 +323,7 @@ static void judge(struct reference *ref)
 
 static void try_all(struct reference *ref, size_t service)
 {
-    if (service == ref->services) {
+    if (service == SERVICES_MAX || service == ref->services) {
         judge(ref);
         return;
     }
@@ -340,6 +340,7 @@ static void find_least_cost(struct reference *ref)
     assert_true(world->fleet.file_count <= OPTIONS_MAX);
     for (size_t m = 0; m < world->fleet.mode_count; m++)
         for (uint32_t c = 0; c < world->modes[m].copies; c++) {
+            assert_true(ref->services < SERVICES_MAX);
             ref->mode[ref->services] = m;
             ref->weight[ref->services] = world->modes[m].weight * 1000 / world->modes[m].copies;
             ref->all += ref->weight[ref->services++];
