@@ -218,6 +218,25 @@ static const cJSON *find_entry(const cJSON *models, const char *mode)
     return NULL;
 }
 
+/* The model with which the coordinator lists the mode, the first that can do what it is for;
+ * `first` where it lists none. */
+static const char *listed_model(
+        const cJSON *models, const char *mode, const cJSON *names, const char *first)
+{
+    char listed[2 * MESH_WORD_MAX + sizeof("-")];
+    const cJSON *name;
+
+    cJSON_ArrayForEach(name, names)
+    {
+        if (!cJSON_IsString(name) || !is_name(name->valuestring))
+            continue;
+        snprintf(listed, sizeof(listed), "%s-%s", mode, name->valuestring);
+        if (find_entry(models, listed))
+            return name->valuestring;
+    }
+    return first;
+}
+
 static bool lists_word(const cJSON *array, const char *word)
 {
     const cJSON *item;
@@ -274,10 +293,12 @@ static void take_mode(struct mesh *mesh, const cJSON *status, const cJSON *model
     const cJSON *names = json_array(mode, "models");
     const char *own = json_str(mode, "name", ""), *purpose = purpose_of(own);
     struct mesh_mode *taken = &mesh->modes[mesh->mode_count++];
+    const char *first;
     uint64_t context;
 
     *taken = (struct mesh_mode){.context = 0};
-    set_names(taken, own, take_models(taken, status, names));
+    first = take_models(taken, status, names);
+    set_names(taken, own, listed_model(models, own, names, first));
     taken->sees = lists_word(json_array(entry, "capabilities"), "vision");
     taken->toolless = !purpose && cannot(models, entry, names, "tools");
     taken->unfit = purpose && cannot(models, entry, names, purpose);

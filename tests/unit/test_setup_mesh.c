@@ -83,6 +83,26 @@ static void test_takes_what_is_listed(void **state)
     assert_int_equal(mesh->modes[3].context, 0);
 }
 
+static void test_what_completes_is_called_as_it_is_listed(void **state)
+{
+    static const char status[] = "{\"modes\":[{\"name\":\"code\",\"models\":[\"a\",\"b\"]},"
+                                 "{\"name\":\"autocomplete\",\"models\":[\"a\",7,\"b\"]}]}";
+    static const char models[] = "{\"data\":[{\"id\":\"mesh-code\"},{\"id\":\"mesh-code-b\"},"
+                                 "{\"id\":\"mesh-autocomplete\"}%s]}";
+    static const char *const listed[] = {"", ",{\"id\":\"mesh-autocomplete-b\"}"};
+    static const char *const ids[] = {"mesh-autocomplete-a", "mesh-autocomplete-b"};
+    struct err err;
+    (void)state;
+
+    for (size_t i = 0; i < 2; i++) {
+        char text[512];
+        snprintf(text, sizeof(text), models, listed[i]);
+        assert_int_equal(take(status, text, &err), 0);
+        assert_string_equal(mesh->modes[0].id, "mesh-code");
+        assert_string_equal(mesh->modes[1].id, ids[i]);
+    }
+}
+
 static void test_model_of_several_nodes_has_the_least_context(void **state)
 {
     char status[1024];
@@ -300,6 +320,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(test_takes_what_is_listed, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    test_what_completes_is_called_as_it_is_listed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     test_model_of_several_nodes_has_the_least_context, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_what_no_model_of_a_mode_can_do, set_up, tear_down),
