@@ -51,7 +51,7 @@ struct backend_model {
      * 0: none. And how many of those a slot may have; 0: the engine's choice. */
     uint64_t prompt_cache_bytes;
     uint32_t checkpoints;
-    const char *slot_key;  /* of the file and of all that the engine is started with (slot_files.h);
+    const char *start_key; /* of the file and of how the engine is started, the same where both are;
                               NULL: what its slots held is not kept */
     uint32_t nice;         /* of its engine beyond ours, 0 to 19 */
     uint64_t token_bytes;  /* of its cache; 0: not known */

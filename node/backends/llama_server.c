@@ -9,6 +9,7 @@
 #include "node/backends/engine_runs.h"
 #include "node/backends/engine_slots.h"
 #include "node/backends/engine_words.h"
+#include "node/backends/slot_key.h"
 #include "node/backends/slot_swap.h"
 #include "node/process/process.h"
 
@@ -567,7 +568,7 @@ static size_t append_similarity(const struct backend_model *model, const char **
 
 /* --jinja was not always the default, and tools need it. The owner's words come last: they count.
  */
-static void fill_words(const struct instance_backend *instance, char *const *command,
+static size_t fill_words(const struct instance_backend *instance, char *const *command,
         const char **words, const struct word_numbers *numbers)
 {
     const struct backend_model *model = &instance->model;
@@ -583,11 +584,42 @@ static void fill_words(const struct instance_backend *instance, char *const *com
     n = append_mode(model, numbers, words, n);
     n = append_wishes(model, words, n);
     n = append_similarity(model, words, n);
-    if (instance->slot_folder[0]) {
-        words[n++] = "--slot-save-path";
-        words[n++] = instance->slot_folder;
-    }
-    append_words(words, n, model->extra_args);
+    return append_words(words, n, model->extra_args);
+}
+
+/* A container sees no folder of ours but those that it is given, and the owner's own words win. */
+static bool keeps_slots(const struct instance_backend *instance)
+{
+    static const char *const names[] = {"--slot-save-path", NULL};
+    const struct backend_model *model = &instance->model;
+
+    return instance->host.slot_files && model->start_key && model->token_bytes > 0 &&
+           model->checkpoints == 0 && batch_tokens(model) == 0 && !instance->host.stop_command &&
+           !has_word(model->extra_args, names) && !has_word(instance->host.command, names);
+}
+
+static void choose_slot_folder(struct instance_backend *instance, const char *const *words)
+{
+    struct err err = {.text = ""};
+    char key[SLOT_KEY_MAX];
+
+    instance->slot_folder[0] = '\0';
+    if (!keeps_slots(instance))
+        return;
+    slot_key_make(instance->model.start_key, words, (const char *const *)environ, key);
+    if (slot_files_folder(instance->host.slot_files, key, instance->slot_folder, &err) == 0)
+        return;
+    instance->slot_folder[0] = '\0';
+    log_warn("slots are not kept", LOG_S("model", instance->model.name), LOG_S("reason", err.text));
+}
+
+static void append_slot_folder(struct instance_backend *instance, const char **words, size_t n)
+{
+    const char *const own[] = {"--slot-save-path", instance->slot_folder, NULL};
+
+    choose_slot_folder(instance, words);
+    if (instance->slot_folder[0])
+        append_words(words, n, own);
 }
 
 /* Checkpoints take memory beside the prompt cache. */
@@ -642,7 +674,7 @@ static int start_filled(
     if (!words)
         return err_set(err, -ENOMEM, "no memory to start %s", model->name);
     write_numbers(model, &numbers);
-    fill_words(instance, command, words, &numbers);
+    append_slot_folder(instance, words, fill_words(instance, command, words, &numbers));
     r = start_process(instance, words, stop_command, err);
     free(words);
     return r;
@@ -681,35 +713,10 @@ static int start_engine(struct instance_backend *instance, struct err *err)
     return r;
 }
 
-/* A container sees no folder of ours but those that it is given, and the owner's own words win. */
-static bool keeps_slots(const struct instance_backend *instance)
-{
-    static const char *const names[] = {"--slot-save-path", NULL};
-    const struct backend_model *model = &instance->model;
-
-    return instance->host.slot_files && model->slot_key && model->token_bytes > 0 &&
-           model->checkpoints == 0 && batch_tokens(model) == 0 && !instance->host.stop_command &&
-           !has_word(model->extra_args, names) && !has_word(instance->host.command, names);
-}
-
-static void choose_slot_folder(struct instance_backend *instance)
-{
-    struct err err = {.text = ""};
-
-    instance->slot_folder[0] = '\0';
-    if (!keeps_slots(instance) ||
-            slot_files_folder(instance->host.slot_files, instance->model.slot_key,
-                    instance->slot_folder, &err) == 0)
-        return;
-    instance->slot_folder[0] = '\0';
-    log_warn("slots are not kept", LOG_S("model", instance->model.name), LOG_S("reason", err.text));
-}
-
 static int llama_start(struct instance_backend *instance, struct err *err)
 {
     int r = choose_socket(instance, err);
 
-    choose_slot_folder(instance);
     if (r == 0)
         r = start_engine(instance, err);
     if (r < 0)

@@ -1,7 +1,7 @@
 /* What the slots of engines held when these ended, in files until the same model is loaded in the
- * same way again: FOLDER/KEY/SESSION-SLOT.state, where KEY stands for the file's content and for
- * all that the engine was started with, so that a state never meets another model or another type
- * of cache. They hold people's prompts: the folders are 0700, the files 0600 by the process's
+ * same way again: FOLDER/KEY/SESSION-SLOT.state, where KEY (slot_key.h) stands for all that decides
+ * what a prompt becomes in the cache, so that a state never meets another model, type of cache or
+ * adapter. They hold people's prompts: the folders are 0700, the files 0600 by the process's
  * umask, a file is gone once it was restored, and in any case after SLOT_FILES_AGE_S; all of them
  * together, and what is promised to engines that write just now, take no more than a limit, and the
  * oldest go first. Engines write them, under another name (….state.part) until they are whole; here

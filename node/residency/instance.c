@@ -16,7 +16,6 @@
 
 enum {
     RATE_TOKENS_MIN = 8,
-    SLOT_KEY_BYTES = 16,
     BYTES_PER_MIB = 1 << 20,
     MS_PER_S = 1000,
     DEMAND_DECAY_S = 600,           /* requests count for so long in the rate of a model */
@@ -30,14 +29,14 @@ struct instance {
     uint64_t state_since_ms;
     struct list waits; /* struct instance_wait, oldest first */
     struct sources sources;
-    struct instance_backend *backend;      /* NULL while no engine runs */
-    struct backend_model model;            /* as the engine was started */
-    uint64_t memory_bytes;                 /* counted while an engine runs */
-    uint64_t outgrown_bytes;               /* seen in a load that has not come to its end … */
-    uint64_t outgrown_until_ms;            /* … counts until then; 0: none was */
-    struct measurement_key key;            /* of what is loaded next */
-    struct measurement_key loaded_key;     /* of what runs */
-    char slot_key[2 * SLOT_KEY_BYTES + 1]; /* the same, as the name of a folder */
+    struct instance_backend *backend;  /* NULL while no engine runs */
+    struct backend_model model;        /* as the engine was started */
+    uint64_t memory_bytes;             /* counted while an engine runs */
+    uint64_t outgrown_bytes;           /* seen in a load that has not come to its end … */
+    uint64_t outgrown_until_ms;        /* … counts until then; 0: none was */
+    struct measurement_key key;        /* of what is loaded next */
+    struct measurement_key loaded_key; /* of what runs */
+    char start_key[2 * MEASUREMENT_KEY_BYTES + 1]; /* the same, as a text */
     uint32_t context, slots, busy;
     uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
     uint64_t used_at_ms;
@@ -660,9 +659,9 @@ static int engine_create(struct instance *instance, struct err *err)
 
     place.lent = instance->lent;
     instance->model = model_of(instance, source);
-    (void)sodium_bin2hex(instance->slot_key, sizeof instance->slot_key, instance->loaded_key.bytes,
-            SLOT_KEY_BYTES);
-    instance->model.slot_key = instance->slot_key;
+    (void)sodium_bin2hex(instance->start_key, sizeof instance->start_key,
+            instance->loaded_key.bytes, sizeof instance->loaded_key.bytes);
+    instance->model.start_key = instance->start_key;
     instance->model.prompt_cache_bytes = instance->prompt_cache_bytes;
     instance->model.checkpoints =
             footprint_checkpoints(source->checkpoint_bytes, instance->prompt_cache_bytes);

@@ -2,16 +2,21 @@
 back; limits hold, and nothing is left where it is turned off."""
 
 import json
+import os
 import pathlib
 import stat
+import struct
 import sys
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import gguf_make
 import mesh
 from mesh import FAST, Mesh, wait_until
 
 CONTEXT = 4096
+EMBEDDING = 128  # of the demo models
 ENGINE = {"context": CONTEXT, "cache-ram": "64M"}
 PREAMBLE = " ".join(f"rule {i}: be brief;" for i in range(120))  # the same for all, as an agent's instructions are
 
@@ -106,6 +111,51 @@ def other_settings_meet_no_older_state():
         assert len(states(node)) == 1, "it waits for the settings that it is of"
 
 
+def write_adapter(path, seed):
+    """A LoRA for the first layer of the model, with random weights."""
+    tensors = [("blk.0.attn_q.weight.lora_a", (EMBEDDING, 2), "F32"),
+               ("blk.0.attn_q.weight.lora_b", (2, EMBEDDING), "F32")]
+    keys = {"general.type": "adapter", "general.architecture": "llama", "adapter.type": "lora",
+            "adapter.lora.alpha": struct.pack("<If", gguf_make.TYPE_FLOAT32, 2.0)}
+    with open(path, "wb") as out:
+        out.write(gguf_make.header(keys, tensors)[0])
+        gguf_make.write_data(out, tensors, {"F32": gguf_make.Pattern("F32", seed)})
+
+
+def another_adapter_of_the_same_name_meets_no_older_state():
+    with Mesh() as cluster:
+        adapter = cluster.folder / "adapter.gguf"
+        write_adapter(adapter, seed=1)
+        node = cluster.add_node("halo1", [FAST], slots=2, engine=ENGINE, words=("--lora", str(adapter)))
+        talk = Conversation(cluster, "apple")
+        before, _ = talk.turn()
+        unload(cluster, node)
+        _, cached = talk.turn()
+        assert before - 8 <= cached, (before, cached)
+        unload(cluster, node)
+        assert len(states(node)) == 1
+        write_adapter(adapter, seed=2)
+        _, cached = talk.turn()
+        assert cached == 0, cached
+
+
+def other_variables_meet_no_older_state():
+    """Those that the node inherits are the engine's too."""
+    with Mesh() as cluster:
+        node = cluster.add_node("halo1", [FAST], slots=2, engine=ENGINE)
+        talk = Conversation(cluster, "apple")
+        talk.turn()
+        assert node.daemon.stop() == 0
+        assert len(states(node)) == 1
+        node.wait_state("offline")
+        with mock.patch.dict(os.environ, LLAMA_ARG_ROPE_FREQ_SCALE="0.5"):
+            node.start()
+        node.wait_resident(FAST)
+        _, cached = talk.turn()
+        assert cached == 0, cached
+        assert len(states(node)) == 1, "it waits for the variables that it is of"
+
+
 def limits_hold():
     with Mesh() as cluster:
         node = cluster.add_node("halo1", [FAST], slots=2, engine={**ENGINE, "slot-cache": "16K"})
@@ -149,5 +199,6 @@ def room_for_prompts_is_counted():
 
 if __name__ == "__main__":
     mesh.run(turns_reuse_what_was_computed, a_model_that_comes_back_goes_on, a_node_that_starts_again_goes_on,
-             other_settings_meet_no_older_state, limits_hold, nothing_is_kept_where_it_is_turned_off,
+             other_settings_meet_no_older_state, another_adapter_of_the_same_name_meets_no_older_state,
+             other_variables_meet_no_older_state, limits_hold, nothing_is_kept_where_it_is_turned_off,
              room_for_prompts_is_counted)
