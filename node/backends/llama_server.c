@@ -542,13 +542,26 @@ static bool has_word(const char *const *words, const char *const *names)
     return false;
 }
 
-/* The owner's own words may turn it off. */
-static bool sets_prompt_cache(const char *const *words)
+/* Of which nothing of ours is to get in the way: words of the command or behind it, and what stands
+ * for them in the environment. */
+static bool owner_says(const struct instance_backend *instance, const char *const *words,
+        const char *const *variables)
 {
-    static const char *const names[] = {
-            "-cram", "--cache-ram", "--no-cache-prompt", "-sps", "--slot-prompt-similarity", NULL};
+    for (; *variables; variables++)
+        if (getenv(*variables))
+            return true;
+    return has_word(instance->host.command, words) || has_word(instance->model.extra_args, words);
+}
 
-    return has_word(words, names) || getenv("LLAMA_ARG_CACHE_RAM") != NULL;
+/* It may be off. */
+static bool owner_sets_prompt_cache(const struct instance_backend *instance)
+{
+    static const char *const words[] = {
+            "-cram", "--cache-ram", "--no-cache-prompt", "-sps", "--slot-prompt-similarity", NULL};
+    static const char *const variables[] = {
+            "LLAMA_ARG_CACHE_RAM", "LLAMA_ARG_CACHE_PROMPT", "LLAMA_ARG_NO_CACHE_PROMPT", NULL};
+
+    return owner_says(instance, words, variables);
 }
 
 /* Without these a request goes to the slot that holds the most of its beginning, and takes it from
@@ -556,12 +569,13 @@ static bool sets_prompt_cache(const char *const *words)
  * The prompt cache gives both what they had. Measured with b11669, eight conversations in four
  * slots which share 1,200 tokens of 1,500 to 2,200: 74 % of what could be reused was, 98 % with
  * this and slots known (engine_slots.h). Without a prompt cache it would be the other way round. */
-static size_t append_similarity(const struct backend_model *model, const char **words, size_t n)
+static size_t append_similarity(
+        const struct instance_backend *instance, const char **words, size_t n)
 {
     static const char *const own[] = {"--slot-prompt-similarity", "0.95", NULL};
 
-    if (model->prompt_cache_bytes == 0 || model->keeps_no_prompts ||
-            sets_prompt_cache(model->extra_args))
+    if (instance->model.prompt_cache_bytes == 0 || instance->model.keeps_no_prompts ||
+            owner_sets_prompt_cache(instance))
         return n;
     return append_words(words, n, own);
 }
@@ -583,19 +597,20 @@ static size_t fill_words(const struct instance_backend *instance, char *const *c
     }
     n = append_mode(model, numbers, words, n);
     n = append_wishes(model, words, n);
-    n = append_similarity(model, words, n);
+    n = append_similarity(instance, words, n);
     return append_words(words, n, model->extra_args);
 }
 
-/* A container sees no folder of ours but those that it is given, and the owner's own words win. */
+/* A container sees no folder of ours but those that it is given. */
 static bool keeps_slots(const struct instance_backend *instance)
 {
-    static const char *const names[] = {"--slot-save-path", NULL};
+    static const char *const words[] = {"--slot-save-path", NULL};
+    static const char *const variables[] = {"LLAMA_ARG_SLOT_SAVE_PATH", NULL};
     const struct backend_model *model = &instance->model;
 
     return instance->host.slot_files && model->start_key && model->token_bytes > 0 &&
            model->checkpoints == 0 && batch_tokens(model) == 0 && !instance->host.stop_command &&
-           !has_word(model->extra_args, names) && !has_word(instance->host.command, names);
+           !owner_says(instance, words, variables);
 }
 
 static void choose_slot_folder(struct instance_backend *instance, const char *const *words)

@@ -7,6 +7,7 @@
 
 #include "node/backends/backend.h"
 #include "node/backends/engine_slots.h"
+#include "node/backends/slot_files.h"
 #include "node/process/guard.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/toy_http.h"
@@ -750,6 +751,59 @@ static void test_words_of_the_command(void **state)
             "--no-webui --slots --jinja -c 8192 --temp 0 ");
 }
 
+/* Its words, as it says them at its end. */
+static const char *words_with(struct fixture *f, const char *in_command, const char *behind)
+{
+    const char *const extra[] = {behind, NULL};
+    const struct backend_model model = {.name = "toy",
+            .path = "/x.gguf",
+            .context = 512,
+            .slots = 1,
+            .extra_args = extra,
+            .prompt_cache_bytes = 1 << 20,
+            .start_key = "start",
+            .token_bytes = 1};
+
+    if (f->instance)
+        backend_llama_server.destroy(f->instance);
+    f->exited = false;
+    f->command[3] = in_command;
+    start_toy_with(f, "exit", &model);
+    assert_true(f->exited);
+    return f->reason;
+}
+
+static void test_prompts_are_kept_as_the_owner_says(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_non_null(strstr(words_with(f, NULL, NULL), " --slot-prompt-similarity 0.95 "));
+    assert_null(strstr(words_with(f, NULL, "--no-cache-prompt"), "similarity"));
+    assert_null(strstr(words_with(f, "--no-cache-prompt", NULL), "similarity"));
+    assert_int_equal(setenv("LLAMA_ARG_CACHE_PROMPT", "0", 1), 0);
+    assert_null(strstr(words_with(f, NULL, NULL), "similarity"));
+    assert_int_equal(unsetenv("LLAMA_ARG_CACHE_PROMPT"), 0);
+}
+
+static void test_slots_are_kept_where_the_owner_says_no_other_folder(void **state)
+{
+    struct fixture *f = *state;
+    char folder[PATH_MAX], option[PATH_MAX + 32];
+    struct slot_files *none;
+
+    snprintf(folder, sizeof(folder), "%s/slots", f->host.runtime_dir);
+    snprintf(option, sizeof(option), " --slot-save-path %s/", folder);
+    assert_int_equal(slot_files_open(folder, 1 << 20, &env_system, &f->host.slot_files, NULL), 0);
+    assert_non_null(strstr(words_with(f, NULL, NULL), option));
+    assert_null(strstr(words_with(f, NULL, "--slot-save-path"), option));
+    assert_null(strstr(words_with(f, "--slot-save-path", NULL), option));
+    assert_int_equal(setenv("LLAMA_ARG_SLOT_SAVE_PATH", "/elsewhere", 1), 0);
+    assert_null(strstr(words_with(f, NULL, NULL), option));
+    assert_int_equal(unsetenv("LLAMA_ARG_SLOT_SAVE_PATH"), 0);
+    slot_files_close(f->host.slot_files);
+    assert_int_equal(slot_files_open(folder, 0, &env_system, &none, NULL), 0);
+}
+
 /* Braces in a model's path are its own. */
 static void test_placeholders_are_the_commands(void **state)
 {
@@ -1257,6 +1311,8 @@ int main(int argc, char **argv)
             TEST(test_unusable_bodies_and_states),
             TEST(test_start_again_after_the_end),
             TEST(test_words_of_the_command),
+            TEST(test_prompts_are_kept_as_the_owner_says),
+            TEST(test_slots_are_kept_where_the_owner_says_no_other_folder),
             TEST(test_placeholders_are_the_commands),
             TEST(test_missing_program),
             TEST(test_engine_that_never_gets_ready),
