@@ -257,8 +257,7 @@ const struct config_key node_keys[] = {
                 .help = "what the prompts of models that had to leave the memory may take in the "
                         "state directory, so that their conversations go on where they were when "
                         "the model is loaded again; kept for a day at most; 0: nothing is kept, "
-                        "and "
-                        "what is there is removed"},
+                        "and what is there is removed"},
         {.path = "engine.start-timeout",
                 .type = CONFIG_DURATION,
                 .def = "10m",

@@ -4,9 +4,8 @@
  * with a text to keep it in; who keeps it: node/residency/measurement_file.h. Pure; loop thread.
  *
  * The key of a start is a hash of all that changes what it takes: the file's fingerprint, context,
- * slots, cache types, projector, draft model, and all words that its
- * engine is started with. An engine that was replaced under the same name is measured anew at its
- * first load. */
+ * slots, cache types, projector, draft model, and all words that its engine is started with. An
+ * engine that was replaced under the same name is measured anew at its first load. */
 #pragma once
 
 #include "common/buf.h"
