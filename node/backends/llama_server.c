@@ -137,6 +137,13 @@ static void give_up(struct instance_backend *instance, const char *what)
     end_engine(instance, reason);
 }
 
+/* It may have begun to write after it was given up. */
+static void drop_parts(const struct instance_backend *instance)
+{
+    if (instance->slot_folder[0])
+        slot_files_drop_parts(instance->slot_folder);
+}
+
 static void on_engine_exit(void *ctx, const char *reason)
 {
     struct instance_backend *instance = ctx;
@@ -147,6 +154,7 @@ static void on_engine_exit(void *ctx, const char *reason)
     end_runs(instance);
     slot_swap_cancel(instance->swap);
     instance->swap = NULL;
+    drop_parts(instance);
     engine_slots_forget(instance->held);
     loop_timer_stop(instance->end_timer);
     unlink(instance->socket_path);

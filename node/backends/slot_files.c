@@ -201,6 +201,17 @@ int slot_files_folder(
     return file_make_private_dir(ret_path, err);
 }
 
+static void remove_part(void *ctx, const char *folder, const char *name)
+{
+    if (is_part(name))
+        remove_entry(ctx, folder, name);
+}
+
+void slot_files_drop_parts(const char *folder)
+{
+    each_entry(folder, remove_part, NULL);
+}
+
 struct listing {
     const struct slot_files *files;
     struct slot_file *list;
@@ -250,12 +261,6 @@ static void remove_all(const char *folder)
     (void)rmdir(folder);
 }
 
-static void remove_part(void *ctx, const char *folder, const char *name)
-{
-    if (is_part(name))
-        remove_entry(ctx, folder, name);
-}
-
 /* No engine writes yet. A key's folder stays where it has files that are whole. */
 static void tidy_key(void *ctx, const char *folder, const char *name)
 {
@@ -264,7 +269,7 @@ static void tidy_key(void *ctx, const char *folder, const char *name)
     (void)ctx;
     if (file_join(path, sizeof(path), folder, name) < 0)
         return;
-    each_entry(path, remove_part, NULL);
+    slot_files_drop_parts(path);
     (void)rmdir(path);
 }
 

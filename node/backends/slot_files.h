@@ -60,6 +60,8 @@ void slot_file_name(struct slot_file *file); /* from session and slot */
 void slot_file_part(const struct slot_file *file, char ret_name[SLOT_FILE_PART_MAX]);
 /* It is whole. False where it is not there. */
 bool slot_file_keep(const char *folder, const struct slot_file *file);
+/* No engine writes there any more: removes what is not whole. */
+void slot_files_drop_parts(const char *folder);
 /* Those in the folder of one key that are whole; removes what is too old or is no such file.
  * Returns how many. */
 size_t slot_files_list(const struct slot_files *files, const char *folder,

@@ -14,6 +14,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -785,23 +786,57 @@ static void test_prompts_are_kept_as_the_owner_says(void **state)
     assert_int_equal(unsetenv("LLAMA_ARG_CACHE_PROMPT"), 0);
 }
 
+static void open_slot_files(struct fixture *f, char folder[PATH_MAX])
+{
+    snprintf(folder, PATH_MAX, "%s/slots", f->host.runtime_dir);
+    assert_int_equal(slot_files_open(folder, 1 << 20, &env_system, &f->host.slot_files, NULL), 0);
+}
+
+static void close_slot_files(struct fixture *f, const char *folder)
+{
+    struct slot_files *none;
+
+    slot_files_close(f->host.slot_files);
+    assert_int_equal(slot_files_open(folder, 0, &env_system, &none, NULL), 0);
+}
+
 static void test_slots_are_kept_where_the_owner_says_no_other_folder(void **state)
 {
     struct fixture *f = *state;
     char folder[PATH_MAX], option[PATH_MAX + 32];
-    struct slot_files *none;
 
-    snprintf(folder, sizeof(folder), "%s/slots", f->host.runtime_dir);
+    open_slot_files(f, folder);
     snprintf(option, sizeof(option), " --slot-save-path %s/", folder);
-    assert_int_equal(slot_files_open(folder, 1 << 20, &env_system, &f->host.slot_files, NULL), 0);
     assert_non_null(strstr(words_with(f, NULL, NULL), option));
     assert_null(strstr(words_with(f, NULL, "--slot-save-path"), option));
     assert_null(strstr(words_with(f, "--slot-save-path", NULL), option));
     assert_int_equal(setenv("LLAMA_ARG_SLOT_SAVE_PATH", "/elsewhere", 1), 0);
     assert_null(strstr(words_with(f, NULL, NULL), option));
     assert_int_equal(unsetenv("LLAMA_ARG_SLOT_SAVE_PATH"), 0);
-    slot_files_close(f->host.slot_files);
-    assert_int_equal(slot_files_open(folder, 0, &env_system, &none, NULL), 0);
+    close_slot_files(f, folder);
+}
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* It is told that it ends, and writes on for a moment. */
+static void test_nothing_is_left_of_what_an_engine_did_not_finish(void **state)
+{
+    struct fixture *f = *state;
+    char folder[PATH_MAX], part[PATH_MAX];
+    const char *own;
+
+    open_slot_files(f, folder);
+    own = strstr(words_with(f, NULL, NULL), folder);
+    assert_non_null(own);
+    snprintf(part, sizeof(part), "%.*s/1.state.part", (int)strcspn(own, " "), own);
+    assert_int_equal(close(open(part, O_CREAT | O_WRONLY, 0600)), 0);
+    assert_true(is_there(part));
+    (void)words_with(f, NULL, NULL);
+    assert_false(is_there(part));
+    close_slot_files(f, folder);
 }
 
 /* Braces in a model's path are its own. */
@@ -1313,6 +1348,7 @@ int main(int argc, char **argv)
             TEST(test_words_of_the_command),
             TEST(test_prompts_are_kept_as_the_owner_says),
             TEST(test_slots_are_kept_where_the_owner_says_no_other_folder),
+            TEST(test_nothing_is_left_of_what_an_engine_did_not_finish),
             TEST(test_placeholders_are_the_commands),
             TEST(test_missing_program),
             TEST(test_engine_that_never_gets_ready),

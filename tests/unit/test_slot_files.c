@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const int64_t now_s = 1800000000;
@@ -121,6 +122,19 @@ static void test_what_is_listed(void **state)
     assert_int_equal(slot_files_list(f->files, f->key, list), 0);
 }
 
+static void test_no_more_are_listed_than_slots_may_be(void **state)
+{
+    struct fixture *f = *state;
+    struct slot_file list[SLOT_FILES_MAX], file = {.session = 1};
+
+    open_files(f, 1000);
+    for (; file.slot <= SLOT_FILES_MAX; file.slot++) {
+        slot_file_name(&file);
+        write_file(f, file.name, 0, 0);
+    }
+    assert_int_equal(slot_files_list(f->files, f->key, list), SLOT_FILES_MAX);
+}
+
 static void test_names_hold_any_session(void **state)
 {
     struct slot_file file = {.session = UINT64_MAX, .slot = UINT32_MAX};
@@ -180,6 +194,10 @@ static void test_what_is_not_whole(void **state)
     assert_true(is_there(f, "0000000000000001-0.state"));
     assert_false(is_there(f, "0000000000000002-1.state.part"));
     write_file(f, "0000000000000001-0.state.part", 10, 0);
+    slot_files_drop_parts(f->key);
+    assert_true(is_there(f, "0000000000000001-0.state"));
+    assert_false(is_there(f, "0000000000000001-0.state.part"));
+    write_file(f, "0000000000000001-0.state.part", 10, 0);
     slot_file_remove(f->key, &file);
     assert_false(is_there(f, "0000000000000001-0.state"));
     assert_false(is_there(f, "0000000000000001-0.state.part"));
@@ -203,14 +221,18 @@ static void test_what_is_promised_counts(void **state)
     assert_false(is_there(f, "0000000000000002-1.state"));
 }
 
+/* By what its owner gives, and by what is free on the disk, which others use too. */
 static void test_room_is_bounded(void **state)
 {
     struct fixture *f = *state;
+    struct statvfs disk;
 
     open_files(f, 4096);
     assert_in_range(slot_files_room(f->files), 0, 4096);
     open_files(f, UINT64_MAX);
-    assert_true(slot_files_room(f->files) < UINT64_MAX);
+    assert_int_equal(statvfs(f->folder, &disk), 0);
+    assert_in_range(slot_files_room(f->files), 0,
+            (uint64_t)disk.f_blocks * disk.f_frsize / SLOT_FILES_FREE_DIVISOR);
 }
 
 static void test_what_cannot_be_made(void **state)
@@ -246,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             TEST(test_folders_are_private),
             TEST(test_what_is_listed),
+            TEST(test_no_more_are_listed_than_slots_may_be),
             TEST(test_names_hold_any_session),
             TEST(test_the_oldest_go_first),
             TEST(test_what_is_too_old_goes),
