@@ -276,6 +276,41 @@ static void test_what_an_engine_does_not_take(void **state)
     assert_int_equal(slot_swap_restore(&f->config, on_end, f, &f->swap, NULL), -ENOENT);
 }
 
+/* An engine in the middle of a batch, which others wait to take the place of. */
+static void test_an_engine_that_does_not_answer_is_not_waited_for(void **state)
+{
+    const struct toy_answer silences[] = {{.request = RESTORE_0}, {.request = RESTORE_1}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < 2; i++)
+        toy_answers_add(f->bench.toy, &silences[i]);
+    put(f, FILE_0);
+    put(f, FILE_1);
+    restore(f); /* SLOT_SWAP_MS in all, not for each */
+    assert_int_equal(f->count, 0);
+    assert_in_range(toy_answers_count(f->bench.toy, RESTORE_0, NULL) +
+                            toy_answers_count(f->bench.toy, RESTORE_1, NULL),
+            1, 2);
+    assert_false(is_there(f, FILE_0) || is_there(f, FILE_1));
+}
+
+static void test_no_more_is_begun_than_a_disk_takes_in_that_time(void **state)
+{
+    const uint64_t most = SLOT_SWAP_DISK_BYTES_S * SLOT_SWAP_MS / 1000;
+    struct fixture *f = *state;
+    bool has_room;
+
+    slot_files_close(f->files);
+    assert_int_equal(slot_files_open(f->folder, UINT64_MAX, &env_system, &f->files, NULL), 0);
+    f->config.files = f->files;
+    f->config.token_bytes = most / 400 + 1; /* slot 1 is too much by a byte a token */
+    has_room = slot_files_room(f->files) >= 300 * f->config.token_bytes;
+    toy_answers_set(f->bench.toy, "GET /slots", TWO_SLOTS);
+    save(f);
+    assert_int_equal(toy_answers_count(f->bench.toy, SAVE_1, NULL), 0);
+    assert_int_equal(toy_answers_count(f->bench.toy, SAVE_0, NULL), has_room);
+}
+
 static void test_no_more_is_begun_than_there_is_room_for(void **state)
 {
     struct fixture *f = *state;
@@ -311,6 +346,8 @@ int main(void)
             TEST(test_an_engine_that_dies_of_a_state_is_not_offered_it_again),
             TEST(test_what_is_restored_is_known_of_its_slot),
             TEST(test_what_an_engine_does_not_take),
+            TEST(test_an_engine_that_does_not_answer_is_not_waited_for),
+            TEST(test_no_more_is_begun_than_a_disk_takes_in_that_time),
             TEST(test_no_more_is_begun_than_there_is_room_for),
     };
 
