@@ -231,6 +231,58 @@ static void test_resident_models_are_loaded_one_at_a_time(void **state)
     assert_int_equal(describe("c").memory_bytes, gib + 512 * mib);
 }
 
+static void make_that_keeps_prompts(uint64_t limit_bytes)
+{
+    struct supervisor_config config = config_of(f.scratch.path, "");
+
+    config.memory.limit_bytes = limit_bytes;
+    config.keeps_prompts = true;
+    make_from(&config);
+}
+
+/* … what its engine may keep of earlier prompts, in what it counts. */
+static uint64_t prompts_of(const char *name)
+{
+    return describe(name).memory_bytes - gib - 512 * mib;
+}
+
+/* Before it is loaded it stands in no model's way. */
+static void test_earlier_prompts_take_a_part_of_what_is_to_spare(void **state)
+{
+    (void)state;
+    make_that_keeps_prompts(4 * gib);
+    put("a", gib);
+    put("b", gib);
+    assert_int_equal(prompts_of("a"), 0);
+    load("a");
+    assert_int_equal(prompts_of("a"), 4 * gib / SUPERVISOR_PROMPTS_DIVISOR);
+    load("b"); /* 4 GiB less 1.5 of each, and 256 MiB */
+    assert_int_equal(prompts_of("b"), 768 * mib / INSTANCE_PROMPTS_DIVISOR);
+    assert_int_equal(prompts_of("a"), 256 * mib);
+    puppet_exit("a", "stopped");
+    assert_int_equal(prompts_of("a"), 0);
+}
+
+static void test_earlier_prompts_are_bounded_on_a_large_host(void **state)
+{
+    (void)state;
+    scratch_write(
+            &f.scratch, "proc/meminfo", "MemTotal: 536870912 kB\nMemAvailable: 536870912 kB\n");
+    make_that_keeps_prompts(256 * gib);
+    put("a", gib);
+    load("a");
+    assert_int_equal(prompts_of("a"), SUPERVISOR_PROMPTS_MAX_BYTES);
+}
+
+static void test_other_engines_keep_no_prompts(void **state)
+{
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    load("a");
+    assert_int_equal(prompts_of("a"), 0);
+}
+
 static void test_the_context_that_a_model_would_get(void **state)
 {
     (void)state;
@@ -1800,6 +1852,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             TEST(test_resident_models_are_loaded_one_at_a_time),
+            TEST(test_earlier_prompts_take_a_part_of_what_is_to_spare),
+            TEST(test_earlier_prompts_are_bounded_on_a_large_host),
+            TEST(test_other_engines_keep_no_prompts),
             TEST(test_the_context_that_a_model_would_get),
             TEST(test_the_engine_says_which_context_it_has),
             TEST(test_a_request_loads),
