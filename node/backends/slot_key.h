@@ -5,7 +5,7 @@
  *   not those that the node adds where it inherits none (how much is logged and kept);
  * - the files that its words and these variables name: model, adapters, control vectors, projector,
  *   draft model. Their content may change under one path, so that inode, size and the time of the
- *   last change count.
+ *   last change count. (What is replaced between this look and the engine's own is not noticed.)
  *
  * Which options name files is not listed here, as engines get new ones: what is the path of a file
  * counts, be it a word, what is behind its first `=`, a part of either between commas, or what is
