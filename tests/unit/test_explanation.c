@@ -237,7 +237,7 @@ static void what_stands_in_has_a_slot_all_the_same(void **state)
     struct world *world = *state;
     const struct prefix_chain chain = {.bytes = 1};
     struct router_trip trip = {.held_blocks = 0};
-    join_with(world, 0, 1, 1050, 16);
+    join_with(world, 0, 1, 1090, 64);
     join(world, 1, 2, 1100);
     const struct router_avoid avoid = {.epoch = epoch_on(world, "node1"), .model = models[0]};
     struct router_ask ask = {.named_count = 1, .avoid = &avoid, .avoid_count = 1};
