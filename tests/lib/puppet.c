@@ -26,6 +26,8 @@ struct run {
     void *ctx;
     char *body;
     enum request_kind kind;
+    uint64_t session;
+    uint32_t prompt_tokens;
     bool open, paused, cancelled;
 };
 
@@ -158,6 +160,8 @@ static int run(struct instance_backend *engine, const struct run_spec *spec,
         return refuse(err);
     *r = (struct run){.engine = engine, .events = events, .ctx = ctx, .open = true};
     r->kind = spec->kind;
+    r->session = spec->session;
+    r->prompt_tokens = spec->prompt_tokens;
     r->body = strndup(spec->body, spec->body_len);
     run_count++;
     *ret_run = r;
@@ -259,10 +263,16 @@ void puppet_measured(const char *model, uint64_t bytes, uint32_t output_rows)
 {
     const struct backend_measured measured = {
             .device_bytes = bytes, .host_bytes = bytes, .output_rows = output_rows};
+
+    puppet_says(model, &measured);
+}
+
+void puppet_says(const char *model, const struct backend_measured *measured)
+{
     struct instance_backend *engine = find(model);
 
     assert(engine != NULL && engine->running);
-    engine->events->on_measured(engine->ctx, &measured);
+    engine->events->on_measured(engine->ctx, measured);
 }
 
 void puppet_exit(const char *model, const char *reason)
@@ -288,6 +298,18 @@ enum request_kind puppet_run_kind(size_t index)
 {
     assert(index < run_count);
     return runs[index].kind;
+}
+
+uint64_t puppet_run_session(size_t index)
+{
+    assert(index < run_count);
+    return runs[index].session;
+}
+
+uint32_t puppet_run_prompt_tokens(size_t index)
+{
+    assert(index < run_count);
+    return runs[index].prompt_tokens;
 }
 
 const char *puppet_run_body(size_t index)

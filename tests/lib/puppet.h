@@ -31,6 +31,7 @@ void puppet_fail_next_start(void);
 void puppet_ready(const char *model, uint32_t slots, uint32_t context);
 /* It says what it took: `bytes` on GPUs, and as much again in the host's memory. */
 void puppet_measured(const char *model, uint64_t bytes, uint32_t output_rows);
+void puppet_says(const char *model, const struct backend_measured *measured); /* likewise, whole */
 /* Ends its runs as the contract of backend.h asks for, then on_exit. A stop that was asked for
  * makes it wanted. */
 void puppet_exit(const char *model, const char *reason);
@@ -39,6 +40,8 @@ void puppet_exit(const char *model, const char *reason);
 size_t puppet_run_count(void);
 const char *puppet_run_body(size_t index);
 enum request_kind puppet_run_kind(size_t index);
+uint64_t puppet_run_session(size_t index);
+uint32_t puppet_run_prompt_tokens(size_t index);
 bool puppet_run_paused(size_t index);
 bool puppet_run_cancelled(size_t index);
 bool puppet_run_open(size_t index);

@@ -274,6 +274,24 @@ static void test_earlier_prompts_are_bounded_on_a_large_host(void **state)
     assert_int_equal(prompts_of("a"), SUPERVISOR_PROMPTS_MAX_BYTES);
 }
 
+/* Where it says more than it was given, as its owner's words have it, that counts. */
+static void test_what_an_engine_says_of_its_prompts(void **state)
+{
+    const struct backend_measured measured = {
+            .host_bytes = gib, .prompt_cache_bytes = gib, .unified = true};
+
+    (void)state;
+    make_that_keeps_prompts(4 * gib);
+    put("a", gib);
+    load("a");
+    assert_false(describe("a").cache_swaps);
+    puppet_says("a", &measured);
+    assert_int_equal(describe("a").memory_bytes, 2 * gib);
+    assert_true(describe("a").cache_swaps);
+    puppet_exit("a", "exited with status 1");
+    assert_false(describe("a").cache_swaps);
+}
+
 static void test_other_engines_keep_no_prompts(void **state)
 {
     (void)state;
@@ -1854,6 +1872,7 @@ int main(void)
             TEST(test_resident_models_are_loaded_one_at_a_time),
             TEST(test_earlier_prompts_take_a_part_of_what_is_to_spare),
             TEST(test_earlier_prompts_are_bounded_on_a_large_host),
+            TEST(test_what_an_engine_says_of_its_prompts),
             TEST(test_other_engines_keep_no_prompts),
             TEST(test_the_context_that_a_model_would_get),
             TEST(test_the_engine_says_which_context_it_has),

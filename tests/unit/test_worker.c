@@ -190,6 +190,28 @@ static void test_request(void **state)
     assert_float_equal(instance.decode_tok_s, 100, 0.1);
 }
 
+/* So that its engine can be asked for the slot that holds it. */
+static void test_a_turn_says_whose_it_is(void **state)
+{
+    const struct msg msg = {.type = MSG_START,
+            .start = {.stream = s1,
+                    .request_id = "r1",
+                    .model = "m",
+                    .window = WINDOW,
+                    .body_bytes = 2,
+                    .session = UINT64_MAX,
+                    .prompt_tokens = 30000}};
+
+    (void)state;
+    node_bench_load(&bench);
+    assert_int_equal(give(&msg), 0);
+    body(s1, "{}", 2, true);
+    assert_int_equal(puppet_run_count(), 1);
+    assert_true(puppet_run_session(0) == UINT64_MAX);
+    assert_int_equal(puppet_run_prompt_tokens(0), 30000);
+    puppet_run_end(0, NULL);
+}
+
 static void test_waits_for_a_load(void **state)
 {
     (void)state;
@@ -592,6 +614,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             TEST(test_request),
+            TEST(test_a_turn_says_whose_it_is),
             TEST(test_waits_for_a_load),
             TEST(test_load_fails),
             TEST(test_pauses_without_credit),
