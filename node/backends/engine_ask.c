@@ -1,6 +1,6 @@
 #include "node/backends/engine_ask.h"
 
-#include "node/backends/engine_answer.h"
+#include "node/backends/answers/engine_answer.h"
 
 #include <errno.h>
 #include <stdio.h>

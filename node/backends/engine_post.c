@@ -1,9 +1,9 @@
 #include "node/backends/engine_post.h"
 
 #include "common/json.h"
-#include "node/backends/chat_chunk.h"
-#include "node/backends/completion_chunk.h"
-#include "node/backends/native_chunk.h"
+#include "node/backends/answers/chat_chunk.h"
+#include "node/backends/answers/completion_chunk.h"
+#include "node/backends/answers/native_chunk.h"
 
 #include <errno.h>
 #include <sodium.h>

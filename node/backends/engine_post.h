@@ -4,8 +4,8 @@
  * body or set; all else goes on byte for byte. */
 #pragma once
 
+#include "node/backends/answers/engine_answer.h"
 #include "node/backends/backend.h"
-#include "node/backends/engine_answer.h"
 #include "node/backends/multipart.h"
 
 enum engine_form {      /* of an answer */

@@ -3,9 +3,9 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/sse_reader.h"
-#include "node/backends/engine_answer.h"
-#include "node/backends/engine_slots.h"
-#include "node/backends/result_scan.h"
+#include "node/backends/answers/engine_answer.h"
+#include "node/backends/answers/result_scan.h"
+#include "node/backends/slots/engine_slots.h"
 
 #include <errno.h>
 #include <stdio.h>

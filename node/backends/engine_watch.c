@@ -1,8 +1,8 @@
 #include "node/backends/engine_watch.h"
 
 #include "common/json.h"
-#include "node/backends/found_look.h"
-#include "node/backends/found_ollama.h"
+#include "node/backends/found/found_look.h"
+#include "node/backends/found/found_ollama.h"
 
 #include <errno.h>
 #include <stdlib.h>

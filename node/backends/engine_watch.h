@@ -11,7 +11,7 @@
 
 #include "common/loop.h"
 #include "node/backends/engine_ask.h"
-#include "node/backends/found_engine.h"
+#include "node/backends/found/found_engine.h"
 
 enum {
     ENGINE_WATCH_ABSENT_MAX = 6, /* times the period: how seldom an absent engine is looked for */

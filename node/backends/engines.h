@@ -17,8 +17,8 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "node/backends/adopted.h"
 #include "node/backends/engine_watch.h"
+#include "node/backends/found/adopted.h"
 
 enum {
     ENGINES_MAX = 16,          /* addresses */

@@ -7,10 +7,10 @@
 #include "node/backends/engine_batch.h"
 #include "node/backends/engine_memory.h"
 #include "node/backends/engine_runs.h"
-#include "node/backends/engine_slots.h"
 #include "node/backends/engine_words.h"
-#include "node/backends/slot_key.h"
-#include "node/backends/slot_swap.h"
+#include "node/backends/slots/engine_slots.h"
+#include "node/backends/slots/slot_key.h"
+#include "node/backends/slots/slot_swap.h"
 #include "node/process/process.h"
 
 #include <ctype.h>

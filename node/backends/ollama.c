@@ -2,8 +2,8 @@
  * embedding of nothing) and unloaded by a `keep_alive` of 0. No `num_ctx` is ever sent: requests
  * run over OpenAI's endpoints, which cannot send it, and Ollama loads a model anew for a request
  * that asks for another context than the one it has. */
-#include "node/backends/adopted.h"
 #include "node/backends/engine_runs.h"
+#include "node/backends/found/adopted.h"
 
 #include <string.h>
 

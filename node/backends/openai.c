@@ -1,7 +1,7 @@
 /* Models that a server with OpenAI's endpoints runs: vLLM, LM Studio, Lemonade, a llama-server that
  * was started by hand. It has a model in its memory or does not; nothing is loaded or unloaded. */
-#include "node/backends/adopted.h"
 #include "node/backends/engine_runs.h"
+#include "node/backends/found/adopted.h"
 
 static struct instance_backend *openai_create(const struct backend_host *host,
         const struct backend_model *model, const struct backend_events *events, void *ctx,

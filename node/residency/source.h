@@ -3,9 +3,9 @@
 #pragma once
 
 #include "common/model/estimate.h"
-#include "node/backends/adopted.h"
 #include "node/backends/backend.h"
 #include "node/backends/engines.h"
+#include "node/backends/found/adopted.h"
 #include "node/models/catalogue.h"
 #include "node/models/model_settings.h"
 #include "node/residency/footprint.h"

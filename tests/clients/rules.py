@@ -47,7 +47,7 @@ RESPONSES_REQUEST = "coordinator/dialects/responses/responses_request.c"
 RESPONSES_TOOLS = "coordinator/dialects/responses/responses_tools.c"
 SESSION = "coordinator/dialects/session_id.c"
 HTTP = "coordinator/http/http_exchange.c"
-ENGINE_ANSWER = "node/backends/engine_answer.c"
+ENGINE_ANSWER = "node/backends/answers/engine_answer.c"
 ENGINE_POST = "node/backends/engine_post.c"
 SETUP_CLAUDE = "cli/setup/editor_claude_code.c"
 

@@ -1,9 +1,9 @@
 /* engine_answer_event() with the reader of each form of chunk, and engine_error_read(), on any
  * bytes: what comes out is bounded by what went in, has the kinds and choices that the headers
  * promise, and stops when it is told to. */
-#include "node/backends/chat_chunk.h"
-#include "node/backends/completion_chunk.h"
-#include "node/backends/native_chunk.h"
+#include "node/backends/answers/chat_chunk.h"
+#include "node/backends/answers/completion_chunk.h"
+#include "node/backends/answers/native_chunk.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* Ollama's answers, any bytes; the first says which they are an answer to. What is read is bounded,
  * has names that the link carries, and a refusal changes nothing. */
-#include "node/backends/found_ollama.h"
+#include "node/backends/found/found_ollama.h"
 #include "proto/rules.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
  * answer to. What is read is bounded, has names that the link carries, and a refusal changes
  * nothing. Who is recognised by an answer can be read by that kind's reader, and a modemesh never
  * is. */
-#include "node/backends/found_openai.h"
+#include "node/backends/found/found_openai.h"
 #include "proto/rules.h"
 
 #include <assert.h>

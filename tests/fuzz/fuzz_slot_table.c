@@ -1,6 +1,6 @@
 /* What an engine says of its slots: no text is too odd, and what is learnt from one can be found in
  * it again. */
-#include "node/backends/slot_table.h"
+#include "node/backends/slots/slot_table.h"
 
 #include <assert.h>
 

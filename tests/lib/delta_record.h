@@ -1,7 +1,7 @@
 /* Writes down what the reader of an engine's answer says, as "kind:choice:data;" for each delta. */
 #pragma once
 
-#include "node/backends/engine_answer.h"
+#include "node/backends/answers/engine_answer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

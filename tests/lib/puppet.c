@@ -1,6 +1,6 @@
 #include "tests/lib/puppet.h"
 
-#include "node/backends/adopted.h"
+#include "node/backends/found/adopted.h"
 
 #include <assert.h>
 #include <errno.h>

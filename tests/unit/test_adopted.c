@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/adopted.h"
+#include "node/backends/found/adopted.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/toy_answers.h"
 #include "tests/lib/virtual_env.h"

@@ -5,9 +5,9 @@
 
 #include <cmocka.h>
 
+#include "node/backends/answers/result_scan.h"
 #include "node/backends/engine_run.h"
-#include "node/backends/engine_slots.h"
-#include "node/backends/result_scan.h"
+#include "node/backends/slots/engine_slots.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/toy_http.h"
 

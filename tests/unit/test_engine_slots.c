@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/engine_slots.h"
+#include "node/backends/slots/engine_slots.h"
 #include "tests/lib/engine_bench.h"
 
 #include <math.h>

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/found_look.h"
+#include "node/backends/found/found_look.h"
 #include "tests/lib/engine_bench.h"
 #include "tests/lib/patience.h"
 

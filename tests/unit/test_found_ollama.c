@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/found_ollama.h"
+#include "node/backends/found/found_ollama.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/found_openai.h"
+#include "node/backends/found/found_openai.h"
 
 #include <errno.h>
 #include <stdlib.h>

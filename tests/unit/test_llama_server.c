@@ -6,8 +6,8 @@
 #include <cmocka.h>
 
 #include "node/backends/backend.h"
-#include "node/backends/engine_slots.h"
-#include "node/backends/slot_files.h"
+#include "node/backends/slots/engine_slots.h"
+#include "node/backends/slots/slot_files.h"
 #include "node/process/guard.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/toy_http.h"

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/native_chunk.h"
+#include "node/backends/answers/native_chunk.h"
 #include "tests/lib/delta_record.h"
 
 #include <errno.h>

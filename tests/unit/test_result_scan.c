@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/result_scan.h"
+#include "node/backends/answers/result_scan.h"
 
 #include <errno.h>
 #include <stdlib.h>

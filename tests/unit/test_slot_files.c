@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "node/backends/slot_files.h"
-#include "node/backends/slot_swap.h"
+#include "node/backends/slots/slot_files.h"
+#include "node/backends/slots/slot_swap.h"
 
 #include <fcntl.h>
 #include <stdio.h>

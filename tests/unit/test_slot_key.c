@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/slot_key.h"
+#include "node/backends/slots/slot_key.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "node/backends/slot_swap.h"
+#include "node/backends/slots/slot_swap.h"
 #include "tests/lib/engine_bench.h"
 
 #include <errno.h>

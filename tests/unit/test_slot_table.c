@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/backends/slot_table.h"
+#include "node/backends/slots/slot_table.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "node/backends/native_chunk.h"
+#include "node/backends/answers/native_chunk.h"
 
 #include <errno.h>
 #include <string.h>

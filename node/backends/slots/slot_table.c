@@ -1,4 +1,4 @@
-#include "node/backends/slot_table.h"
+#include "node/backends/slots/slot_table.h"
 
 #include "common/json.h"
 

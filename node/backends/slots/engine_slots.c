@@ -1,4 +1,4 @@
-#include "node/backends/engine_slots.h"
+#include "node/backends/slots/engine_slots.h"
 
 #include "node/backends/engine_ask.h"
 

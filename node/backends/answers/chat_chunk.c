@@ -1,4 +1,4 @@
-#include "node/backends/chat_chunk.h"
+#include "node/backends/answers/chat_chunk.h"
 
 static int read_delta(struct engine_answer *answer, uint32_t choice, const cJSON *delta)
 {

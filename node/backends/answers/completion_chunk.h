@@ -3,7 +3,7 @@
  * choice in the order text, log-probs, finish reason. */
 #pragma once
 
-#include "node/backends/engine_answer.h"
+#include "node/backends/answers/engine_answer.h"
 
 /* An engine_chunk_fn. */
 MUST_CHECK int completion_chunk_read(

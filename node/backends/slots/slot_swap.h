@@ -20,8 +20,8 @@
 
 #include "common/http_client.h"
 #include "common/loop.h"
-#include "node/backends/engine_slots.h"
-#include "node/backends/slot_files.h"
+#include "node/backends/slots/engine_slots.h"
+#include "node/backends/slots/slot_files.h"
 
 enum {
     SLOT_SWAP_MS = 5000,

@@ -1,4 +1,4 @@
-#include "node/backends/slot_swap.h"
+#include "node/backends/slots/slot_swap.h"
 
 #include "common/json.h"
 #include "common/log.h"

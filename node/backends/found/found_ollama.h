@@ -11,7 +11,7 @@
  * only its own `num_ctx` is known, and nothing where it has none. Pure. */
 #pragma once
 
-#include "node/backends/found_engine.h"
+#include "node/backends/found/found_engine.h"
 
 MUST_CHECK int found_ollama_recognise(
         const char *text, size_t len, enum engine_kind *ret_kind, struct err *err);

@@ -1,4 +1,4 @@
-#include "node/backends/found_look.h"
+#include "node/backends/found/found_look.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "node/backends/engine_answer.h"
+#include "node/backends/answers/engine_answer.h"
 
 #include "common/text.h"
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "node/backends/engine_ask.h"
-#include "node/backends/found_engine.h"
+#include "node/backends/found/found_engine.h"
 
 enum { FOUND_LOOK_TIMEOUT_MS = 5000 }; /* of each question */
 

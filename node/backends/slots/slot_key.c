@@ -1,4 +1,4 @@
-#include "node/backends/slot_key.h"
+#include "node/backends/slots/slot_key.h"
 
 #include <limits.h>
 #include <sodium.h>

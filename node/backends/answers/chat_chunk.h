@@ -4,7 +4,7 @@
  * log-probs, finish reason. */
 #pragma once
 
-#include "node/backends/engine_answer.h"
+#include "node/backends/answers/engine_answer.h"
 
 /* An engine_chunk_fn. */
 MUST_CHECK int chat_chunk_read(struct engine_answer *answer, const cJSON *chunk, struct err *err);

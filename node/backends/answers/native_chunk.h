@@ -3,7 +3,7 @@
  * log-probs, finish reason ("stop", "length"). */
 #pragma once
 
-#include "node/backends/engine_answer.h"
+#include "node/backends/answers/engine_answer.h"
 
 /* An engine_chunk_fn. */
 MUST_CHECK int native_chunk_read(struct engine_answer *answer, const cJSON *chunk, struct err *err);

@@ -1,4 +1,4 @@
-#include "node/backends/slot_files.h"
+#include "node/backends/slots/slot_files.h"
 
 #include "common/file.h"
 #include "common/number.h"

@@ -5,7 +5,7 @@
  * The readers are found_read_fn. */
 #pragma once
 
-#include "node/backends/found_engine.h"
+#include "node/backends/found/found_engine.h"
 
 /* GET /v1/models. `owned_by` tells llama-server, vLLM and a modemesh from the rest. */
 MUST_CHECK int found_openai_recognise(

@@ -1,4 +1,4 @@
-#include "node/backends/result_scan.h"
+#include "node/backends/answers/result_scan.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,9 +1,9 @@
-#include "node/backends/adopted.h"
+#include "node/backends/found/adopted.h"
 
 #include "common/sm.h"
 #include "node/backends/engine_ask.h"
 #include "node/backends/engine_runs.h"
-#include "node/backends/found_look.h"
+#include "node/backends/found/found_look.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "node/backends/found_openai.h"
+#include "node/backends/found/found_openai.h"
 
 #include "common/model/chat_template.h"
 

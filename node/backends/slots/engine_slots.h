@@ -8,7 +8,7 @@
 #pragma once
 
 #include "common/http_client.h"
-#include "node/backends/slot_table.h"
+#include "node/backends/slots/slot_table.h"
 #include "proto/codec.h"
 
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "node/backends/found_ollama.h"
+#include "node/backends/found/found_ollama.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
-#include "node/backends/found_engine.h"
+#include "node/backends/found/found_engine.h"
 
-#include "node/backends/found_ollama.h"
-#include "node/backends/found_openai.h"
+#include "node/backends/found/found_ollama.h"
+#include "node/backends/found/found_openai.h"
 #include "proto/rules.h"
 
 #include <assert.h>

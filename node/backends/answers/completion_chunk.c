@@ -1,4 +1,4 @@
-#include "node/backends/completion_chunk.h"
+#include "node/backends/answers/completion_chunk.h"
 
 static int read_choice(struct engine_answer *answer, const cJSON *json, struct err *err)
 {

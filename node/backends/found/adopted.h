@@ -10,7 +10,7 @@
 #pragma once
 
 #include "node/backends/backend.h"
-#include "node/backends/found_engine.h"
+#include "node/backends/found/found_engine.h"
 
 enum { ADOPTED_LEASE_S = 15 * 60 };
 
