@@ -2,10 +2,10 @@
  * nodes, so that what differs is the policy. */
 #pragma once
 
-#include "bench/sim/figures.h"
-#include "bench/sim/generator.h"
-#include "bench/sim/policy.h"
-#include "bench/sim/statistics.h"
+#include "bench/sim/policies/policy.h"
+#include "bench/sim/report/figures.h"
+#include "bench/sim/report/statistics.h"
+#include "bench/sim/workload/generator.h"
 
 enum { EXPERIMENT_SEEDS_MAX = 100 };
 

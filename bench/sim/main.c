@@ -1,9 +1,9 @@
 /* modemesh-sim: the coordinator's own scheduling on simulated model nodes, beside what others do.
  */
-#include "bench/sim/fleet_spec.h"
+#include "bench/sim/nodes/fleet_spec.h"
 #include "bench/sim/options.h"
-#include "bench/sim/report.h"
-#include "bench/sim/trace.h"
+#include "bench/sim/report/report.h"
+#include "bench/sim/workload/trace.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 #include "bench/sim/world.h"
 
 #include "bench/sim/events.h"
-#include "bench/sim/policy.h"
+#include "bench/sim/policies/policy.h"
 
 #include <errno.h>
 #include <math.h>

@@ -3,9 +3,9 @@
  * too. */
 #pragma once
 
-#include "bench/sim/chance.h"
-#include "bench/sim/node.h"
-#include "bench/sim/workload.h"
+#include "bench/sim/nodes/node.h"
+#include "bench/sim/workload/chance.h"
+#include "bench/sim/workload/workload.h"
 #include "common/err.h"
 
 #include <stdbool.h>

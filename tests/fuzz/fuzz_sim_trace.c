@@ -1,5 +1,5 @@
 /* A trace is somebody else's file: whatever it says, what is read of it is within its limits. */
-#include "bench/sim/trace.h"
+#include "bench/sim/workload/trace.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "bench/sim/baselines.h"
+#include "bench/sim/policies/baselines.h"
 
 #include <math.h>
 

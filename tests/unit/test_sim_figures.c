@@ -5,10 +5,10 @@
 
 #include <cmocka.h>
 
-#include "bench/sim/figures.h"
-#include "bench/sim/plot.h"
-#include "bench/sim/policy.h"
-#include "bench/sim/statistics.h"
+#include "bench/sim/policies/policy.h"
+#include "bench/sim/report/figures.h"
+#include "bench/sim/report/plot.h"
+#include "bench/sim/report/statistics.h"
 
 #include <math.h>
 #include <stdlib.h>

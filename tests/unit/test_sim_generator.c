@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "bench/sim/chance.h"
-#include "bench/sim/generator.h"
+#include "bench/sim/workload/chance.h"
+#include "bench/sim/workload/generator.h"
 
 #include <math.h>
 #include <string.h>

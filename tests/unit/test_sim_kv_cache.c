@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "bench/sim/kv_cache.h"
-#include "bench/sim/u64_map.h"
+#include "bench/sim/nodes/kv_cache.h"
+#include "bench/sim/nodes/u64_map.h"
 
 static struct kv_cache *make(uint32_t capacity)
 {

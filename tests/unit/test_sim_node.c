@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "bench/sim/node.h"
-#include "bench/sim/workload.h"
+#include "bench/sim/nodes/node.h"
+#include "bench/sim/workload/workload.h"
 
 #include <math.h>
 

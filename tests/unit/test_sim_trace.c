@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "bench/sim/trace.h"
+#include "bench/sim/workload/trace.h"
 #include "common/buf.h"
 
 #include <errno.h>

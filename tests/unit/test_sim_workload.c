@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "bench/sim/workload.h"
+#include "bench/sim/workload/workload.h"
 
 #include <math.h>
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "bench/sim/experiment.h"
-#include "bench/sim/fleet_spec.h"
+#include "bench/sim/nodes/fleet_spec.h"
 
 #include <errno.h>
 #include <math.h>

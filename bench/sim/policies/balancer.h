@@ -5,7 +5,7 @@
  * holds, by the same index as the coordinator's (known_prompts.h). */
 #pragma once
 
-#include "bench/sim/policy.h"
+#include "bench/sim/policies/policy.h"
 
 struct balancer_node {
     const struct node_params *told;

@@ -1,6 +1,6 @@
-#include "bench/sim/chance.h"
-#include "bench/sim/trace.h"
-#include "bench/sim/trace_format.h"
+#include "bench/sim/workload/chance.h"
+#include "bench/sim/workload/trace.h"
+#include "bench/sim/workload/trace_format.h"
 #include "common/text.h"
 
 #include <errno.h>

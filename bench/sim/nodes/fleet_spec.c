@@ -1,4 +1,4 @@
-#include "bench/sim/fleet_spec.h"
+#include "bench/sim/nodes/fleet_spec.h"
 
 #include "bench/sim/world.h"
 

@@ -13,7 +13,7 @@
  * without one is a session of its own. */
 #pragma once
 
-#include "bench/sim/workload.h"
+#include "bench/sim/workload/workload.h"
 
 #include <stddef.h>
 

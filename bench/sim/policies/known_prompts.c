@@ -1,6 +1,6 @@
-#include "bench/sim/known_prompts.h"
+#include "bench/sim/policies/known_prompts.h"
 
-#include "bench/sim/late_notes.h"
+#include "bench/sim/policies/late_notes.h"
 #include "coordinator/scheduling/prefix_index.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "bench/sim/node.h"
+#include "bench/sim/nodes/node.h"
 #include "common/buf.h"
 #include "common/err.h"
 

@@ -1,4 +1,4 @@
-#include "bench/sim/statistics.h"
+#include "bench/sim/report/statistics.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-#include "bench/sim/trace.h"
+#include "bench/sim/workload/trace.h"
 
-#include "bench/sim/trace_format.h"
+#include "bench/sim/workload/trace_format.h"
 #include "common/file.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-#include "bench/sim/used_blocks.h"
+#include "bench/sim/nodes/used_blocks.h"
 
-#include "bench/sim/u64_map.h"
+#include "bench/sim/nodes/u64_map.h"
 
 #include <errno.h>
 #include <stdlib.h>

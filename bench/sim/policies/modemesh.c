@@ -1,7 +1,7 @@
-#include "bench/sim/modemesh.h"
+#include "bench/sim/policies/modemesh.h"
 
-#include "bench/sim/known_prompts.h"
-#include "bench/sim/late_notes.h"
+#include "bench/sim/policies/known_prompts.h"
+#include "bench/sim/policies/late_notes.h"
 #include "coordinator/scheduling/fair_queue.h"
 #include "coordinator/scheduling/fleet.h"
 #include "coordinator/scheduling/prefix_index.h"

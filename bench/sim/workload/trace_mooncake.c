@@ -1,6 +1,6 @@
-#include "bench/sim/trace.h"
-#include "bench/sim/trace_format.h"
-#include "bench/sim/u64_map.h"
+#include "bench/sim/nodes/u64_map.h"
+#include "bench/sim/workload/trace.h"
+#include "bench/sim/workload/trace_format.h"
 #include "common/json.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-#include "bench/sim/u64_map.h"
+#include "bench/sim/nodes/u64_map.h"
 
-#include "bench/sim/chance.h"
+#include "bench/sim/workload/chance.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-#include "bench/sim/node.h"
+#include "bench/sim/nodes/node.h"
 
-#include "bench/sim/kv_cache.h"
-#include "bench/sim/workload.h"
+#include "bench/sim/nodes/kv_cache.h"
+#include "bench/sim/workload/workload.h"
 
 #include <math.h>
 #include <stdlib.h>

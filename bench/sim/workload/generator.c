@@ -1,6 +1,6 @@
-#include "bench/sim/generator.h"
+#include "bench/sim/workload/generator.h"
 
-#include "bench/sim/chance.h"
+#include "bench/sim/workload/chance.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,6 +1,6 @@
-#include "bench/sim/baselines.h"
+#include "bench/sim/policies/baselines.h"
 
-#include "bench/sim/chance.h"
+#include "bench/sim/workload/chance.h"
 
 #include <errno.h>
 #include <math.h>

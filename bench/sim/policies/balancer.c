@@ -1,7 +1,7 @@
-#include "bench/sim/balancer.h"
+#include "bench/sim/policies/balancer.h"
 
-#include "bench/sim/known_prompts.h"
-#include "bench/sim/used_blocks.h"
+#include "bench/sim/nodes/used_blocks.h"
+#include "bench/sim/policies/known_prompts.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  * Variants leave out one term each, to show what it is good for. */
 #pragma once
 
-#include "bench/sim/policy.h"
+#include "bench/sim/policies/policy.h"
 
 struct modemesh_terms {
     bool no_prompts;      /* what nodes hold of a prompt counts as nothing */

@@ -1,6 +1,6 @@
-#include "bench/sim/kv_cache.h"
+#include "bench/sim/nodes/kv_cache.h"
 
-#include "bench/sim/u64_map.h"
+#include "bench/sim/nodes/u64_map.h"
 #include "common/list.h"
 
 #include <stdlib.h>

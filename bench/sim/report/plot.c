@@ -1,4 +1,4 @@
-#include "bench/sim/plot.h"
+#include "bench/sim/report/plot.h"
 
 #include <math.h>
 #include <stdio.h>

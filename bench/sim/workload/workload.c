@@ -1,6 +1,6 @@
-#include "bench/sim/workload.h"
+#include "bench/sim/workload/workload.h"
 
-#include "bench/sim/chance.h"
+#include "bench/sim/workload/chance.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-#include "bench/sim/figures.h"
+#include "bench/sim/report/figures.h"
 
-#include "bench/sim/statistics.h"
+#include "bench/sim/report/statistics.h"
 
 #include <errno.h>
 #include <math.h>

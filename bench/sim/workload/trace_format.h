@@ -1,7 +1,7 @@
 /* What trace.c shares with the two formats: each takes one line, without its end. */
 #pragma once
 
-#include "bench/sim/workload.h"
+#include "bench/sim/workload/workload.h"
 #include "common/err.h"
 
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "bench/sim/chance.h"
+#include "bench/sim/workload/chance.h"
 
 #include <errno.h>
 #include <math.h>

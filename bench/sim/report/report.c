@@ -1,7 +1,7 @@
-#include "bench/sim/report.h"
+#include "bench/sim/report/report.h"
 
-#include "bench/sim/plot.h"
-#include "bench/sim/statistics.h"
+#include "bench/sim/report/plot.h"
+#include "bench/sim/report/statistics.h"
 #include "cli/table.h"
 #include "common/json_writer.h"
 

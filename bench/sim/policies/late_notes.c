@@ -1,4 +1,4 @@
-#include "bench/sim/late_notes.h"
+#include "bench/sim/policies/late_notes.h"
 
 #include <errno.h>
 #include <stdlib.h>

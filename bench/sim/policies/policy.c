@@ -1,7 +1,7 @@
-#include "bench/sim/policy.h"
+#include "bench/sim/policies/policy.h"
 
-#include "bench/sim/baselines.h"
-#include "bench/sim/modemesh.h"
+#include "bench/sim/policies/baselines.h"
+#include "bench/sim/policies/modemesh.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * at once and let requests wait at the node. Ties are drawn by lot, unless told otherwise. */
 #pragma once
 
-#include "bench/sim/balancer.h"
+#include "bench/sim/policies/balancer.h"
 
 /* The nodes in turn. */
 extern const struct balancer baseline_round_robin;

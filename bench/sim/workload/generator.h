@@ -2,7 +2,7 @@
  * share, a first message, and turns that each take all before them along. */
 #pragma once
 
-#include "bench/sim/workload.h"
+#include "bench/sim/workload/workload.h"
 
 struct generator_params {
     double duration_s;    /* sessions begin within */
