@@ -1,6 +1,6 @@
 #include "cli/answer.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/sse_reader.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "cli/client.h"
 
 #include "cli/interrupt.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <curl/curl.h>
 #include <errno.h>

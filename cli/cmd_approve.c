@@ -1,6 +1,6 @@
 #include "cli/admin.h"
 #include "cli/roster.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/terminal.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <stdio.h>

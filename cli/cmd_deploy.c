@@ -1,7 +1,7 @@
 #include "cli/admin.h"
 #include "cli/operation.h"
 #include "cli/terminal.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <string.h>

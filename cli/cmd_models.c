@@ -1,5 +1,5 @@
 #include "cli/report.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "cli/operation.h"
 #include "cli/report.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <string.h>
 

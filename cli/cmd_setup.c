@@ -4,7 +4,7 @@
 #include "cli/setup/setup_print.h"
 #include "cli/setup/setup_write.h"
 #include "common/file.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/text.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "cli/admin.h"
 #include "cli/report.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/text.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "cli/explain_tables.h"
 
 #include "cli/terminal.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -5,7 +5,7 @@
 #include "cli/interrupt.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/model/cache_type.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 
 #include "cli/report.h"
 #include "cli/terminal.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 #include "cli/report.h"
 
 #include "cli/terminal.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/text.h"
 
 #include <errno.h>

@@ -2,9 +2,9 @@
 
 #include "cli/report.h"
 #include "cli/terminal.h"
-#include "common/json.h"
-#include "common/phrase.h"
+#include "common/json/json.h"
 #include "common/text.h"
+#include "common/trust/phrase.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "common/book.h"
 
 #include "common/file.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <assert.h>
 #include <errno.h>

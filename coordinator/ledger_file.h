@@ -6,7 +6,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "common/keys.h"
+#include "common/trust/keys.h"
 #include "coordinator/scheduling/rates.h"
 #include "coordinator/scheduling/token_ratio.h"
 #include "proto/codec.h"

@@ -1,11 +1,11 @@
 /* modemesh-coordinator: the one address that editors talk to. This file wires the parts together
  * and owns their life; what each of them does stands in its header. */
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/daemon.h"
-#include "common/discovery.h"
+#include "common/discovery/discovery.h"
 #include "common/env.h"
 #include "common/host_addrs.h"
-#include "common/link.h"
+#include "common/link/link.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/netwatch.h"

@@ -16,12 +16,12 @@
 #pragma once
 
 #include "common/buf.h"
-#include "common/certificate.h"
 #include "common/env.h"
 #include "common/err.h"
-#include "common/link.h"
+#include "common/link/link.h"
 #include "common/list.h"
 #include "common/stream.h"
+#include "common/trust/certificate.h"
 #include "coordinator/instance.h"
 #include "coordinator/node_orders.h"
 #include "proto/codec.h"

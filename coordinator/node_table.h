@@ -7,7 +7,7 @@
 #include "common/buf.h"
 #include "common/env.h"
 #include "common/err.h"
-#include "common/link.h"
+#include "common/link/link.h"
 #include "common/loop.h"
 #include "coordinator/aliases.h"
 #include "coordinator/http/http_server.h"

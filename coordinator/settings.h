@@ -2,6 +2,6 @@
  * environment. */
 #pragma once
 
-#include "common/config.h"
+#include "common/config/config.h"
 
 extern const struct config_key coordinator_keys[];

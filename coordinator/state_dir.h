@@ -7,8 +7,8 @@
 #pragma once
 
 #include "common/err.h"
-#include "common/identity.h"
-#include "common/keys.h"
+#include "common/trust/identity.h"
+#include "common/trust/keys.h"
 
 #include <limits.h>
 

@@ -1,14 +1,14 @@
 /* modemesh-node: offers this host's models to the mesh. This file wires the parts together and owns
  * their life; what each of them does stands in its header. */
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/daemon.h"
-#include "common/discovery.h"
+#include "common/discovery/discovery.h"
 #include "common/env.h"
 #include "common/http_client.h"
-#include "common/keys.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/netwatch.h"
+#include "common/trust/keys.h"
 #include "node/backends/slots/slot_files.h"
 #include "node/backends/slots/slot_swap.h"
 #include "node/link/advertise.h"

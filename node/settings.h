@@ -2,7 +2,7 @@
  * environment. */
 #pragma once
 
-#include "common/config.h"
+#include "common/config/config.h"
 
 extern const struct config_key node_keys[];
 

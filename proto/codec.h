@@ -9,11 +9,11 @@
 
 #include "common/arena.h"
 #include "common/buf.h"
-#include "common/certificate.h"
 #include "common/env.h"
 #include "common/err.h"
 #include "common/model/cache_type.h"
 #include "common/model/shape.h"
+#include "common/trust/certificate.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,15 +31,16 @@ enum {
     MSG_LAYERS_MAX = 1024,          /* of a model that is planned */
     MSG_BATCH_TOKENS_MAX = 1 << 20, /* of an engine that is planned; and rows of its logits */
     MSG_QUALITY_MAX = 100,
-    MSG_ORDERS_MAX = 64,                         /* not done yet, on one link */
-    MSG_DELTAS_MAX = 4096,                       /* deltas in one DELTAS */
-    MSG_CREDITS_MAX = 4096,                      /* grants in one CREDIT */
-    MSG_CHUNK_MAX = 16 * 1024,                   /* bytes of one BODY or one delta */
-    MSG_CHOICES_MAX = 128,                       /* answers that one request may ask for */
-    MSG_KEY_BYTES = 32,                          /* of a link key, of a mesh's identity */
-    MSG_CERTIFICATE_MAX = CERTIFICATE_BYTES_MAX, /* bytes of a certificate (common/certificate.h) */
-    MSG_CERTIFICATES_MAX = 8,                    /* of coordinators, in one message */
-    MSG_HEARTBEAT_MS_MIN = 10,                   /* what a coordinator may ask a node for */
+    MSG_ORDERS_MAX = 64,       /* not done yet, on one link */
+    MSG_DELTAS_MAX = 4096,     /* deltas in one DELTAS */
+    MSG_CREDITS_MAX = 4096,    /* grants in one CREDIT */
+    MSG_CHUNK_MAX = 16 * 1024, /* bytes of one BODY or one delta */
+    MSG_CHOICES_MAX = 128,     /* answers that one request may ask for */
+    MSG_KEY_BYTES = 32,        /* of a link key, of a mesh's identity */
+    MSG_CERTIFICATE_MAX =
+            CERTIFICATE_BYTES_MAX, /* bytes of a certificate (common/trust/certificate.h) */
+    MSG_CERTIFICATES_MAX = 8,      /* of coordinators, in one message */
+    MSG_HEARTBEAT_MS_MIN = 10,     /* what a coordinator may ask a node for */
     MSG_HEARTBEAT_MS_MAX = 60 * 1000,
     MSG_ARENA_BYTES = 2 * 1024 * 1024, /* arena limit: what any legal message needs decoded */
 };

@@ -1,5 +1,5 @@
 #include "cli/fit/fit_print.h"
-#include "common/json_writer.h"
+#include "common/json/json_writer.h"
 #include "common/saturating.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #include "cli/merge/merge_internal.h"
 #include "cli/merge/patch.h"
 #include "cli/merge/text_lines.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "common/json_lexer.h"
+#include "common/json/json_lexer.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #include "cli/merge/patch.h"
 #include "cli/merge/text_lines.h"
 #include "cli/merge/toml_scan.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <stdio.h>

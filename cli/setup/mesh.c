@@ -1,6 +1,6 @@
 #include "cli/setup/mesh.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "coordinator/api/admin.h"
 
-#include "common/json_writer.h"
+#include "common/json/json_writer.h"
 #include "coordinator/api/mode_now.h"
 #include "coordinator/modes/mode_names.h"
 #include "coordinator/modes/mode_policy.h"

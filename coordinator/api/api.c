@@ -1,7 +1,7 @@
 #include "coordinator/api/api.h"
 
 #include "common/env.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/log.h"
 #include "coordinator/api/caller.h"
 #include "coordinator/api/inference.h"

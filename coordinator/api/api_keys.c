@@ -2,8 +2,8 @@
 
 #include "common/base64url.h"
 #include "common/file.h"
-#include "common/json.h"
-#include "common/json_writer.h"
+#include "common/json/json.h"
+#include "common/json/json_writer.h"
 #include "common/text.h"
 #include "proto/rules.h"
 

@@ -1,6 +1,6 @@
 #include "coordinator/api/list_llamacpp.h"
 
-#include "common/json_writer.h"
+#include "common/json/json_writer.h"
 #include "coordinator/api/offer_words.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "coordinator/api/list_ollama.h"
 
-#include "common/json.h"
-#include "common/json_writer.h"
+#include "common/json/json.h"
+#include "common/json/json_writer.h"
 #include "coordinator/api/offer_words.h"
 
 #include <errno.h>

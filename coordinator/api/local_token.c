@@ -1,10 +1,10 @@
 #include "coordinator/api/local_token.h"
 
 #include "common/buf.h"
-#include "common/certificate.h"
 #include "common/file.h"
-#include "common/join_token.h"
 #include "common/log.h"
+#include "common/trust/certificate.h"
+#include "common/trust/join_token.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* What the listings say of an offer, in the words that clients of several APIs read. Pure. */
 #pragma once
 
-#include "common/json_writer.h"
+#include "common/json/json_writer.h"
 #include "coordinator/api/offers.h"
 
 #include <stdint.h>

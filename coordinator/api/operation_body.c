@@ -1,6 +1,6 @@
 #include "coordinator/api/operation_body.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 

@@ -2,10 +2,10 @@
 
 #include "common/daemon.h"
 #include "common/host_addrs.h"
-#include "common/join_token.h"
-#include "common/json.h"
-#include "common/phrase.h"
+#include "common/json/json.h"
 #include "common/text.h"
+#include "common/trust/join_token.h"
+#include "common/trust/phrase.h"
 #include "coordinator/api/model_operations.h"
 #include "coordinator/api/operation_body.h"
 

@@ -21,7 +21,7 @@
 
 #include "common/env.h"
 #include "common/err.h"
-#include "common/json_writer.h"
+#include "common/json/json_writer.h"
 #include "coordinator/api/api_keys.h"
 #include "coordinator/http/tls.h"
 #include "coordinator/node_table.h"

@@ -1,6 +1,6 @@
 #include "coordinator/api/recordings.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/list.h"
 #include "coordinator/dialects/responses/response_store.h"
 

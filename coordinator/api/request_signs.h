@@ -3,7 +3,7 @@
  * for: the body is parsed for it. Inside coordinator/api/ only. */
 #pragma once
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/api/caller.h"
 #include "coordinator/auto/facts.h"
 #include "coordinator/auto/mode_marks.h"

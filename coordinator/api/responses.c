@@ -1,7 +1,7 @@
 #include "coordinator/api/responses.h"
 
 #include "common/env.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/text.h"
 #include "coordinator/api/recordings.h"
 #include "coordinator/dialects/responses/response_store.h"

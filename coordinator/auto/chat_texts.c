@@ -1,6 +1,6 @@
 #include "coordinator/auto/chat_texts.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 #include "coordinator/auto/classifier.h"
 
-#include "common/json.h"
-#include "common/json_writer.h"
+#include "common/json/json.h"
+#include "common/json/json_writer.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "coordinator/dialects/openai/openai.h"

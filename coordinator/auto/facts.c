@@ -1,6 +1,6 @@
 #include "coordinator/auto/facts.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/auto/chat_texts.h"
 #include "coordinator/fim_prompt.h"
 

@@ -1,6 +1,6 @@
 #include "coordinator/auto/mode_marks.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/number.h"
 #include "coordinator/auto/chat_texts.h"
 

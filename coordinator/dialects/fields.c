@@ -1,6 +1,6 @@
 #include "coordinator/dialects/fields.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/exact_numbers.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "coordinator/dialects/gathered.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/tool_calls.h"
 
 #include <errno.h>

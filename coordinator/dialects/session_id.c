@@ -1,6 +1,6 @@
 #include "coordinator/dialects/session_id.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <stdio.h>
 #include <string.h>

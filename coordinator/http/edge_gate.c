@@ -1,7 +1,7 @@
 #include "coordinator/http/edge_gate.h"
 
+#include "common/link/tunnel.h"
 #include "common/log.h"
-#include "common/tunnel.h"
 
 #include <errno.h>
 #include <stdlib.h>

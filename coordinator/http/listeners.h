@@ -4,7 +4,7 @@
 #pragma once
 
 #include "common/buf.h"
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 #include "common/loop.h"
 #include "coordinator/api/api.h"

@@ -2,7 +2,7 @@
  * A part of mode_config.h, which says what is refused. */
 #pragma once
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "coordinator/modes/modes.h"
 
 /* Adds the aliases to `modes`, whose list is complete; also where it fails, some of them. -EINVAL

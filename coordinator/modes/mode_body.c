@@ -1,6 +1,6 @@
 #include "coordinator/modes/mode_body.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/modes/mode_policy.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
  * `mode-aliases` and `model-aliases`. Start-up and reload only. */
 #pragma once
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "coordinator/modes/modes.h"
 
 /* All that modes and aliases say of each other fits: who names a model in a rule, or points for it,

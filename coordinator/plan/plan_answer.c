@@ -1,6 +1,6 @@
 #include "coordinator/plan/plan_answer.h"
 
-#include "common/json_writer.h"
+#include "common/json/json_writer.h"
 #include "coordinator/placement/placement_explain.h"
 
 static const char *node_name(const struct placement_fleet *fleet, size_t file)

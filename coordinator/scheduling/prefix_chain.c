@@ -1,6 +1,6 @@
 #include "coordinator/scheduling/prefix_chain.h"
 
-#include "common/json_lexer.h"
+#include "common/json/json_lexer.h"
 #include "common/number.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 #include "coordinator/trust/door_internal.h"
 
 #include "common/log.h"
-#include "common/phrase.h"
+#include "common/trust/phrase.h"
 
 #include <assert.h>
 #include <errno.h>

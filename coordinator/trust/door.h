@@ -12,10 +12,10 @@
 #pragma once
 
 #include "common/buf.h"
-#include "common/certificate.h"
 #include "common/env.h"
 #include "common/err.h"
-#include "common/identity.h"
+#include "common/trust/certificate.h"
+#include "common/trust/identity.h"
 #include "coordinator/trust/members.h"
 #include "coordinator/trust/pending.h"
 #include "coordinator/trust/tokens.h"

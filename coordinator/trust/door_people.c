@@ -1,8 +1,8 @@
 #include "coordinator/trust/door_internal.h"
 
 #include "common/log.h"
-#include "common/phrase.h"
 #include "common/text.h"
+#include "common/trust/phrase.h"
 
 #include <errno.h>
 #include <string.h>

@@ -6,9 +6,9 @@
 #pragma once
 
 #include "common/buf.h"
-#include "common/certificate.h"
 #include "common/err.h"
-#include "common/keys.h"
+#include "common/trust/certificate.h"
+#include "common/trust/keys.h"
 
 #include <stdbool.h>
 #include <stddef.h>

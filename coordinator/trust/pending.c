@@ -1,7 +1,7 @@
 #include "coordinator/trust/pending.h"
 
 #include "common/host_addrs.h"
-#include "common/phrase.h"
+#include "common/trust/phrase.h"
 #include "coordinator/trust/origin.h"
 #include "coordinator/trust/rate.h"
 

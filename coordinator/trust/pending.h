@@ -4,10 +4,10 @@
  * nobody who keeps knocking. Pure but for its memory; time is given. */
 #pragma once
 
-#include "common/certificate.h"
-#include "common/keys.h"
-#include "common/link.h"
-#include "common/phrase.h"
+#include "common/link/link.h"
+#include "common/trust/certificate.h"
+#include "common/trust/keys.h"
+#include "common/trust/phrase.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
 /* The book of join tokens: STATE/tokens.json. A token's secret half is only in its one line of text
- * (common/join_token.h); here is the public half, how often and until when it works. Expired and
- * used up ones leave the book. Writes block on one small file. Loop thread. */
+ * (common/trust/join_token.h); here is the public half, how often and until when it works. Expired
+ * and used up ones leave the book. Writes block on one small file. Loop thread. */
 #pragma once
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "common/keys.h"
+#include "common/trust/keys.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
  * memory; time is given. */
 #pragma once
 
-#include "common/keys.h"
+#include "common/trust/keys.h"
 #include "coordinator/trust/rate.h"
 
 #include <stdbool.h>

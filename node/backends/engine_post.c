@@ -1,6 +1,6 @@
 #include "node/backends/engine_post.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "node/backends/answers/chat_chunk.h"
 #include "node/backends/answers/completion_chunk.h"
 #include "node/backends/answers/native_chunk.h"

@@ -1,6 +1,6 @@
 #include "node/backends/engine_run.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/log.h"
 #include "common/sse_reader.h"
 #include "node/backends/answers/engine_answer.h"

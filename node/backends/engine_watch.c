@@ -1,6 +1,6 @@
 #include "node/backends/engine_watch.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "node/backends/found/found_look.h"
 #include "node/backends/found/found_ollama.h"
 

@@ -1,7 +1,7 @@
 #include "node/backends/fake_result.h"
 
-#include "common/json.h"
-#include "common/json_writer.h"
+#include "common/json/json.h"
+#include "common/json/json_writer.h"
 
 #include <errno.h>
 #include <string.h>

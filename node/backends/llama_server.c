@@ -1,6 +1,6 @@
 #include "node/backends/backend.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/log.h"
 #include "common/model/chat_template.h"
 #include "common/sm.h"

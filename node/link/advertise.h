@@ -2,7 +2,7 @@
  * resident models, free memory. Anybody can read it, so it can be turned off. Loop thread. */
 #pragma once
 
-#include "common/discovery.h"
+#include "common/discovery/discovery.h"
 #include "common/env.h"
 #include "node/residency/supervisor.h"
 

@@ -1,6 +1,6 @@
 #include "node/link/contact.h"
 
-#include "common/dialer.h"
+#include "common/link/dialer.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Which coordinator a node dials next, and where: from its membership, the static addresses of its
  * settings, a join token, and what discovery finds. A coordinator is a link key; each has several
- * addresses, of which the first that answers wins (common/dialer.h). Keys take turns, best first:
- * those of the membership; those that are announced under the pinned mesh's id; without a
+ * addresses, of which the first that answers wins (common/link/dialer.h). Keys take turns, best
+ * first: those of the membership; those that are announced under the pinned mesh's id; without a
  * membership those that are set, or, where none is set, every one that is announced: who names a
  * coordinator does not want to be taken in by another. Anybody may announce any key at any address,
  * and accept connections there: keys and addresses that are known otherwise go first, and wait for
@@ -10,11 +10,11 @@
 #pragma once
 
 #include "common/buf.h"
-#include "common/discovery.h"
+#include "common/discovery/discovery.h"
 #include "common/err.h"
-#include "common/keys.h"
 #include "common/loop.h"
 #include "common/text.h"
+#include "common/trust/keys.h"
 #include "node/link/membership.h"
 
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 #include "node/link/edge.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/tcp_listener.h"

@@ -1,15 +1,15 @@
 /* The edge: editors on this host use http://127.0.0.1:8420 as on the coordinator's own, and each of
- * their connections is carried over the node's link (common/tunnel.h). Where the port is taken, by
- * a coordinator or another program, it is tried again now and then. While there is no session, or
- * the coordinator does not let this node carry editors, an editor's connection gets one plain HTTP
- * answer, 503 or 403, that says why. Loop thread. */
+ * their connections is carried over the node's link (common/link/tunnel.h). Where the port is
+ * taken, by a coordinator or another program, it is tried again now and then. While there is no
+ * session, or the coordinator does not let this node carry editors, an editor's connection gets one
+ * plain HTTP answer, 503 or 403, that says why. Loop thread. */
 #pragma once
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/link/tunnel.h"
 #include "common/loop.h"
 #include "common/text.h"
-#include "common/tunnel.h"
 
 #include <stdbool.h>
 #include <stdint.h>

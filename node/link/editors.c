@@ -1,8 +1,8 @@
 #include "node/link/editors.h"
 
-#include "common/certificate.h"
 #include "common/host_addrs.h"
 #include "common/log.h"
+#include "common/trust/certificate.h"
 #include "node/link/edge.h"
 
 #include <errno.h>

@@ -3,10 +3,10 @@
  * joining.h's. */
 #pragma once
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
-#include "common/join_token.h"
-#include "common/keys.h"
+#include "common/trust/join_token.h"
+#include "common/trust/keys.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -2,9 +2,9 @@
 
 #include "common/daemon.h"
 #include "common/file.h"
-#include "common/link.h"
+#include "common/link/link.h"
 #include "common/log.h"
-#include "common/phrase.h"
+#include "common/trust/phrase.h"
 #include "node/link/contact.h"
 #include "proto/frame.h"
 

@@ -12,12 +12,12 @@
 #pragma once
 
 #include "common/buf.h"
-#include "common/discovery.h"
+#include "common/discovery/discovery.h"
 #include "common/env.h"
 #include "common/err.h"
-#include "common/join_token.h"
-#include "common/keys.h"
 #include "common/loop.h"
+#include "common/trust/join_token.h"
+#include "common/trust/keys.h"
 #include "node/link/membership.h"
 #include "proto/codec.h"
 

@@ -1,7 +1,7 @@
 #include "node/link/membership.h"
 
 #include "common/file.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/text.h"
 
 #include <assert.h>

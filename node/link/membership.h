@@ -4,10 +4,10 @@
 #pragma once
 
 #include "common/buf.h"
-#include "common/certificate.h"
 #include "common/err.h"
-#include "common/identity.h"
-#include "common/keys.h"
+#include "common/trust/certificate.h"
+#include "common/trust/identity.h"
+#include "common/trust/keys.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -20,7 +20,7 @@
 
 #include "common/arena.h"
 #include "common/buf.h"
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 #include "common/model/cache_type.h"
 #include "common/model/shape.h"

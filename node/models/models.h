@@ -4,7 +4,7 @@
  * thread. */
 #pragma once
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/env.h"
 #include "common/err.h"
 #include "common/http_client.h"

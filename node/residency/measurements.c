@@ -1,7 +1,7 @@
 #include "node/residency/measurements.h"
 
-#include "common/json.h"
-#include "common/json_writer.h"
+#include "common/json/json.h"
+#include "common/json/json_writer.h"
 #include "common/saturating.h"
 
 #include <errno.h>

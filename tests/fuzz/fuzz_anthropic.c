@@ -1,6 +1,6 @@
 /* The body of POST /v1/messages and of its count, any bytes. What is accepted becomes a neutral
  * chat in the one form that conversation.h promises; what is refused says why in one line. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/anthropic/anthropic.h"
 #include "coordinator/dialects/conversation.h"
 

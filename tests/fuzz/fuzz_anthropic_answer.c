@@ -1,7 +1,7 @@
 /* Any order of deltas makes a stream in the API's order: each event has a name and JSON of that
  * type, blocks follow each other, all that the engine said is in them and every tool's input is an
  * object. The answer given whole says the same. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/anthropic/anthropic.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
  * comes, or (SIGNED) a body that is signed here, with our identity as its mesh, so that the fuzzer
  * gets past the signature. Whoever signs is known, so what is taken can be signed again, to the
  * same bytes. */
-#include "common/certificate.h"
+#include "common/trust/certificate.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* config_load_text() on any bytes: it takes all of the text or nothing of it, every value that it
  * took is in its range, every name well-formed, and every refusal says where. */
-#include "common/config.h"
+#include "common/config/config.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* Messages in OpenAI's shape, any JSON array. What is normal stays so, nothing that was said gets
  * lost, and the rules of conversation.h hold for each message that comes out. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/conversation.h"
 
 #include <assert.h>

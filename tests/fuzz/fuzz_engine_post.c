@@ -1,7 +1,7 @@
 /* The body of a run, any bytes, as a post to the engine; the first byte is its kind, and its
  * highest bit whether the engine wants a model's name. What a client has no say in is not in it,
  * what must be set is, and a form holds the file as it came. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/form_data.h"
 #include "node/backends/engine_post.h"
 #include "tests/lib/virtual_env.h"

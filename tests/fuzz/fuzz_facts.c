@@ -1,6 +1,6 @@
 /* Facts of a body of any bytes, and the mode that follows from them: counts stay within what was
  * sent, and a choice is one of the modes that are there. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/auto/auto_mode.h"
 
 #include <assert.h>

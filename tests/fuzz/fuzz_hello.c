@@ -4,9 +4,9 @@
  * bent, or made of the bytes. Meanwhile people decide and time passes. Whatever they do, only
  * members get a session, and only members and tokens a certificate, which then proves what it
  * should; who gets neither is counted, told nothing more, and cut off. */
-#include "common/certificate.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/trust/certificate.h"
 #include "coordinator/node_table.h"
 #include "coordinator/trust/door.h"
 #include "proto/codec.h"

@@ -2,7 +2,7 @@
  * (CHECKED) bytes that get their check and their letters here, so that the fuzzer gets past the
  * check. What is taken is written again as the same line. */
 #include "common/base64url.h"
-#include "common/join_token.h"
+#include "common/trust/join_token.h"
 
 #include <assert.h>
 #include <errno.h>

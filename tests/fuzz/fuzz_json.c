@@ -1,7 +1,7 @@
 /* json_parse() on any bytes. What it accepts, cJSON takes whole; it survives json_edit() and parses
  * again, with the members that were set as they were set and all others unchanged; json_find()
  * finds what cJSON finds. */
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <assert.h>
 #include <errno.h>

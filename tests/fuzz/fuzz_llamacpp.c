@@ -1,6 +1,6 @@
 /* The body of one of llama.cpp's requests, which the first byte chooses. What is accepted has sound
  * facts and a neutral body of its kind; what is refused says why in one line. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/llamacpp/llamacpp.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /* Marks of editors: lines "NAME: VALUE" as headers, an empty line, and a body of any bytes. What is
  * found is a word of the table, or stands in what was sent; what stands in no place of a mark says
  * nothing. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/auto/chat_texts.h"
 #include "coordinator/auto/mode_marks.h"
 

@@ -1,7 +1,7 @@
 /* The body of one of Ollama's requests, which the first byte chooses. What is accepted has sound
  * facts and a neutral body of its kind, or needs no engine; what is refused says why in one line.
  */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/ollama/ollama.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /* The body of POST /api/show, any bytes, and the same bytes as a name that is asked for. What is
  * shown is one JSON object that holds what clients look for; what is refused says why in one line.
  */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/api/list_llamacpp.h"
 #include "coordinator/api/list_ollama.h"
 #include "tests/lib/fake_offers.h"

@@ -1,7 +1,7 @@
 /* The body of POST /v1/chat/completions, any bytes. What is accepted goes to the engine as an
  * object that it knows in all its parts, and would be accepted again as it is; what is refused says
  * why in one line, and names a field or none. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/openai/openai.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /* The body of POST /v1/completions or, where the first byte is even, of /v1/fim/completions. What
  * is accepted is one prompt for an engine, in the form of its kind. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/openai/openai.h"
 
 #include <assert.h>

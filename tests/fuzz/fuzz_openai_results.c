@@ -1,7 +1,7 @@
 /* Embeddings, rerank and transcriptions: the first byte chooses, then comes a request, a NUL, and
  * what an engine answers. What is accepted gives JSON of the shape that was asked for, or the
  * answer is refused as not of this protocol. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/openai/openai.h"
 
 #include <assert.h>

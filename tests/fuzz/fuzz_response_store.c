@@ -4,7 +4,7 @@
  *
  * The input is a list of steps: a byte that says which, one with the response and its owner, one
  * with the response before it, one of length, and so many bytes of text. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/responses/response_store.h"
 #include "tests/lib/virtual_env.h"
 

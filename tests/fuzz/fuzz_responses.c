@@ -1,7 +1,7 @@
 /* The body of POST /v1/responses, any bytes, where one response is stored. What is accepted becomes
  * a chat with messages, and an answer can be made for it whose first events keep the API's rules;
  * what is refused says why in one line, and leaves nothing behind. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/responses/response_store.h"
 #include "coordinator/dialects/responses/responses.h"
 #include "tests/lib/response_events.h"

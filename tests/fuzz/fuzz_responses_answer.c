@@ -3,7 +3,7 @@
  * of its pieces), the whole answer is what the events told, and both fail or neither does.
  *
  * The input is a list of steps: a byte that says which, a byte of length, and so many bytes. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/responses/responses.h"
 #include "tests/lib/response_events.h"
 

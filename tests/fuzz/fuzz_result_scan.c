@@ -1,6 +1,6 @@
 /* result_scan_push() on any bytes: the pieces that it comes in change nothing, what json_parse()
  * takes as an object it takes too, and what it then says of a member is what is there. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "node/backends/answers/result_scan.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /* What an engine answers as one JSON value, any bytes in pieces, to the endpoints of other APIs
  * than OpenAI's that want one; the first byte chooses. What comes out is JSON of the shape that the
  * API has, or the answer is refused as not of this protocol. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/anthropic/anthropic.h"
 #include "coordinator/dialects/llamacpp/llamacpp.h"
 #include "coordinator/dialects/ollama/ollama.h"

@@ -1,6 +1,6 @@
 /* What ties requests together: lines "NAME: VALUE" as headers, an empty line, and a body of any
  * bytes. What is taken is bounded and was said by the client. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/session_id.h"
 
 #include <assert.h>

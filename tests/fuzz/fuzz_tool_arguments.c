@@ -1,6 +1,6 @@
 /* What a model wrote as arguments, any UTF-8: what goes out is a JSON object wherever the text
  * ends, does not depend on where it was cut, and says the same where the text was one already. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/text.h"
 #include "coordinator/dialects/tool_arguments.h"
 

@@ -1,7 +1,7 @@
 /* A hostile peer and whimsical programs at the sockets of a following tunnel set, played from the
  * bytes, two for each step. Whatever they do, the set sends no more than was granted, grants no
  * more than its window, says nothing of ids that are not open, and closes every socket. */
-#include "common/tunnel.h"
+#include "common/link/tunnel.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* announcement: whatever TXT records say, an announcement that is taken holds nothing but printable
  * text and usable addresses, and goes back into records and out again unchanged; one that is
  * refused leaves the output alone. The input is what DNS has: a length byte before each record. */
-#include "common/announcement.h"
-#include "common/certificate.h"
+#include "common/discovery/announcement.h"
+#include "common/trust/certificate.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -20,7 +20,7 @@ HUB_URL = "https://10.77.0.1:8443"
 QUESTION = "what is modemesh?"
 JOINERS = ("alpha", "beta", "gamma")  # by a token on the command line, in the environment, in a file
 SECRET_FILES = ("link.key", "link.key.next", "mesh.key", "tls/ca.key", "tls/server.key", "local.token")
-TOKEN_SECRET = slice(73, 105)  # of a join token's bytes: see common/join_token.h
+TOKEN_SECRET = slice(73, 105)  # of a join token's bytes: see common/trust/join_token.h
 Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 WORD_MIN = 32  # letters: shorter ones may be in a text by chance
 

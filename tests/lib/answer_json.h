@@ -3,7 +3,7 @@
  * key may stand twice in it. To be included by one file of a program. */
 #pragma once
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <assert.h>
 

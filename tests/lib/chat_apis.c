@@ -1,6 +1,6 @@
 #include "tests/lib/chat_apis.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/anthropic/anthropic.h"
 #include "coordinator/dialects/ollama/ollama.h"
 #include "coordinator/dialects/openai/openai.h"

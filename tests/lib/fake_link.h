@@ -6,7 +6,7 @@
 #include "common/arena.h"
 #include "common/buf.h"
 #include "common/env.h"
-#include "common/link.h"
+#include "common/link/link.h"
 #include "proto/codec.h"
 
 #include <stdbool.h>

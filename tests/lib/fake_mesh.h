@@ -2,7 +2,7 @@
  * the clock. What fails that should not aborts. */
 #pragma once
 
-#include "common/identity.h"
+#include "common/trust/identity.h"
 #include "coordinator/node_table.h"
 #include "coordinator/router/router.h"
 #include "coordinator/trust/door.h"

@@ -14,8 +14,8 @@
  *
  * An ENDPOINT may name the address to come from: "tcp://10.0.0.7:0;10.0.0.1:8421". */
 #include "common/buf.h"
-#include "common/certificate.h"
-#include "common/keys.h"
+#include "common/trust/certificate.h"
+#include "common/trust/keys.h"
 #include "proto/codec.h"
 #include "proto/frame.h"
 

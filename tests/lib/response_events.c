@@ -1,6 +1,6 @@
 #include "tests/lib/response_events.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "tests/lib/task_bench.h"
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "coordinator/modes/mode_config.h"
 #include "coordinator/settings.h"
 

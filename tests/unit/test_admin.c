@@ -1,6 +1,6 @@
 #include "coordinator/api/admin.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "tests/lib/fake_mesh.h"
 #include "tests/lib/modes_maker.h"
 #include "tests/lib/task_bench.h"

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/announcement.h"
+#include "common/discovery/announcement.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/api/recordings.h"
 #include "coordinator/api/responses.h"
 #include "coordinator/dialects/responses/response_store.h"

@@ -1,6 +1,6 @@
 #include "coordinator/api/auto_call.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/api/inference.h"
 #include "coordinator/auto/auto_sessions.h"
 #include "coordinator/auto/classifier.h"

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/avahi_poll.h"
+#include "common/discovery/avahi_poll.h"
 #include "tests/lib/patience.h"
 
 #include <avahi-common/timeval.h>

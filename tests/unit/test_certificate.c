@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/certificate.h"
+#include "common/trust/certificate.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "cli/roster.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

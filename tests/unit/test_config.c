@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 
 #include <errno.h>
 #include <signal.h>

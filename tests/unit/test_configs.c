@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "coordinator/modes/mode_config.h"
 #include "coordinator/settings.h"
 #include "node/models/model_settings.h"

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/dialer.h"
+#include "common/link/dialer.h"
 #include "node/link/contact.h"
 #include "tests/lib/loopback.h"
 #include "tests/lib/patience.h"

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "common/discovery.h"
+#include "common/discovery/discovery.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/scratch.h"
 

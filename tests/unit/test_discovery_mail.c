@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/discovery.h"
+#include "common/discovery/discovery.h"
 #include "tests/lib/fake_avahi.h"
 #include "tests/lib/patience.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/dnssd_announcer.h"
+#include "common/discovery/dnssd_announcer.h"
 #include "tests/lib/fake_avahi.h"
 #include "tests/lib/patience.h"
 

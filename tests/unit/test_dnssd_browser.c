@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/dnssd_browser.h"
+#include "common/discovery/dnssd_browser.h"
 #include "tests/lib/fake_avahi.h"
 
 #include <avahi-common/error.h>

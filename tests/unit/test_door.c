@@ -7,7 +7,7 @@
 
 #include "common/file.h"
 #include "common/log.h"
-#include "common/phrase.h"
+#include "common/trust/phrase.h"
 #include "coordinator/trust/door.h"
 #include "coordinator/trust/told.h"
 #include "tests/lib/scratch.h"

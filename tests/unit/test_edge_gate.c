@@ -7,8 +7,8 @@
 
 #include "coordinator/http/edge_gate.h"
 
+#include "common/link/tunnel.h"
 #include "common/log.h"
-#include "common/tunnel.h"
 #include "tests/lib/fake_link.h"
 #include "tests/lib/patience.h"
 #include "tests/lib/virtual_env.h"

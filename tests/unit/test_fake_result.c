@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "node/backends/fake_result.h"
 
 #include <errno.h>

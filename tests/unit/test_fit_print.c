@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "cli/fit/fit_print.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "common/identity.h"
+#include "common/trust/identity.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

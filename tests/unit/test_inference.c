@@ -1,6 +1,6 @@
 #include "coordinator/api/inference.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/anthropic/anthropic.h"
 #include "coordinator/dialects/llamacpp/llamacpp.h"
 #include "coordinator/dialects/ollama/ollama.h"

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "common/join_token.h"
+#include "common/trust/join_token.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

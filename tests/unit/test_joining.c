@@ -6,10 +6,10 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "common/identity.h"
-#include "common/link.h"
+#include "common/link/link.h"
 #include "common/log.h"
-#include "common/phrase.h"
+#include "common/trust/identity.h"
+#include "common/trust/phrase.h"
 #include "node/link/joining.h"
 #include "proto/frame.h"
 #include "tests/lib/loopback.h"

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/file.h"
-#include "common/keys.h"
+#include "common/trust/keys.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>

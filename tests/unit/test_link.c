@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/link.h"
+#include "common/link/link.h"
 #include "tests/lib/patience.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 #include "coordinator/api/list_models.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

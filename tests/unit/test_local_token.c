@@ -7,7 +7,7 @@
 
 #include "coordinator/api/local_token.h"
 
-#include "common/join_token.h"
+#include "common/trust/join_token.h"
 #include "tests/lib/fake_mesh.h"
 
 #include <stdlib.h>

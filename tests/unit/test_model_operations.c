@@ -1,6 +1,6 @@
 #include "coordinator/api/model_operations.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/deploy/tasks.h"
 #include "tests/lib/task_bench.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "node/models/model_settings.h"
 #include "node/settings.h"
 #include "proto/codec.h"

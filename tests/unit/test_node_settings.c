@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "node/hardware/hardware.h"
 #include "node/settings.h"
 

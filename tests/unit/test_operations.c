@@ -8,9 +8,9 @@
 #include "coordinator/api/operations.h"
 
 #include "common/file.h"
-#include "common/join_token.h"
-#include "common/json.h"
-#include "common/phrase.h"
+#include "common/json/json.h"
+#include "common/trust/join_token.h"
+#include "common/trust/phrase.h"
 #include "tests/lib/fake_mesh.h"
 
 #include <ctype.h>

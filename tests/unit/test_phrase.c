@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/phrase.h"
+#include "common/trust/phrase.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "coordinator/plan/plan_answer.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "tests/lib/plan_setup.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 #include "coordinator/dialects/responses/response_store.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "tests/lib/virtual_env.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/responses/response_store.h"
 #include "coordinator/dialects/responses/responses.h"
 #include "coordinator/dialects/responses/responses_tools.h"

@@ -1,6 +1,6 @@
 #include "coordinator/api/serve_explain.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/scheduling/affinity.h"
 #include "coordinator/scheduling/prefix_index.h"
 #include "tests/lib/fake_exchange.h"

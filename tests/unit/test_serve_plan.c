@@ -1,6 +1,6 @@
 #include "coordinator/api/serve_plan.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/plan/planner.h"
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"

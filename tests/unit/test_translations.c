@@ -1,6 +1,6 @@
 /* What goes through a translation and back is the same: stories out of a seed, told in four APIs.
  * MODEMESH_SEED repeats the one that failed. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/text.h"
 #include "tests/lib/chat_apis.h"
 

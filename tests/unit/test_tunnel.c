@@ -1,4 +1,4 @@
-#include "common/tunnel.h"
+#include "common/link/tunnel.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

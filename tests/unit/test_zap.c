@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "common/keys.h"
-#include "common/zap.h"
+#include "common/link/zap.h"
+#include "common/trust/keys.h"
 #include "tests/lib/patience.h"
 
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "common/zsock_watch.h"
+#include "common/link/zsock_watch.h"
 #include "tests/lib/patience.h"
 
 #include <errno.h>

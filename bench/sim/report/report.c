@@ -3,7 +3,7 @@
 #include "bench/sim/report/plot.h"
 #include "bench/sim/report/statistics.h"
 #include "cli/table.h"
-#include "common/json_writer.h"
+#include "common/json/json_writer.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 #include "bench/sim/nodes/u64_map.h"
 #include "bench/sim/workload/trace.h"
 #include "bench/sim/workload/trace_format.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 #include "coordinator/dialects/anthropic/anthropic.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/anthropic/anthropic_answer.h"
 #include "coordinator/dialects/anthropic/anthropic_request.h"
 #include "coordinator/dialects/engine_result.h"

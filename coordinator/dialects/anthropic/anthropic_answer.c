@@ -1,6 +1,6 @@
 #include "coordinator/dialects/anthropic/anthropic_answer.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/gathered.h"
 #include "coordinator/dialects/tool_arguments.h"
 #include "coordinator/dialects/tool_calls.h"

@@ -1,6 +1,6 @@
 #include "coordinator/dialects/anthropic/anthropic_request.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/anthropic/anthropic_messages.h"
 #include "coordinator/dialects/anthropic/anthropic_tools.h"
 #include "coordinator/dialects/exact_numbers.h"

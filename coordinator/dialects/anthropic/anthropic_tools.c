@@ -1,6 +1,6 @@
 #include "coordinator/dialects/anthropic/anthropic_tools.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "coordinator/dialects/llamacpp/llamacpp.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/fields.h"
 #include "coordinator/dialects/llamacpp/llamacpp_answer.h"
 #include "coordinator/dialects/samplers.h"

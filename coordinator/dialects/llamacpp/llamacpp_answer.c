@@ -1,6 +1,6 @@
 #include "coordinator/dialects/llamacpp/llamacpp_answer.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/gathered.h"
 
 #include <errno.h>

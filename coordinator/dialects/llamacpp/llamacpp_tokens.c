@@ -1,6 +1,6 @@
 /* llama.cpp's /tokenize, /detokenize and /apply-template: what a model makes of a text, of token
  * ids, of a chat. The engine's own answer is the answer. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/engine_result.h"
 #include "coordinator/dialects/fields.h"
 #include "coordinator/dialects/llamacpp/llamacpp.h"

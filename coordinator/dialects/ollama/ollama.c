@@ -1,6 +1,6 @@
 #include "coordinator/dialects/ollama/ollama.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/fields.h"
 #include "coordinator/dialects/ollama/ollama_answer.h"
 #include "coordinator/dialects/ollama/ollama_messages.h"

@@ -1,7 +1,7 @@
 /* Ollama's two endpoints for embeddings: /api/embed (texts in, vectors of length 1 out) and the
  * older /api/embeddings (one text, one vector). The engine is asked for base64, which costs less to
  * carry and to read than numbers; one that answers with numbers all the same is understood. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/embedding.h"
 #include "coordinator/dialects/engine_result.h"
 #include "coordinator/dialects/fields.h"

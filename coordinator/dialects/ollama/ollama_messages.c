@@ -1,6 +1,6 @@
 #include "coordinator/dialects/ollama/ollama_messages.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/gathered.h"
 
 #include <errno.h>

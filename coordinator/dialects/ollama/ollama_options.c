@@ -1,6 +1,6 @@
 #include "coordinator/dialects/ollama/ollama_options.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/samplers.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "coordinator/dialects/openai/openai_answer.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

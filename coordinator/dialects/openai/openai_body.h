@@ -4,7 +4,7 @@
  * openai_body_commit() tells. */
 #pragma once
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/fields.h"
 
 #include <cjson/cJSON.h>

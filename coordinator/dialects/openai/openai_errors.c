@@ -1,5 +1,5 @@
 /* Errors in OpenAI's shape: {"error":{"message","type","param","code"}}. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/dialect.h"
 
 #include <errno.h>

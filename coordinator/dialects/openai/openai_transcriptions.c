@@ -1,5 +1,5 @@
 /* POST /v1/audio/transcriptions, a form with a file. Shapes: OpenAI API reference, "Audio". */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/engine_result.h"
 #include "coordinator/dialects/form_data.h"
 #include "coordinator/dialects/openai/openai.h"

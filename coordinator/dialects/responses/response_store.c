@@ -1,6 +1,6 @@
 #include "coordinator/dialects/responses/response_store.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/list.h"
 #include "coordinator/dialects/exact_numbers.h"
 

@@ -1,6 +1,6 @@
 #include "coordinator/dialects/responses/responses.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/gathered.h"
 #include "coordinator/dialects/responses/response_store.h"
 #include "coordinator/dialects/responses/responses_items.h"

@@ -1,6 +1,6 @@
 #include "coordinator/dialects/responses/responses_input.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/picture.h"
 
 #include <errno.h>

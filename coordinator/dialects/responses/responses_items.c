@@ -1,6 +1,6 @@
 #include "coordinator/dialects/responses/responses_items.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/dialect.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "coordinator/dialects/responses/responses_object.h"
 
-#include "common/json.h"
-#include "common/json_writer.h"
+#include "common/json/json.h"
+#include "common/json/json_writer.h"
 
 #include <errno.h>
 #include <stdio.h>

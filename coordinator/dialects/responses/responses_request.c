@@ -1,4 +1,4 @@
-#include "common/json.h"
+#include "common/json/json.h"
 #include "coordinator/dialects/conversation.h"
 #include "coordinator/dialects/exact_numbers.h"
 #include "coordinator/dialects/fields.h"

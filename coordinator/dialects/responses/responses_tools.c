@@ -1,6 +1,6 @@
 #include "coordinator/dialects/responses/responses_tools.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "node/backends/slots/slot_swap.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/log.h"
 #include "common/number.h"
 #include "common/saturating.h"

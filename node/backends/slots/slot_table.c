@@ -1,6 +1,6 @@
 #include "node/backends/slots/slot_table.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 
