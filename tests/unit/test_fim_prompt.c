@@ -62,8 +62,7 @@ static void what_only_speaks_of_tokens_is_none(void **state)
             "<|fim_prefix|>int a<fim_suffix>;<fim_middle>", /* of two families */
             "<fim_prefix><fim_suffix>;<fim_middle>int a", "<PRE> int a <MID>",
             "see [SUFFIX] and [PREFIX]", "[SUFFIX] is a word", "[PREFIX]int a[SUFFIX]",
-            "<|im_start|>user\n<|fim_prefix|>a<|fim_suffix|>b<|fim_middle|> is what?<|im_end|>\n"
-            "<|im_start|>assistant\n"};
+            "<fim_prefix>a<fim_suffix>b<fim_middle> is what?<|im_end|>\n<|im_start|>assistant\n"};
     for (size_t i = 0; i < LENGTH(prompts); i++) {
         struct fim_prompt fim;
         if (fim_prompt_read(prompts[i], &fim))
