@@ -2,16 +2,19 @@
 compute on the processors. One model completes what is typed; four prompts of 8,000 tokens run in the engine of another. The
 person at the cursor must not feel the others.
 
-    bench_autocomplete.py BIN [RUNS=120]
+    bench_autocomplete.py BIN [RUNS=240]
 
 Blocks of completions, in turns and in an order that changes: with nothing beside them, with the prompts in an engine whose
 niceness the node has chosen, and with the same in one of niceness 0. The prompts go to the engine itself, so that all four
 run at once (the coordinator would send them one by one), and are replaced when they are done. A completion is measured as
-its editor sees it, through coordinator and node, 16 tokens long; from one to the next a letter is typed. MODEMESH_LLAMA_SERVER
-names the engine. Exits with 1 where the 95th percentile with the prompts is more than 1.5 times that without.
+its editor sees it, through coordinator and node, 16 tokens long; from one to the next a letter is typed. A block is the
+beginning of a line, so that each has the same part of completions for which the engine's cache has little: those at the first
+letters of a line, as the text that is sent begins a line later. MODEMESH_LLAMA_SERVER names the engine. Exits with 1 where the
+95th percentile with the prompts is more than 1.5 times that without.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -29,9 +32,8 @@ import gguf_patch
 from mesh import FAST, MODELS, THINKER, Mesh, chat, wait_until
 
 GOAL = 1.5  # 95th percentile with the prompts, beside that without
-RUNS_DEFAULT, RUNS_MIN = 120, 2
-BLOCK = 10  # completions in a row
-WARM_UP = 5
+RUNS_DEFAULT, RUNS_MIN = 240, 2
+BLOCK = 20  # completions, each a letter further on a line
 PROMPTS, PROMPT_TOKENS, COMPLETION_TOKENS = 4, 8000, 16
 CONTEXT = 2 * PROMPT_TOKENS
 LINES_BEFORE, LINES_AFTER = 40, 10
@@ -52,17 +54,15 @@ class Typist:
 
     def __init__(self, cluster):
         self.cluster, self.lines = cluster, SOURCE.read_text().splitlines(keepends=True)
-        self.places = self.walk()
+        self.rows = itertools.cycle(row for row in range(LINES_BEFORE, len(self.lines) - LINES_AFTER)
+                                    if len(self.lines[row]) > BLOCK)
 
-    def walk(self):
-        while True:
-            for row in range(LINES_BEFORE, len(self.lines) - LINES_AFTER):
-                for column in range(1, len(self.lines[row])):
-                    yield row, column
+    def type_line(self):
+        """Returns milliseconds of each completion."""
+        row = next(self.rows)
+        return [self.complete(row, column) for column in range(1, BLOCK + 1)]
 
-    def complete(self):
-        """Returns milliseconds."""
-        row, column = next(self.places)
+    def complete(self, row, column):
         line = self.lines[row]
         body = {"model": FAST, "input_prefix": "".join(self.lines[row - LINES_BEFORE:row]), "prompt": line[:column],
                 "input_suffix": line[column:] + "".join(self.lines[row + 1:row + LINES_AFTER]),
@@ -140,12 +140,11 @@ def measure(cluster, runs):
     beside = {"nothing beside it": None, "4 prompts, as the node does it": node.engine(NICE),
               "4 prompts, nice 0": node.engine(PLAIN)}
     typist, times = Typist(cluster), {name: [] for name in beside}
-    for _ in range(WARM_UP):
-        typist.complete()
+    typist.type_line()  # not counted: the engine is new
     while len(times["nothing beside it"]) < runs:
         for name in random.sample(list(beside), len(beside)):
             with Prompts(beside[name], words) if beside[name] else contextlib.nullcontext():
-                times[name] += [typist.complete() for _ in range(BLOCK)]
+                times[name] += typist.type_line()
     return times
 
 
