@@ -3,7 +3,7 @@
  *
  *   link.key, link.key.next   key pairs of the link (keys.h)
  *   mesh.key                  identity that signs members' certificates
- *   members.json, tokens.json, api-keys.json, mode-moves.json, ledger.db, tls/   of others */
+ *   members.json, tokens.json, api-keys.json, mode-moves.json, ledger.sqlite, tls/ of others */
 #pragma once
 
 #include "common/err.h"

@@ -93,7 +93,8 @@ size_t fair_key_run_count(const struct fair_key *key, uint64_t place);
 size_t fair_key_wait_count(const struct fair_key *key);
 /* Keys that wait or run. */
 size_t fair_queue_active_keys(const struct fair_queue *queue);
-/* It is that time, in seconds of one monotonic clock: told before each walk, and before an end. */
+/* It is that time, in seconds of one monotonic clock: told before each walk. What happens between
+ * two of them counts as if it had at the time that was told last. */
 void fair_queue_at(struct fair_queue *queue, double now_s);
 /* Keys that wait or run, or did within the last FAIR_RECENT_S: who shares the mesh, also while one
  * of them reads. */
