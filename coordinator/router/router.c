@@ -462,7 +462,8 @@ static void learn_speed(struct router *router, struct seat *seat, const struct r
         const struct msg_usage *usage)
 {
     const struct ledger_instance it = kept_as(seat->instance);
-    double decoding = fmax(fleet_at(&seat->handle)->decoding, 1), now = now_s(router);
+    double decoding = fleet_at(&seat->handle)->decoding + 1.0; /* it is counted there no more */
+    double now = now_s(router);
     rates_learn_prefill(&seat->rates, usage->prompt_tokens - usage->cached_tokens,
             usage->cached_tokens, (double)usage->prefill_ms / 1e3, now);
     rates_learn_decode(&seat->rates, usage->completion_tokens, (trip->sequences + decoding) / 2,

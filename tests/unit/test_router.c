@@ -456,6 +456,25 @@ static void what_was_all_cached_says_nothing_of_speed(void **state)
     is_near(prefill_s(world, 20), before_s, 0.05 * before_s);
 }
 
+/* As fast as was expected of two at once: nothing is learnt. */
+static void who_decodes_beside_it_is_counted_at_its_end_too(void **state)
+{
+    struct world *world = *state;
+    struct msg_usage usage = usage_of(1, 0);
+    join(world, 0);
+    send_on(world, 1, 1, &world->other);
+    router_first_token(world->mesh.router, &world->other);
+    double before_s = plan_for(world, 777, 1).routing.cost.decode_s;
+    usage.completion_tokens = ROUTER_OUTPUT_TOKENS;
+    usage.decode_ms = (float)(before_s / COST_BETA_INTERACTIVE * 1e3);
+    for (int i = 0; i < 10; i++) {
+        send_on(world, 2, 1, &world->trip);
+        router_first_token(world->mesh.router, &world->trip);
+        end_on(world, 2, 1, ROUTER_ANSWERED, &usage, &world->trip);
+    }
+    is_near(plan_for(world, 777, 1).routing.cost.decode_s, before_s, 0.01 * before_s);
+}
+
 static void answers_of_a_mode_are_expected_to_be_like_the_last(void **state)
 {
     struct world *world = *state;
@@ -767,6 +786,7 @@ int main(void)
             TEST(a_cancelled_request_is_no_failure),
             TEST(speed_begins_with_the_nodes_own_and_is_learnt),
             TEST(what_was_all_cached_says_nothing_of_speed),
+            TEST(who_decodes_beside_it_is_counted_at_its_end_too),
             TEST(answers_of_a_mode_are_expected_to_be_like_the_last),
             TEST(an_answer_beyond_all_others_counts_for_little),
             TEST(what_writes_no_answer_says_nothing_of_answers),
