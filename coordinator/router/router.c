@@ -571,5 +571,6 @@ static void look_at_watched(struct router *router)
 void router_tick(struct router *router)
 {
     look_at_watched(router);
+    fleet_look_at_late(router->fleet, now_s(router));
     (void)prefix_index_work(router->prefixes, SWEEP_STEPS);
 }

@@ -143,5 +143,5 @@ const struct fleet_model *router_model(const struct router *router, const char *
 double router_output_tokens(
         const struct router *router, const char *mode, uint32_t needs, uint32_t output_max);
 /* About ten times a second, before the queue is looked through: instances that have rested come
- * back, and the work that can wait. */
+ * back, what is late is expected later, and the work that can wait. */
 void router_tick(struct router *router);

@@ -19,7 +19,7 @@ struct fleet {
     uint64_t next_seed; /* of a model's prompts */
     uint64_t requests_sent;
     uint32_t pass;
-    struct list stale, promised; /* of handles */
+    struct list stale, promised, busy; /* of handles */
 };
 
 /* --- models --- */
@@ -186,6 +186,7 @@ static void init_handle(
     list_init(&ret_handle->flights);
     list_init(&ret_handle->stale);
     list_init(&ret_handle->promised);
+    list_init(&ret_handle->busy);
 }
 
 static void put(struct fleet *fleet, struct fleet_model *model, const struct fleet_instance *first,
@@ -259,6 +260,7 @@ void fleet_remove(struct fleet *fleet, struct fleet_handle *handle)
     model->slots -= model->at[handle->index].slots_counted;
     list_del(&handle->stale);
     list_del(&handle->promised);
+    list_del(&handle->busy);
     move_last(model, handle->index);
     handle->model = NULL;
     drop_model_if_empty(fleet, model);
@@ -401,6 +403,8 @@ void fleet_sent(struct fleet *fleet, struct fleet_handle *handle, struct flight 
             .prefill_s = cost->prefill_s,
             .decode_s = decode_s};
     list_push_back(&handle->flights, &flight->link);
+    if (!list_linked(&handle->busy))
+        list_push_back(&fleet->busy, &handle->busy);
     it->running++;
     it->last_used = ++fleet->requests_sent;
     reckon(handle, now_s);
@@ -435,6 +439,8 @@ void fleet_ended(struct fleet *fleet, struct flight *flight, double now_s)
     it->running--;
     list_del(&flight->link);
     flight->handle = NULL;
+    if (list_empty(&handle->flights))
+        list_del(&handle->busy);
     reckon(handle, now_s);
 }
 
@@ -448,6 +454,16 @@ void fleet_reckon(struct fleet *fleet, struct fleet_handle *handle, double now_s
                 flight->begin_s = now_s;
         }
     reckon(handle, now_s);
+}
+
+void fleet_look_at_late(struct fleet *fleet, double now_s)
+{
+    list_for_each (link, &fleet->busy) {
+        struct fleet_handle *handle = list_entry(link, struct fleet_handle, busy);
+        double slot_free_s = handle->model->at[handle->index].slot_free_s;
+        if (slot_free_s > 0 && slot_free_s < now_s) /* 0: one is free */
+            reckon(handle, now_s);
+    }
 }
 
 /* --- what waits for it --- */
@@ -499,6 +515,7 @@ struct fleet *fleet_create(struct prefix_index *prefixes)
     fleet->pass = 1;
     list_init(&fleet->stale);
     list_init(&fleet->promised);
+    list_init(&fleet->busy);
     return fleet;
 }
 

@@ -84,7 +84,8 @@ struct fleet_handle {
     struct list flights;       /* what it decodes, then what it has not begun to, as it was sent */
     double prefill_free_s;     /* when the engine could turn to the next prefill */
     struct list stale;         /* in the fleet's, while its digest has to be made anew … */
-    struct list promised;      /* … and while something in the queue waits for it */
+    struct list promised;      /* … while something in the queue waits for it … */
+    struct list busy;          /* … and while it has flights */
 };
 
 struct fleet_model {
@@ -142,6 +143,10 @@ void fleet_first_token(struct fleet *fleet, struct flight *flight, double now_s)
 void fleet_ended(struct fleet *fleet, struct flight *flight, double now_s);
 /* The owner has told that it is loaded now, or has other slots: what follows is reckoned anew. */
 void fleet_reckon(struct fleet *fleet, struct fleet_handle *handle, double now_s);
+/* Time has passed: reckons anew where a slot should be free by now and is not, as answers go on for
+ * longer than was expected. Else it would seem to be free at any moment, and be waited for, as long
+ * as nothing happens there. O(instances that have flights). */
+void fleet_look_at_late(struct fleet *fleet, double now_s);
 
 /* Makes the digests that are stale. O(instances that have changed since). */
 void fleet_freshen(struct fleet *fleet);

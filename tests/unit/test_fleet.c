@@ -301,6 +301,41 @@ static void of_an_overdue_answer_some_is_left(void **state)
     fleet_destroy(bed.fleet);
 }
 
+/* Nothing happens there meanwhile. */
+static void what_is_late_is_reckoned_anew_as_time_passes(void **state)
+{
+    (void)state;
+    const double left_s = 20 * FLEET_OVERDUE_SHARE;
+    struct bed bed;
+    set_up(&bed);
+    send(&bed, 0, 1, 20, 100);
+    fleet_first_token(bed.fleet, &bed.flights[0], 101);
+    fleet_look_at_late(bed.fleet, 200); /* a slot is free */
+    expect_times(&bed, 101, 0);
+    fleet_at(&bed.handle)->slots = 1;
+    fleet_reckon(bed.fleet, &bed.handle, 101);
+    expect_times(&bed, 101, 121);
+    fleet_look_at_late(bed.fleet, 120); /* in time */
+    expect_times(&bed, 101, 121);
+    fleet_look_at_late(bed.fleet, 130);
+    expect_times(&bed, 101, 130 + left_s);
+    fleet_look_at_late(bed.fleet, 130 + left_s);
+    expect_times(&bed, 101, 130 + left_s);
+    fleet_look_at_late(bed.fleet, 1000);
+    expect_times(&bed, 101, 1000 + left_s);
+    send(&bed, 1, 1, 20, 1000);
+    fleet_ended(bed.fleet, &bed.flights[0], 1001);
+    fleet_look_at_late(bed.fleet, 2000); /* the other one runs still */
+    expect_times(&bed, 2000, 2020);
+    fleet_ended(bed.fleet, &bed.flights[1], 2000);
+    fleet_look_at_late(bed.fleet, 3000);
+    expect_times(&bed, 2000, 0);
+    send(&bed, 2, 1, 20, 3000);
+    fleet_remove(bed.fleet, &bed.handle);
+    fleet_look_at_late(bed.fleet, 4000);
+    fleet_destroy(bed.fleet);
+}
+
 static void a_load_comes_before_the_prefill(void **state)
 {
     (void)state;
@@ -575,6 +610,7 @@ int main(void)
             cmocka_unit_test(it_is_corrected_as_things_happen),
             cmocka_unit_test(one_that_overtakes_says_nothing_of_the_first),
             cmocka_unit_test(of_an_overdue_answer_some_is_left),
+            cmocka_unit_test(what_is_late_is_reckoned_anew_as_time_passes),
             cmocka_unit_test(a_load_comes_before_the_prefill),
             cmocka_unit_test(other_slots_are_reckoned_with),
             cmocka_unit_test(the_last_one_used_is_known),

@@ -690,6 +690,27 @@ static void a_load_that_is_late_is_not_there_at_any_moment(void **state)
     is_near(plan_for(world, 1, 1).routing.cost.load_s, 25, 0.1);
 }
 
+/* All its slots are taken, and nothing ends there for long; a slow one is free. */
+static void an_answer_that_goes_on_is_not_over_at_any_moment(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance slow = resident();
+    slow.prefill_tok_s = TOK_S / 3;
+    join(world, 0);
+    for (size_t i = 0; i < SLOTS; i++) {
+        send_on(world, 1 + i, 1, &world->trips[i]);
+        router_first_token(world->mesh.router, &world->trips[i]);
+    }
+    send_on(world, 1 + SLOTS, BLOCKS, &world->trips[SLOTS]); /* it waits for one of them there */
+    fake_mesh_hello(&world->mesh, 1, "s");
+    say(world, 1, &slow);
+    virtual_env_advance_ms(&world->mesh.env, 1000 * 1000);
+    router_tick(world->mesh.router);
+    struct router_plan plan = plan_for(world, 2 + SLOTS, BLOCKS / 2);
+    assert_string_equal(plan.instance->node, "node1");
+    assert_int_equal(plan.routing.verdict, ROUTING_RUN);
+}
+
 static void slots_of_what_is_loaded_are_counted(void **state)
 {
     struct world *world = *state;
@@ -795,6 +816,7 @@ int main(void)
             TEST(what_was_learnt_outlives_a_session),
             TEST(an_explanation_tells_each_instance_once),
             TEST(a_load_that_is_late_is_not_there_at_any_moment),
+            TEST(an_answer_that_goes_on_is_not_over_at_any_moment),
             TEST(slots_of_what_is_loaded_are_counted),
             TEST(a_conversation_stays),
             TEST(a_conversation_s_last_turn_is_held_to_its_end),
