@@ -251,7 +251,8 @@ struct look {
     unsigned passed;       /* over, as enough of them were asked */
     double first_token_s;  /* of the last that was asked */
     size_t hopeless_bytes; /* nothing that a prompt so long, or longer, could be sent to is there
-                              just now */
+                              just now … */
+    char hopeless_reason[JOB_REASON_MAX + 1]; /* … and why, in the words of the last such one */
 };
 
 struct looks {
@@ -298,8 +299,10 @@ static void pass_over(struct look *look, bool greedy, struct job *job)
 {
     look->passed++;
     job->first_token_s = 0;
-    if (is_hopeless(look, job))
+    if (is_hopeless(look, job)) {
+        snprintf(job->reason, sizeof(job->reason), "%s", look->hopeless_reason);
         return;
+    }
     snprintf(job->reason, sizeof(job->reason), "others that want the same are before it");
     job->first_token_s = look->first_token_s * (1 + (double)look->passed / look->waiting[greedy]);
     note_expected(job);
@@ -315,8 +318,10 @@ static void ask(struct fair_queue *queue, struct look *look, bool greedy, struct
         fair_queue_skip(queue);
     if (outcome == GONE || kind_of(job) != look->kind)
         return;
-    if (outcome == WAITS_FOR_ANY)
+    if (outcome == WAITS_FOR_ANY) {
         look->hopeless_bytes = bytes;
+        snprintf(look->hopeless_reason, sizeof(look->hopeless_reason), "%s", job->reason);
+    }
     look->waiting[greedy] += outcome != WAITS_FOR_ANY;
     look->room_left[greedy] = outcome == WAITS_FOR_QUICKER;
     look->first_token_s = job->first_token_s;
@@ -357,7 +362,9 @@ static void shorten(struct jobs *jobs, enum request_lane lane, size_t arrived)
 
 static void look_through(struct jobs *jobs)
 {
-    struct looks looks = {.count = 0};
+    struct looks looks;
+    looks.count = 0;
+    looks.more = 0;
     fair_queue_at(jobs->queue, (double)env_now_us(jobs->config.env) / 1e6);
     jobs->changed = false;
     router_begin_pass(jobs->config.router);

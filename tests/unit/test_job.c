@@ -817,6 +817,21 @@ static void waiting_has_a_limit(void **state)
     assert_true(fake_exchange_has(client, "the engine is being restarted"));
 }
 
+/* Only the first is asked in each look. */
+static void all_that_wait_in_vain_are_told_why(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    for (size_t i = 0; i < CLIENTS; i++)
+        ask(world, i, false);
+    wait_ms(world, JOB_WAIT_MAX_MS + 1);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        assert_int_equal(world->clients[i].status, 503);
+        assert_true(fake_exchange_has(&world->clients[i], "the engine is being restarted"));
+    }
+}
+
 static void only_the_time_in_the_queue_counts(void **state)
 {
     struct world *world = *state;
@@ -2344,6 +2359,7 @@ int main(void)
             JOB_TEST(who_leaves_makes_room_in_the_same_turn),
             JOB_TEST(a_waiting_stream_shows_headers_and_life),
             JOB_TEST(waiting_has_a_limit),
+            JOB_TEST(all_that_wait_in_vain_are_told_why),
             JOB_TEST(only_the_time_in_the_queue_counts),
             JOB_TEST(the_queue_has_an_end),
             JOB_TEST(what_a_lost_node_had_holds_up_nobody),
