@@ -53,7 +53,7 @@ enum {
     JOB_MOVES_MAX = 4,       /* so often a request follows its mode to another model */
     /* In one look through the queue: kinds of waiting requests that are told apart; how many of
      * each are asked; and how many more, of all kinds together, where something has room that is
-     * not worth it yet, or a mode refuses. */
+     * not worth it yet, or a mode refuses, or which are of other kinds than these. */
     JOBS_KINDS_MAX = 64,
     JOBS_LOOKS_MAX = 16,
     JOBS_LOOKS_MORE_MAX = 128,

@@ -256,7 +256,7 @@ struct look {
 };
 
 struct looks {
-    struct look at[JOBS_KINDS_MAX];
+    struct look at[JOBS_KINDS_MAX + 1]; /* the last place is of one at a time, of all other kinds */
     size_t count;
     unsigned more; /* were asked */
 };
@@ -272,16 +272,18 @@ static uint64_t kind_of(const struct job *job)
     return kind;
 }
 
-/* NULL where there are too many kinds. */
+/* NULL where there are too many kinds, and none beyond them is asked any more. */
 static struct look *look_of(struct looks *looks, const struct job *job)
 {
     uint64_t kind = kind_of(job);
     for (size_t i = 0; i < looks->count; i++)
         if (looks->at[i].kind == kind)
             return &looks->at[i];
-    if (looks->count == JOBS_KINDS_MAX)
+    struct look *look = &looks->at[looks->count];
+    if (looks->count < JOBS_KINDS_MAX)
+        looks->count++;
+    else if (looks->more++ >= JOBS_LOOKS_MORE_MAX)
         return NULL;
-    struct look *look = &looks->at[looks->count++];
     *look = (struct look){.kind = kind,
             .slots = router_slots(job->jobs->config.router, (const char *const *)job->terms->models,
                     job->terms->model_count),

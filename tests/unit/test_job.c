@@ -2177,6 +2177,40 @@ static void who_refuses_tries_the_only_instance_again(void **state)
     is_complete_stream(&world->clients[0]);
 }
 
+/* How many run, where so many wait in vain, each in a mode of its own, and one asks for what is
+ * free behind them. */
+static size_t count_behind_kinds(struct world *world, size_t kinds)
+{
+    enum { MANY = JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX };
+    static struct http_exchange many[MANY];
+    static const char *const other[] = {"other"};
+    assert_in_range(kinds, 1, MANY);
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    join(world, 1, "other");
+    for (size_t i = 0; i < kinds; i++) {
+        char mode[32];
+        (void)snprintf(mode, sizeof(mode), "mode %zu", i);
+        come_with(world, &many[i], LANE_CHAT, 1, terms_for(mode, "small"));
+    }
+    ask_for(world, 0, true, other, 1);
+    size_t running = jobs_running(world->jobs);
+    jobs_end_all(world->jobs);
+    for (size_t i = 0; i < kinds; i++)
+        fake_exchange_fini(&many[i]);
+    return running;
+}
+
+static void what_many_modes_wait_for_holds_up_no_other(void **state)
+{
+    assert_int_equal(count_behind_kinds(*state, JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX - 1), 1);
+}
+
+static void how_many_kinds_are_looked_at_has_a_limit(void **state)
+{
+    assert_int_equal(count_behind_kinds(*state, JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX), 0);
+}
+
 /* --- many that come at once --- */
 
 /* Nothing is decided before all are there, and then for each. */
@@ -2418,6 +2452,8 @@ int main(void)
             JOB_TEST(who_refuses_tries_the_only_instance_again),
             JOB_TEST(a_slow_one_does_not_stand_idle_behind_a_crowd),
             JOB_TEST(how_far_behind_is_looked_has_a_limit),
+            JOB_TEST(what_many_modes_wait_for_holds_up_no_other),
+            JOB_TEST(how_many_kinds_are_looked_at_has_a_limit),
             JOB_TEST(what_comes_in_one_turn_is_looked_at_once),
             JOB_TEST(a_burst_is_looked_at_before_it_grows_too_long),
             JOB_TEST(a_burst_makes_no_queue_longer),
