@@ -35,6 +35,7 @@ struct candidate {
 struct spare {
     const struct fleet_instance *first; /* NULL: none */
     float tok_s, second_tok_s;          /* 0: none */
+    uint32_t loaded;                    /* instances, these two among them */
 };
 
 /* What was found out about all of them. */
@@ -121,10 +122,15 @@ static uint32_t slots_of(const struct fleet_instance *instance)
     return instance->slots ? instance->slots : 1;
 }
 
+static bool is_loaded(const struct fleet_instance *instance)
+{
+    return instance->usable && instance->state == INSTANCE_RESIDENT;
+}
+
 static bool is_spare(const struct fleet_instance *instance)
 {
-    return instance->usable && instance->state == INSTANCE_RESIDENT &&
-           !computes_prompts(instance) && instance->running + 1 < slots_of(instance);
+    return is_loaded(instance) && !computes_prompts(instance) &&
+           instance->running + 1 < slots_of(instance);
 }
 
 static struct spare find_spare(const struct routing_option *option)
@@ -133,19 +139,21 @@ static struct spare find_spare(const struct routing_option *option)
     for (uint32_t i = 0; i < count_of(option); i++) {
         const struct fleet_instance *it = &option->model->at[i];
         float tok_s = is_spare(it) ? it->rates.prefill_tok_s : 0;
+        spare.loaded += is_loaded(it);
         if (tok_s > spare.tok_s)
-            spare = (struct spare){it, tok_s, spare.tok_s};
+            spare = (struct spare){it, tok_s, spare.tok_s, spare.loaded};
         else if (tok_s > spare.second_tok_s)
             spare.second_tok_s = tok_s;
     }
     return spare;
 }
 
-/* Others find another of its kind that is about as fast and begins at once. */
+/* Others find another of its kind that is about as fast and begins at once; or none other is
+ * loaded. */
 static bool leaves_another(const struct spare *spare, const struct fleet_instance *instance)
 {
     float tok_s = spare->first == instance ? spare->second_tok_s : spare->tok_s;
-    return instance->handle->model->count == 1 ||
+    return spare->loaded == is_loaded(instance) ||
            (tok_s > 0 && tok_s >= (float)ROUTING_AS_FAST * instance->rates.prefill_tok_s);
 }
 

@@ -14,8 +14,9 @@
  * Engines compute prompts one after another, so that an instance has room only while what it has
  * still to compute is little: what waits here instead of there can be overtaken, and go elsewhere.
  * A greedy key has less room: it leaves a slot free, waits until an instance computes no prompt,
- * and takes none unless another as fast is left for others, where a model has several. What is due
- * (fair_queue.h) has the room of who waits at the cursor: else those could fill it for ever.
+ * and takes none unless another as fast is left for others, where a model is loaded on several.
+ * What is due (fair_queue.h) has the room of who waits at the cursor: else those could fill it for
+ * ever.
  *
  * A load that nothing has begun yet costs its time twice, once as the wait for it and once as its
  * price: it takes disk and memory from what else its node does. So a burst for a model that is

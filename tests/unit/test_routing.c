@@ -294,6 +294,18 @@ static void the_greedy_leave_one_that_is_as_fast(void **state)
     runs_on(bed, 1);
 }
 
+static void the_greedy_leave_none_where_no_other_is_loaded(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->slots = 4;
+    add(bed, "small")->state = INSTANCE_AVAILABLE;
+    at(bed, 0)->running = at(bed, 0)->decoding = 2;
+    bed->request.greedy = true;
+    runs_on(bed, 0);
+    at(bed, 0)->running = at(bed, 0)->decoding = 3;
+    waits_for(bed, 0);
+}
+
 /* It waits here, where it can be overtaken and go elsewhere, instead of there. */
 static void one_with_much_to_compute_is_waited_for(void **state)
 {
@@ -834,6 +846,7 @@ int main(void)
             unit(the_greedy_leave_a_slot_free),
             unit(the_greedy_wait_until_no_prompt_is_computed),
             unit(the_greedy_leave_one_that_is_as_fast),
+            unit(the_greedy_leave_none_where_no_other_is_loaded),
             unit(one_with_much_to_compute_is_waited_for),
             unit(a_full_one_is_waited_for_where_that_is_sooner),
             unit(what_waits_for_it_is_ahead),

@@ -303,17 +303,21 @@ static bool computes_prompts(const struct drawn *drawn)
     return drawn->it.running > drawn->it.decoding;
 }
 
-/* Another of that model is about as fast and begins at once, or there is no other. */
+static bool is_loaded(const struct drawn *drawn)
+{
+    return drawn->it.usable && drawn->it.state == INSTANCE_RESIDENT;
+}
+
+/* Another of that model is about as fast and begins at once, or none other is loaded. */
 static bool leaves_another(const struct scene *scene, const struct drawn *drawn)
 {
     size_t others = 0;
     for (size_t i = 0; i < scene->count; i++) {
         const struct drawn *other = &scene->drawn[i];
-        if (other == drawn || other->model != drawn->model)
+        if (other == drawn || other->model != drawn->model || !is_loaded(other))
             continue;
         others++;
-        if (other->it.usable && other->it.state == INSTANCE_RESIDENT && !computes_prompts(other) &&
-                other->it.running + 1 < slots_of(other) &&
+        if (!computes_prompts(other) && other->it.running + 1 < slots_of(other) &&
                 other->it.rates.prefill_tok_s >=
                         (float)ROUTING_AS_FAST * drawn->it.rates.prefill_tok_s)
             return true;
