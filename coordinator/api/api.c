@@ -519,11 +519,13 @@ static int fail_no_path(const struct call *call, const char *allowed)
     return -ENOENT;
 }
 
-static int screen_mode(const struct call *call)
+/* What is open to strangers tells them nothing of which modes there are. */
+static int screen_mode(const struct call *call, enum scope scope)
 {
     const struct modes *modes = call->api->view->modes;
     char text[ERR_TEXT_MAX], known[CALL_MODES_MAX];
-    if (!call->mode || modes_resolve(modes, call->mode) || modes_asks_auto(modes, call->mode))
+    if (!call->mode || scope == SCOPE_OPEN || modes_resolve(modes, call->mode) ||
+            modes_asks_auto(modes, call->mode))
         return 0;
     snprintf(text, sizeof(text), "there is no mode \"%.80s\" (in the path); known are: %s",
             call->mode, call_name_modes(call, known));
@@ -569,7 +571,7 @@ static int on_headers(void *ctx, struct http_exchange *exchange)
     if (!r && !is_there)
         r = fail_no_path(&call, found.allowed);
     if (!r)
-        r = screen_mode(&call);
+        r = screen_mode(&call, found.scope);
     if (!r)
         r = screen_scope(&call, found.scope);
     return r ? r : screen_rate(&call, &found);

@@ -1181,6 +1181,21 @@ static void an_unknown_mode_in_the_path_is_refused_in_the_apis_shape(void **stat
     assert_int_equal(get(world, "/mode/nope/v1/models")->status, 404);
 }
 
+static void strangers_do_not_learn_of_modes(void **state)
+{
+    struct world *world = *state;
+    static const char *const open[] = {
+            "/mode/ask", "/mode/nope", "/mode/nope/health", "/mode/nope/api/version"};
+    world->via = ACCESS_NETWORK;
+    for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
+        struct http_exchange *client = get(world, open[i]);
+        if (client->status != 200 || fake_exchange_has(client, "known are"))
+            fail_msg("%s: %d %s", open[i], client->status, fake_exchange_text(&client->body));
+    }
+    assert_int_equal(get(world, "/mode/nope/v1/models")->status, 401);
+    assert_int_equal(get(world, "/mode/ask/v1/models")->status, 401);
+}
+
 static void a_long_list_of_modes_ends_in_one_ellipsis(void **state)
 {
     struct world *world = *state;
@@ -1271,6 +1286,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(what_an_editor_looks_at_is_there_too, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     an_unknown_mode_in_the_path_is_refused_in_the_apis_shape, setup, teardown),
+            API_TEST(strangers_do_not_learn_of_modes),
             cmocka_unit_test_setup_teardown(
                     a_long_list_of_modes_ends_in_one_ellipsis, setup, teardown),
             cmocka_unit_test_setup_teardown(the_mesh_itself_has_no_modes, setup, teardown),
