@@ -404,10 +404,10 @@ static void start(const struct call *call, struct request *request)
         auto_call_start(call, request, go_in_mode);
         return;
     }
-    if (header && *header)
-        r = take_header(call, request, header, &target);
-    else if (automatic)
+    if (automatic)
         r = take_default(call, request, &target);
+    else if (header && *header)
+        r = take_header(call, request, header, &target);
     else
         r = take_name(call, request, &named, &target);
     if (!r)

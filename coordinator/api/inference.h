@@ -6,8 +6,9 @@
  * mesh-MODE-MODEL leaves only the models that begin so, for the caller writes their tokens);
  * nothing, which is the mode of the kind of request (chat "auto", infill "autocomplete", embeddings
  * "embed", rerank "rerank", transcription "transcribe") or, where the owner has configured no such
- * mode, any model that can. What "auto" means is told by the request itself (auto_call.h). Infill
- * that asks for a mode none of whose models has FIM tokens goes to the mode "autocomplete". */
+ * mode, any model that can. "auto", wherever it stands, is the mode of the kind of request too, and
+ * what that means for a chat is told by the request itself (auto_call.h). Infill that asks for a
+ * mode none of whose models has FIM tokens goes to the mode "autocomplete". */
 #pragma once
 
 #include "coordinator/api/caller.h"

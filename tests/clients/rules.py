@@ -830,7 +830,7 @@ FURTHER = [
 
 SPELLINGS = unit("mode_names", "editors_spell_modes_in_many_ways")
 LISTED_NAME = 'snprintf(id, sizeof(id), "%s%s", MODE_ALIAS, name);'
-PREFER_HEADER = "    if (header && *header)\n        r = take_header(call, request, header, &target);"
+PREFER_HEADER = "    else if (header && *header)\n        r = take_header(call, request, header, &target);"
 
 NAMES = [
     rule("each mode is listed as mesh-MODE", SHOULD, "4 model alias per mode",
@@ -867,7 +867,7 @@ NAMES = [
          change(INFERENCE, PREFER_HEADER, PREFER_HEADER.replace("header && *header", "header && !*header"))),
     rule("what a prompt says changes no mode that is asked for", SHOULD, "4 prompt markers are off by default",
          sdk(RAW, "rules: a mode that is asked for is not changed by what a prompt says"),
-         before(INFERENCE, PREFER_HEADER,
+         before(INFERENCE, "    if (automatic)\n        r = take_default(call, request, &target);",
                 """    if (memmem(buf_at(&request->body), request->body.len, "Plan mode is active", 19))
         header = "ask";""")),
 ]

@@ -483,6 +483,22 @@ static void without_a_name_each_kind_has_its_mode(void **state)
     }
 }
 
+static void auto_in_the_header_is_the_mode_of_the_kind(void **state)
+{
+    struct world *world = *state;
+    static const char *const spellings[] = {"auto", "mesh-auto"};
+    join(world);
+    for (size_t i = 0; i < 2 * KINDS; i++) {
+        world->header = spellings[i / KINDS];
+        ask_kind(world, &kinds[i % KINDS]);
+        goes_to(world, kinds[i % KINDS].model);
+    }
+    drop_mode(world, "embed"); /* any model that can */
+    ask_kind(world,
+            &(struct kind){.dialect = &dialect_openai_embeddings, .body = "{\"input\":\"a\"}"});
+    goes_to(world, "vectors");
+}
+
 static void without_that_mode_any_model_that_can_will_do(void **state)
 {
     struct world *world = *state;
@@ -877,6 +893,7 @@ int main(void)
             TEST(a_mode_may_list_an_alias),
             TEST(only_modes_for_batch_work_reach_a_model_that_swaps),
             TEST(without_a_name_each_kind_has_its_mode),
+            TEST(auto_in_the_header_is_the_mode_of_the_kind),
             TEST(without_that_mode_any_model_that_can_will_do),
             TEST(what_is_resident_comes_first_of_any),
             TEST(where_nobody_can_that_is_said),
