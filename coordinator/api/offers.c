@@ -101,13 +101,14 @@ static void describe(struct offer *offer, const struct instance *instance)
     offer->capabilities = instance ? instance->capabilities : 0;
 }
 
-/* Of the mode's models those that answer to this name of it. */
+/* Of the mode's models those that answer to this name of it, to this caller. */
 static size_t models_left(const struct offers *offers, const struct mode *mode, const char *id,
         char *ret_left[MODE_MODELS_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < mode->model_count; i++)
-        if (modes_name_leaves(offers->modes, mode, id, mode->models[i]))
+        if (modes_name_leaves(offers->modes, mode, id, mode->models[i]) &&
+                may_use_model(offers, mode->models[i]))
             ret_left[count++] = mode->models[i];
     return count;
 }

@@ -32,8 +32,8 @@ struct offer {
     enum offer_kind kind;
     const char *mode; /* of a mode, or of an alias that means one: its name in the config */
     /* The model itself, or the one that the alias means, or the first of the mode's that a node
-     * has, of those that the name leaves; of several instances a resident one. NULL: no node has
-     * any of the mode's models now. */
+     * has, of those that the name leaves and the caller may use; of several instances a resident
+     * one. NULL: no node has any of these models now. */
     const struct instance *instance;
     uint32_t context; /* tokens of a request with its answer, the least of all instances that could
                        * answer: of resident ones, or where there is none of those that could be

@@ -226,10 +226,20 @@ static bool not_absent(void *ctx, const char *name)
 static void a_model_that_the_caller_may_not_use_does_not_count(void **state)
 {
     struct world *world = *state;
+    struct offer offer;
     join(world, 0, "small", INSTANCE_RESIDENT, 8192);
     join(world, 1, "absent", INSTANCE_RESIDENT, 4096);
+    have_able(world, 1, "absent", INSTANCE_RESIDENT, 4096, CAPABILITY_CHAT | CAPABILITY_VISION);
+    assert_true(offers_find(&world->offers, "mesh-ask", &offer));
+    assert_int_equal(offer.capabilities, CAPABILITY_CHAT | CAPABILITY_VISION);
     world->offers.allows_model = not_absent;
     assert_context(world, "mesh-ask", 8192);
+    assert_true(offers_find(&world->offers, "mesh-ask", &offer));
+    assert_string_equal(offer.instance->model, "small");
+    assert_int_equal(offer.capabilities, CAPABILITY_CHAT);
+    assert_true(offers_find(&world->offers, "mesh-code", &offer)); /* none of its models is left */
+    assert_null(offer.instance);
+    assert_int_equal(offer.context, 0);
 }
 
 static void a_name_is_found_in_every_spelling(void **state)
