@@ -68,11 +68,12 @@ static const char *mode_of_task(const struct auto_input *input, enum task task)
     return mode ? mode : find_any(input, last, LENGTH(last));
 }
 
-/* One that is none of these: no guess leaves what its owner has made. */
+/* By where tasks go here, also where that only stands in. One that is none of these: no guess
+ * leaves what its owner has made. */
 static enum task task_of_mode(const struct auto_input *input, const char *mode)
 {
     for (enum task task = 0; task < TASK_GUESSED; task++) {
-        const char *found = find(input, tasks[task].modes[0]);
+        const char *found = find_any(input, tasks[task].modes, TASK_MODES);
         if (found && strcmp(found, mode) == 0)
             return task;
     }

@@ -369,6 +369,25 @@ static void a_mode_that_went_is_forgotten(void **state)
     assert_int_equal(choice.source, AUTO_BY_FACTS);
 }
 
+static void what_stands_in_for_a_tasks_mode_is_left_too(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"chat", "agent", "plan", NULL};
+    static const struct {
+        const char *words, *from, *mode;
+    } cases[] = {{"implement it", "chat", "agent"}, {"design it", "chat", "plan"},
+            {"design it", "agent", "plan"}, {"what is it", "agent", "agent"},
+            {"it crashes", "plan", "plan"}};
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct facts facts = said(cases[i].words);
+        struct auto_input input = input_of(&facts);
+        input.ctx = (void *)modes;
+        input.session = (struct auto_session){.level = 1};
+        strcpy(input.session.mode, cases[i].from);
+        assert_string_equal(choose(&input).mode, cases[i].mode);
+    }
+}
+
 static void an_owners_mode_is_left_by_no_guess(void **state)
 {
     (void)state;
@@ -452,6 +471,7 @@ int main(void)
             cmocka_unit_test(a_mark_holds_however_hard_it_becomes),
             cmocka_unit_test(a_longer_conversation_is_no_reason_to_go_down),
             cmocka_unit_test(a_mode_that_went_is_forgotten),
+            cmocka_unit_test(what_stands_in_for_a_tasks_mode_is_left_too),
             cmocka_unit_test(an_owners_mode_is_left_by_no_guess),
             cmocka_unit_test(its_answer_counts_where_the_facts_do_not),
             cmocka_unit_test(nobody_is_asked_twice_in_a_conversation),
