@@ -288,6 +288,6 @@ const struct config_key coordinator_keys[] = {
                 .reloadable = true,
                 .name_letters = MODES_ALIAS_LETTERS,
                 .help = "what stands for a model that tools insist on (gpt-4o, or \"claude-*\" for "
-                        "all that begin so): a mode, or a model of one"},
+                        "all that begin so): a mode, by any of its names, or a model of one"},
         {.path = NULL},
 };

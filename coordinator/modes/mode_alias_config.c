@@ -1,5 +1,7 @@
 #include "coordinator/modes/mode_alias_config.h"
 
+#include "coordinator/modes/mode_names.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +40,8 @@ static bool means_something(const struct modes *modes, const char *target, bool 
 {
     if (modes->count == 0 || is_mode(modes, target))
         return true;
-    return foreign && (has_alias(modes, target) || some_mode_lists(modes, target));
+    return foreign && (has_alias(modes, target) || modes_resolve(modes, target) ||
+                              some_mode_lists(modes, target));
 }
 
 static int check_alias(const struct modes *modes, const char *origin, const char *name,

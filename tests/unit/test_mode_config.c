@@ -238,6 +238,10 @@ static void aliases_mean_what_there_is(void **state)
     assert_int_equal(modes.alias_count, 5);
     assert_true(modes.aliases[2].foreign && !modes.aliases[1].foreign);
     modes_fini(&modes);
+    modes = modes_maker_make(ASK "model-aliases: {gpt-4: fast, o3: mesh-ask}\n");
+    assert_int_equal(
+            modes.alias_count, 2); /* what editors call the mode, and its other spellings */
+    modes_fini(&modes);
     modes = modes_maker_make("mode-aliases: {agent: code}\nmodel-aliases: {gpt-4: qwen}\n");
     assert_int_equal(modes.count, 0); /* modes are derived: nothing to hold them against */
     assert_int_equal(modes.alias_count, 2);
