@@ -49,7 +49,7 @@ uint32_t mode_output_limit(const struct mode *mode, uint32_t asked)
     return mode->max_output;
 }
 
-bool mode_is_planning(const struct mode *mode, const struct mode_facts *facts)
+static bool is_planning(const struct mode *mode, const struct mode_facts *facts)
 {
     if (mode->planning.count == 0)
         return false;
@@ -164,7 +164,7 @@ static void write_named(struct choosing *choosing, const char *what)
 
 static bool take_planning(struct choosing *choosing)
 {
-    if (!mode_is_planning(choosing->mode, choosing->facts))
+    if (!is_planning(choosing->mode, choosing->facts))
         return false;
     add_named(choosing, &choosing->mode->planning);
     if (choosing->policy->option_count == 0)

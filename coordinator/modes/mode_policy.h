@@ -65,7 +65,6 @@ struct mode_policy {
 
 void mode_policy_of(
         const struct mode *mode, const struct mode_facts *facts, struct mode_policy *ret_policy);
-bool mode_is_planning(const struct mode *mode, const struct mode_facts *facts);
 /* The points of each model; `models` may be NULL: nodes say nothing. */
 void mode_points_of(const struct mode *mode, const struct mode_model_facts *models,
         uint8_t ret_points[MODE_MODELS_MAX]);

@@ -78,7 +78,7 @@ void mode_init(struct mode *mode)
 
 /* --- the end --- */
 
-void mode_models_fini(struct mode_models *models)
+static void fini_models(struct mode_models *models)
 {
     for (size_t i = 0; i < models->count; i++)
         free(models->names[i]);
@@ -86,15 +86,15 @@ void mode_models_fini(struct mode_models *models)
     *models = (struct mode_models){.count = 0};
 }
 
-void mode_fini(struct mode *mode)
+static void fini_mode(struct mode *mode)
 {
     for (size_t i = 0; i < mode->model_count; i++)
         free(mode->models[i]);
     for (size_t i = 0; i < mode->point_count; i++)
         free(mode->points[i].model);
     for (size_t i = 0; i < mode->rule_count; i++)
-        mode_models_fini(&mode->rules[i].models);
-    mode_models_fini(&mode->planning);
+        fini_models(&mode->rules[i].models);
+    fini_models(&mode->planning);
     free(mode->models);
     free(mode->points);
     free(mode->rules);
@@ -107,7 +107,7 @@ void mode_fini(struct mode *mode)
 void modes_fini(struct modes *modes)
 {
     for (size_t i = 0; i < modes->count; i++)
-        mode_fini(&modes->list[i]);
+        fini_mode(&modes->list[i]);
     for (size_t i = 0; i < modes->alias_count; i++) {
         free(modes->aliases[i].name);
         free(modes->aliases[i].target);
@@ -217,7 +217,7 @@ static int copy_mode(const struct mode *mode, struct mode *ret_copy)
     copy.model_count = copy.point_count = copy.rule_count = copy.floor_count = 0;
     int r = copy_owned(mode, &copy);
     if (r)
-        mode_fini(&copy);
+        fini_mode(&copy);
     else
         *ret_copy = copy;
     return r;

@@ -143,7 +143,4 @@ void mode_init(struct mode *mode);
 /* What follows from it by default is so: priority and β. */
 void mode_set_batch(struct mode *mode, bool batch);
 
-/* Both free what they own; the struct is empty afterwards. */
-void mode_fini(struct mode *mode);
-void mode_models_fini(struct mode_models *models);
 bool mode_models_have(const struct mode_models *models, const char *model);
