@@ -14,7 +14,6 @@ enum event_kind {
     EVENT_DOWN,    /* node `subject` dies */
     EVENT_MISSED,  /* it is noticed that node `subject` has died */
     EVENT_UP,      /* node `subject` is back, its model loaded */
-    EVENT_WAKE,    /* the policy asked for it */
 };
 
 struct event {

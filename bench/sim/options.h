@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { OPTIONS_POLICIES_MAX = 16, OPTIONS_LOADS_MAX = 32 };
+enum { OPTIONS_LOADS_MAX = 32 };
 
 struct options {
     const char *trace; /* "": the generator */

@@ -98,11 +98,6 @@ static void plan(
         world_fail(world, r);
 }
 
-void world_wake_at(struct world *world, double at_s)
-{
-    plan(world, EVENT_WAKE, at_s, 0, 0);
-}
-
 /* The node's plan has changed: what was planned before is void. */
 static void plan_node(struct world *world, struct place *place)
 {
@@ -258,9 +253,6 @@ static void on_event(struct world *world, const struct event *event)
         break;
     case EVENT_UP:
         on_up(world, &world->places[event->subject]);
-        break;
-    case EVENT_WAKE:
-        world->policy->wake(world->state);
         break;
     }
 }

@@ -37,7 +37,6 @@ struct job { /* a request in this world */
     uint64_t computed; /* tokens of prompts, in all tries */
     uint64_t wanted;   /* … that would have been without a cache */
     struct job *next;  /* the policy's own, while the job waits with it */
-    void *policy_data; /* … and this; NULL at first */
 };
 
 struct policy;
@@ -71,7 +70,5 @@ const struct workload *world_workload(const struct world *world);
 struct chance *world_chance(struct world *world);
 /* `job` is nowhere. Sent to a node that has died unnoticed, it is lost when that is noticed. */
 void world_send(struct world *world, struct job *job, uint32_t node);
-/* policy->wake() at that time; a later call does not undo it. */
-void world_wake_at(struct world *world, double at_s);
 /* The run ends with this failure. */
 void world_fail(struct world *world, int failure);

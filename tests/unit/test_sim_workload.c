@@ -43,7 +43,7 @@ static void requests_come_in_the_order_of_arrival(void **state)
     (void)state;
     for (size_t i = 1; i < workload.count; i++)
         assert_true(workload.at[i - 1].arrival_s <= workload.at[i].arrival_s);
-    assert_near(workload_duration_s(&workload), SESSIONS - 1 + 20.0, 1e-9);
+    assert_near(workload.at[workload.count - 1].arrival_s, SESSIONS - 1 + 20.0, 1e-9);
     workload_fini(&workload);
 }
 
@@ -113,7 +113,6 @@ static void a_load_of_nothing_is_nothing(void **state)
     (void)state;
     assert_int_equal(workload_thin(&workload, 0, 1, 1, &none), 0);
     assert_int_equal(none.count, 0);
-    assert_near(workload_duration_s(&none), 0, 0);
     workload_fini(&none);
     workload_fini(&workload);
 }

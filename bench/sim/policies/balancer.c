@@ -196,8 +196,3 @@ void balancer_node_up(void *ctx, uint32_t node)
         balancer_arrived(state, job);
     }
 }
-
-void balancer_wake(void *ctx)
-{
-    (void)ctx;
-}

@@ -40,7 +40,6 @@ void balancer_ended(void *state, struct job *job);
 void balancer_lost(void *state, struct job *job);
 void balancer_node_down(void *state, uint32_t node);
 void balancer_node_up(void *state, uint32_t node);
-void balancer_wake(void *state);
 
 /* Tokens of the prompt that would have to be computed there. */
 double balancer_new_tokens(const struct balancer_view *view, const struct job *job, uint32_t node);

@@ -435,8 +435,3 @@ void modemesh_node_up(void *ctx, uint32_t node)
         world_fail(state->world, r);
     walk(state);
 }
-
-void modemesh_wake(void *ctx)
-{
-    walk(ctx);
-}

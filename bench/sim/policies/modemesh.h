@@ -27,4 +27,3 @@ void modemesh_ended(void *state, struct job *job);
 void modemesh_lost(void *state, struct job *job);
 void modemesh_node_down(void *state, uint32_t node);
 void modemesh_node_up(void *state, uint32_t node);
-void modemesh_wake(void *state);

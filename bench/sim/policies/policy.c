@@ -10,7 +10,7 @@
         .name = (title), .about = (what), .create = balancer_create, .destroy = balancer_destroy,  \
         .arrived = balancer_arrived, .first_token = balancer_first_token, .ended = balancer_ended, \
         .lost = balancer_lost, .node_down = balancer_node_down, .node_up = balancer_node_up,       \
-        .wake = balancer_wake, .balancer = &(its),                                                 \
+        .balancer = &(its),                                                                        \
     }
 
 #define MODEMESH(title, what, ...)                                                                 \
@@ -18,7 +18,7 @@
         .name = (title), .about = (what), .create = modemesh_create, .destroy = modemesh_destroy,  \
         .arrived = modemesh_arrived, .first_token = modemesh_first_token, .ended = modemesh_ended, \
         .lost = modemesh_lost, .node_down = modemesh_node_down, .node_up = modemesh_node_up,       \
-        .wake = modemesh_wake, .terms = &(const struct modemesh_terms){__VA_ARGS__},               \
+        .terms = &(const struct modemesh_terms){__VA_ARGS__},                                      \
     }
 
 static const struct policy policies[] = {

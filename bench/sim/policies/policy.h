@@ -23,7 +23,6 @@ struct policy {
     void (*lost)(void *state, struct job *job);
     void (*node_down)(void *state, uint32_t node); /* noticed now; before lost() of its jobs */
     void (*node_up)(void *state, uint32_t node);   /* model loaded, nothing cached */
-    void (*wake)(void *state);                     /* world_wake_at() */
     const struct balancer *balancer;               /* of those that send at once; else NULL */
     const struct modemesh_terms *terms;            /* of modemesh and its variants; else NULL */
 };

@@ -50,7 +50,7 @@ uint32_t chance_below(struct chance *chance, uint32_t count)
     return (uint32_t)(((chance_u64(chance) >> 32) * count) >> 32);
 }
 
-double chance_normal(struct chance *chance)
+static double draw_normal(struct chance *chance)
 {
     double radius = sqrt(-2 * log(chance_unit(chance)));
 
@@ -68,7 +68,7 @@ static double large_gamma(struct chance *chance, double shape)
     double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
 
     for (;;) {
-        double normal = chance_normal(chance);
+        double normal = draw_normal(chance);
         double cube = pow(1 + c * normal, 3);
 
         if (cube > 0 &&
@@ -89,7 +89,7 @@ double chance_gamma(struct chance *chance, double mean, double cv)
 
 double chance_log_normal(struct chance *chance, double median, double sigma)
 {
-    return median * exp(sigma * chance_normal(chance));
+    return median * exp(sigma * draw_normal(chance));
 }
 
 int zipf_init(struct zipf *zipf, uint32_t count, double exponent)

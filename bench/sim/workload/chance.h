@@ -19,7 +19,6 @@ uint64_t chance_u64(struct chance *chance);
 double chance_unit(struct chance *chance);
 /* 0 … count − 1; `count` is at least 1. */
 uint32_t chance_below(struct chance *chance, uint32_t count);
-double chance_normal(struct chance *chance);
 double chance_exponential(struct chance *chance, double mean);
 /* Of that mean, and a coefficient of variation `cv` (more than 0); 1 is the exponential. Marsaglia
  * and Tsang, "A Simple Method for Generating Gamma Variables", 2000. */

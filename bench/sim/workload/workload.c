@@ -97,11 +97,6 @@ int workload_sort(struct workload *workload)
     return 0;
 }
 
-double workload_duration_s(const struct workload *workload)
-{
-    return workload->count > 0 ? workload->at[workload->count - 1].arrival_s : 0;
-}
-
 struct copy { /* one time through all sessions */
     uint32_t number;
     uint32_t sessions; /* of one copy */

@@ -44,8 +44,6 @@ MUST_CHECK int workload_add(struct workload *workload, struct work work, const u
 const uint64_t *workload_chain(const struct workload *workload, const struct work *work);
 /* In the order of arrival; requests of one moment stay as they were put in. -ENOMEM. */
 MUST_CHECK int workload_sort(struct workload *workload);
-/* From 0 to the last arrival. */
-double workload_duration_s(const struct workload *workload);
 
 /* The requests of some sessions of `from`: of `load` 0.25 every fourth session or so, drawn by
  * `seed`, whole; the sessions of a smaller load are among those of a larger one. Times stay as they
