@@ -102,6 +102,7 @@ class Prompts:
         wait_until("all prompts run", lambda: self.engine.busy() == PROMPTS)
 
     def __exit__(self, *_):
+        running = sum(thread.is_alive() for thread in self.threads)
         self.done = True
         while any(thread.is_alive() for thread in self.threads):
             with self.lock:
@@ -111,6 +112,8 @@ class Prompts:
             for thread in self.threads:
                 thread.join(0.1)
         wait_until("none runs", lambda: self.engine.busy() == 0, CANCEL_S)
+        if running < PROMPTS:
+            raise RuntimeError(f"{PROMPTS - running} of {PROMPTS} prompts have failed: what was measured had less beside it")
 
 
 def start_node(cluster):
