@@ -377,9 +377,13 @@ static struct candidate best_of_ties(
     return best;
 }
 
-static bool stays(const struct candidate *home, float least_s)
+/* Who waits at the cursor would feel the margin of others with each letter. */
+static bool stays(
+        const struct candidate *home, const struct routing_request *request, float least_s)
 {
     double margin_s = cost_most(ROUTING_STAY_S, ROUTING_STAY_SHARE * (double)home->total_s);
+    if (request->lane == LANE_AUTOCOMPLETE)
+        margin_s = ROUTING_TIE_S;
     return home->instance && (double)home->total_s - (double)least_s < margin_s;
 }
 
@@ -410,7 +414,7 @@ static struct candidate best_of(const float *totals, const struct fleet *fleet,
     if (request->policy != ROUTING_BEST)
         return best_by_policy(totals, request, survey, fleet_pass(fleet));
     struct candidate home = find_home(totals, request, survey);
-    bool stay = stays(&home, survey->least_s);
+    bool stay = stays(&home, request, survey->least_s);
     *ret_stayed = stay && home.total_s > survey->least_s;
     return stay ? home : best_of_ties(totals, request, survey);
 }

@@ -8,8 +8,9 @@
  * chosen, whether it has room now or not; where several are within ROUTING_TIE_S of it, one that
  * has room, and of those the one that was given something the longest ago. A request stays with its
  * session's instance unless another is better by the larger of ROUTING_STAY_S and
- * ROUTING_STAY_SHARE of what it costs there. Where the chosen one has no room, the request waits
- * for it: that is what its cost has told already.
+ * ROUTING_STAY_SHARE of what it costs there; one of who waits at the cursor stays only among those
+ * within ROUTING_TIE_S. Where the chosen one has no room, the request waits for it: that is what
+ * its cost has told already.
  *
  * Engines compute prompts one after another, so that an instance has room only while what it has
  * still to compute is little: what waits here instead of there can be overtaken, and go elsewhere.

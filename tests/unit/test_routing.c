@@ -631,6 +631,25 @@ static void a_session_stays_until_another_is_clearly_better(void **state)
     runs_on(bed, 1);
 }
 
+static void who_waits_at_the_cursor_stays_only_where_it_costs_the_same(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small");
+    add(bed, "small");
+    bed->request.beta = 0;
+    bed->request.lane = LANE_AUTOCOMPLETE;
+    bed->request.session = (struct routing_place){1, fleet_find(bed->fleet, "small")};
+    at(bed, 0)->last_used = 9;
+    at(bed, 0)->rtt_s = 0.04F;
+    runs_on(bed, 0);
+    assert_true(bed->plan.stayed);
+    at(bed, 0)->rtt_s = 0.06F;
+    runs_on(bed, 1);
+    assert_false(bed->plan.stayed);
+    bed->options[0].prompt_tokens = 10000; /* nor is a tenth of that worth waiting for */
+    runs_on(bed, 1);
+}
+
 /* Who rests is passed over as long as another can, also if that one is full. */
 static void what_rests_is_taken_where_nothing_else_can(void **state)
 {
@@ -866,6 +885,7 @@ int main(void)
             unit(what_swaps_is_for_batch_alone),
             unit(what_failed_is_avoided_and_nothing_else),
             unit(a_session_stays_until_another_is_clearly_better),
+            unit(who_waits_at_the_cursor_stays_only_where_it_costs_the_same),
             unit(what_rests_is_taken_where_nothing_else_can),
             unit(a_session_leaves_what_cannot),
             unit(a_session_waits_for_its_own),

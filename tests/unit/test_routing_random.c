@@ -432,7 +432,9 @@ static void check_session(
         const struct scene *scene, const struct bounds *bounds, const struct drawn *chosen)
 {
     double home_s = naive_cost_s(scene, bounds->home), slack_s = EXACT * (1 + home_s);
-    double better_s = home_s - bounds->least_s, margin_s = max_of(0.25, 0.1 * home_s);
+    double better_s = home_s - bounds->least_s;
+    bool typed = scene->request.lane == LANE_AUTOCOMPLETE;
+    double margin_s = typed ? 0.05 : max_of(0.25, 0.1 * home_s);
     if (better_s < margin_s - slack_s)
         check(scene, chosen == bounds->home);
     if (better_s > margin_s + slack_s)
