@@ -103,7 +103,8 @@ void job_leave(struct job *job, enum router_end end);
 /* --- job_place.c --- */
 
 /* Which one it belongs to (affinity_id()), by what its client says or by how it begins; 0: that is
- * not known, or none has a place. */
+ * not known, or none has a place. What is typed at one place is a conversation too: the same of
+ * each letter's completion there. */
 uint64_t job_conversation(const struct job *job);
 /* Where its conversation was last, where that is known and one of the ask's models was there. */
 void job_find_place(const struct job *job, struct router_ask *ask);

@@ -24,20 +24,21 @@ struct layout {
     const char *needed;          /* of these, the one without which it is no such body … */
     enum json_token_type begins; /* … and what it begins with; JSON_TOKEN_END: a text or a list */
     bool cached;                 /* the engine keeps it */
+    size_t before_line;          /* so many parts stand before a line that is typed */
 };
 
 static const struct layout layouts[REQUEST_KIND_COUNT] = {
-        [REQUEST_CHAT] = {{"tools", "messages"}, "messages", JSON_TOKEN_ARRAY_OPEN, true},
-        [REQUEST_COMPLETION] = {{"prompt"}, "prompt", JSON_TOKEN_END, true},
+        [REQUEST_CHAT] = {{"tools", "messages"}, "messages", JSON_TOKEN_ARRAY_OPEN, true, 0},
+        [REQUEST_COMPLETION] = {{"prompt"}, "prompt", JSON_TOKEN_END, true, 0},
         [REQUEST_INFILL] = {{"input_extra", "input_prefix", "prompt", "input_suffix"},
-                "input_prefix", JSON_TOKEN_STRING, true},
-        [REQUEST_EMBEDDINGS] = {{"input"}, "input", JSON_TOKEN_END, false},
-        [REQUEST_RERANK] = {{"query", "documents"}, "documents", JSON_TOKEN_ARRAY_OPEN, false},
-        [REQUEST_TOKENIZE] = {{"content"}, "content", JSON_TOKEN_STRING, false},
-        [REQUEST_DETOKENIZE] = {{"tokens"}, "tokens", JSON_TOKEN_ARRAY_OPEN, false},
-        [REQUEST_TEMPLATE] = {{"tools", "messages"}, "messages", JSON_TOKEN_ARRAY_OPEN, false},
-        [REQUEST_COUNT] = {{"tools", "messages"}, "messages", JSON_TOKEN_ARRAY_OPEN, false},
-        [REQUEST_TRANSCRIPTION] = {{"file", "prompt"}, "file", JSON_TOKEN_OBJECT_OPEN, false},
+                "input_prefix", JSON_TOKEN_STRING, true, 2},
+        [REQUEST_EMBEDDINGS] = {{"input"}, "input", JSON_TOKEN_END, false, 0},
+        [REQUEST_RERANK] = {{"query", "documents"}, "documents", JSON_TOKEN_ARRAY_OPEN, false, 0},
+        [REQUEST_TOKENIZE] = {{"content"}, "content", JSON_TOKEN_STRING, false, 0},
+        [REQUEST_DETOKENIZE] = {{"tokens"}, "tokens", JSON_TOKEN_ARRAY_OPEN, false, 0},
+        [REQUEST_TEMPLATE] = {{"tools", "messages"}, "messages", JSON_TOKEN_ARRAY_OPEN, false, 0},
+        [REQUEST_COUNT] = {{"tools", "messages"}, "messages", JSON_TOKEN_ARRAY_OPEN, false, 0},
+        [REQUEST_TRANSCRIPTION] = {{"file", "prompt"}, "file", JSON_TOKEN_OBJECT_OPEN, false, 0},
 };
 
 /* --- blocks */
@@ -339,14 +340,29 @@ static int add_part(struct walk *walk, const struct part *part)
     return r ? r : end_run(walk);
 }
 
+/* The block at the largest power of two: it changes seldom as the text grows, and is not only the
+ * licence that all files begin with. Chunks of other files come first, and are then all it takes:
+ * the same ones are before whatever is typed beside them. */
+static void note_line(struct prefix_chain *chain)
+{
+    size_t at = 1;
+    while (2 * at <= chain->count)
+        at *= 2;
+    if (!chain->opening && chain->count > 0)
+        chain->opening = chain->hashes[at - 1];
+}
+
 static int add_body(struct walk *walk, const struct layout *layout)
 {
     struct part parts[PARTS_MAX] = {0};
     int r = find_parts(walk, layout, parts);
     if (!r && !has_needed(layout, parts))
         r = -EINVAL;
-    for (size_t i = 0; !r && i < PARTS_MAX && layout->parts[i]; i++)
+    for (size_t i = 0; !r && i < PARTS_MAX && layout->parts[i]; i++) {
         r = add_part(walk, &parts[i]);
+        if (i < layout->before_line)
+            note_line(&walk->blocks->chain);
+    }
     return r;
 }
 

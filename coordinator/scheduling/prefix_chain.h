@@ -27,8 +27,9 @@ struct prefix_chain {
     size_t count;
     size_t bytes;     /* of the whole prompt, about, in the body's own spelling: what tokens are
                          estimated from. Pictures count as PREFIX_IMAGE_BYTES, also in the blocks */
-    uint64_t opening; /* hash of a chat up to the end of the first message that its user wrote: what
-                         the turns of a conversation share; 0: there is none */
+    uint64_t opening; /* what the turns of a conversation share: hash of a chat up to the end of the
+                         first message that its user wrote; of a block before the line in which
+                         something is filled in; 0: there is none */
 };
 
 /* `body` as proto/codec.h has it for the kind. `tenant`: prompts of different tenants are never

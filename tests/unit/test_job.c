@@ -74,6 +74,20 @@ static void say_model(
                     .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
 }
 
+static void say_context(struct world *world, size_t node, const char *model,
+        enum instance_state state, uint32_t context)
+{
+    struct msg_instance instance = {.model = model,
+            .state = state,
+            .slots = 1,
+            .context = context,
+            .engine = "fake",
+            .note = ""};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
 static void join(struct world *world, size_t node, const char *model)
 {
     fake_mesh_hello(&world->mesh, node, "s");
@@ -1945,6 +1959,171 @@ static void who_names_no_conversation_is_known_by_its_beginning(void **state)
     assert_int_equal(ids[3], ids[0]); /* … and now it is this one that goes on */
 }
 
+/* --- … of what is typed --- */
+
+enum { LINE_BYTES = 3008 }; /* of all that is sent, about: two whole blocks */
+
+static void be_filled_in(struct request *request, char file, const char *line)
+{
+    char text[3000];
+    memset(text, file, sizeof(text));
+    request->kind = REQUEST_INFILL;
+    request->lane = LANE_AUTOCOMPLETE;
+    buf_clear(&request->body);
+    assert_int_equal(buf_appendf(&request->body,
+                             "{\"input_prefix\":\"%.*s\",\"prompt\":\"%s\",\"input_suffix\":\"}\"}",
+                             (int)sizeof(text), text, line),
+            0);
+}
+
+static void be_a_first_letter(struct request *request)
+{
+    be_filled_in(request, 'a', "p");
+}
+
+static void be_a_second_letter(struct request *request)
+{
+    be_filled_in(request, 'a', "pu");
+}
+
+static void be_a_letter_in_another_file(struct request *request)
+{
+    be_filled_in(request, 'b', "p");
+}
+
+static void be_a_letter_from_elsewhere(struct request *request)
+{
+    be_a_second_letter(request);
+    strcpy(request->peer, "192.0.2.1");
+}
+
+static void be_a_letter_of_another_key(struct request *request)
+{
+    be_a_second_letter(request);
+    strcpy(request->client, "key another");
+}
+
+static void be_a_letter_in_a_session(struct request *request)
+{
+    be_a_second_letter(request);
+    be_of_the_first_conversation(request);
+}
+
+static void be_a_letter_from_elsewhere_in_the_session(struct request *request)
+{
+    be_a_letter_from_elsewhere(request);
+    be_of_the_first_conversation(request);
+}
+
+/* As a client writes it that knows a model's family. */
+static void be_written(struct request *request, const char *line)
+{
+    char text[3000];
+    memset(text, 'a', sizeof(text));
+    request->kind = REQUEST_COMPLETION;
+    request->lane = LANE_AUTOCOMPLETE;
+    buf_clear(&request->body);
+    assert_int_equal(
+            buf_appendf(&request->body, "{\"prompt\":\"%.*s%s\"}", (int)sizeof(text), text, line),
+            0);
+}
+
+static void be_a_first_letter_written(struct request *request)
+{
+    be_written(request, "p");
+}
+
+static void be_a_second_letter_written(struct request *request)
+{
+    be_written(request, "pu");
+}
+
+static uint64_t session_of(struct world *world, void (*edit)(struct request *request))
+{
+    uint64_t stream, session;
+    world->edit = edit;
+    ask(world, 0, true);
+    size_t node = take_from_either(world, &stream, &session);
+    complete(world, node, stream, "done");
+    return session;
+}
+
+static void a_line_that_is_typed_is_a_conversation(void **state)
+{
+    struct world *world = *state;
+    void (*const others[])(struct request *) = {be_a_letter_in_another_file,
+            be_a_letter_from_elsewhere, be_a_letter_of_another_key, be_a_letter_in_a_session,
+            be_of_the_first_conversation};
+    join(world, 0, "small");
+    uint64_t line = session_of(world, be_a_first_letter);
+    assert_int_not_equal(line, 0);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        uint64_t other = session_of(world, others[i]);
+        assert_int_not_equal(other, 0);
+        assert_int_not_equal(other, line);
+        assert_int_equal(session_of(world, be_a_second_letter), line);
+    }
+}
+
+static void where_the_editor_says_its_session_that_is_who_types(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    uint64_t line = session_of(world, be_a_letter_in_a_session);
+    assert_int_equal(session_of(world, be_a_letter_from_elsewhere_in_the_session), line);
+    assert_int_not_equal(session_of(world, be_of_the_first_conversation), line);
+}
+
+static void a_line_in_a_raw_prompt_is_a_conversation_too(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    uint64_t line = session_of(world, be_a_first_letter_written);
+    assert_int_not_equal(line, 0);
+    assert_int_equal(session_of(world, be_a_second_letter_written), line);
+}
+
+/* Whatever file: its engine is warm. Nor do others take it along. */
+static void who_types_has_a_place(void **state)
+{
+    struct world *world = *state;
+    uint64_t session, stream;
+    void (*const edits[])(struct request *) = {be_a_first_letter, be_a_letter_from_elsewhere,
+            be_a_second_letter, be_a_letter_in_another_file, be_a_letter_from_elsewhere};
+    static const size_t places[] = {0, 1, 0, 0, 1};
+    size_t nodes[2] = {0};
+    join(world, 0, "small");
+    join(world, 1, "small");
+    for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+        world->edit = edits[i];
+        ask(world, 0, true);
+        size_t node = take_from_either(world, &stream, &session);
+        if (i < 2)
+            nodes[i] = node;
+        assert_int_equal(node, nodes[places[i]]);
+        complete(world, node, stream, "done");
+    }
+    assert_int_not_equal(nodes[0], nodes[1]);
+}
+
+/* A letter's completion has another end than that of the letter before: nothing behind the blocks
+ * that are the same is held. */
+static void of_the_letter_before_only_whole_blocks_are_held(void **state)
+{
+    struct world *world = *state;
+    struct buf *headers = &world->clients[0].headers;
+    float held, prompt;
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 8192);
+    (void)session_of(world, be_a_first_letter);
+    (void)session_of(world, be_a_second_letter);
+    assert_int_equal(buf_terminate(headers), 0);
+    const char *told = strstr(buf_at(headers), " s, ");
+    assert_non_null(told);
+    assert_int_equal(sscanf(told, " s, %f of %f tokens of the prompt cached", &held, &prompt), 2);
+    assert_float_equal(held / prompt, (float)(2 * PREFIX_BLOCK_BYTES) / LINE_BYTES, 0.01);
+}
+
 /* --- what waits holds up nobody --- */
 
 static void be_long(struct request *request)
@@ -1957,20 +2136,6 @@ static void be_long(struct request *request)
     for (int i = 0; i < 200; i++)
         assert_int_equal(buf_append(&request->body, text, sizeof(text)), 0);
     assert_int_equal(buf_append_str(&request->body, "\"}]}"), 0);
-}
-
-static void say_context(struct world *world, size_t node, const char *model,
-        enum instance_state state, uint32_t context)
-{
-    struct msg_instance instance = {.model = model,
-            .state = state,
-            .slots = 1,
-            .context = context,
-            .engine = "fake",
-            .note = ""};
-    fake_mesh_say(&world->mesh, node,
-            &(struct msg){
-                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
 }
 
 /* It waits for an engine that is started again; the shorter one behind it does not need that. */
@@ -2440,6 +2605,11 @@ int main(void)
             JOB_TEST(all_choices_are_cut_off),
             JOB_TEST(what_another_types_ends_nothing),
             JOB_TEST(a_session_tells_the_editor),
+            JOB_TEST(a_line_that_is_typed_is_a_conversation),
+            JOB_TEST(where_the_editor_says_its_session_that_is_who_types),
+            JOB_TEST(a_line_in_a_raw_prompt_is_a_conversation_too),
+            JOB_TEST(who_types_has_a_place),
+            JOB_TEST(of_the_letter_before_only_whole_blocks_are_held),
             JOB_TEST(who_names_no_conversation_is_known_by_its_beginning),
             JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
             JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),

@@ -17,7 +17,9 @@
 enum {
     SEED = 5,
     TEXT_MAX = 1 << 20,
-    TURN = 3000, /* bytes of a turn */
+    TURN = 3000,      /* bytes of a turn */
+    FILE_MAX = 12000, /* of what is typed in, before the cursor … */
+    LICENCE = 1100,   /* … and of what all such files begin with */
 };
 
 static struct prefix_chain make(enum request_kind kind, const char *body)
@@ -141,12 +143,17 @@ static void an_appended_message_leaves_all_blocks_as_they_were(void **state)
     }
 }
 
-static uint64_t opening_of(const char *body)
+static uint64_t opening_of_kind(enum request_kind kind, const char *body)
 {
-    struct prefix_chain chain = make(REQUEST_CHAT, body);
+    struct prefix_chain chain = make(kind, body);
     uint64_t opening = chain.opening;
     prefix_chain_fini(&chain);
     return opening;
+}
+
+static uint64_t opening_of(const char *body)
+{
+    return opening_of_kind(REQUEST_CHAT, body);
 }
 
 static void the_opening_ends_with_the_first_message_of_the_user(void **state)
@@ -172,6 +179,50 @@ static void the_opening_ends_with_the_first_message_of_the_user(void **state)
         free(some);
         free(more);
     }
+}
+
+/* What is filled in behind `len` bytes of the file `which` and `line`; all files begin alike. */
+static uint64_t opening_at(const char *others, unsigned which, size_t len, const char *line)
+{
+    char before[FILE_MAX] = "", body[3 * FILE_MAX];
+    size_t alike = len < LICENCE ? len : LICENCE;
+    memcpy(before, letters(alike, 0), alike + 1);
+    strcat(before, letters(len - alike, which));
+    (void)snprintf(body, sizeof(body),
+            "{\"input_extra\":%s,\"input_prefix\":\"%s\",\"prompt\":\"%s\",\"input_suffix\":\"%"
+            "s\"}",
+            others, before, line, letters(3000, which));
+    return opening_of_kind(REQUEST_INFILL, body);
+}
+
+static void keystrokes_of_a_line_have_one_opening(void **state)
+{
+    static const size_t lengths[] = {1500, 3050, 5000, 10000};
+    (void)state;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        size_t len = lengths[i];
+        uint64_t opening = opening_at("[]", 1, len, "");
+        assert_int_not_equal(opening, 0);
+        assert_int_equal(opening_at("[]", 1, len, "l"), opening);
+        assert_int_equal(opening_at("[]", 1, len, "let one = 1;"), opening);
+        assert_int_equal(opening_at("[]", 1, len + 40, "l"), opening); /* the next line */
+        if (len < 2 * PREFIX_BLOCK_BYTES)
+            continue; /* only what is alike */
+        assert_int_not_equal(opening_at("[]", 2, len, "l"), opening);
+    }
+    assert_int_equal(opening_at("[]", 1, 500, "l"), 0);
+}
+
+/* As they come first, an engine has them of whatever file is typed in. */
+static void files_with_the_same_others_before_them_have_one_opening(void **state)
+{
+    char others[FILE_MAX];
+    (void)state;
+    (void)snprintf(others, sizeof(others), "[{\"text\":\"%s\"}]", letters(2000, 5));
+    uint64_t opening = opening_at(others, 1, 5000, "l");
+    assert_int_not_equal(opening, opening_at("[]", 1, 5000, "l"));
+    assert_int_equal(opening_at(others, 2, 9000, "m"), opening);
+    assert_int_equal(opening_at(others, 1, 0, ""), opening); /* it warms up the cache */
 }
 
 /* Whatever the length of the last message: also where it ends a block to the byte. */
@@ -502,6 +553,8 @@ int main(void)
             cmocka_unit_test(blocks_are_of_the_prompt_and_the_rest_of_the_body_does_not_count),
             cmocka_unit_test(an_appended_message_leaves_all_blocks_as_they_were),
             cmocka_unit_test(the_opening_ends_with_the_first_message_of_the_user),
+            cmocka_unit_test(keystrokes_of_a_line_have_one_opening),
+            cmocka_unit_test(files_with_the_same_others_before_them_have_one_opening),
             cmocka_unit_test(no_bracket_enters_a_block),
             cmocka_unit_test(a_change_changes_its_block_and_all_behind_it),
             cmocka_unit_test(blanks_between_tokens_do_not_count),
