@@ -134,6 +134,20 @@ static void test_a_turn_is_sent_where_the_last_was(void **state)
     assert_int_equal(ask_for(f, OTHER), SLOT_NONE);
 }
 
+/* Whoever goes on at once is not outrun by the look for where it was. */
+static void test_a_turn_that_comes_before_its_last_is_found(void **state)
+{
+    const struct toy_answer late = {.request = LOOK, .then = LOOK, .then_body = TWO_SLOTS};
+    struct fixture *f = *state;
+
+    toy_answers_add(f->bench.toy, &late);
+    note(f, SESSION, 290, 10);
+    wait_until_looked(f, 1);
+    assert_int_equal(ask_for(f, SESSION), 1);
+    assert_int_equal(ask_for(f, SESSION), SLOT_NONE); /* until that turn has ended */
+    assert_int_equal(toy_answers_count(f->bench.toy, LOOK, NULL), 3);
+}
+
 /* What comes while the engine is asked is asked for once that is answered. */
 static void test_notes_that_come_together(void **state)
 {
@@ -250,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             TEST(test_what_is_worth_asking_for),
             TEST(test_a_turn_is_sent_where_the_last_was),
+            TEST(test_a_turn_that_comes_before_its_last_is_found),
             TEST(test_notes_that_come_together),
             TEST(test_notes_are_bounded),
             TEST(test_an_engine_that_answers_late_is_not_waited_for),

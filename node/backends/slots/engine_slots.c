@@ -46,6 +46,19 @@ bool engine_slots_wants(const struct engine_slots *slots, uint64_t session, uint
     return slots && session != 0 && prompt_tokens >= ENGINE_SLOTS_TOKENS_MIN;
 }
 
+/* By what is seen now, of the first so many. What is known then is looked for no more: an older
+ * look that is still under way would bring back what has been taken since. */
+static void learn_notes(struct engine_slots *slots, const struct slot_look *seen, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct note *note = &slots->notes[i];
+
+        if (note->session != 0 &&
+                slot_table_learn(&slots->table, seen, note->session, note->tokens))
+            note->session = 0;
+    }
+}
+
 static void on_look(void *ctx, int result, const char *text, size_t len, const struct err *err)
 {
     struct slot_ask *ask = ctx;
@@ -53,8 +66,10 @@ static void on_look(void *ctx, int result, const char *text, size_t len, const s
     int slot = SLOT_NONE;
 
     (void)err;
-    if (result == 0 && slot_look_read(text, len, &seen, NULL) == 0)
+    if (result == 0 && slot_look_read(text, len, &seen, NULL) == 0) {
+        learn_notes(ask->slots, &seen, ask->slots->note_count);
         slot = slot_table_take(&ask->slots->table, &seen, ask->session);
+    }
     ask->fn(ask->ctx, slot);
     free(ask);
 }
@@ -103,9 +118,7 @@ static void on_notes(void *ctx, int result, const char *text, size_t len, const 
     (void)err;
     slots->ask = NULL;
     if (result == 0 && slot_look_read(text, len, &seen, NULL) == 0)
-        for (size_t i = 0; i < slots->asked; i++)
-            (void)slot_table_learn(
-                    &slots->table, &seen, slots->notes[i].session, slots->notes[i].tokens);
+        learn_notes(slots, &seen, slots->asked);
     drop_notes(slots, slots->asked);
     if (slots->note_count > 0)
         look_for_notes(slots);

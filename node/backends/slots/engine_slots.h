@@ -2,9 +2,10 @@
  * (slot_table.h). Else the engine chooses: a slot that is asked for by number skips the engine's
  * prompt cache, and waits while it serves another, so that a guess would be worse than none.
  *
- * Before a long turn the engine is asked what its slots hold, and after it which slot it was in.
- * An engine in the middle of a batch answers late; the turn then goes without. Loop thread only; no
- * callback from inside these functions. */
+ * Before a long turn the engine is asked what its slots hold, and after it which slot it was in;
+ * the next turn's question tells that too, where it comes first. An engine in the middle of a batch
+ * answers late; the turn then goes without. Loop thread only; no callback from inside these
+ * functions. */
 #pragma once
 
 #include "common/http_client.h"
