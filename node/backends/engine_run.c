@@ -317,7 +317,8 @@ static void on_slot(void *ctx, int slot)
 
 static bool is_turn(const struct engine_target *target, const struct run_spec *spec)
 {
-    return (spec->kind == REQUEST_CHAT || spec->kind == REQUEST_COMPLETION) &&
+    return (spec->kind == REQUEST_CHAT || spec->kind == REQUEST_COMPLETION ||
+                   spec->kind == REQUEST_INFILL) &&
            engine_slots_wants(target->slots, spec->session, spec->prompt_tokens);
 }
 

@@ -1,5 +1,5 @@
 """What engines keep of prompts: a conversation's turns reuse what its slot holds, also after its model had to go and came
-back; limits hold, and nothing is left where it is turned off."""
+back; a line that is typed goes on in its slot; limits hold, and nothing is left where it is turned off."""
 
 import json
 import os
@@ -12,12 +12,14 @@ from unittest import mock
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import gguf_make
+import gguf_patch
 import mesh
-from mesh import FAST, Mesh, wait_until
+from mesh import FAST, MODELS, Mesh, wait_until
 
 CONTEXT = 4096
 EMBEDDING = 128  # of the demo models
 ENGINE = {"context": CONTEXT, "cache-ram": "64M"}
+FIM_TOKENS = "<|fim_suffix|><|fim_middle|>"  # at most so many tokens where a model has none of these
 PREAMBLE = " ".join(f"rule {i}: be brief;" for i in range(120))  # the same for all, as an agent's instructions are
 
 
@@ -37,6 +39,45 @@ class Conversation:
         self.messages.append({"role": "assistant", "content": answer.content()})
         usage = answer.json()["usage"]
         return usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]
+
+
+class Typist:
+    """Completes at a cursor which goes on by a letter each time; before the line and behind it stands the same."""
+
+    def __init__(self, cluster, way, topic):
+        self.cluster, self.way = cluster, way
+        self.before = " ".join(f"{topic} {i} is set;" for i in range(80))
+        self.after = " ".join(f"{topic} {i} is read;" for i in range(12))
+        answer = cluster.post("/tokenize", json.dumps({"model": FAST, "content": self.after})).json()
+        self.behind = len(answer["tokens"])  # what comes behind the line is computed again, wherever it is
+
+    def type(self, line):
+        """Returns tokens of the prompt, and how many of them were reused."""
+        path, body = getattr(self, self.way)(line)
+        answer = self.cluster.post(path, json.dumps({"model": FAST, "temperature": 0, **body}))
+        assert answer.status == 200, answer.body
+        told = answer.json()
+        if "timings" in told:
+            return told["timings"]["prompt_n"] + told["timings"]["cache_n"], told["timings"]["cache_n"]
+        return told["usage"]["prompt_tokens"], told["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    def type_on(self, line):
+        """A letter that is not the line's first."""
+        prompt, cached = self.type(line)
+        most = self.behind + len(line) + len(FIM_TOKENS)
+        print(f"# {self.way}: {prompt} tokens, {prompt - cached} computed of at most {most}")
+        assert prompt - cached <= most < prompt / 2, (self.way, prompt, cached, most)
+
+    def infill(self, line):
+        return "/infill", {"input_prefix": self.before, "prompt": line, "input_suffix": self.after, "n_predict": 2}
+
+    def suffix(self, line):
+        return "/v1/completions", {"prompt": self.before + line, "suffix": self.after, "max_tokens": 2}
+
+    def tokens(self, line):
+        """As clients write it that know a model's family."""
+        prompt = f"<|fim_prefix|>{self.before}{line}<|fim_suffix|>{self.after}<|fim_middle|>"
+        return "/v1/completions", {"prompt": prompt, "max_tokens": 2}
 
 
 def order(cluster, *words):
@@ -66,6 +107,39 @@ def turns_reuse_what_was_computed():
                 print(f"# {talk.topic}: {prompt} tokens, {cached} reused of {before[talk]}")
                 assert before[talk] - 8 <= cached < prompt, (talk.topic, prompt, cached, before[talk])
                 before[talk] = prompt
+
+
+def add_typing_node(cluster, slots):
+    node = cluster.add_node("halo1", [FAST], slots=slots, engine=ENGINE, start=False)
+    gguf_patch.add_fim(MODELS / f"{FAST}.gguf", node.models / f"{FAST}.gguf")
+    node.start()
+    node.wait_resident(FAST)
+    return node
+
+
+def a_line_goes_on_where_its_last_letter_was():
+    with Mesh() as cluster:
+        add_typing_node(cluster, slots=4)
+        for way in ("infill", "suffix", "tokens"):
+            typist, line = Typist(cluster, way, f"{way}'s"), "let mut a"
+            typist.type(line[:1])
+            for end in range(2, len(line)):
+                typist.type_on(line[:end])
+
+
+def two_files_and_a_chat_go_on_beside_each_other():
+    with Mesh() as cluster:
+        add_typing_node(cluster, slots=4)
+        typists = [Typist(cluster, "infill", topic) for topic in ("apple", "birch")]
+        talk, line = Conversation(cluster, "cedar"), "let mut a"
+        for typist in typists:
+            typist.type(line[:1])
+        before, _ = talk.turn()
+        for end in range(2, len(line)):
+            for typist in typists:
+                typist.type_on(line[:end])
+        _, cached = talk.turn()
+        assert before - 8 <= cached, (before, cached)
 
 
 def a_model_that_comes_back_goes_on():
@@ -198,7 +272,8 @@ def room_for_prompts_is_counted():
 
 
 if __name__ == "__main__":
-    mesh.run(turns_reuse_what_was_computed, a_model_that_comes_back_goes_on, a_node_that_starts_again_goes_on,
+    mesh.run(turns_reuse_what_was_computed, a_line_goes_on_where_its_last_letter_was,
+             two_files_and_a_chat_go_on_beside_each_other, a_model_that_comes_back_goes_on, a_node_that_starts_again_goes_on,
              other_settings_meet_no_older_state, another_adapter_of_the_same_name_meets_no_older_state,
              other_variables_meet_no_older_state, limits_hold, nothing_is_kept_where_it_is_turned_off,
              room_for_prompts_is_counted)

@@ -504,16 +504,22 @@ static void test_cancel_before_any_answer(void **state)
     "data: [DONE]\n\n"
 
 /* The engine is asked what its slots hold, then for the turn; returns the turn's body. */
-static const char *take_turn(struct fixture *f, uint64_t session, const struct scene *scenes)
+static const char *take_turn_of(
+        struct fixture *f, enum request_kind kind, uint64_t session, const struct scene *scenes)
 {
     f->session = session;
     f->target.slots = engine_slots_create(f->http, "http://engine", f->socket);
     assert_non_null(f->target.slots);
     slot_table_restored(engine_slots_table(f->target.slots), 1, 77);
-    run_to_end(f, REQUEST_COMPLETION, "{\"prompt\":\"p\",\"id_slot\":0}", scenes);
+    run_to_end(f, kind, "{\"prompt\":\"p\",\"id_slot\":0}", scenes);
     engine_slots_destroy(f->target.slots);
     assert_int_equal(f->fail_code, -1);
     return f->bodies[f->calls - 1];
+}
+
+static const char *take_turn(struct fixture *f, uint64_t session, const struct scene *scenes)
+{
+    return take_turn_of(f, REQUEST_COMPLETION, session, scenes);
 }
 
 static void test_a_turn_goes_to_its_slot(void **state)
@@ -523,6 +529,20 @@ static void test_a_turn_goes_to_its_slot(void **state)
     struct fixture *f = *state;
 
     assert_non_null(strstr(take_turn(f, 77, scenes), "\"id_slot\":1"));
+    assert_int_equal(f->calls, 2);
+}
+
+/* llama.vim says slot 0 with each. */
+static void test_a_line_that_is_typed_goes_on_in_its_slot(void **state)
+{
+    static const struct scene scenes[] = {{"GET /slots", 200, json_type, TWO_SLOTS},
+            {"/infill", 200, "text/event-stream",
+                    "data: {\"content\":\"x\",\"stop\":true,\"stop_type\":\"eos\"}\n\n"}};
+    struct fixture *f = *state;
+    const char *body = take_turn_of(f, REQUEST_INFILL, 77, scenes);
+
+    assert_non_null(strstr(body, "\"id_slot\":1"));
+    assert_null(strstr(body, "\"id_slot\":0"));
     assert_int_equal(f->calls, 2);
 }
 
@@ -714,6 +734,7 @@ int main(void)
             TEST(test_cancel_closes_the_connection),
             TEST(test_cancel_before_any_answer),
             TEST(test_a_turn_goes_to_its_slot),
+            TEST(test_a_line_that_is_typed_goes_on_in_its_slot),
             TEST(test_the_engine_chooses_for_others),
             TEST(test_an_engine_that_does_not_tell_its_slots),
             TEST(test_no_session_is_not_asked_for),
