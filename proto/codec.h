@@ -127,9 +127,11 @@ enum capability { /* bits: what a model on a node can do */
     CAPABILITY_EMBEDDINGS = 32,
     CAPABILITY_RERANK = 64,
     CAPABILITY_REASONING = 128, /* its chat template knows thinking */
-    CAPABILITY_EXACT = 256,     /* the running engine says so; else it is read off the file, which
-                                   does not know of vision and audio */
-    CAPABILITY_ALL = 511,
+    CAPABILITY_EXACT = 256,     /* the running engine says so; else it was read before */
+    /* Without EXACT: what lacks of these was looked for, and is not only unknown. */
+    CAPABILITY_TEMPLATE = 512, /* TOOLS, REASONING: the chat template was read */
+    CAPABILITY_SENSES = 1024,  /* VISION, AUDIO: what its projector takes, or that it has none */
+    CAPABILITY_ALL = 2047,
 };
 
 struct msg_bytes { /* raw */
@@ -235,6 +237,7 @@ struct msg_start {
     bool batch;             /* nobody waits in front of a screen */
     uint64_t session;       /* of the conversation: the same for each of its turns; 0: none */
     uint32_t prompt_tokens; /* about so many; 0: not known */
+    uint32_t needs; /* CAPABILITY_… without which the answer would be wrong; 0: not said */
 };
 
 struct msg_body {
@@ -287,9 +290,9 @@ enum fail_code {
     FAIL_ENGINE_DIED,  /* before or while it answered; another instance may do better */
     FAIL_ENGINE_ERROR, /* the engine answered with an error: `http_status` and `message` are its own
                         */
-    FAIL_NO_MODEL,     /* the node does not have it (any more) */
-    FAIL_NO_MEMORY,    /* it does not fit; the message has the numbers */
-    FAIL_OVERLOADED,   /* the node's own limit on streams */
+    FAIL_NO_MODEL,   /* the node does not have it (any more), or not one that can what is needed */
+    FAIL_NO_MEMORY,  /* it does not fit; the message has the numbers */
+    FAIL_OVERLOADED, /* the node's own limit on streams */
     FAIL_DRAINING,
     FAIL_BAD_REQUEST,      /* body not usable */
     FAIL_PROTOCOL,         /* credit overspent, bytes past body_bytes, … */

@@ -97,6 +97,7 @@ static void encode_start(const struct msg *msg, struct encoder *enc)
     pb.batch = msg->start.batch;
     pb.session = msg->start.session;
     pb.prompt_tokens = msg->start.prompt_tokens;
+    pb.needs = msg->start.needs;
     encoder_pack(enc, MSG_START, &pb.base);
 }
 
@@ -120,6 +121,7 @@ static void decode_start(const ProtobufCMessage *base, struct decoder *dec, stru
             .batch = pb->batch,
             .session = pb->session,
             .prompt_tokens = pb->prompt_tokens,
+            .needs = pb->needs & CAPABILITY_ALL,
     };
 }
 

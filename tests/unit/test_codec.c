@@ -75,6 +75,7 @@ static void test_start(void **state)
     assert_true(got->batch);
     assert_true(got->session == UINT64_MAX);
     assert_int_equal(got->prompt_tokens, 30000);
+    assert_int_equal(got->needs, CAPABILITY_CHAT | CAPABILITY_TOOLS);
 }
 
 static void test_body(void **state)
@@ -277,6 +278,15 @@ static void test_wire_format(void **state)
     assert_int_equal(fix->msg.start.body_bytes, 7);
     assert_false(fix->msg.start.batch);
     assert_int_equal(fix->msg.start.session | fix->msg.start.prompt_tokens, 0);
+    assert_int_equal(fix->msg.start.needs, 0);
+}
+
+static void test_start_that_needs_what_nobody_knows(void **state)
+{
+    struct msg msg = *codec_sample(MSG_START);
+
+    msg.start.needs = UINT32_MAX;
+    assert_int_equal(codec_bench_round_trip(*state, &msg)->start.needs, CAPABILITY_ALL);
 }
 
 /* Whoever runs requests refuses that one stream; the session goes on. */
@@ -1173,6 +1183,7 @@ int main(void)
             TEST(test_encoding_appends),
             TEST(test_wire_format),
             TEST(test_start_of_an_unknown_kind),
+            TEST(test_start_that_needs_what_nobody_knows),
             TEST(test_older_hello),
             TEST(test_older_welcome),
             TEST(test_wire_format_of_join),

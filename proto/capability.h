@@ -1,0 +1,14 @@
+/* What a model on a node can do (CAPABILITY_…, codec.h): which of it is known to be missing, and in
+ * which words people are told so. Pure. */
+#pragma once
+
+#include "proto/codec.h"
+
+#include <stdint.h>
+
+/* Of `needs` those that an instance is known to lack which says `said` of itself. What neither its
+ * engine nor what was read before can tell is not known to be missing. 0 is a node of an earlier
+ * version, which knows nothing but chat. */
+uint32_t capability_lacking(uint32_t said, uint32_t needs);
+/* What it cannot do, to stand behind "cannot": of several bits one is told. Static. */
+const char *capability_lack_name(uint32_t lacking);
