@@ -1,17 +1,12 @@
 #include "coordinator/instance.h"
 
-#include <string.h>
+#include "proto/capability.h"
 
-/* What a model's file tells for sure. */
-static const uint32_t said_by_file =
-        CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK;
+#include <string.h>
 
 uint32_t instance_lacks(const struct instance *instance, uint32_t needs)
 {
-    /* A node of an earlier version says nothing, and knows nothing but chat. */
-    uint32_t said = instance->capabilities ? instance->capabilities : CAPABILITY_CHAT;
-    uint32_t lacking = needs & ~said;
-    return said & CAPABILITY_EXACT ? lacking : lacking & said_by_file;
+    return capability_lacking(instance->capabilities, needs);
 }
 
 bool instance_differs(const struct instance *instance, const struct instance *other)

@@ -58,8 +58,8 @@ struct instance {
     uint64_t side_bytes, measured_bytes;
 };
 
-/* Of `needs` (CAPABILITY_… bits) those that the instance is known to lack. What a file does not say
- * counts as lacking only once the engine runs. Pure. */
+/* Of `needs` (CAPABILITY_… bits) those that the instance is known to lack, by its node's word
+ * (proto/capability.h). Pure. */
 uint32_t instance_lacks(const struct instance *instance, uint32_t needs);
 /* True where both are known by their content, and it is not the same. Pure. */
 bool instance_differs(const struct instance *instance, const struct instance *other);

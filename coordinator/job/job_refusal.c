@@ -1,6 +1,7 @@
 #include "coordinator/job/job_internal.h"
 
 #include "coordinator/router/why.h"
+#include "proto/capability.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -105,26 +106,6 @@ void job_refuse(struct job *job, const char *code, const char *reason)
                           .retry_after_s = retry_after_s(job)});
 }
 
-static const char *name_lacking(uint32_t lacking)
-{
-    static const struct {
-        enum capability capability;
-        const char *text;
-    } names[] = {
-            {CAPABILITY_VISION, "see images"},
-            {CAPABILITY_AUDIO, "hear audio"},
-            {CAPABILITY_FIM, "fill in the middle: it has no FIM tokens"},
-            {CAPABILITY_EMBEDDINGS, "make embeddings"},
-            {CAPABILITY_RERANK, "rank documents"},
-            {CAPABILITY_TOOLS, "call tools: its chat template takes none"},
-            {CAPABILITY_CHAT, "chat"},
-    };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (lacking & names[i].capability)
-            return names[i].text;
-    return "do what was asked";
-}
-
 /* No waiting helps: the request is refused as the client's fault. */
 static void refuse_unable(struct job *job, const struct routing_plan *plan)
 {
@@ -133,7 +114,7 @@ static void refuse_unable(struct job *job, const struct routing_plan *plan)
     snprintf(models, sizeof(models), job->terms->model_count == 1 ? "%s" : "%s, …",
             job->terms->models[0]);
     snprintf(text, sizeof(text), "\"%s\" (%s) cannot %s; ask for a model or a mode that can",
-            job->request.asked, models, name_lacking(plan->lacking));
+            job->request.asked, models, capability_lack_name(plan->lacking));
     job_fail(job, &(struct api_error){.status = 400,
                           .code = "unsupported_by_model",
                           .param = "model",

@@ -1,5 +1,7 @@
 #include "coordinator/scheduling/refusal.h"
 
+#include "proto/capability.h"
+
 const char *refusal_name(enum refusal refusal)
 {
     static const char *const names[REFUSAL_COUNT] = {
@@ -41,8 +43,5 @@ enum refusal refusal_for_all(const struct fleet_instance *instance)
 
 uint32_t refusal_abilities(const struct fleet_instance *instance)
 {
-    const uint32_t said_by_file =
-            CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK;
-    uint32_t said = instance->capabilities ? instance->capabilities : CAPABILITY_CHAT;
-    return said & CAPABILITY_EXACT ? said : said | (CAPABILITY_ALL & ~said_by_file);
+    return CAPABILITY_ALL & ~capability_lacking(instance->capabilities, CAPABILITY_ALL);
 }

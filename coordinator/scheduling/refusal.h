@@ -30,6 +30,6 @@ const char *refusal_name(enum refusal refusal);
  * What is ordered is taken for loaded soon, in any state. */
 enum refusal refusal_for_all(const struct fleet_instance *instance);
 
-/* Of the capabilities there are, those that the instance is not known to lack. What a file does not
- * say counts as lacking only once the engine runs. */
+/* Of the capabilities there are, those that the instance is not known to lack (proto/capability.h).
+ */
 uint32_t refusal_abilities(const struct fleet_instance *instance);

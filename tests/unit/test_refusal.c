@@ -87,6 +87,8 @@ static void what_only_the_engine_knows_is_tried_before_it_runs(void **state)
     it.capabilities = CAPABILITY_FIM;
     assert_int_equal(refusal_abilities(&it) & unsure, unsure);
     assert_int_equal(refusal_abilities(&it) & (CAPABILITY_CHAT | CAPABILITY_FIM), CAPABILITY_FIM);
+    it.capabilities |= CAPABILITY_TEMPLATE; /* it was read, and takes no tools */
+    assert_int_equal(refusal_abilities(&it) & unsure, unsure & ~(uint32_t)CAPABILITY_TOOLS);
     it.capabilities |= CAPABILITY_EXACT;
     assert_int_equal(refusal_abilities(&it) & unsure, 0);
 }

@@ -546,6 +546,27 @@ static void what_a_model_cannot_do_is_not_asked_of_it(void **state)
     assert_int_equal(bed->plan.absent, 1); /* that one could have: it is away */
 }
 
+/* It would be loaded for nothing, or answer without them. */
+static void what_is_known_before_it_is_loaded_counts(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->capabilities = CAPABILITY_CHAT | CAPABILITY_EXACT;
+    add(bed, "small")->capabilities = CAPABILITY_CHAT;
+    at(bed, 1)->state = INSTANCE_AVAILABLE;
+    bed->request.needs = CAPABILITY_CHAT | CAPABILITY_TOOLS;
+    runs_on(bed, 1); /* of which nothing is known */
+    at(bed, 1)->capabilities |= CAPABILITY_TEMPLATE;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_LACKS);
+    assert_int_equal(bed->plan.lacking, CAPABILITY_TOOLS);
+    at(bed, 1)->capabilities |= CAPABILITY_TOOLS;
+    runs_on(bed, 1);
+    bed->request.needs |= CAPABILITY_VISION;
+    runs_on(bed, 1);
+    at(bed, 1)->capabilities |= CAPABILITY_SENSES;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_LACKS);
+    assert_int_equal(bed->plan.lacking, CAPABILITY_VISION);
+}
+
 static void prompt_and_answer_fit_in_the_context(void **state)
 {
     struct bed *bed = *state;
@@ -880,6 +901,7 @@ int main(void)
             unit(what_may_come_is_waited_for),
             unit(a_silent_node_waits_for_no_other),
             unit(what_a_model_cannot_do_is_not_asked_of_it),
+            unit(what_is_known_before_it_is_loaded_counts),
             unit(prompt_and_answer_fit_in_the_context),
             unit(quality_has_a_floor),
             unit(what_swaps_is_for_batch_alone),

@@ -75,7 +75,8 @@ static struct fleet_instance draw_instance(struct scene *scene)
             .state = is_sound ? INSTANCE_RESIDENT
                               : (enum instance_state)below(scene, INSTANCE_STATE_COUNT),
             .capabilities = CAPABILITY_CHAT | (chance(scene, 90) ? CAPABILITY_TOOLS : 0) |
-                            (chance(scene, 70) ? CAPABILITY_EXACT : 0),
+                            (chance(scene, 70) ? CAPABILITY_EXACT : 0) |
+                            (chance(scene, 50) ? CAPABILITY_TEMPLATE : 0),
             .context = chance(scene, 10) ? 0 : 8192U << below(scene, 4),
             .slots = (uint32_t)below(scene, 5),
             .running = chance(scene, 50) ? 0 : (uint32_t)below(scene, 7),
@@ -214,7 +215,7 @@ static bool is_able(const struct scene *scene, const struct drawn *drawn)
     if (it->batch_only && !request->batch)
         return false;
     if (request->needs & CAPABILITY_TOOLS && !(it->capabilities & CAPABILITY_TOOLS) &&
-            it->capabilities & CAPABILITY_EXACT)
+            it->capabilities & (CAPABILITY_EXACT | CAPABILITY_TEMPLATE))
         return false;
     if (quality_of(option, drawn) < request->quality_floor)
         return false;
