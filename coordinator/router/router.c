@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "coordinator/ledger.h"
+#include "coordinator/router/alike.h"
 #include "coordinator/router/seat.h"
 #include "coordinator/scheduling/prefix_index.h"
 
@@ -133,6 +134,7 @@ static int add(struct router *router, struct instance *instance)
     }
     seat->handle.model->ratio = ratio;
     instance->seat = seat;
+    alike_update(seat);
     watch(router, seat);
     return 0;
 }
@@ -163,6 +165,7 @@ static void update(struct router *router, struct instance *instance)
     bool lost = seat_update(seat, bytes_per_token, now_s(router));
     struct fleet_instance *entry = fleet_at(&seat->handle);
     seat_fill(seat, now_s(router), entry);
+    alike_update(seat);
     if (lost || entry->holder == PREFIX_NO_HOLDER)
         begin_cache(router, seat);
     else
@@ -175,6 +178,7 @@ static void take_out(struct router *router, struct instance *instance)
 {
     if (!instance->seat)
         return;
+    alike_leave(instance->seat);
     fleet_remove(router->fleet, &instance->seat->handle);
     list_del(&instance->seat->watched);
     free(instance->seat);

@@ -59,12 +59,20 @@ static double ready_s(const struct seat *seat, double now_s)
            (taken_s > expected_s ? SEAT_LOAD_OVERDUE * taken_s : expected_s);
 }
 
+uint32_t seat_capabilities(const struct seat *seat)
+{
+    uint32_t said = seat->instance->capabilities;
+    if (said & CAPABILITY_EXACT || !seat->denied)
+        return said;
+    return (said & ~seat->denied) | CAPABILITY_TEMPLATE;
+}
+
 void seat_fill(const struct seat *seat, double now_s, struct fleet_instance *ret_entry)
 {
     const struct instance *instance = seat->instance;
     rates_now(&seat->rates, now_s, &ret_entry->rates);
     ret_entry->state = instance->state;
-    ret_entry->capabilities = instance->capabilities;
+    ret_entry->capabilities = seat_capabilities(seat);
     ret_entry->context = context_of(instance);
     ret_entry->slots = slots_of(instance);
     ret_entry->epoch = instance->epoch;

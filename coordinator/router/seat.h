@@ -56,6 +56,13 @@ struct seat {
     double cache_share;    /* … and what of it has shown to be true, more than 0, at most 1 */
     bool tells_reuse;      /* its engine does say what it reused */
 
+    struct seat_content { /* what it says of its model's content, as alike.h last counted it */
+        bool known;       /* by its fingerprint: … */
+        uint8_t fingerprint[MSG_FINGERPRINT_BYTES];
+        bool told, takes_tools; /* its engine runs, and says this */
+    } content;
+    uint32_t denied; /* CAPABILITY_… that it lacks, as engines with the same content say */
+
     unsigned failures; /* in a row */
     double failed_s;   /* when the last one was */
     double rests_until_s;
@@ -68,6 +75,9 @@ void seat_init(struct seat *seat, struct instance *instance, double bytes_per_to
 MUST_CHECK bool seat_update(struct seat *seat, double bytes_per_token, double now_s);
 /* What the node tells of the instance, and what was learnt, as routing reads it. */
 void seat_fill(const struct seat *seat, double now_s, struct fleet_instance *ret_entry);
+/* Of these what it can do: its node's word, and as long as its own engine says nothing, that of
+ * engines with the same content. */
+uint32_t seat_capabilities(const struct seat *seat);
 
 /* Blocks of prompts that it has room for. */
 uint32_t seat_cache_room(const struct seat *seat);
