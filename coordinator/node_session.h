@@ -116,6 +116,7 @@ struct node_work { /* what START says of a request; borrowed, the body until the
     bool batch;             /* nobody waits in front of a screen */
     uint64_t session;       /* of its conversation; 0: none is known */
     uint32_t prompt_tokens; /* about; 0: not known */
+    uint32_t needs;         /* CAPABILITY_… */
     const void *body;
     size_t body_len;
 };

@@ -142,7 +142,8 @@ static void send_start(struct node_stream *stream, const struct node_work *work)
                     .body_bytes = work->body_len,
                     .batch = work->batch,
                     .session = work->session,
-                    .prompt_tokens = work->prompt_tokens}};
+                    .prompt_tokens = work->prompt_tokens,
+                    .needs = work->needs}};
     node_session_post(stream->session, stream->id, &msg);
 }
 

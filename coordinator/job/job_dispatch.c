@@ -163,6 +163,7 @@ static enum outcome run_on(struct job *job, const struct router_plan *plan)
             .batch = job->terms->batch,
             .session = job_conversation(job),
             .prompt_tokens = (uint32_t)fmin(plan->prompt_tokens, UINT32_MAX),
+            .needs = job->request.needs,
             .body = buf_at(&job->request.body),
             .body_len = job->request.body.len};
     int r = job_make_answer(job, own_name(job, plan->instance->model));

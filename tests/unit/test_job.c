@@ -1282,6 +1282,74 @@ static void the_only_instance_that_can_is_tried_again(void **state)
     is_complete_stream(&world->clients[0]);
 }
 
+static void need_tools(struct request *request)
+{
+    request->needs = CAPABILITY_CHAT | CAPABILITY_TOOLS;
+}
+
+/* "small" is loaded where `known` has the word of its engine. */
+static void say_known(struct world *world, size_t node, uint32_t known)
+{
+    bool loaded = known & CAPABILITY_EXACT;
+    struct msg_instance instance = {.model = "small",
+            .state = loaded ? INSTANCE_RESIDENT : INSTANCE_AVAILABLE,
+            .memory_bytes = 1,
+            .slots = loaded,
+            .engine = "fake",
+            .note = "",
+            .capabilities = CAPABILITY_CHAT | known};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.memory_limit_bytes = 1 << 30,
+                            .instances = &instance,
+                            .instance_count = 1}});
+}
+
+static void join_unloaded(struct world *world, size_t node)
+{
+    fake_mesh_hello(&world->mesh, node, "s");
+    fake_link_forget(&world->mesh.link, node);
+    say_known(world, node, 0);
+}
+
+static uint64_t take_with_tools(struct world *world, size_t node)
+{
+    turn(world);
+    struct msg msg = next(world, node, MSG_START);
+    assert_int_equal(msg.start.needs, CAPABILITY_CHAT | CAPABILITY_TOOLS);
+    assert_true(next(world, node, MSG_BODY).body.last);
+    return msg.start.stream;
+}
+
+static void fail_without_tools(struct world *world, size_t node, uint64_t stream)
+{
+    say_fail(world, node, stream, FAIL_NO_MODEL, 0, "\"small\" cannot call tools");
+}
+
+/* It is loaded where nobody knows, and goes on, or is refused, once its engine has said so. */
+static void an_engine_that_turns_out_unable_answers_nothing(void **state)
+{
+    struct world *world = *state;
+    join_unloaded(world, 0);
+    world->edit = need_tools;
+    struct http_exchange *client = ask(world, 0, true);
+    uint64_t stream = take_with_tools(world, 0);
+    join_unloaded(world, 1);
+    say_known(world, 0, CAPABILITY_EXACT);
+    fail_without_tools(world, 0, stream);
+    stream = take_with_tools(world, 1);
+    assert_int_equal(client->status, 0);
+    fail_without_tools(world, 1, stream); /* a moment before its node tells why */
+    turn(world);
+    assert_int_equal(client->status, 0);
+    say_known(world, 1, CAPABILITY_EXACT);
+    turn(world);
+    assert_int_equal(client->status, 400);
+    assert_true(fake_exchange_has(client, "cannot call tools: its chat template takes none"));
+    nothing_sent(world, 0);
+    nothing_sent(world, 1);
+}
+
 static void be_autocomplete(struct request *request)
 {
     request->lane = LANE_AUTOCOMPLETE;
@@ -2570,6 +2638,7 @@ int main(void)
             JOB_TEST(a_node_that_cannot_take_it_is_not_named),
             JOB_TEST(stopping_tells_nodes_and_clients),
             JOB_TEST(what_no_model_can_is_the_clients_fault),
+            JOB_TEST(an_engine_that_turns_out_unable_answers_nothing),
             JOB_TEST(the_only_instance_that_can_is_tried_again),
             JOB_TEST(autocomplete_overtakes_chat_in_the_queue),
             JOB_TEST(what_waits_goes_where_the_mode_goes),

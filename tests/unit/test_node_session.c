@@ -189,6 +189,7 @@ static int try_open(struct world *world, const void *body, size_t len, struct re
     const struct node_work work = {.request_id = "req_1",
             .kind = REQUEST_CHAT,
             .batch = true,
+            .needs = CAPABILITY_CHAT | CAPABILITY_TOOLS,
             .body = body,
             .body_len = len};
     return node_session_open(node_session_instance(world->session, 0), &work, &stream_events,
@@ -577,6 +578,7 @@ static void a_body_goes_out_under_credit(void **state)
     assert_int_equal(start.start.body_bytes, sizeof(body));
     assert_int_equal(start.start.window, STREAM_WINDOW);
     assert_true(start.start.batch);
+    assert_int_equal(start.start.needs, CAPABILITY_CHAT | CAPABILITY_TOOLS);
     assert_string_equal(start.start.model, "small");
     node_session_flush(world->session);
     assert_int_equal(next(world, MSG_BODY).body.len, STREAM_WINDOW);
