@@ -1,6 +1,7 @@
 #include "coordinator/router/explanation.h"
 
 #include "coordinator/router/why.h"
+#include "proto/capability.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -73,6 +74,7 @@ int explanation_make(
 {
     struct router_plan again;
     ret_explanation->row_count = ret_explanation->left_out = 0;
+    ret_explanation->needs = ask->needs;
     int r = router_choose(router, ask, &ret_explanation->plan);
     return r ? r : router_explain(router, ask, look, ret_explanation, &again);
 }
@@ -144,11 +146,15 @@ static void say_lost(const struct explanation *explanation, const struct explana
                 worst_term(&row->cost, &plan->cost), full);
 }
 
-static void say_refused(const struct explanation_row *row, char why[EXPLANATION_WHY_MAX])
+static void say_refused(const struct explanation *explanation, const struct explanation_row *row,
+        char why[EXPLANATION_WHY_MAX])
 {
     const char *name = refusal_name(row->refusal);
+    uint32_t lacking = explanation->needs & ~refusal_abilities(row->entry);
     if (row->refusal == REFUSAL_CONTEXT)
         snprintf(why, EXPLANATION_WHY_MAX, "%s: %u tokens", name, row->entry->context);
+    else if (row->refusal == REFUSAL_LACKS)
+        snprintf(why, EXPLANATION_WHY_MAX, "cannot %s", capability_lack_name(lacking));
     else
         snprintf(why, EXPLANATION_WHY_MAX, "%s", name);
 }
@@ -158,7 +164,7 @@ const char *explanation_why(const struct explanation *explanation,
 {
     const struct routing_plan *plan = &explanation->plan.routing;
     if (!row->feasible)
-        say_refused(row, why);
+        say_refused(explanation, row, why);
     else if (!explanation_is_chosen(explanation, row))
         say_lost(explanation, row, why);
     else if (plan->verdict == ROUTING_RUN)

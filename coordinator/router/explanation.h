@@ -22,6 +22,7 @@ struct explanation_row {
 
 struct explanation {
     struct router_plan plan;
+    uint32_t needs; /* of the ask */
     /* The one that is chosen, the others by what they cost, then those that cannot take it, by how
      * close they come; whatever the order of nodes. */
     struct explanation_row rows[EXPLANATION_ROWS_MAX];

@@ -206,6 +206,35 @@ static void who_failed_it_is_told_so(void **state)
     assert_false(explanation->rows[1].feasible);
 }
 
+/* Loaded or not: what is known is told in the same words. */
+static void what_it_cannot_do_is_told(void **state)
+{
+    static const enum instance_state states[] = {INSTANCE_RESIDENT, INSTANCE_AVAILABLE};
+    static const uint32_t known[] = {CAPABILITY_EXACT, CAPABILITY_TEMPLATE};
+    struct world *world = *state;
+    for (size_t i = 0; i < 2; i++) {
+        const struct msg_instance instance = {.model = models[0],
+                .state = states[i],
+                .memory_bytes = 1,
+                .capabilities = CAPABILITY_CHAT | known[i],
+                .engine = "",
+                .note = ""};
+        fake_mesh_hello(&world->mesh, i, "modemesh 9");
+        fake_mesh_say(&world->mesh, i,
+                &(struct msg){.type = MSG_STATE,
+                        .state = {.full = true,
+                                .memory_limit_bytes = 1 << 30,
+                                .instances = &instance,
+                                .instance_count = 1}});
+    }
+    const struct explanation *explanation =
+            explain_with(world, 1, (struct router_ask){.needs = CAPABILITY_TOOLS});
+    assert_int_equal(explanation->row_count, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_why(explanation, i, "cannot call tools: its chat template takes none");
+    assert_int_equal(explanation->plan.routing.verdict, ROUTING_NONE);
+}
+
 /* Of two models the first is named, and on node0 alone. */
 static const struct explanation *explain_named(struct world *world, float named_tok_s)
 {
@@ -265,6 +294,7 @@ int main(void)
             EXPLANATION_TEST(ties_and_conversations_have_their_own_words),
             EXPLANATION_TEST(a_prompt_that_is_too_long_for_all_is_told_once),
             EXPLANATION_TEST(who_failed_it_is_told_so),
+            EXPLANATION_TEST(what_it_cannot_do_is_told),
             EXPLANATION_TEST(what_only_stands_in_has_to_be_worth_it),
             EXPLANATION_TEST(what_is_worth_it_stands_in),
             EXPLANATION_TEST(what_stands_in_has_a_slot_all_the_same),

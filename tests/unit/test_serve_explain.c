@@ -255,7 +255,7 @@ static void refusals_are_named(void **state)
     const cJSON *json = ask(world, "mode=ask&tokens=4000");
     assert_int_equal(cJSON_GetArraySize(json_array(json, "instances")), 4);
     assert_says(row_of(json, "node1"), "why", "context too small: 2048 tokens");
-    assert_says(row_of(json, "node2"), "why", "cannot do what is asked");
+    assert_says(row_of(json, "node2"), "why", "cannot chat");
     assert_says(row_of(json, "node3"), "why", "engine is being stopped");
     assert_false(json_bool(row_of(json, "node1"), "feasible", true));
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(row_of(json, "node1"), "seconds")));
