@@ -4,6 +4,7 @@
 #include "common/sm.h"
 #include "common/stream.h"
 #include "common/text.h"
+#include "proto/capability.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -55,6 +56,7 @@ struct job {
     bool batch; /* nobody waits in front of a screen */
     uint64_t session;
     uint32_t prompt_tokens;
+    uint32_t needs; /* CAPABILITY_… */
     char request_id[MSG_NAME_MAX + 1], model[MSG_NAME_MAX + 1];
 };
 
@@ -296,7 +298,7 @@ static void job_refused(struct job *job, int rc, const char *message)
     job_end(job, &fail);
 }
 
-static void job_run(struct job *job)
+static void job_begin_run(struct job *job)
 {
     struct err err = {.text = ""};
     struct instance_backend *backend = instance_acquire(job->instance);
@@ -321,6 +323,27 @@ static void job_run(struct job *job)
         job->paused = true;
         job->ops->run_pause(job->run);
     }
+}
+
+static void job_refuse_unable(struct job *job, uint32_t lacking)
+{
+    char message[MSG_NAME_MAX + 80];
+
+    (void)snprintf(
+            message, sizeof message, "\"%s\" cannot %s", job->model, capability_lack_name(lacking));
+    job_fail(job, FAIL_NO_MODEL, message);
+}
+
+/* Some of what it can do shows only when it is loaded. An answer without what was asked for would
+ * be taken for one with it. */
+static void job_run(struct job *job)
+{
+    uint32_t lacking = capability_lacking(instance_capabilities(job->instance), job->needs);
+
+    if (lacking != 0)
+        job_refuse_unable(job, lacking);
+    else
+        job_begin_run(job);
 }
 
 static void on_instance(void *ctx, const struct msg_fail *fail)
@@ -424,6 +447,7 @@ static struct job *job_create(struct worker *worker, const struct msg_start *sta
     job->batch = start->batch;
     job->session = start->session;
     job->prompt_tokens = start->prompt_tokens;
+    job->needs = start->needs;
     job->body_bytes = start->body_bytes;
     job->piece_max = piece_max(start->window);
     (void)snprintf(job->request_id, sizeof job->request_id, "%s", start->request_id);

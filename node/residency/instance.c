@@ -1100,6 +1100,11 @@ bool instance_ready(const struct instance *instance)
            !instance->closed && instance->leaving == NULL && instance->role == INSTANCE_SERVING;
 }
 
+uint32_t instance_capabilities(const struct instance *instance)
+{
+    return instance->capabilities;
+}
+
 struct instance_backend *instance_acquire(struct instance *instance)
 {
     assert(instance_ready(instance));

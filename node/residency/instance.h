@@ -199,6 +199,8 @@ bool instance_ready(const struct instance *instance);
 /* Counts a run; the engine is not stopped for want of memory before the release. Only where ready.
  */
 struct instance_backend *instance_acquire(struct instance *instance);
+/* CAPABILITY_…, as STATE tells them: of its engine, or what is expected of it. */
+uint32_t instance_capabilities(const struct instance *instance);
 /* Of the acquired one. */
 const struct backend_ops *instance_ops(const struct instance *instance);
 void instance_release(struct instance *instance);

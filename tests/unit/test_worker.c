@@ -226,6 +226,44 @@ static void test_waits_for_a_load(void **state)
     assert_int_equal(c.ends, 1);
 }
 
+static void request_with(uint64_t stream, uint32_t needs)
+{
+    const struct msg msg = {.type = MSG_START,
+            .start = {.stream = stream,
+                    .request_id = "r1",
+                    .model = "m",
+                    .window = WINDOW,
+                    .body_bytes = 2,
+                    .needs = needs}};
+
+    assert_int_equal(give(&msg), 0);
+    body(stream, "{}", 2, true);
+}
+
+/* The puppet's engine talks, and says so once it runs: it takes no tools. */
+static void test_an_engine_that_turns_out_unable_answers_nothing(void **state)
+{
+    (void)state;
+    request_with(s1, CAPABILITY_CHAT | CAPABILITY_TOOLS);
+    request_with(s2, CAPABILITY_CHAT);
+    node_bench_tick(&bench, 0);
+    assert_int_equal(c.fails, 0);
+    puppet_ready("m", 2, 0);
+    node_bench_tick(&bench, 0);
+    assert_int_equal(c.fails, 1);
+    assert_int_equal(c.last_stream, s1);
+    assert_int_equal(c.fail.code, FAIL_NO_MODEL);
+    assert_string_equal(c.message, "\"m\" cannot call tools: its chat template takes none");
+    assert_int_equal(puppet_run_count(), 1);
+    assert_int_equal(busy("m"), 1);
+    puppet_run_end(0, NULL);
+    assert_int_equal(c.last_stream, s2);
+    request_with(s1, CAPABILITY_CHAT | CAPABILITY_TOOLS); /* loaded already */
+    assert_int_equal(c.fails, 2);
+    assert_int_equal(busy("m"), 0);
+    assert_int_equal(worker_stream_count(worker), 0);
+}
+
 static void test_load_fails(void **state)
 {
     (void)state;
@@ -616,6 +654,7 @@ int main(void)
             TEST(test_request),
             TEST(test_a_turn_says_whose_it_is),
             TEST(test_waits_for_a_load),
+            TEST(test_an_engine_that_turns_out_unable_answers_nothing),
             TEST(test_load_fails),
             TEST(test_pauses_without_credit),
             TEST(test_resumes_with_credit),
