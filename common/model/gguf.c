@@ -125,8 +125,9 @@ struct gathering {
     struct gguf_per_layer *layers; /* whose elements come now; NULL: tokens */
     unsigned fim;                  /* enum fim_mark, all that were seen */
     struct chat_template_scan chat_template;
-    bool type_missing;            /* of some tensor */
-    uint64_t part_no, parts_said; /* of a part of a split after the first */
+    bool template_met, template_cut; /* in one at least, of its texts */
+    bool type_missing;               /* of some tensor */
+    uint64_t part_no, parts_said;    /* of a part of a split after the first */
 };
 
 static void forget_hyper(struct gguf_facts *facts)
@@ -161,12 +162,32 @@ static void take_architecture(struct gathering *g, const char *text, size_t len)
     memcpy(g->owner, architecture, sizeof g->owner);
 }
 
+/* The usual one, and others that engines may take for requests with tools:
+ * "tokenizer.chat_template.tool_use". */
+static bool is_template(const char *key)
+{
+    static const char name[] = "tokenizer.chat_template";
+    size_t len = sizeof name - 1;
+
+    return strncmp(key, name, len) == 0 && (key[len] == '\0' || key[len] == '.');
+}
+
+/* What stands behind the last byte that is shown is not known. */
+static void take_template(struct gathering *g, const char *piece, size_t len, uint64_t at)
+{
+    if (at == 0)
+        g->chat_template.tail_len = 0;
+    g->template_met |= len > 0;
+    g->template_cut |= at + len >= GGUF_TEXT_READ_MAX;
+    chat_template_scan(&g->chat_template, piece, len);
+}
+
 static void on_text(void *ctx, const char *key, const char *piece, size_t len, uint64_t at)
 {
     struct gathering *g = ctx;
 
-    if (strcmp(key, "tokenizer.chat_template") == 0)
-        chat_template_scan(&g->chat_template, piece, len);
+    if (is_template(key))
+        take_template(g, piece, len, at);
     else if (at > 0)
         return;
     else if (strcmp(key, "general.architecture") == 0)
@@ -256,6 +277,10 @@ static void on_number(void *ctx, const char *key, uint64_t value)
         info->split_no = value <= UINT16_MAX ? (uint16_t)value : UINT16_MAX;
     } else if (strcmp(key, "split.count") == 0) {
         info->split_count = value <= UINT16_MAX ? (uint16_t)value : UINT16_MAX;
+    } else if (strcmp(key, "clip.has_vision_encoder") == 0) {
+        info->sees = value != 0;
+    } else if (strcmp(key, "clip.has_audio_encoder") == 0) {
+        info->hears = value != 0;
     } else {
         take_hyper(g, key, value);
         take_fim_key(g, key, value);
@@ -337,6 +362,7 @@ static void conclude(struct gathering *g)
         info->context_length = facts->numbers.context_length;
     info->pooling = pooling_of(facts->numbers.pooling_type);
     info->fim = g->fim == FIM_ALL;
+    info->template_read = g->template_met && !g->template_cut;
     info->template_tools = g->chat_template.tools;
     info->template_thinking = g->chat_template.thinking;
 }

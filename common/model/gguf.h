@@ -41,7 +41,9 @@ struct gguf_info {
     uint64_t parameters;      /* elements of all tensors */
     enum gguf_pooling pooling;
     bool fim; /* it has tokens to fill in the middle, named by its keys or known by their text */
-    bool template_tools, template_thinking; /* its chat template speaks of them */
+    bool template_read;                     /* it has a chat template, all of which was read … */
+    bool template_tools, template_thinking; /* … and speaks of them */
+    bool sees, hears;                       /* a projector, and it takes pictures, sound */
 };
 
 /* Scalars by the file's names without "ARCHITECTURE."; GGUF_NOT_SAID where absent, and one less

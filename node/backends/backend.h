@@ -44,7 +44,7 @@ struct backend_model {
     uint32_t context;              /* tokens a sequence; 0: the engine's choice */
     uint32_t slots;                /* sequences at once */
     uint32_t context_trained;      /* tokens; 0: not known */
-    uint32_t capabilities;         /* what its file promises: node/models/capabilities.h */
+    uint32_t capabilities;         /* as its files have it: node/models/capabilities.h */
     const char *type_k, *type_v;   /* names of the cache's types; NULL: the engine's choice */
     const char *projector, *draft; /* paths; NULL: none */
     /* Of earlier prompts, that the engine may keep in the host's memory, its checkpoints included;
@@ -111,8 +111,8 @@ struct run;              /* one request on it */
 
 struct backend_ops {
     const char *name; /* "llama-server", "fake" */
-    /* What an engine that is started for this model will be able to do, as far as is known before.
-     * Pure. */
+    /* What an engine that is started for this model will be able to do, as far as is known before:
+     * by its files, the words that it gets and the variables that it inherits. */
     uint32_t (*expect)(const struct backend_host *host, const struct backend_model *model);
     struct instance_backend *(*create)(const struct backend_host *host,
             const struct backend_model *model, const struct backend_events *events, void *ctx,

@@ -312,10 +312,62 @@ static uint32_t modes_in(const char *const *words)
     return found;
 }
 
+static bool has_word(const char *const *words, const char *const *names)
+{
+    for (; words && *words; words++)
+        if (is_one_of(*words, names))
+            return true;
+    return false;
+}
+
+/* Of which nothing of ours is to get in the way: words of the command or behind it, and what stands
+ * for them in the environment. */
+static bool owner_says(const struct backend_host *host, const struct backend_model *model,
+        const char *const *words, const char *const *variables)
+{
+    for (; *variables; variables++)
+        if (getenv(*variables))
+            return true;
+    return has_word(host->command, words) || has_word(model->extra_args, words);
+}
+
+static bool owner_sets_template(const struct backend_host *host, const struct backend_model *model)
+{
+    static const char *const words[] = {
+            "--chat-template", "--chat-template-file", "--no-jinja", NULL};
+    static const char *const variables[] = {"LLAMA_ARG_CHAT_TEMPLATE",
+            "LLAMA_ARG_CHAT_TEMPLATE_FILE", "LLAMA_ARG_JINJA", "LLAMA_ARG_NO_JINJA", NULL};
+
+    return owner_says(host, model, words, variables);
+}
+
+static bool owner_sets_projector(const struct backend_host *host, const struct backend_model *model)
+{
+    static const char *const words[] = {"-mm", "--mmproj", "-mmu", "--mmproj-url", "--no-mmproj",
+            "--no-mmproj-auto", "-hf", "-hfr", "--hf-repo", NULL};
+    static const char *const variables[] = {"LLAMA_ARG_MMPROJ", "LLAMA_ARG_MMPROJ_URL",
+            "LLAMA_ARG_NO_MMPROJ", "LLAMA_ARG_HF_REPO", NULL};
+
+    return owner_says(host, model, words, variables);
+}
+
+/* What was read off the files counts where the engine takes what was read. */
+static uint32_t read_before(const struct backend_host *host, const struct backend_model *model)
+{
+    uint32_t found = model->capabilities;
+
+    if (owner_sets_template(host, model))
+        found &= ~(uint32_t)CAPABILITY_TEMPLATE;
+    if (owner_sets_projector(host, model))
+        found &= ~(uint32_t)(CAPABILITY_SENSES | CAPABILITY_VISION | CAPABILITY_AUDIO);
+    return found;
+}
+
 /* A ranking engine makes vectors too, of no use. */
 static uint32_t llama_expect(const struct backend_host *host, const struct backend_model *model)
 {
-    uint32_t found = model->capabilities | modes_in(host->command) | modes_in(model->extra_args);
+    uint32_t found =
+            read_before(host, model) | modes_in(host->command) | modes_in(model->extra_args);
 
     return found & CAPABILITY_RERANK ? found & ~(uint32_t)CAPABILITY_EMBEDDINGS : found;
 }
@@ -325,10 +377,18 @@ static uint32_t bit_if(bool set, enum capability capability)
     return set ? (uint32_t)capability : 0;
 }
 
-/* Older engines say less: what they do not say stays as the file has it. */
+/* Until the engine says what it makes of template and projector, nothing is known to lack: older
+ * ones call tools with any template. */
+static uint32_t expect_unsaid(const struct instance_backend *instance)
+{
+    return llama_expect(&instance->host, &instance->model) &
+           ~(uint32_t)(CAPABILITY_TEMPLATE | CAPABILITY_SENSES);
+}
+
+/* Older engines say less: what they do not say stays as the files have it. */
 static uint32_t read_capabilities(const struct instance_backend *instance, const cJSON *props)
 {
-    uint32_t expected = llama_expect(&instance->host, &instance->model);
+    uint32_t expected = expect_unsaid(instance);
     const cJSON *modalities = json_obj(props, "modalities");
     const cJSON *template_caps = json_obj(props, "chat_template_caps");
     const char *template = json_str(props, "chat_template", "");
@@ -336,6 +396,7 @@ static uint32_t read_capabilities(const struct instance_backend *instance, const
 
     if (!modalities || !template_caps)
         return expected;
+    expected &= ~(uint32_t)(CAPABILITY_VISION | CAPABILITY_AUDIO);
     expected |= CAPABILITY_EXACT |
                 bit_if(json_bool(modalities, "vision", false), CAPABILITY_VISION) |
                 bit_if(json_bool(modalities, "audio", false), CAPABILITY_AUDIO);
@@ -354,7 +415,7 @@ static void read_props(struct instance_backend *instance)
 
     instance->slots = instance->model.slots;
     instance->context = instance->model.context;
-    instance->capabilities = llama_expect(&instance->host, &instance->model);
+    instance->capabilities = expect_unsaid(instance);
     instance->media_marker[0] = '\0';
     if (json_parse(buf_at(&instance->check_body), instance->check_body.len, &json_limits_event,
                 &props, NULL) < 0)
@@ -542,25 +603,6 @@ static size_t append_wishes(const struct backend_model *model, const char **word
     return n;
 }
 
-static bool has_word(const char *const *words, const char *const *names)
-{
-    for (; words && *words; words++)
-        if (is_one_of(*words, names))
-            return true;
-    return false;
-}
-
-/* Of which nothing of ours is to get in the way: words of the command or behind it, and what stands
- * for them in the environment. */
-static bool owner_says(const struct instance_backend *instance, const char *const *words,
-        const char *const *variables)
-{
-    for (; *variables; variables++)
-        if (getenv(*variables))
-            return true;
-    return has_word(instance->host.command, words) || has_word(instance->model.extra_args, words);
-}
-
 /* It may be off. */
 static bool owner_sets_prompt_cache(const struct instance_backend *instance)
 {
@@ -569,7 +611,7 @@ static bool owner_sets_prompt_cache(const struct instance_backend *instance)
     static const char *const variables[] = {
             "LLAMA_ARG_CACHE_RAM", "LLAMA_ARG_CACHE_PROMPT", "LLAMA_ARG_NO_CACHE_PROMPT", NULL};
 
-    return owner_says(instance, words, variables);
+    return owner_says(&instance->host, &instance->model, words, variables);
 }
 
 /* Without these a request goes to the slot that holds the most of its beginning, and takes it from
@@ -618,7 +660,7 @@ static bool keeps_slots(const struct instance_backend *instance)
 
     return instance->host.slot_files && model->start_key && model->token_bytes > 0 &&
            model->checkpoints == 0 && batch_tokens(model) == 0 && !instance->host.stop_command &&
-           !owner_says(instance, words, variables);
+           !owner_says(&instance->host, &instance->model, words, variables);
 }
 
 static void choose_slot_folder(struct instance_backend *instance, const char *const *words)

@@ -6,6 +6,9 @@
 
 #include <stdint.h>
 
-/* CAPABILITY_…, without CAPABILITY_EXACT, _VISION and _AUDIO: a projector is another file. A model
- * that makes vectors does nothing else. */
+/* CAPABILITY_…, without CAPABILITY_EXACT, _SENSES, _VISION and _AUDIO: a projector is another file.
+ * A model that makes vectors does nothing else. */
 uint32_t capabilities_of_file(const struct gguf_info *info);
+/* CAPABILITY_SENSES, _VISION and _AUDIO, for a model that is run with this projector; 0: its file
+ * does not say. Without any projector it is CAPABILITY_SENSES alone. */
+uint32_t capabilities_of_projector(const struct gguf_info *info);

@@ -373,6 +373,7 @@ static struct catalogue_model model_of(const struct catalogue_file *file)
             .fingerprint = file->fingerprint,
             .projector = projector == NULL ? NULL : projector->path,
             .projector_bytes = projector == NULL ? 0 : projector->stamp.bytes,
+            .projector_senses = projector == NULL ? 0 : capabilities_of_projector(&projector->info),
     };
 }
 
@@ -460,13 +461,14 @@ const struct catalogue_model *catalogue_scan_find_path(
     return NULL;
 }
 
-bool catalogue_scan_projector(
-        const struct catalogue_scan *scan, const char *path, uint64_t *ret_bytes)
+bool catalogue_scan_projector(const struct catalogue_scan *scan, const char *path,
+        struct catalogue_projector *ret_projector)
 {
     const struct catalogue_file *file = find_file(scan, path);
 
     if (file == NULL || !file->is_projector)
         return false;
-    *ret_bytes = file->stamp.bytes;
+    *ret_projector = (struct catalogue_projector){
+            .bytes = file->stamp.bytes, .senses = capabilities_of_projector(&file->info)};
     return true;
 }

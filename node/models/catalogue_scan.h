@@ -59,6 +59,12 @@ struct catalogue_model {
      * quantisations of one (same architecture, layers and embedding); else NULL. */
     const char *projector;
     uint64_t projector_bytes;
+    uint32_t projector_senses; /* node/models/capabilities.h */
+};
+
+struct catalogue_projector {
+    uint64_t bytes;
+    uint32_t senses; /* node/models/capabilities.h */
 };
 
 struct catalogue_problem {
@@ -102,5 +108,5 @@ const struct catalogue_model *catalogue_scan_find(
 const struct catalogue_model *catalogue_scan_find_path(
         const struct catalogue_scan *scan, const char *path);
 /* True where the file at `path` is a projector. */
-bool catalogue_scan_projector(
-        const struct catalogue_scan *scan, const char *path, uint64_t *ret_bytes);
+bool catalogue_scan_projector(const struct catalogue_scan *scan, const char *path,
+        struct catalogue_projector *ret_projector);

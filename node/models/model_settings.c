@@ -369,10 +369,10 @@ static const struct catalogue_model *find_draft(
 }
 
 static bool find_projector(const struct catalogue_scan *scan, const struct catalogue_model *model,
-        const char *projector, char ret_path[PATH_MAX], uint64_t *ret_bytes)
+        const char *projector, char ret_path[PATH_MAX], struct catalogue_projector *ret_projector)
 {
     return path_beside(model, projector, ret_path) &&
-           catalogue_scan_projector(scan, ret_path, ret_bytes);
+           catalogue_scan_projector(scan, ret_path, ret_projector);
 }
 
 static bool is_none(const char *file)
@@ -519,17 +519,19 @@ static int resolve_projector(const struct resolving *r)
 {
     const struct rule *rule = look_up(r, SETTING_PROJECTOR);
     const char *path = r->model->projector;
-    uint64_t bytes = r->model->projector_bytes;
+    struct catalogue_projector projector = {
+            .bytes = r->model->projector_bytes, .senses = r->model->projector_senses};
     char chosen[PATH_MAX];
 
     if (rule != NULL)
-        path = !is_none(rule->projector) &&
-                               find_projector(r->scan, r->model, rule->projector, chosen, &bytes)
+        path = !is_none(rule->projector) && find_projector(r->scan, r->model, rule->projector,
+                                                    chosen, &projector)
                        ? chosen
                        : NULL;
+    r->settings->senses = path == NULL ? (uint32_t)CAPABILITY_SENSES : projector.senses;
     if (path == NULL)
         return 0;
-    r->settings->projector_bytes = bytes;
+    r->settings->projector_bytes = projector.bytes;
     return keep_path(r->settings, path, &r->settings->projector);
 }
 
@@ -681,11 +683,11 @@ static void check_files(const struct checking *checking, const struct catalogue_
 {
     struct rule *projector = rule_for(checking->rules, model, SETTING_PROJECTOR);
     struct rule *draft = rule_for(checking->rules, model, SETTING_DRAFT);
+    struct catalogue_projector found;
     char path[PATH_MAX];
-    uint64_t bytes;
 
     if (projector != NULL && !is_none(projector->projector) &&
-            !find_projector(checking->scan, model, projector->projector, path, &bytes))
+            !find_projector(checking->scan, model, projector->projector, path, &found))
         tell(checking, projector, TROUBLE_PROJECTOR,
                 "no projector \"%s\" beside %s or at that path below a model folder",
                 projector->projector, model->name);

@@ -73,6 +73,7 @@ struct model_settings {
     bool pin;                      /* loaded at start and kept */
     const char *projector;         /* path; NULL: none. Not said: catalogue_model.projector */
     uint64_t projector_bytes;
+    uint32_t senses; /* with it, or without any: CAPABILITY_SENSES, _VISION, _AUDIO; 0: not known */
     const char *draft; /* path of the model that drafts for it; NULL: none */
     struct model_shape draft_shape;
     struct arena arena; /* holds the texts */

@@ -39,6 +39,9 @@ struct instance {
     char start_key[2 * MEASUREMENT_KEY_BYTES + 1]; /* the same, as a text */
     uint32_t context, slots, busy;
     uint32_t capabilities; /* the engine's own while it is resident, else what is expected */
+    /* What the last engine said that was started so: it is the best guess of the next one. */
+    uint32_t told;
+    struct measurement_key told_key;
     uint64_t used_at_ms;
     uint64_t failed_at_ms;   /* last */
     uint64_t doubt_until_ms; /* an engine that is not ours has let it go */
@@ -351,11 +354,28 @@ uint32_t instance_context_within(const struct instance *instance, uint64_t bytes
     return source_context_within(current(instance), rows_of_sequence(instance), bytes);
 }
 
+static bool was_told(const struct instance *instance)
+{
+    return instance->told != 0 && !source_is_adopted(current(instance)) &&
+           memcmp(instance->told_key.bytes, instance->key.bytes, sizeof instance->key.bytes) == 0;
+}
+
+/* An engine of the same file, words and settings will say the same again. */
+static uint32_t as_told(uint32_t told)
+{
+    if (told & CAPABILITY_EXACT)
+        told |= CAPABILITY_TEMPLATE | CAPABILITY_SENSES;
+    return told & ~(uint32_t)CAPABILITY_EXACT;
+}
+
 static void expect_capabilities(struct instance *instance)
 {
-    struct backend_model model = model_of(instance, current(instance));
+    const struct source *source = current(instance);
+    struct backend_model model = model_of(instance, source);
 
-    instance->capabilities = current(instance)->ops->expect(&instance->common->host, &model);
+    instance->capabilities = was_told(instance)
+                                     ? as_told(instance->told)
+                                     : source->ops->expect(&instance->common->host, &model);
 }
 
 static void set_key(struct instance *instance)
@@ -430,6 +450,7 @@ void instance_put(struct instance *instance, struct source *source)
 {
     if (current(instance) != NULL && !source_is_same(current(instance), source)) {
         forget_failures(instance); /* it is another one now */
+        instance->told = 0;
         instance->doubt_until_ms = 0;
         instance->outgrown_until_ms = 0;
     }
@@ -513,7 +534,8 @@ static void on_engine_ready(void *ctx, uint32_t slots, uint32_t context, uint32_
         return;
     instance->slots = slots;
     instance->context = context;
-    instance->capabilities = capabilities;
+    instance->capabilities = instance->told = capabilities;
+    instance->told_key = instance->loaded_key;
     instance->restart = false;
     instance->doubt_until_ms = 0;
     instance->outgrown_until_ms = 0;

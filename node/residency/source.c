@@ -61,7 +61,7 @@ struct source *source_of_file(const struct backend_ops *ops, const struct catalo
     source->checkpoint_bytes = footprint.checkpoint_bytes;
     source->slots = settings->slots;
     source->context_trained = model->context;
-    source->capabilities = model->capabilities;
+    source->capabilities = model->capabilities | settings->senses;
     source->parameters = model->parameters;
     take_file(source, model);
     return source;

@@ -86,6 +86,13 @@ void gguf_put_key_u32(struct buf *out, const char *key, uint32_t value)
     gguf_put_u32(out, value);
 }
 
+void gguf_put_key_bool(struct buf *out, const char *key, bool value)
+{
+    gguf_put_text(out, key);
+    gguf_put_u32(out, GGUF_BOOL);
+    put_uint(out, value, 1);
+}
+
 static void put_array(struct buf *out, const char *key, enum gguf_type type, uint64_t count)
 {
     gguf_put_text(out, key);

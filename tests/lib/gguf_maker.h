@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/model/gguf_reader.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,6 +27,7 @@ void gguf_put_text(struct buf *out, const char *text);
 void gguf_put_head(struct buf *out, uint32_t version, uint64_t tensors, uint64_t keys);
 void gguf_put_key_text(struct buf *out, const char *key, const char *value);
 void gguf_put_key_u32(struct buf *out, const char *key, uint32_t value);
+void gguf_put_key_bool(struct buf *out, const char *key, bool value);
 /* An array of `count` texts "token". */
 void gguf_put_key_texts(struct buf *out, const char *key, uint64_t count);
 /* Arrays of numbers and of booleans. */

@@ -33,6 +33,32 @@ static void test_a_model_that_talks(void **state)
     assert_true(capabilities_of_file(&info) & CAPABILITY_CHAT);
 }
 
+/* Else that it takes no tools is only not known. */
+static void test_whether_the_template_was_read(void **state)
+{
+    struct gguf_info info = info_of("llama");
+
+    (void)state;
+    info.template_read = true;
+    assert_int_equal(capabilities_of_file(&info), CAPABILITY_CHAT | CAPABILITY_TEMPLATE);
+    info.template_tools = true;
+    assert_int_equal(
+            capabilities_of_file(&info), CAPABILITY_CHAT | CAPABILITY_TEMPLATE | CAPABILITY_TOOLS);
+}
+
+static void test_a_projector(void **state)
+{
+    struct gguf_info info = info_of("clip");
+
+    (void)state;
+    assert_int_equal(capabilities_of_projector(&info), 0);
+    info.sees = true;
+    assert_int_equal(capabilities_of_projector(&info), CAPABILITY_SENSES | CAPABILITY_VISION);
+    info.hears = true;
+    assert_int_equal(capabilities_of_projector(&info),
+            CAPABILITY_SENSES | CAPABILITY_VISION | CAPABILITY_AUDIO);
+}
+
 static void test_a_model_that_makes_vectors(void **state)
 {
     static const char *const encoders[] = {"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2",
@@ -65,6 +91,8 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_a_model_that_talks),
+            cmocka_unit_test(test_whether_the_template_was_read),
+            cmocka_unit_test(test_a_projector),
             cmocka_unit_test(test_a_model_that_makes_vectors),
             cmocka_unit_test(test_a_model_that_ranks),
     };

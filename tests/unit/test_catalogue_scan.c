@@ -673,9 +673,10 @@ static void put_gguf(const char *name, const char *architecture, uint32_t embedd
     file = fopen(scratch_path(&scratch, name), "wb");
     (void)snprintf(key, sizeof key, "%s.embedding_length", architecture);
     buf_init(&out, 4096);
-    gguf_put_head(&out, 3, 1, 2);
+    gguf_put_head(&out, 3, 1, 3);
     gguf_put_key_text(&out, "general.architecture", architecture);
     gguf_put_key_u32(&out, key, embedding);
+    gguf_put_key_bool(&out, "clip.has_vision_encoder", strcmp(architecture, "clip") == 0);
     gguf_put_tensor(&out, "t", 0);
     gguf_put_data(&out, 100);
     assert_non_null(file);
@@ -688,7 +689,7 @@ static void put_gguf(const char *name, const char *architecture, uint32_t embedd
 static void test_a_projector_goes_with_its_folder(void **state)
 {
     const char *path;
-    uint64_t bytes;
+    struct catalogue_projector projector;
 
     (void)state;
     put_gguf("eye/eye-Q4_K_M.gguf", "llama", 64);
@@ -701,15 +702,18 @@ static void test_a_projector_goes_with_its_folder(void **state)
     assert_int_equal(s->model_count, 4);
     assert_int_equal(s->problem_count, 0);
     path = scratch_path(&scratch, "eye/mmproj-F16.gguf");
-    assert_true(catalogue_scan_projector(s, path, &bytes));
+    assert_true(catalogue_scan_projector(s, path, &projector));
+    assert_int_equal(projector.senses, CAPABILITY_SENSES | CAPABILITY_VISION);
+    assert_int_equal(catalogue_scan_find(s, "eye-Q8_0")->projector_senses, projector.senses);
+    assert_int_equal(catalogue_scan_find(s, "blind")->projector_senses, 0);
     assert_string_equal(catalogue_scan_find(s, "eye-Q4_K_M")->projector, path);
     assert_string_equal(catalogue_scan_find(s, "eye-Q8_0")->projector, path);
-    assert_int_equal(catalogue_scan_find(s, "eye-Q8_0")->projector_bytes, bytes);
+    assert_int_equal(catalogue_scan_find(s, "eye-Q8_0")->projector_bytes, projector.bytes);
     assert_null(catalogue_scan_find(s, "blind")->projector);
     assert_string_equal(
             catalogue_scan_find(s, "any")->projector, scratch_path(&scratch, "named/looks.gguf"));
-    assert_false(catalogue_scan_projector(s, scratch_path(&scratch, "named/any.gguf"), &bytes));
-    assert_false(catalogue_scan_projector(s, scratch_path(&scratch, "absent.gguf"), &bytes));
+    assert_false(catalogue_scan_projector(s, scratch_path(&scratch, "named/any.gguf"), &projector));
+    assert_false(catalogue_scan_projector(s, scratch_path(&scratch, "absent.gguf"), &projector));
     catalogue_scan_destroy(s);
 }
 
@@ -732,7 +736,7 @@ static void test_a_projector_that_may_be_anybodys(void **state)
 
 static void test_a_broken_projector(void **state)
 {
-    uint64_t bytes;
+    struct catalogue_projector projector;
 
     (void)state;
     put_gguf("eye/eye.gguf", "llama", 64);
@@ -741,7 +745,8 @@ static void test_a_broken_projector(void **state)
     struct catalogue_scan *s = scan(NULL);
     assert_int_equal(s->problem_count, 1);
     assert_null(s->models[0].projector);
-    assert_false(catalogue_scan_projector(s, scratch_path(&scratch, "eye/mmproj.gguf"), &bytes));
+    assert_false(
+            catalogue_scan_projector(s, scratch_path(&scratch, "eye/mmproj.gguf"), &projector));
     catalogue_scan_destroy(s);
 }
 

@@ -57,19 +57,25 @@ static void test_model(void **state)
 }
 
 /* A model with one more key, which `put` appends. */
-static struct gguf_info info_with(struct buf *file, void (*put)(struct buf *file))
+static struct gguf_info info_with_keys(
+        struct buf *file, uint64_t keys, void (*put)(struct buf *file))
 {
     struct gguf_info info;
     struct err err;
 
     buf_clear(file);
-    gguf_put_head(file, 3, 1, 2);
+    gguf_put_head(file, 3, 1, keys);
     gguf_put_key_text(file, "general.architecture", "qwen3");
     put(file);
     gguf_put_tensor(file, "a", 0);
     gguf_put_data(file, 64);
     assert_int_equal(parse(file, &info, &err), 0);
     return info;
+}
+
+static struct gguf_info info_with(struct buf *file, void (*put)(struct buf *file))
+{
+    return info_with_keys(file, 2, put);
 }
 
 static void put_three(struct buf *file, const char *const *keys, uint32_t token)
@@ -234,6 +240,66 @@ static void test_words_of_the_chat_template(void **state)
     assert_true(info.template_tools);
     assert_false(info.template_thinking);
     assert_false(info_with(*state, put_too_late_tools).template_tools);
+}
+
+static void put_two_templates(struct buf *file)
+{
+    gguf_put_key_text(file, "tokenizer.chat_template", "{{ messages }} too");
+    gguf_put_key_text(file, "tokenizer.chat_template.rag", "ls {{ messages }}");
+}
+
+static void put_tool_use(struct buf *file)
+{
+    gguf_put_key_text(file, "tokenizer.chat_template", "{{ messages }}");
+    gguf_put_key_text(file, "tokenizer.chat_template.tool_use", "{{ tools }}");
+}
+
+static void put_no_template(struct buf *file)
+{
+    gguf_put_key_text(file, "tokenizer.chat_template", "");
+    gguf_put_key_text(file, "tokenizer.chat_template_of", "{{ tools }}");
+}
+
+static void test_whether_the_chat_template_is_known(void **state)
+{
+    struct gguf_info info = info_with_keys(*state, 3, put_tool_use);
+
+    assert_true(info.template_read && info.template_tools);
+    info = info_with_keys(*state, 3, put_two_templates);
+    assert_true(info.template_read);
+    assert_false(info.template_tools);
+    info = info_with_keys(*state, 3, put_no_template);
+    assert_false(info.template_read || info.template_tools);
+    assert_true(info_with(*state, put_plain_template).template_read);
+    assert_true(info_with(*state, put_late_tools).template_read);
+    assert_false(info_with(*state, put_too_late_tools).template_read);
+}
+
+static void put_senses(struct buf *file, uint32_t sees, uint32_t hears)
+{
+    gguf_put_key_bool(file, "clip.has_vision_encoder", sees);
+    gguf_put_key_bool(file, "clip.has_audio_encoder", hears);
+}
+
+static void put_eye(struct buf *file)
+{
+    put_senses(file, 1, 0);
+}
+
+static void put_ear(struct buf *file)
+{
+    put_senses(file, 0, 1);
+}
+
+static void test_what_a_projector_takes(void **state)
+{
+    struct gguf_info info = info_with_keys(*state, 3, put_eye);
+
+    assert_true(info.sees);
+    assert_false(info.hears);
+    info = info_with_keys(*state, 3, put_ear);
+    assert_true(info.hears);
+    assert_false(info.sees);
 }
 
 /* Of a type that is not known, so that its size is not either. */
@@ -734,6 +800,8 @@ int main(void)
             TEST(test_texts_of_fim_tokens),
             TEST(test_pooling),
             TEST(test_words_of_the_chat_template),
+            TEST(test_whether_the_chat_template_is_known),
+            TEST(test_what_a_projector_takes),
             TEST(test_parameters_are_counted),
             TEST(test_every_cut_is_refused),
             TEST(test_tensor_not_whole),

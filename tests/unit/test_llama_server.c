@@ -494,6 +494,24 @@ static void test_words_that_say_what_it_can(void **state)
     assert_int_equal(expect(plain, parts, CAPABILITY_CHAT), CAPABILITY_CHAT);
 }
 
+/* What the engine makes of it then is not known. */
+static void test_words_that_set_what_was_read(void **state)
+{
+    static const uint32_t read = CAPABILITY_CHAT | CAPABILITY_TEMPLATE | CAPABILITY_SENSES;
+    static const char *const plain[] = {"llama-server", NULL};
+    static const char *const sees[] = {"llama-server", "--mmproj", "eye.gguf", NULL};
+    static const char *const template[] = {"--chat-template-file", "mine.jinja", NULL};
+
+    (void)state;
+    assert_int_equal(expect(plain, NULL, read), read);
+    assert_int_equal(expect(plain, template, read), CAPABILITY_CHAT | CAPABILITY_SENSES);
+    assert_int_equal(
+            expect(sees, NULL, read | CAPABILITY_AUDIO), CAPABILITY_CHAT | CAPABILITY_TEMPLATE);
+    assert_int_equal(setenv("LLAMA_ARG_CHAT_TEMPLATE", "chatml", 1), 0);
+    assert_int_equal(expect(plain, NULL, read), CAPABILITY_CHAT | CAPABILITY_SENSES);
+    assert_int_equal(unsetenv("LLAMA_ARG_CHAT_TEMPLATE"), 0);
+}
+
 static void assert_words(struct fixture *f, uint32_t capabilities, uint32_t context,
         uint32_t trained, const char *words)
 {
@@ -1325,6 +1343,7 @@ int main(int argc, char **argv)
             TEST(test_what_the_engine_denies),
             TEST(test_an_engine_that_says_nothing),
             TEST(test_words_that_say_what_it_can),
+            TEST(test_words_that_set_what_was_read),
             TEST(test_words_for_a_model_that_makes_vectors),
             TEST(test_words_for_a_model_that_ranks),
             TEST(test_words_for_settings_of_a_model),

@@ -281,8 +281,10 @@ static void test_a_projector(void **state)
     look();
     must_load("");
     assert_string_equal(of("eye")->projector, scratch_path(&scratch, "eye/mmproj.gguf"));
+    assert_int_equal(of("eye")->senses, 0); /* its file does not say what it takes */
     must_load("model-settings: {eye: {projector: none}}\n");
     assert_null(of("eye")->projector);
+    assert_int_equal(of("eye")->senses, CAPABILITY_SENSES);
     must_load("model-settings: {eye: {projector: ../other/mmproj-2.gguf}}\n");
     assert_null(of("eye")->projector);
 

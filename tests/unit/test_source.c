@@ -78,6 +78,20 @@ static void test_of_a_file(void **state)
     source_destroy(source);
 }
 
+/* The model's own file and its projector's are looked at apart. */
+static void test_what_its_files_can(void **state)
+{
+    const struct catalogue_model model = model_at("/models/m.gguf", 8192);
+    struct model_settings *settings = settings_make(0, 2, false);
+    struct source *source;
+
+    (void)state;
+    settings->senses = CAPABILITY_SENSES | CAPABILITY_VISION;
+    source = source_of_file(&puppet_ops, &model, settings, &plenty);
+    assert_int_equal(source->capabilities, CAPABILITY_CHAT | CAPABILITY_SENSES | CAPABILITY_VISION);
+    source_destroy(source);
+}
+
 static void test_what_a_file_of_known_shape_takes(void **state)
 {
     struct catalogue_model model = model_at("a", 8192);
@@ -227,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_of_a_file),
+            cmocka_unit_test(test_what_its_files_can),
             cmocka_unit_test(test_what_a_file_of_known_shape_takes),
             cmocka_unit_test(test_of_an_engine),
             cmocka_unit_test(test_the_context_that_it_would_get),

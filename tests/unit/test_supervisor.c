@@ -387,6 +387,27 @@ static void test_what_a_model_can_do(void **state)
     assert_int_equal(describe("a").capabilities, of_file);
 }
 
+/* It may be one for whom the file's template names tools and takes none. */
+static void test_what_an_engine_said_is_known_when_it_is_gone(void **state)
+{
+    static const uint32_t said = CAPABILITY_CHAT | CAPABILITY_FIM;
+    struct waiter waiter;
+
+    (void)state;
+    make(NULL);
+    put("a", gib);
+    want(&waiter, "a");
+    tick();
+    ready("a", 1, 2048);
+    tick();
+    assert_int_equal(describe("a").capabilities, said | CAPABILITY_EXACT);
+    instance_release(waiter.instance);
+    puppet_exit("a", "killed");
+    assert_int_equal(describe("a").capabilities, said | CAPABILITY_TEMPLATE | CAPABILITY_SENSES);
+    put("a", gib / 2); /* another file */
+    assert_int_equal(describe("a").capabilities, said);
+}
+
 static void test_evicts_the_idle_and_oldest(void **state)
 {
     struct waiter waiter;
@@ -1878,6 +1899,7 @@ int main(void)
             TEST(test_the_engine_says_which_context_it_has),
             TEST(test_a_request_loads),
             TEST(test_what_a_model_can_do),
+            TEST(test_what_an_engine_said_is_known_when_it_is_gone),
             TEST(test_evicts_the_idle_and_oldest),
             TEST(test_waits_for_the_busy),
             TEST(test_waits_so_long_and_no_longer),
