@@ -1,6 +1,7 @@
 #include "bench/sim/experiment.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,13 +143,15 @@ struct search {
     size_t figure;
     double wanted;
     bool falls;
+    bool measured; /* some load had requests */
+    double kept;   /* the largest of these that was not past; 0: none */
 };
 
-/* Whether the load is past the one that is looked for. */
+/* Whether the load is past the one that is looked for; one that leaves no request is not. */
 static int is_past(struct search *search, double load, bool *ret_past, struct err *err)
 {
     struct outcome outcome;
-    double mean;
+    double mean, requests;
     int r;
 
     search->experiment.load = load;
@@ -156,9 +159,35 @@ static int is_past(struct search *search, double load, bool *ret_past, struct er
     if (r < 0)
         return r;
     mean = outcome_figure(&outcome, search->figure).mean;
+    requests = outcome_figure(&outcome, figure_named("requests")).mean;
     outcome_fini(&outcome);
-    *ret_past = search->falls ? mean < search->wanted : mean > search->wanted;
+    *ret_past = requests > 0 && (search->falls ? mean < search->wanted : mean > search->wanted);
+    search->measured = search->measured || requests > 0;
+    if (requests > 0 && !*ret_past)
+        search->kept = fmax(search->kept, load);
     return 0;
+}
+
+/* Why no load is the one: too little is asked, or what is asked is too much at any load. */
+static int not_found(const struct search *search, struct err *err)
+{
+    const char *figure = figure_list[search->figure].name, *policy = search->policy->name;
+
+    if (!search->measured)
+        return err_set(err, -ERANGE,
+                "no request left to measure up to a load of %d: give more --sessions, or a longer "
+                "--duration or --trace",
+                EXPERIMENT_LOAD_MAX);
+    if (search->kept > 0)
+        return err_set(err, -ERANGE,
+                "%s does not come to %s %g even at a load of %d: give more --sessions or "
+                "fewer nodes (--fleet), or look for less",
+                policy, figure, search->wanted, EXPERIMENT_LOAD_MAX);
+    return err_set(err, -ERANGE,
+            "%s is past %s %g at every load that leaves a request: give fewer --sessions or "
+            "more nodes (--fleet)%s",
+            policy, figure, search->wanted,
+            search->falls ? ", look for a smaller share, or give a larger --objective" : "");
 }
 
 static int find_past(struct search *search, double *ret_load, struct err *err)
@@ -170,8 +199,7 @@ static int find_past(struct search *search, double *ret_load, struct err *err)
     while (r == 0 && !past && load < EXPERIMENT_LOAD_MAX)
         r = is_past(search, load *= 2, &past, err);
     if (r == 0 && !past)
-        r = err_set(err, -ERANGE, "%s does not come to %s %g at a load of %d", search->policy->name,
-                figure_list[search->figure].name, search->wanted, EXPERIMENT_LOAD_MAX);
+        r = not_found(search, err);
     *ret_load = load;
     return r;
 }
@@ -180,7 +208,7 @@ int experiment_find_load(const struct experiment *experiment, const struct polic
         size_t figure, double wanted, double *ret_load, struct err *err)
 {
     struct search search = {*experiment, policy, figure, wanted,
-            figure_list[figure].offset == offsetof(struct figures, goodput)};
+            figure_list[figure].offset == offsetof(struct figures, goodput), false, 0};
     double low, high = 0;
     int r = find_past(&search, &high, err);
 
@@ -195,7 +223,9 @@ int experiment_find_load(const struct experiment *experiment, const struct polic
         else
             low = middle;
     }
+    if (r == 0 && !(search.kept > 0))
+        r = not_found(&search, err);
     if (r == 0)
-        *ret_load = low;
+        *ret_load = search.kept;
     return r;
 }

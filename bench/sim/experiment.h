@@ -43,7 +43,7 @@ struct estimate outcome_ratio(
 /* The load at which the mean of a figure of `policy` comes to `wanted`, found by halving
  * EXPERIMENT_HALVINGS times between 0 and EXPERIMENT_LOAD_MAX, in steps of doubling at first. The
  * figure falls with the load, as goodput does, or grows, as `busy` does. -ERANGE: not even at
- * EXPERIMENT_LOAD_MAX. */
+ * EXPERIMENT_LOAD_MAX, or at no load at which a request is left. */
 enum { EXPERIMENT_LOAD_MAX = 64, EXPERIMENT_HALVINGS = 8 };
 MUST_CHECK int experiment_find_load(const struct experiment *experiment,
         const struct policy *policy, size_t figure, double wanted, double *ret_load,

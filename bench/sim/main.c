@@ -147,25 +147,22 @@ static int prepare(struct run *run, struct err *err)
     return r;
 }
 
-static size_t figure_named(const char *name)
-{
-    size_t index = 0;
-
-    while (strcmp(figure_list[index].name, name) != 0)
-        index++;
-    return index;
-}
-
 static int find_load(struct run *run, struct err *err)
 {
     const struct options *options = &run->options;
 
-    if (options->until_objective > 0)
-        return experiment_find_load(&run->experiment, policy_find("least-requests"),
+    int r;
+
+    if (options->until_objective > 0) {
+        r = experiment_find_load(&run->experiment, policy_find("least-requests"),
                 figure_named("goodput"), options->until_objective, &run->loads[0], err);
-    if (options->until_busy > 0)
-        return experiment_find_load(&run->experiment, policy_find("modemesh"), figure_named("busy"),
+        return r < 0 ? err_prefix(err, r, "--until-objective %g", options->until_objective) : 0;
+    }
+    if (options->until_busy > 0) {
+        r = experiment_find_load(&run->experiment, policy_find("modemesh"), figure_named("busy"),
                 options->until_busy, &run->loads[0], err);
+        return r < 0 ? err_prefix(err, r, "--until-busy %g", options->until_busy) : 0;
+    }
     return 0;
 }
 

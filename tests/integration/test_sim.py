@@ -114,6 +114,53 @@ def a_thousand_nodes_are_served():
     assert all(policy["goodput"]["mean"] > 0.9 for policy in report["policies"]), report
 
 
+def where_no_request_is_left_words_say_so():
+    none = ["--load", "0.0001", "--duration", "60", "--policy", "modemesh,round-robin"]
+    done = sim(*none)
+    assert done.returncode == 0 and "nan" not in done.stdout.lower(), done
+    head, _, *rows = done.stdout.splitlines()
+    assert "no request left to measure in 5 seeds; a larger --load" in head, done.stdout
+    assert [row.split() for row in rows] == [[name, *["-"] * 9] for name in ("modemesh", "round-robin")], done.stdout
+    [report] = sim_json(*none)
+    for policy in report["policies"]:
+        assert policy["requests"]["mean"] == 0 and policy["ttft_p95_versus_first"] is None, policy
+        assert policy["ttft_p95_s"] == {"mean": None, "low": None, "high": None, "by_seed": [None] * 5}, policy
+
+
+def seeds_without_a_request_do_not_count():
+    few = ["--load", "0.1", "--duration", "200", "--policy", "modemesh"]
+    head = sim(*few).stdout.splitlines()[0]
+    [report] = sim_json(*few)
+    counts = report["policies"][0]["requests"]["by_seed"]
+    first_tokens = report["policies"][0]["ttft_p95_s"]
+    empty, some = counts.count(0), [value for value in first_tokens["by_seed"] if value is not None]
+    assert 0 < empty < 5 and head.endswith(f", 5 seeds, {empty} of them without one, which do not count"), head
+    assert len(some) == 5 - empty and abs(first_tokens["mean"] - sum(some) / len(some)) < 1e-4, first_tokens
+
+
+def a_plot_without_requests_says_so():
+    with tempfile.TemporaryDirectory() as folder:
+        plot = pathlib.Path(folder, "plot.svg")
+        for words, is_empty in ((["--load", "0.0001"], True), (["--sweep", "0.0001,0.0002"], True),
+                                (["--sweep", "0.0001,1"], False)):
+            done = sim("--duration", "200", "--policy", "modemesh", "--plot", plot, *words)
+            assert done.returncode == 0, done
+            text = plot.read_text()
+            xml.etree.ElementTree.fromstring(text)
+            assert ("no request left to measure" in text) == is_empty, text
+            assert not [word for word in ("nan", "inf") if word in text.replace("infinity", "").lower()], text
+
+
+def a_search_that_finds_no_load_says_why():
+    few = ["--duration", "60", "--seeds", "2", "--policy", "modemesh"]
+    assert_refused(sim(*few, "--until-busy", "1"), 1, "--until-busy 1: ", "even at a load of 64", "--fleet")
+    assert_refused(sim(*few, "--until-busy", "1e-9"), 1, "--until-busy 1e-09: ", "at every load", "fewer --sessions")
+    assert_refused(sim(*few, "--until-objective", "1", "--objective", "0.01"), 1, "--until-objective 1: ",
+                   "at every load that leaves a request", "--objective")
+    assert_refused(sim(*few, "--until-objective", "0.5", "--sessions", "1e-6"), 1,
+                   "no request left to measure up to a load of 64: give more --sessions")
+
+
 def help_names_every_policy():
     done = sim("--help")
     assert done.returncode == 0 and all(name in done.stdout for name in ["modemesh", "no-prompts", *BASELINES]), done
@@ -151,6 +198,10 @@ if __name__ == "__main__":
         plots_are_svg_with_a_line_for_each_policy,
         a_flood_is_shown_beside_the_run_without_it,
         a_thousand_nodes_are_served,
+        where_no_request_is_left_words_say_so,
+        seeds_without_a_request_do_not_count,
+        a_plot_without_requests_says_so,
+        a_search_that_finds_no_load_says_why,
         help_names_every_policy,
         errors_name_the_value,
     )

@@ -29,7 +29,7 @@ static void quantiles_lie_between_values(void **state)
     assert_near(statistics_quantile(values, 5, 0.5), 3);
     assert_near(statistics_quantile(values, 5, 0.9), 4.6);
     assert_near(statistics_quantile(values, 5, 1), 5);
-    assert_near(statistics_quantile(values, 0, 0.5), 0);
+    assert_true(isnan(statistics_quantile(values, 0, 0.5)));
     assert_near(statistics_quantile(values, 1, 0.95), 1);
 }
 
@@ -53,6 +53,21 @@ static void a_ratio_is_of_pairs(void **state)
     (void)state;
     assert_near(ratio.mean, pow(2 * 4 * 6, 1.0 / 3));
     assert_true(ratio.low < ratio.mean && ratio.mean < ratio.high);
+}
+
+static void what_was_not_measured_does_not_count(void **state)
+{
+    static const double above[] = {NAN, 4, 8, 7}, below[] = {1, 2, 2, NAN}, zeros[] = {0, 0, 0, 0};
+    static const double none[] = {NAN, NAN};
+    struct estimate estimate = statistics_mean(above, 3);
+    (void)state;
+    assert_near(estimate.mean, 6);
+    assert_near(estimate.high - 6, 12.706 * sqrt(8.0 / 2));
+    estimate = statistics_ratio(above, below, 4);
+    assert_near(estimate.mean, sqrt(2.0 * 4));
+    assert_true(isnan(statistics_mean(none, 2).mean) && isnan(statistics_mean(none, 0).mean));
+    assert_true(isnan(statistics_ratio(above, zeros, 4).mean));
+    assert_true(isnan(statistics_ratio(zeros, zeros, 4).high));
 }
 
 /* Two requests of 1,000 tokens and 3 to answer, on one node of one slot, whose first token takes
@@ -146,6 +161,7 @@ int main(void)
             cmocka_unit_test(quantiles_lie_between_values),
             cmocka_unit_test(an_interval_is_students),
             cmocka_unit_test(a_ratio_is_of_pairs),
+            cmocka_unit_test(what_was_not_measured_does_not_count),
             cmocka_unit_test(figures_are_those_reckoned_by_hand),
             cmocka_unit_test(a_plot_is_one_svg_with_names_and_units),
             cmocka_unit_test(a_plot_that_does_not_fit_says_so),

@@ -164,12 +164,10 @@ static void speeds_and_prompts_make_the_difference(void **state)
 static void a_load_is_found_where_a_figure_is_as_wanted(void **state)
 {
     struct bench bench;
-    size_t goodput = 0;
+    size_t goodput = figure_named("goodput");
     double load;
     (void)state;
     bench_init(&bench, "1+2");
-    while (strcmp(figure_list[goodput].name, "goodput") != 0)
-        goodput++;
     const struct policy *policy = policy_find("least-requests");
     assert_int_equal(
             experiment_find_load(&bench.experiment, policy, goodput, 0.75, &load, NULL), 0);
@@ -177,6 +175,33 @@ static void a_load_is_found_where_a_figure_is_as_wanted(void **state)
     struct outcome outcome = run(&bench, "least-requests");
     assert_in_range((int)(100 * outcome_figure(&outcome, goodput).mean), 65, 85);
     outcome_fini(&outcome);
+    bench_fini(&bench);
+}
+
+static int find(struct bench *bench, const char *figure, double wanted, struct err *err)
+{
+    double load;
+
+    return experiment_find_load(&bench->experiment, policy_find("least-requests"),
+            figure_named(figure), wanted, &load, err);
+}
+
+/* A load at which nobody asks meets every objective, and is nobody's. */
+static void a_load_without_requests_is_none(void **state)
+{
+    struct err err;
+    struct bench bench;
+    (void)state;
+    bench_init(&bench, "1+2");
+    bench.generator.duration_s = 60;
+    assert_int_equal(find(&bench, "busy", 1e-9, &err), -ERANGE);
+    assert_non_null(strstr(err.text, "is past busy 1e-09 at every load that leaves a"));
+    assert_int_equal(find(&bench, "requests", 1e12, &err), -ERANGE);
+    assert_non_null(strstr(err.text, "does not come to requests 1e+12 even at a load of 64"));
+    bench.experiment.others_only = true;
+    bench.generator.users = 1;
+    assert_int_equal(find(&bench, "goodput", 0.5, &err), -ERANGE);
+    assert_non_null(strstr(err.text, "no request left to measure up to a load of 64"));
     bench_fini(&bench);
 }
 
@@ -244,6 +269,7 @@ int main(void)
             cmocka_unit_test(what_dies_with_its_node_is_served_again),
             cmocka_unit_test(speeds_and_prompts_make_the_difference),
             cmocka_unit_test(a_load_is_found_where_a_figure_is_as_wanted),
+            cmocka_unit_test(a_load_without_requests_is_none),
             cmocka_unit_test(requests_left_lying_are_an_error),
             cmocka_unit_test(fleets_are_read_strictly),
     };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FIGURE(member)                                                                             \
     {                                                                                              \
@@ -30,6 +31,15 @@ const struct figure figure_list[FIGURE_COUNT] = {
 double figure_of(const struct figures *figures, size_t index)
 {
     return *(const double *)(const void *)((const char *)figures + figure_list[index].offset);
+}
+
+size_t figure_named(const char *name)
+{
+    size_t index = 0;
+
+    while (strcmp(figure_list[index].name, name) != 0)
+        index++;
+    return index;
 }
 
 struct sums { /* of the requests that count */
@@ -73,7 +83,7 @@ static void add_job(const struct world *world, const struct objective *objective
 static struct figures figures_from(const struct world *world, const struct sums *sums)
 {
     struct world_tally tally = world_tally(world);
-    double count = sums->count > 0 ? (double)sums->count : 1, mean = 0;
+    double count = sums->count > 0 ? (double)sums->count : NAN, mean = 0 / count;
 
     for (size_t i = 0; i < sums->count; i++)
         mean += sums->ttft[i] / count;
@@ -88,8 +98,8 @@ static struct figures figures_from(const struct world *world, const struct sums 
             .e2e_p50_s = statistics_quantile(sums->e2e, sums->count, 0.5),
             .e2e_p95_s = statistics_quantile(sums->e2e, sums->count, 0.95),
             .goodput = (double)sums->met / count,
-            .cached = sums->wanted > 0 ? 1 - sums->computed / sums->wanted : 0,
-            .busy = tally.end_s > 0 ? tally.busy_s / tally.end_s / world_node_count(world) : 0,
+            .cached = sums->wanted > 0 ? 1 - sums->computed / sums->wanted : NAN,
+            .busy = tally.end_s > 0 ? tally.busy_s / tally.end_s / world_node_count(world) : NAN,
             .tries = sums->tries / count,
     };
 }

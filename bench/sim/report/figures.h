@@ -8,7 +8,7 @@ struct objective {  /* of a request's time to first token; met where it is no lo
     double fixed_s; /* more than 0: this instead */
 };
 
-/* Seconds but where said otherwise. */
+/* Seconds but where said otherwise; NAN where there was nothing to measure it by. */
 struct figures {
     double requests;
     double ttft_p50_s, ttft_p95_s, ttft_p99_s, ttft_mean_s;
@@ -27,6 +27,8 @@ extern const struct figure {
     size_t offset;    /* in struct figures, of a double */
 } figure_list[FIGURE_COUNT];
 double figure_of(const struct figures *figures, size_t index);
+/* The index of one that is there. */
+size_t figure_named(const char *name);
 
 /* Whose requests count. */
 #define FIGURES_ALL_USERS UINT32_MAX

@@ -198,6 +198,9 @@ int plot_write(const struct plot *plot, struct buf *out)
         draw_line(&canvas, i);
     for (size_t i = 0; i < plot->line_count; i++)
         draw_legend(&canvas, i);
+    if (plot->note)
+        draw_text(&canvas, (LEFT + WIDTH - RIGHT) / 2.0, (TOP + HEIGHT - BOTTOM) / 2.0, "middle",
+                plot->note);
     DRAW(&canvas, "</svg>\n");
     return canvas.result;
 }

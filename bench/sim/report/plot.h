@@ -27,6 +27,7 @@ struct plot {
     struct plot_axis x, y;
     struct plot_line lines[PLOT_LINES_MAX];
     size_t line_count;
+    const char *note; /* in the middle of it; NULL: nothing */
 };
 
 /* -ENOMEM, -ENOBUFS. */

@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     CELL_MAX = 64,
     PLOT_POINTS = 200, /* of a line of shares */
 };
+
+#define NO_REQUEST "no request left to measure"
 
 void report_fini(struct report *report)
 {
@@ -50,9 +53,11 @@ static const struct table_column columns[] = {
         [COLUMNS] = {.key = NULL},
 };
 
-/* Three digits. */
+/* Three digits; "-" for what was not measured. */
 static const char *seconds(double value, char text[static CELL_MAX])
 {
+    if (!isfinite(value))
+        return strcpy(text, "-");
     if (value < 0.0995)
         snprintf(text, CELL_MAX, "%.3g ms", value * 1000);
     else
@@ -71,7 +76,12 @@ static void fill_seconds(const struct outcome *outcome, size_t figure, char text
 
 static void fill_share(const struct outcome *outcome, size_t figure, char text[static CELL_MAX])
 {
-    snprintf(text, CELL_MAX, "%.1f %%", 100 * outcome_figure(outcome, figure).mean);
+    double share = outcome_figure(outcome, figure).mean;
+
+    if (isfinite(share))
+        snprintf(text, CELL_MAX, "%.1f %%", 100 * share);
+    else
+        strcpy(text, "-");
 }
 
 static void fill_range(const struct outcome *outcome, size_t figure, char text[static CELL_MAX])
@@ -79,8 +89,11 @@ static void fill_range(const struct outcome *outcome, size_t figure, char text[s
     struct estimate estimate = outcome_figure(outcome, figure);
     char mean[CELL_MAX], low[CELL_MAX], high[CELL_MAX];
 
-    snprintf(text, CELL_MAX, "%.12s [%.12s, %.12s]", seconds(estimate.mean, mean),
-            seconds(fmax(estimate.low, 0), low), seconds(estimate.high, high));
+    if (!isfinite(estimate.mean))
+        strcpy(text, "-");
+    else
+        snprintf(text, CELL_MAX, "%.12s [%.12s, %.12s]", seconds(estimate.mean, mean),
+                seconds(fmax(estimate.low, 0), low), seconds(estimate.high, high));
 }
 
 static void fill_versus(
@@ -88,8 +101,10 @@ static void fill_versus(
 {
     struct estimate ratio = outcome_ratio(outcome, first, FIGURE(ttft_p95_s));
 
-    if (outcome == first)
-        snprintf(text, CELL_MAX, "1");
+    if (!isfinite(ratio.mean))
+        strcpy(text, "-");
+    else if (outcome == first)
+        strcpy(text, "1");
     else
         snprintf(text, CELL_MAX, "%.2f x [%.2f, %.2f]", ratio.mean, ratio.low, ratio.high);
 }
@@ -115,13 +130,38 @@ static int add_outcome(
     return table_add(table, cells);
 }
 
+/* All policies get the same requests, so the first one's seeds tell of all. */
+static uint32_t seeds_without_requests(const struct outcome *first)
+{
+    uint32_t count = 0;
+
+    for (uint32_t seed = 0; seed < first->seeds; seed++)
+        count += figure_of(&first->by_seed[seed], FIGURE(requests)) == 0;
+    return count;
+}
+
+static void print_head(const struct report *report, FILE *out)
+{
+    const struct outcome *first = &report->outcomes[0];
+    uint32_t empty = seeds_without_requests(first);
+
+    fprintf(out, "%s, load %.4g: ", report->title, report->load);
+    if (empty == first->seeds)
+        fprintf(out, NO_REQUEST " in %u seeds; a larger --load, or more --sessions or --users\n",
+                first->seeds);
+    else if (empty > 0)
+        fprintf(out, "%.1f requests a seed, %u seeds, %u of them without one, which do not count\n",
+                report->requests, first->seeds, empty);
+    else
+        fprintf(out, "%.0f requests a seed, %u seeds\n", report->requests, first->seeds);
+}
+
 int report_print(const struct report *report, FILE *out, struct err *err)
 {
     struct table *table = table_create("policies", columns, TABLE_TEXT);
     int r = table ? 0 : -ENOMEM;
 
-    fprintf(out, "%s, load %.4g: %.0f requests a seed, %u seeds\n", report->title, report->load,
-            report->requests, report->outcomes[0].seeds);
+    print_head(report, out);
     for (size_t i = 0; r == 0 && i < report->count; i++)
         r = add_outcome(table, &report->outcomes[i], &report->outcomes[0]);
     if (r == 0)
@@ -134,6 +174,14 @@ int report_print(const struct report *report, FILE *out, struct err *err)
 
 /* --- JSON --- */
 
+static void write_num(struct json_writer *writer, const char *key, double value)
+{
+    if (isfinite(value))
+        json_writer_num(writer, key, value);
+    else
+        json_writer_null(writer, key);
+}
+
 static void write_outcome(
         struct json_writer *writer, const struct outcome *outcome, const struct outcome *first)
 {
@@ -141,19 +189,19 @@ static void write_outcome(
 
     json_writer_object(writer, NULL);
     json_writer_str(writer, "policy", outcome->policy->name);
-    json_writer_num(writer, "ttft_p95_versus_first", ratio.mean);
-    json_writer_num(writer, "ttft_p95_versus_first_low", ratio.low);
-    json_writer_num(writer, "ttft_p95_versus_first_high", ratio.high);
+    write_num(writer, "ttft_p95_versus_first", ratio.mean);
+    write_num(writer, "ttft_p95_versus_first_low", ratio.low);
+    write_num(writer, "ttft_p95_versus_first_high", ratio.high);
     for (size_t i = 0; i < FIGURE_COUNT; i++) {
         struct estimate estimate = outcome_figure(outcome, i);
 
         json_writer_object(writer, figure_list[i].name);
-        json_writer_num(writer, "mean", estimate.mean);
-        json_writer_num(writer, "low", estimate.low);
-        json_writer_num(writer, "high", estimate.high);
+        write_num(writer, "mean", estimate.mean);
+        write_num(writer, "low", estimate.low);
+        write_num(writer, "high", estimate.high);
         json_writer_array(writer, "by_seed");
         for (uint32_t seed = 0; seed < outcome->seeds; seed++)
-            json_writer_num(writer, NULL, figure_of(&outcome->by_seed[seed], i));
+            write_num(writer, NULL, figure_of(&outcome->by_seed[seed], i));
         json_writer_array_end(writer);
         json_writer_object_end(writer);
     }
@@ -196,8 +244,21 @@ static double power_above(double value)
 
 static void widen(struct plot_axis *axis, double value)
 {
+    if (!isfinite(value))
+        return;
     axis->low = fmin(axis->low, power_below(value));
     axis->high = fmax(axis->high, power_above(value));
+}
+
+/* A frame needs two ends also where nothing was measured. */
+static int write_plot(struct plot *plot, struct plot_axis *seconds, struct buf *out)
+{
+    if (!(seconds->low <= seconds->high)) {
+        seconds->low = 0.1;
+        seconds->high = 10;
+        plot->note = NO_REQUEST;
+    }
+    return plot_write(plot, out);
 }
 
 static void add_shares(struct plot *plot, struct lines *lines, const struct outcome *outcome)
@@ -228,7 +289,7 @@ int report_plot(const struct report *report, struct buf *out)
         return -ENOMEM;
     for (size_t i = 0; i < report->count; i++)
         add_shares(&plot, lines, &report->outcomes[i]);
-    r = plot_write(&plot, out);
+    r = write_plot(&plot, &plot.x, out);
     free(lines);
     return r;
 }
@@ -259,7 +320,7 @@ int report_plot_loads(const struct report *reports, size_t count, struct buf *ou
         return -ENOMEM;
     for (size_t i = 0; i < reports[0].count; i++)
         add_loads(&plot, lines, reports, count, i);
-    r = plot_write(&plot, out);
+    r = write_plot(&plot, &plot.y, out);
     free(lines);
     return r;
 }

@@ -19,7 +19,8 @@ struct report {        /* of one load */
 };
 
 void report_fini(struct report *report);
-/* -ENOMEM, -EIO. */
+/* What was not measured is "-" here, and null in JSON; where no request is left, all say so.
+ * -ENOMEM, -EIO. */
 MUST_CHECK int report_print(const struct report *report, FILE *out, struct err *err);
 /* Appends one JSON object. -ENOMEM, -ENOBUFS. */
 MUST_CHECK int report_json(const struct report *report, struct buf *out);

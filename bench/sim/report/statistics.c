@@ -22,7 +22,7 @@ double statistics_quantile(const double *sorted, size_t count, double share)
     size_t below;
 
     if (count == 0)
-        return 0;
+        return NAN;
     below = (size_t)at;
     if (below + 1 >= count)
         return sorted[count - 1];
@@ -43,15 +43,18 @@ static double student(size_t freedom)
 struct estimate statistics_mean(const double *values, size_t count)
 {
     double sum = 0, squares = 0, mean, half;
+    size_t measured = 0;
 
-    for (size_t i = 0; i < count; i++)
-        sum += values[i];
-    mean = count > 0 ? sum / (double)count : 0;
-    if (count < 2)
+    for (size_t i = 0; i < count; i++) {
+        measured += isfinite(values[i]) != 0;
+        sum += isfinite(values[i]) ? values[i] : 0;
+    }
+    mean = measured > 0 ? sum / (double)measured : NAN;
+    if (measured < 2)
         return (struct estimate){mean, mean, mean};
     for (size_t i = 0; i < count; i++)
-        squares += (values[i] - mean) * (values[i] - mean);
-    half = student(count - 1) * sqrt(squares / (double)(count - 1) / (double)count);
+        squares += isfinite(values[i]) ? (values[i] - mean) * (values[i] - mean) : 0;
+    half = student(measured - 1) * sqrt(squares / (double)(measured - 1) / (double)measured);
     return (struct estimate){mean, mean - half, mean + half};
 }
 
@@ -63,7 +66,7 @@ struct estimate statistics_ratio(const double *above, const double *below, size_
     if (!logs)
         return (struct estimate){NAN, NAN, NAN};
     for (size_t i = 0; i < count; i++)
-        logs[i] = log(above[i] / below[i]);
+        logs[i] = above[i] > 0 && below[i] > 0 ? log(above[i] / below[i]) : NAN;
     estimate = statistics_mean(logs, count);
     free(logs);
     return (struct estimate){exp(estimate.mean), exp(estimate.low), exp(estimate.high)};
