@@ -12,6 +12,7 @@
  * that other programs took from it; it contains three readings of the other clock and one of its
  * own (own_clock_ns). Then the
  * processor's counters run over further decisions, where the kernel lets us have them. */
+#include "common/text.h"
 #include "coordinator/scheduling/fleet.h"
 #include "coordinator/scheduling/prefix_index.h"
 #include "coordinator/scheduling/routing.h"
@@ -76,6 +77,12 @@ struct prompt {
     uint32_t held[OPTIONS][PREFIX_HOLDERS_MAX];
     struct routing_request request;
 };
+
+static const char usage_text[] =
+        "usage: bench-decision [DECISIONS [SEED]]; DECISIONS is 1000 to 10000000\n"
+        "(200000), SEED a whole number (1)\n";
+
+enum { EXIT_USAGE = 2 };
 
 static void die(const char *what)
 {
@@ -439,14 +446,32 @@ static void measure(struct world *world, struct prompt *prompt, size_t count)
             prefix_index_bytes(world->index), prefix_index_held(world->index));
 }
 
+static void refuse(const char *word)
+{
+    fprintf(stderr, "bench-decision: not '%s'; %s", word, usage_text);
+    exit(EXIT_USAGE);
+}
+
+static uint64_t number_of(const char *word, uint64_t low, uint64_t high)
+{
+    uint64_t number = 0;
+    if (text_parse_u64(word, &number, NULL) < 0 || number < low || number > high)
+        refuse(word);
+    return number;
+}
+
 int main(int argc, char **argv)
 {
-    unsigned long long count = argc > 1 ? strtoull(argv[1], NULL, 10) : DECISIONS;
-    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage_text, stdout);
+        return 0;
+    }
+    if (argc > 3)
+        refuse(argv[3]);
+    uint64_t count = argc > 1 ? number_of(argv[1], DECISIONS_MIN, DECISIONS_MAX) : DECISIONS;
+    uint64_t seed = argc > 2 ? number_of(argv[2], 0, UINT64_MAX) : 1;
     struct world *world = calloc(1, sizeof(*world));
     struct prompt *prompt = calloc(1, sizeof(*prompt));
-    if (count < DECISIONS_MIN || count > DECISIONS_MAX)
-        die("usage: bench-decision [DECISIONS [SEED]]; DECISIONS is 1000 to 10000000");
     if (!world || !prompt)
         die("no memory");
     make_world(world, seed);

@@ -298,8 +298,12 @@ int main(int argc, char *argv[])
     struct err err = {""};
     int r = options_parse(argc, argv, &run.options, &err);
 
-    if (r > 0) {
+    if (r == OPTIONS_HELP) {
         options_help(stdout);
+        return EXIT_SUCCESS;
+    }
+    if (r == OPTIONS_VERSION) {
+        puts("modemesh-sim " MODEMESH_VERSION);
         return EXIT_SUCCESS;
     }
     if (r == 0)

@@ -184,9 +184,16 @@ static int take_option(
     return 0;
 }
 
-static bool is_help(const char *word)
+static int take_word(
+        int argc, char *const argv[], int *at, struct options *options, struct err *err)
 {
-    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+    const char *word = argv[*at];
+
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return OPTIONS_HELP;
+    if (strcmp(word, "--version") == 0)
+        return OPTIONS_VERSION;
+    return take_option(argc, argv, at, options, err);
 }
 
 int options_parse(int argc, char *const argv[], struct options *ret, struct err *err)
@@ -195,15 +202,15 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct err 
     int r = 0;
 
     set_defaults(&options);
-    for (int at = 1; r == 0 && at < argc;)
-        r = is_help(argv[at]) ? 1 : take_option(argc, argv, &at, &options, err);
-    if (r != 0)
+    for (int at = 1; r == OPTIONS_RUN && at < argc;)
+        r = take_word(argc, argv, &at, &options, err);
+    if (r != OPTIONS_RUN)
         return r;
     options.generator.systems = (uint32_t)options.systems;
     options.generator.tokens_max = (uint32_t)options.tokens_max;
     options.generator.users = (uint32_t)options.users;
     *ret = options;
-    return 0;
+    return OPTIONS_RUN;
 }
 
 static void print_row(FILE *out, const struct option_row *row)
@@ -230,7 +237,12 @@ void options_help(FILE *out)
             fprintf(out, "\n%s:\n", rows[i].group);
         else
             print_row(out, &rows[i]);
+    fprintf(out, "\nAlso:\n  %-26s %s\n  %-26s %s\n", "--help", "show this", "--version",
+            "show the version");
     fprintf(out, "\nPolicies:\n");
     for (size_t i = 0; policy_at(i); i++)
         fprintf(out, "  %-16s %s\n", policy_at(i)->name, policy_at(i)->about);
+    fprintf(out,
+            "\nExit codes: 0 done, also where no request was left to measure, 1 failed, or no load "
+            "found,\n2 wrong command line.\n");
 }

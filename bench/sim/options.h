@@ -28,6 +28,8 @@ struct options {
     double half_depth, chunk, cache, load_s; /* of nodes */
 };
 
-/* 0: run; 1: the help was asked for; -EINVAL. Texts are borrowed from argv. */
+/* What is asked for, or -EINVAL. Texts are borrowed from argv; without OPTIONS_RUN `ret` is
+ * untouched. */
+enum { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
 MUST_CHECK int options_parse(int argc, char *const argv[], struct options *ret, struct err *err);
-void options_help(FILE *out);
+void options_help(FILE *out); /* ends with the exit codes of main() */

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -20,11 +21,31 @@ def one_node(cluster, **options):
     return cluster.add_node("halo1", [FAST], **options)
 
 
+def run_program(name, *words):
+    return subprocess.run([pathlib.Path(os.environ["MODEMESH_BIN"], name), *words], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=mesh.DEADLINE_S)
+
+
 def assert_failed(done, status, *words):
     assert done.returncode == status, done
     for word in words:
         assert word in done.stderr, done
     assert KEY not in done.stderr + done.stdout
+
+
+def every_program_knows_help_and_version():
+    versions = set()
+    for name in ("modemesh", "modemesh-coordinator", "modemesh-node", "modemesh-sim", "bench-decision"):
+        done = run_program(name, "--help")
+        assert done.returncode == 0 and done.stdout.startswith(f"usage: {name} ") and done.stderr == "", (name, done)
+        if name != "bench-decision":
+            done = run_program(name, "--version")
+            word, version = done.stdout.split()
+            assert done.returncode == 0 and word == name and done.stderr == "", (name, done)
+            versions.add(version)
+    assert len(versions) == 1, versions
+    done = run_program("bench-decision", "12x")
+    assert done.returncode == 2 and "not '12x'; usage: " in done.stderr and done.stdout == "", done
 
 
 def status_shows_the_mesh():
@@ -246,6 +267,7 @@ def help_and_version_need_no_coordinator():
 
 if __name__ == "__main__":
     mesh.run(
+        every_program_knows_help_and_version,
         status_shows_the_mesh,
         modes_and_models_are_tables_and_json,
         explain_names_the_node,
