@@ -103,10 +103,11 @@ static int find_mode(struct explaining *it, struct err *err)
 
 static int find_model(struct explaining *it, struct err *err)
 {
+    char known[INFERENCE_KNOWN_MAX];
     if (inference_find_name(it->call->api->view, it->query.model, &it->named) == 0)
         return 0;
-    return err_set(err, -ENOENT, "there is no mode or model \"%.80s\"; GET /v1/models lists them",
-            it->query.model);
+    return err_set(err, -ENOENT, "there is no mode or model \"%.80s\"; known are: %s",
+            it->query.model, inference_known_names(it->call, known));
 }
 
 static int find_name(struct explaining *it, struct err *err)

@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KNOWN_NAMES_MAX = 400 };
-
 struct target {                          /* what may answer */
     const struct mode *mode;             /* NULL: a model, or any model that can */
     const char *models[MODE_MODELS_MAX]; /* as the mode's list names them; else their own names */
@@ -64,8 +62,8 @@ static bool is_known_model(const struct admin_view *view, const char *model)
            some_mode_names(view->modes, model);
 }
 
-struct names { /* "one, two, …" */
-    char text[KNOWN_NAMES_MAX];
+struct names {  /* "one, two, …" */
+    char *text; /* of INFERENCE_KNOWN_MAX bytes */
     size_t len;
     bool full; /* ends with the ellipsis */
 };
@@ -74,10 +72,21 @@ struct names { /* "one, two, …" */
 static int add_name(void *ctx, const struct offer *offer)
 {
     struct names *names = ctx;
-    names->full = names->len + strlen(offer->id) + sizeof(", , …") > sizeof(names->text);
-    names->len += (size_t)snprintf(names->text + names->len, sizeof(names->text) - names->len,
+    names->full = names->len + strlen(offer->id) + sizeof(", , …") > INFERENCE_KNOWN_MAX;
+    names->len += (size_t)snprintf(names->text + names->len, INFERENCE_KNOWN_MAX - names->len,
             "%s%s", names->len ? ", " : "", names->full ? "…" : offer->id);
     return names->full;
+}
+
+const char *inference_known_names(const struct call *call, char text[INFERENCE_KNOWN_MAX])
+{
+    struct names known = {.text = text};
+    struct call_offers offers;
+    call_offers_init(&offers, call);
+    offers.offers.claude_names = false;
+    strcpy(text, "none yet");
+    (void)offers_each(&offers.offers, add_name, &known);
+    return text;
 }
 
 static void fail_unknown(const struct call *call, const char *text)
@@ -87,14 +96,9 @@ static void fail_unknown(const struct call *call, const char *text)
 
 static void refuse_name(const struct call *call, const char *name)
 {
-    struct names known = {.text = ""};
-    struct call_offers offers;
-    char text[MSG_NAME_MAX + KNOWN_NAMES_MAX + 64];
-    call_offers_init(&offers, call);
-    offers.offers.claude_names = false;
-    (void)offers_each(&offers.offers, add_name, &known);
+    char text[MSG_NAME_MAX + INFERENCE_KNOWN_MAX + 64], known[INFERENCE_KNOWN_MAX];
     snprintf(text, sizeof(text), "there is no mode or model \"%.*s\"; known are: %s", MSG_NAME_MAX,
-            name, known.len ? known.text : "none yet");
+            name, inference_known_names(call, known));
     fail_unknown(call, text);
 }
 

@@ -16,6 +16,11 @@
 /* Answers by itself, now or later. */
 void inference_serve(const struct call *call);
 
+enum { INFERENCE_KNOWN_MAX = 400 };
+/* What the caller may name in `model`: "mesh-ask, mesh-auto, small", at the end "…" where there is
+ * more, "none yet" where there is nothing. Returns `text`. */
+const char *inference_known_names(const struct call *call, char text[INFERENCE_KNOWN_MAX]);
+
 struct inference_name {      /* what a name in `model` asks for */
     const struct mode *mode; /* borrowed from the modes in force; NULL: a model, `model` */
     const char *by; /* what the mode was found by: the name, or what stands for it; borrowed */

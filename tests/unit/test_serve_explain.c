@@ -489,7 +489,8 @@ static void bad_values_are_named_with_the_way_out(void **state)
             {"mode=gpt-5&tokens=1", 400, "mode=gpt-5: what it becomes is told by"},
             {"model=auto&tokens=1", 400, "model=auto: what it becomes is told by"},
             {"model=gpt-5&tokens=1", 400, "model=gpt-5: what it becomes is told by"},
-            {"model=no-such&tokens=1", 404, "there is no mode or model \"no-such\"; GET /v1/mod"},
+            {"model=no-such&tokens=1", 404,
+                    "there is no mode or model \"no-such\"; known are: mesh-code, mesh-ask, "},
             {"mode=nobody&tokens=1", 404, "there is no mode \"nobody\"; known are: code, ask"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
