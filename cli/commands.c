@@ -24,14 +24,14 @@ static const struct command_flag status_flags[] = {
 
 static const struct command_flag report_flags[] = {
         {.name = "json", .help = "Print JSON"},
-        {.name = "raw", .help = "Print one row a line, for scripts"},
+        {.name = "raw", .help = "Print one row a line, for scripts; - for an empty cell"},
         {.name = NULL},
 };
 
 static const struct command_flag modes_flags[] = {
         {.name = "suggest", .help = "Print modes to keep in the config, from what the nodes have"},
         {.name = "json", .help = "Print JSON: all of them, and what stands for them"},
-        {.name = "raw", .help = "Print one row a line, for scripts"},
+        {.name = "raw", .help = "Print one row a line, for scripts; - for an empty cell"},
         {.name = NULL},
 };
 
@@ -54,7 +54,7 @@ static const struct command_flag explain_flags[] = {
                 .metavar = "A,B",
                 .help = "What it takes: tools, vision, audio, fim, embeddings, rerank"},
         {.name = "json", .help = "Print the coordinator's own JSON: all that it tells"},
-        {.name = "raw", .help = "Print one instance a line, for scripts"},
+        {.name = "raw", .help = "Print one instance a line, for scripts; - for an empty cell"},
         {.name = NULL},
 };
 
@@ -129,7 +129,7 @@ static const struct command_flag fit_flags[] = {
                 .metavar = "FILE",
                 .help = "Count this mmproj*.gguf with the models beside it; may be given again"},
         {.name = "json", .help = "Print JSON: all numbers, in bytes"},
-        {.name = "raw", .help = "Print one model a line, for scripts"},
+        {.name = "raw", .help = "Print one model a line, for scripts; - for an empty cell"},
         {.name = NULL},
 };
 

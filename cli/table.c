@@ -115,6 +115,12 @@ void table_destroy(struct table *table)
     free(table);
 }
 
+/* Words that are parted by blanks stay in their columns only where each is there. */
+static const char *cell_of(const struct table *table, const char *cell)
+{
+    return table->format == TABLE_RAW && (!cell || !*cell) ? "-" : cell;
+}
+
 int table_add(struct table *table, const char *const *cells)
 {
     struct libscols_line *line = scols_table_new_line(table->scols, NULL);
@@ -123,7 +129,7 @@ int table_add(struct table *table, const char *const *cells)
     if (!line)
         return -ENOMEM;
     for (size_t i = 0; i < columns; i++)
-        if (scols_line_set_data(line, i, cells[i]) != 0)
+        if (scols_line_set_data(line, i, cell_of(table, cells[i])) != 0)
             return -ENOMEM;
     return 0;
 }

@@ -1,6 +1,6 @@
 /* A table for people and for programs: the same rows as aligned text, as JSON, or as raw words (one
- * row a line, cells separated by one blank, blanks inside a cell as \x20). libsmartcols. Control
- * characters in a cell never reach the terminal. */
+ * row a line, cells separated by one blank, blanks inside a cell as \x20, an empty one as "-").
+ * libsmartcols. Control characters in a cell never reach the terminal. */
 #pragma once
 
 #include "common/buf.h"

@@ -109,10 +109,10 @@ static void scripts_get_one_row_a_node(void **state)
     assert_string_equal(text,
             "name state roles not_after_ms source key address phrase first_ms_ago last_ms_ago "
             "knocks note\n"
-            "halo1 up node,edge 1780272000000 token\\x20ab12cd34 K1      \n"
-            "old revoked node 1780272000000 approved K2      \n"
-            "halo2 pending    P1 10.0.0.2 " PHRASE_A " 180000 900 12 \n"
-            " pending    P2 10.0.0.3 " PHRASE_B " 1000 100 1 expired\n");
+            "halo1 up node,edge 1780272000000 token\\x20ab12cd34 K1 - - - - - -\n"
+            "old revoked node 1780272000000 approved K2 - - - - - -\n"
+            "halo2 pending - - - P1 10.0.0.2 " PHRASE_A " 180000 900 12 -\n"
+            "- pending - - - P2 10.0.0.3 " PHRASE_B " 1000 100 1 expired\n");
     free(text);
 }
 

@@ -87,7 +87,19 @@ static void prints_raw_words(void **state)
     char *text = print(TABLE_RAW, 0, blanks);
 
     (void)state;
-    assert_string_equal(text, "node slots note\nhalo1 4 fine\na\\x20b 1 \n");
+    assert_string_equal(text, "node slots note\nhalo1 4 fine\na\\x20b 1 -\n");
+    free(text);
+}
+
+static void raw_rows_have_a_word_for_each_column(void **state)
+{
+    static const char *const empty[] = {"", "", NULL};
+    char *raw = print(TABLE_RAW, 0, empty), *text = print(TABLE_TEXT, 0, empty);
+
+    (void)state;
+    assert_string_equal(raw, "node slots note\nhalo1 4 fine\n- - -\n");
+    assert_null(strchr(text, '-'));
+    free(raw);
     free(text);
 }
 
@@ -206,6 +218,7 @@ int main(void)
             cmocka_unit_test(wraps_between_words),
             cmocka_unit_test(prints_json_with_numbers),
             cmocka_unit_test(prints_raw_words),
+            cmocka_unit_test(raw_rows_have_a_word_for_each_column),
             cmocka_unit_test(each_format_has_its_columns),
             cmocka_unit_test(json_has_lists_and_bools),
             cmocka_unit_test(keeps_escapes_from_the_terminal),

@@ -189,7 +189,7 @@ static void scripts_get_a_row_a_model(void **state)
     expect(&ask, TABLE_RAW,
             "name quantisation weights_bytes context_8192_bytes context_65536_bytes total_bytes "
             "fits largest_context note\n"
-            "coder\\x202 Q4_K_M 19327352832 1619001344 12952010752 32279363584 yes 65536 \n");
+            "coder\\x202 Q4_K_M 19327352832 1619001344 12952010752 32279363584 yes 65536 -\n");
 }
 
 static void programs_get_all_numbers(void **state)
