@@ -7,6 +7,8 @@
 
 #define EXPLAIN_PATH "/mesh/v1/explain"
 
+#define DEFAULT_TOKENS "100" /* as the coordinator takes it for the NOW of `modemesh modes` */
+
 enum { URL_MAX = 4096 };
 
 static int add_byte(struct buf *url, unsigned char byte)
@@ -31,18 +33,29 @@ static int add_member(struct buf *url, const char *name, const char *value)
  * coordinator's to judge. */
 static int check(const struct command_line *line, struct err *err)
 {
-    uint32_t tokens;
+    static const char *const lengths[] = {"tokens", "output"};
 
     if (command_has(line, "mode") == command_has(line, "model"))
         return err_set(err, -EINVAL,
                 command_has(line, "mode") ? "--mode and --model exclude each other"
                                           : "--mode or --model is missing ('modemesh modes' and "
                                             "'modemesh models' show what there is)");
-    if (!command_has(line, "tokens"))
-        return err_set(err, -EINVAL,
-                "--tokens is missing: how long the prompt is, as in --tokens 30000 or 30k");
-    int rc = text_parse_tokens(command_value(line, "tokens"), &tokens, err);
-    return rc < 0 ? err_prefix(err, rc, "--tokens") : 0;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        const char *text = command_value(line, lengths[i]);
+        uint32_t tokens;
+        int rc = text ? text_parse_tokens(text, &tokens, err) : 0;
+
+        if (rc < 0)
+            return err_prefix(err, rc, "--%s", lengths[i]);
+    }
+    return 0;
+}
+
+static const char *member_of(const struct command_line *line, const char *member)
+{
+    const char *value = command_value(line, member);
+
+    return !value && strcmp(member, "tokens") == 0 ? DEFAULT_TOKENS : value;
 }
 
 static int write_url(const struct command_line *line, struct buf *url, struct err *err)
@@ -51,7 +64,7 @@ static int write_url(const struct command_line *line, struct buf *url, struct er
     int rc = buf_append(url, EXPLAIN_PATH, strlen(EXPLAIN_PATH));
 
     for (size_t i = 0; rc == 0 && i < sizeof(members) / sizeof(members[0]); i++) {
-        const char *value = command_value(line, members[i]);
+        const char *value = member_of(line, members[i]);
 
         if (value)
             rc = add_member(url, members[i], value);
@@ -63,7 +76,16 @@ static int write_url(const struct command_line *line, struct buf *url, struct er
     return rc < 0 ? err_set(err, rc, "out of memory") : 0;
 }
 
-static int show(const struct cli *cli, const char *path, enum table_format format, struct err *err)
+static int print_text(const struct cli *cli, const struct command_line *line, const cJSON *answer,
+        struct err *err)
+{
+    if (!command_has(line, "tokens"))
+        fputs("Without --tokens, a prompt of " DEFAULT_TOKENS " tokens.\n", cli->out);
+    return explain_tables_print(answer, cli->out, err);
+}
+
+static int show(const struct cli *cli, const struct command_line *line, const char *path,
+        enum table_format format, struct err *err)
 {
     cJSON *answer = NULL;
     struct buf body;
@@ -75,7 +97,7 @@ static int show(const struct cli *cli, const char *path, enum table_format forma
     else if (rc == 0 && format == TABLE_RAW)
         rc = report_print(&report_explained, answer, format, "", cli->out, err);
     else if (rc == 0)
-        rc = explain_tables_print(answer, cli->out, err);
+        rc = print_text(cli, line, answer, err);
     cJSON_Delete(answer);
     buf_fini(&body);
     return rc;
@@ -93,7 +115,7 @@ int cmd_explain(const struct cli *cli, const struct command_line *line, struct e
     if (rc == 0)
         rc = write_url(line, &url, err);
     if (rc == 0)
-        rc = show(cli, buf_at(&url), format, err);
+        rc = show(cli, line, buf_at(&url), format, err);
     buf_fini(&url);
     return rc;
 }

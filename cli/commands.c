@@ -43,7 +43,7 @@ static const struct command_flag explain_flags[] = {
         {.name = "model",
                 .metavar = "MODEL",
                 .help = "Instead: of a request for this model, or for a name that means one"},
-        {.name = "tokens", .metavar = "N", .help = "Length of its prompt: 30000, 8k"},
+        {.name = "tokens", .metavar = "N", .help = "Length of its prompt: 30000, 8k (100)"},
         {.name = "session",
                 .metavar = "ID",
                 .help = "The conversation that it goes on with, by the id that its client sends"},

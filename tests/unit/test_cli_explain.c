@@ -95,6 +95,21 @@ static void programs_get_json_and_rows(void **state)
     cli_bench_assert_has(bench->out, "halo2 large stopping 0 - - - ");
 }
 
+static void a_prompt_without_a_length_is_short(void **state)
+{
+    struct cli_bench *bench = *state;
+
+    cli_bench_answer(
+            bench, "GET /mesh/v1/explain?mode=code&tokens=100", 200, ANSWER("run", HALO1, "0"));
+    assert_int_equal(cli_bench_run(bench, "explain --mode code"), 0);
+    cli_bench_assert_has(bench->out, "Without --tokens, a prompt of 100 tokens.\nRule: ");
+    assert_int_equal(cli_bench_run(bench, "explain --mode code --raw"), 0);
+    assert_int_equal(strncmp(bench->out, "node model ", 11), 0);
+    cli_bench_answer(bench, ASKED, 200, ANSWER("run", HALO1, "0"));
+    assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
+    assert_null(strstr(bench->out, "Without --tokens"));
+}
+
 static void all_flags_travel(void **state)
 {
     struct cli_bench *bench = *state;
@@ -114,8 +129,8 @@ static void wrong_command_lines_are_told(void **state)
     } cases[] = {
             {"explain --tokens 1", "--mode or --model is missing"},
             {"explain --mode a --model b --tokens 1", "exclude each other"},
-            {"explain --mode a", "--tokens is missing"},
             {"explain --mode a --tokens many", "--tokens: \"many\" is no number of tokens"},
+            {"explain --mode a --output many", "--output: \"many\" is no number of tokens"},
             {"explain --mode a --tokens 1 --json --raw", "exclude each other"},
     };
 
@@ -145,6 +160,7 @@ int main(void)
             EXPLAIN_TEST(what_it_waits_for_is_told),
             EXPLAIN_TEST(nothing_to_choose_from_is_told),
             EXPLAIN_TEST(programs_get_json_and_rows),
+            EXPLAIN_TEST(a_prompt_without_a_length_is_short),
             EXPLAIN_TEST(all_flags_travel),
             EXPLAIN_TEST(wrong_command_lines_are_told),
             EXPLAIN_TEST(a_refusal_is_told),
