@@ -334,8 +334,8 @@ static int no_socket(struct call *call)
     curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &code);
     return err_set(call->err, -EHOSTUNREACH,
             "no coordinator answers at %s (%s): run this on its host as its user, say where its "
-            "state is with --state DIR, or go there with --coordinator https://HOST:PORT and an "
-            "admin key in MODEMESH_KEY",
+            "state is with --state DIR, or go there with --coordinator https://HOST:PORT and, in "
+            "MODEMESH_KEY, a key of 'modemesh keys create NAME --admin'",
             call->client->socket, code ? strerror((int)code) : call->curl_text);
 }
 
@@ -443,7 +443,11 @@ static int refused(struct call *call)
         message = json_str(json_obj(json, "error"), "message", NULL);
     if (message)
         (void)err_set(call->err, -EREMOTEIO, "%s%s", message,
-                status == HTTP_UNAUTHORIZED ? " (a key is given with --key or MODEMESH_KEY)" : "");
+                status == HTTP_UNAUTHORIZED
+                        ? " ('modemesh keys create NAME' on the coordinator's host prints one, "
+                          "with "
+                          "--admin one that may run the mesh; give it with --key or MODEMESH_KEY)"
+                        : "");
     else
         (void)err_set(call->err, -EPROTO,
                 "what answers at %s is no modemesh coordinator (HTTP status %ld)",

@@ -477,7 +477,7 @@ static int screen_scope(const struct call *call, enum scope scope)
         return 0;
     call_fail(call, 403, "insufficient_scope", NULL,
             "this needs the admin scope: run `modemesh` on the coordinator's host as its user, or "
-            "use an API key made with --admin");
+            "use an API key that `modemesh keys create NAME --admin` prints there");
     return -EACCES;
 }
 

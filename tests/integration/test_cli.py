@@ -230,6 +230,8 @@ def refusals_say_why():
         one_node(cluster)
         assert_failed(cluster.cli("ask", "--model", "gpt-5", "hello"), 1, "gpt-5", FAST)
         assert_failed(cluster.cli("--key", KEY, "ask", "--mode", "code", "hello"), 1, "code")
+        for words in (["nodes"], ["models", "unload", FAST], ["plan"]):
+            assert_failed(cluster.cli(*words), 1, "on the coordinator's host as its user", "`modemesh keys create NAME --admin`")
         assert_failed(cluster.cli("stauts"), 2, "status")
         assert_failed(cluster.cli("status", "--jsno"), 2, "--json")
         assert_failed(cluster.cli("ask", "--mode", "ask", "--model", FAST, "hello"), 2, "--mode", "--model")

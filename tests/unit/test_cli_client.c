@@ -244,7 +244,7 @@ static void a_missing_socket_says_the_ways_out(void **state)
     assert_says(world, "as its user");
     assert_says(world, "--state DIR");
     assert_says(world, "--coordinator https://");
-    assert_says(world, "MODEMESH_KEY");
+    assert_says(world, "MODEMESH_KEY, a key of 'modemesh keys create NAME --admin'");
     scratch_fini(&scratch);
 }
 
@@ -347,6 +347,7 @@ static void a_refusal_is_the_coordinator_s_sentence(void **state)
     world->status = 401;
     assert_int_equal(get(world), -EREMOTEIO);
     assert_says(world, "MODEMESH_KEY");
+    assert_says(world, "'modemesh keys create NAME' on the coordinator's host prints one");
 }
 
 static void what_is_no_coordinator_is_said(void **state)
