@@ -3,6 +3,7 @@
 #include "cli/terminal.h"
 #include "common/json/json.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,24 +121,41 @@ static int join_words(char *const *words, size_t count, struct buf *text, struct
     return 0;
 }
 
+static bool is_blank(const struct buf *text)
+{
+    size_t at = 0;
+
+    while (at < text->len && isspace((unsigned char)buf_at(text)[at]))
+        at++;
+    return at == text->len;
+}
+
+static int nothing_to_ask(const char *why, struct err *err)
+{
+    return err_set(err, -EINVAL,
+            "nothing to ask: %s; give TEXT as words, or on standard input ('modemesh help ask')",
+            why);
+}
+
 /* The words, standard input, or the one above the other. */
 static int read_question(const struct command_line *line, struct buf *text, struct err *err)
 {
     size_t words = line->operand_count;
     bool dash = words && strcmp(line->operands[words - 1], "-") == 0;
+    bool reads = dash || words == 0;
     int rc;
 
     if (words == 0 && isatty(STDIN_FILENO))
-        return err_set(
-                err, -EINVAL, "nothing to ask: modemesh ask TEXT, or - to read standard input");
+        return nothing_to_ask("no words, and standard input is a terminal", err);
     words -= dash;
     rc = join_words(line->operands, words, text, err);
     if (rc == 0 && dash && words && buf_append_str(text, "\n\n") < 0)
         rc = too_long(err);
-    if (rc == 0 && (dash || words == 0))
+    if (rc == 0 && reads)
         rc = read_stdin(text, err);
-    if (rc == 0 && text->len == 0)
-        return err_set(err, -EINVAL, "nothing to ask: the text is empty");
+    if (rc == 0 && is_blank(text))
+        return nothing_to_ask(
+                reads ? "standard input is empty, or blank" : "the words are blank", err);
     return rc;
 }
 

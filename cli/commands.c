@@ -137,10 +137,10 @@ static const struct command_flag ask_flags[] = {
         {.name = "mode",
                 .letter = 'm',
                 .metavar = "MODE",
-                .help = "Editor mode that answers (see 'modes')"},
+                .help = "Editor mode that answers (auto: told by the question; see 'modes')"},
         {.name = "model",
                 .metavar = "MODEL",
-                .help = "A model, a mode or auto (see 'models' and 'modes')"},
+                .help = "Instead: a model, or a name that means one (see 'models' and 'modes')"},
         {.name = "show",
                 .letter = 'v',
                 .help = "Say on standard error which model and node answer, and why"},
@@ -300,8 +300,10 @@ static const struct command commands[] = {
                         "The words are the question. With a last word '-', standard input follows "
                         "them, a blank\nline between; with '-' alone, or no words and input that "
                         "is no terminal, it is the\nquestion. Beside words without '-', standard "
-                        "input is not read. Without --mode or\n--model the coordinator picks "
-                        "(mode ask). Ctrl-C cancels the answer, on the node too.",
+                        "input is not read. The answer, and nothing else,\ngoes to standard "
+                        "output, "
+                        "what a model thinks only where that is a terminal. Each question\nis a "
+                        "conversation of its own. Ctrl-C cancels the answer, on the node too.",
                 .examples = "  modemesh ask \"what is a monad?\"\n"
                             "  modemesh ask --mode code \"review this\" - <file.c\n"
                             "  git diff | modemesh ask \"write a commit message for this\" -",

@@ -149,6 +149,20 @@ def ask_says_what_the_engine_says():
             assert done.stdout == wanted + "\n", (words, done.stdout, wanted)
 
 
+def ask_without_a_question_says_so():
+    with Mesh({"ask": [FAST]}) as cluster:
+        for words, text, why in ((["ask"], "", "standard input is empty"), (["ask"], " \n\n", "standard input is empty"),
+                                 (["ask", "-"], "\t", "standard input is empty"),
+                                 (["ask", " "], "not read", "the words are blank")):
+            assert_failed(cluster.cli(*words, input=text), 2, f"nothing to ask: {why}", "modemesh help ask")
+        terminal, end = os.openpty()
+        done = subprocess.run([cluster.bin / "modemesh", "ask"], env=cluster.cli_env(), stdin=end, capture_output=True,
+                              text=True, timeout=mesh.DEADLINE_S)
+        os.close(terminal)
+        os.close(end)
+        assert_failed(done, 2, "nothing to ask: no words, and standard input is a terminal")
+
+
 def ask_puts_standard_input_below_the_words():
     with Mesh({"ask": [FAST]}) as cluster:
         engine = one_node(cluster, words=("--temp", "0")).engine(FAST)
@@ -279,6 +293,7 @@ if __name__ == "__main__":
         explain_names_the_node,
         explain_knows_a_conversation,
         ask_says_what_the_engine_says,
+        ask_without_a_question_says_so,
         ask_puts_standard_input_below_the_words,
         status_counts_who_waits_for_a_slot,
         ask_shows_who_answers,
