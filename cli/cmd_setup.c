@@ -162,15 +162,11 @@ static int check_mesh(const struct editor *editor, const struct command_line *li
     return 0;
 }
 
-static int carry_out(const struct cli *cli, const struct command_line *line,
+static int print_or_write(const struct cli *cli, const struct command_line *line,
         const struct editor *editor, struct setup *setup, struct err *err)
 {
     int rc;
 
-    editor->note(setup);
-    rc = setup_result(setup, err);
-    if (rc < 0)
-        return rc;
     if (command_has(line, "print-path")) {
         fprintf(cli->out, "%s\n", setup->files[0].path);
         return 0;
@@ -182,6 +178,19 @@ static int carry_out(const struct cli *cli, const struct command_line *line,
     if (rc == 0)
         setup_print_rest(cli, setup);
     return rc;
+}
+
+/* The command line was right by then: what is not valid is an editor's file. */
+static int carry_out(const struct cli *cli, const struct command_line *line,
+        const struct editor *editor, struct setup *setup, struct err *err)
+{
+    int rc;
+
+    editor->note(setup);
+    rc = setup_result(setup, err);
+    if (rc == 0)
+        rc = print_or_write(cli, line, editor, setup, err);
+    return rc == -EINVAL ? -EBADMSG : rc;
 }
 
 static int set_up(const struct cli *cli, const struct command_line *line,

@@ -254,6 +254,27 @@ def refusals_say_why():
         assert_failed(cluster.cli("status", MODEMESH_COORDINATOR="ftp://x"), 2, "http://", "'ftp://x'")
 
 
+def commands_of(text):
+    """The names below "Commands:" of a help."""
+    rows = text.partition("\nCommands:\n")[2].partition("\n\n")[0].splitlines()
+    return [row[2:26].strip() for row in rows]
+
+
+def every_wrong_command_line_exits_with_2():
+    with Mesh() as cluster:
+        names = commands_of(cluster.cli("help").stdout)
+        names += [name for group in names for name in commands_of(cluster.cli("help", group).stdout)]
+        assert len(names) == len(set(names)) > 30, names
+        for name in names:
+            words = name.split()
+            assert "Exit codes: 0 done, 1 " in cluster.cli(*words, "--help").stdout, name
+            assert_failed(cluster.cli(*words, "--no-such-flag"), 2, "'--no-such-flag'", "modemesh help")
+        for name in ("status", "modes", "explain", "operations", "plan", "nodes list", "keys list", "version"):
+            assert_failed(cluster.cli(*name.split(), "word"), 2, "unexpected word 'word'")
+        for name in ("deploy", "models load", "nodes approve", "nodes drain", "token revoke", "keys create"):
+            assert_failed(cluster.cli(*name.split()), 2, f"incomplete: modemesh {name} ")
+
+
 def without_a_coordinator_it_says_what_to_do():
     with Mesh() as cluster:
         words = (NOBODY, "modemesh-coordinator", "--coordinator", "MODEMESH_COORDINATOR")
@@ -301,6 +322,7 @@ if __name__ == "__main__":
         a_killed_ask_frees_the_slot,
         ask_that_breaks_off_fails_aloud,
         refusals_say_why,
+        every_wrong_command_line_exits_with_2,
         without_a_coordinator_it_says_what_to_do,
         addresses_are_taken_as_people_write_them,
         help_and_version_need_no_coordinator,

@@ -363,7 +363,7 @@ static void test_one_bad_file_stops_all(void **state)
     struct world *world = *state;
 
     scratch_write(&world->scratch, "home/.codex/mesh-code.config.toml", "a = 1\nb = \"x\n");
-    assert_int_equal(run(world, "codex --home HOME --write"), -EINVAL);
+    assert_int_equal(run(world, "codex --home HOME --write"), -EBADMSG);
     assert_has(world->err.text, "mesh-code.config.toml stays as it is: line 2: ");
     assert_string_equal(world->out, "");
     assert_int_equal(access(scratch_path(&world->scratch, "home/.codex/config.toml"), F_OK), -1);
