@@ -131,6 +131,23 @@ def a_bad_config_changes_nothing_on_reload():
         assert cluster.ask("ask", "hello").status == 200
 
 
+def yaml_blocks(path):
+    return [block.partition("```")[0] for block in path.read_text().split("```yaml\n")[1:]]
+
+
+def what_the_readme_shows_can_be_copied():
+    blocks = yaml_blocks(mesh.REPO / "README.md")
+    assert blocks, "the README shows no config"
+    for block in blocks:
+        with Mesh() as cluster:
+            assert cluster.coordinator.stop() == 0
+            cluster.config.write_text(block)
+            cluster.start_coordinator()
+            modes = {mode["name"]: mode for mode in cluster.status()["modes"]}
+            assert not cluster.status()["modes_derived"] and len(modes) > 1, modes
+            assert modes["code"]["next"] in modes, modes["code"]
+
+
 def reload_config(cluster, **config):
     """A coordinator's config, read again; JSON is YAML."""
     cluster.config.write_text(json.dumps(config))
@@ -302,6 +319,7 @@ if __name__ == "__main__":
         next_model_answers_when_a_node_dies,
         a_line_in_the_config_moves_the_mode,
         a_bad_config_changes_nothing_on_reload,
+        what_the_readme_shows_can_be_copied,
         a_policy_is_shown_and_words_mean_modes,
         what_makes_no_sense_is_named_and_changes_nothing,
         modes_are_derived_and_can_be_kept,
