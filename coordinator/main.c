@@ -251,6 +251,14 @@ static int read_modes(struct coordinator *c, const struct config *config, struct
     return r;
 }
 
+static void warn_of_fixed(const struct coordinator *c, const struct config *config)
+{
+    const char *key;
+    for (size_t i = 0; (key = config_restart_key(c->config, config, i)); i++)
+        log_warn("setting changed that needs a restart to count; the old one stays",
+                LOG_S("key", key), LOG_S("at", config_origin(config, key)));
+}
+
 static void on_reload(void *ctx)
 {
     struct coordinator *c = ctx;
@@ -269,9 +277,7 @@ static void on_reload(void *ctx)
         log_error("settings not reloaded; the old ones stay", LOG_S("reason", err.text));
         return;
     }
-    const char *fixed = config_restart_key(c->config, config);
-    if (fixed)
-        log_warn("setting changed that needs a restart to count", LOG_S("key", fixed));
+    warn_of_fixed(c, config);
     apply_log_level(config);
     apply_residency(c, config);
     apply_routing(c, config);
@@ -733,7 +739,10 @@ static void print_help(void)
     printf("usage: " PROGRAM " [--config FILE] [OPTION…]\n\n"
            "The one address that editors talk to: assigns each mode to the best node and streams "
            "the tokens\n"
-           "back. SIGHUP reads the modes and the TLS certificate again.\n\n");
+           "back. SIGHUP reads the file and the TLS certificate again: modes, aliases, auto-model, "
+           "residency,\nrouting and log-level count at once, of all else the log names what has "
+           "changed and needs a\nrestart. Where something in the file is not valid, all settings "
+           "stay as\nthey were, and the log says what.\n\n");
     config_print_help(coordinator_keys, stdout);
 }
 

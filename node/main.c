@@ -351,14 +351,21 @@ static void apply_log_level(const struct config *config)
         log_init(PROGRAM, level);
 }
 
+static void warn_of_fixed(const struct node *node, const struct config *config)
+{
+    const char *key;
+
+    for (size_t i = 0; (key = config_restart_key(node->config, config, i)) != NULL; i++)
+        log_warn("setting changed that needs a restart to count; the old one stays",
+                LOG_S("key", key), LOG_S("at", config_origin(config, key)));
+}
+
 /* What runs borrows the words of node->config, so that stays. */
 static void take_settings(struct node *node, const struct config *config)
 {
-    const char *key = config_restart_key(node->config, config);
     struct err err;
 
-    if (key != NULL)
-        log_warn("setting changed that needs a restart to count", LOG_S("key", key));
+    warn_of_fixed(node, config);
     apply_log_level(config);
     if (node->models != NULL && models_reload(node->models, config, &err) < 0)
         log_error("settings of models not reloaded; the old ones stay", LOG_S("reason", err.text));

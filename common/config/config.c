@@ -436,19 +436,22 @@ static bool same_items(const struct config_value *a, const struct config_value *
     return true;
 }
 
-/* The first value of `config` that may not be reloaded and differs in `other`. */
-static const char *first_fixed_difference(const struct config *config, const struct config *other)
+static bool is_fixed_difference(const struct config_value *value, const struct config *other)
 {
-    for (size_t i = 0; i < config->values.count; i++) {
-        const struct config_value *value = config->values.at[i];
-        if (value->key && !value->key->reloadable && !same_items(value, lookup(other, value->path)))
+    return value->key && !value->key->reloadable && !same_items(value, lookup(other, value->path));
+}
+
+const char *config_restart_key(
+        const struct config *running, const struct config *loaded, size_t index)
+{
+    for (size_t i = 0; i < loaded->values.count; i++)
+        if (is_fixed_difference(loaded->values.at[i], running) && index-- == 0)
+            return loaded->values.at[i]->path;
+    for (size_t i = 0; i < running->values.count; i++) {
+        const struct config_value *value = running->values.at[i];
+        if (is_fixed_difference(value, loaded) &&
+                !values_find(&loaded->values, value->path, false) && index-- == 0)
             return value->path;
     }
     return NULL;
-}
-
-const char *config_restart_key(const struct config *running, const struct config *loaded)
-{
-    const char *path = first_fixed_difference(loaded, running);
-    return path ? path : first_fixed_difference(running, loaded);
 }

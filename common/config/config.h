@@ -111,9 +111,11 @@ const char *config_name_at(const struct config *config, const char *prefix, size
  * section where it begins. Borrowed. */
 const char *config_origin(const struct config *config, const char *path);
 
-/* The path of a key that is not `reloadable` and whose value differs between the two configs of one
- * table, or NULL: what needs a restart after a reload. Borrowed from either. */
-const char *config_restart_key(const struct config *running, const struct config *loaded);
+/* The paths of keys that are not `reloadable` and whose value differs between the two configs of
+ * one table: what needs a restart after a reload. Those that `loaded` sets come first; NULL past
+ * the last. Borrowed from either. */
+const char *config_restart_key(
+        const struct config *running, const struct config *loaded, size_t index);
 
 /* The options part of --help: flag, metavar, help, default, environment name; then the keys that
  * only the file knows. */

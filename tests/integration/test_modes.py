@@ -154,6 +154,25 @@ def reload_config(cluster, **config):
     cluster.coordinator.signal(signal.SIGHUP)
 
 
+def a_reload_says_what_needs_a_restart():
+    with Mesh({"ask": [FAST]}) as cluster:
+        modes = {"modes": {"ask": {"models": [CODER]}}}
+        reload_config(cluster, **modes, **{"tls-names": ["attic"], "membership": "7d"})
+        wait_until("the new modes count", lambda: models_of_modes(cluster) == {"ask": [CODER]})
+        told = [line for line in cluster.coordinator.text().splitlines() if "needs a restart to count" in line]
+        assert len(told) == 2 and all("the old one stays" in line for line in told), told
+        for key, line in zip(("tls-names", "membership"), told):
+            assert f"key={key} " in line and f"at={cluster.config}:1" in line, told
+
+        cluster.config.write_text('{"modes": {"ask": {"models": ["x"], "when-none": "nobody"}}, "membership": "8d"}')
+        cluster.coordinator.signal(signal.SIGHUP)
+        wait_until("the coordinator says what is wrong", lambda: "settings not reloaded; the old ones stay" in
+                   cluster.coordinator.text())
+        last = cluster.coordinator.text().splitlines()[-1]
+        assert "nobody" in last and "when-none" in last and str(cluster.config) in last, last
+        assert models_of_modes(cluster) == {"ask": [CODER]}, models_of_modes(cluster)
+
+
 POLICY = {
     "ask": {"models": [FAST, THINKER], "quality": {FAST: 50, THINKER: 80}, "up-to": {"2k": [FAST], "8k": [THINKER]},
             "floor": 60, "floor-up-to": {"2k": 50}, "when-none": "code", "patience": "20m"},
@@ -320,6 +339,7 @@ if __name__ == "__main__":
         a_line_in_the_config_moves_the_mode,
         a_bad_config_changes_nothing_on_reload,
         what_the_readme_shows_can_be_copied,
+        a_reload_says_what_needs_a_restart,
         a_policy_is_shown_and_words_mean_modes,
         what_makes_no_sense_is_named_and_changes_nothing,
         modes_are_derived_and_can_be_kept,

@@ -32,7 +32,7 @@ def a_reload_warns_and_looks_for_models():
         shutil.copy(MODELS / f"{CODER}.gguf", node.models)
         write_config(node, **{"start-timeout": "7m"})
         node.daemon.signal(signal.SIGHUP)
-        wait_log(node.daemon, "needs a restart to count", "engine.start-timeout")
+        wait_log(node.daemon, "needs a restart to count; the old one stays", "engine.start-timeout", str(node.config))
         wait_until("the new model is offered", lambda: node.model(CODER))
         assert node.model(FAST)["slots"] == 2
 

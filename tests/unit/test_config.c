@@ -778,16 +778,20 @@ static void test_our_bugs_abort(void **state)
     check_aborts(get_past_the_end);
 }
 
-static const char *restart_key_after(const char *text)
+/* "one, two": all of them. */
+static const char *restart_keys_after(const char *text)
 {
     struct config *loaded = config_create(keys);
+    static char all[128];
+    const char *path;
+    size_t len = 0;
     assert_non_null(loaded);
     assert_int_equal(config_load_text(loaded, "d.yaml", text, strlen(text), &err), 0);
-    const char *path = config_restart_key(config, loaded);
-    static char copy[64];
-    snprintf(copy, sizeof(copy), "%s", path ? path : "");
+    all[0] = '\0';
+    for (size_t i = 0; (path = config_restart_key(config, loaded, i)); i++)
+        len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i ? ", " : "", path);
     config_destroy(loaded);
-    return copy;
+    return all;
 }
 
 static void test_single_value_is_a_list_of_one(void **state)
@@ -942,12 +946,14 @@ static void test_what_needs_a_restart(void **state)
 {
     (void)state;
     must_load("slots: 8\nreserve: 8G\n");
-    assert_string_equal(restart_key_after("slots: 8\nreserve: 8G\n"), "");
-    assert_string_equal(restart_key_after("slots: 9\nreserve: 8G\n"), "");
-    assert_string_equal(restart_key_after("slots: 8\nreserve: 9G\n"), "reserve");
-    assert_string_equal(restart_key_after("slots: 8\n"), "reserve");
-    assert_string_equal(restart_key_after("reserve: 8G\nengine: {args: [-a]}\n"), "engine.args");
-    assert_string_equal(restart_key_after("reserve: 8G\nengine: {args: [-a, -b]}\n"), "");
+    assert_string_equal(restart_keys_after("slots: 8\nreserve: 8G\n"), "");
+    assert_string_equal(restart_keys_after("slots: 9\nreserve: 8G\n"), "");
+    assert_string_equal(restart_keys_after("slots: 8\nreserve: 9G\n"), "reserve");
+    assert_string_equal(restart_keys_after("slots: 8\n"), "reserve");
+    assert_string_equal(restart_keys_after("patience: 5s\nreserve: 9G\n"), "patience, reserve");
+    assert_string_equal(restart_keys_after("patience: 5s\n"), "patience, reserve");
+    assert_string_equal(restart_keys_after("reserve: 8G\nengine: {args: [-a]}\n"), "engine.args");
+    assert_string_equal(restart_keys_after("reserve: 8G\nengine: {args: [-a, -b]}\n"), "");
 }
 
 static void test_help(void **state)

@@ -461,7 +461,7 @@ static void test_nothing_needs_a_restart(void **state)
 
     (void)state;
     assert_int_equal(config_load_text(other, "node.yaml", text, strlen(text), &err), 0);
-    assert_null(config_restart_key(one, other));
+    assert_null(config_restart_key(one, other, 0));
     config_destroy(one);
     config_destroy(other);
 }
