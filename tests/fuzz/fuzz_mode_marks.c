@@ -4,48 +4,15 @@
 #include "common/json/json.h"
 #include "coordinator/auto/chat_texts.h"
 #include "coordinator/auto/mode_marks.h"
+#include "tests/lib/header_lines.h"
 
 #include <assert.h>
 #include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-enum { HEADERS_MAX = 8 };
-
-struct said {
-    char *names[HEADERS_MAX], *values[HEADERS_MAX];
-    size_t count;
-};
-
-static const char *header_of(void *ctx, const char *name)
-{
-    const struct said *said = ctx;
-    for (size_t i = 0; said && i < said->count; i++)
-        if (strcasecmp(said->names[i], name) == 0)
-            return said->values[i];
-    return NULL;
-}
-
-/* Returns what stands behind the empty line; "" where there is none. */
-static char *read_headers(struct said *said, char *text)
-{
-    for (char *end; (end = strchr(text, '\n')); text = end + 1) {
-        *end = '\0';
-        char *mark = strstr(text, ": ");
-        if (end == text)
-            return end + 1;
-        if (!mark || said->count == HEADERS_MAX)
-            continue;
-        *mark = '\0';
-        said->names[said->count] = text;
-        said->values[said->count++] = mark + 2;
-    }
-    return text + strlen(text);
-}
 
 static void is_a_word(const struct mode_mark *mark)
 {
@@ -61,20 +28,20 @@ static void others_say_nothing(const cJSON *body)
 {
     struct mode_mark mark;
     if (!chat_system(body) && !chat_latest_user(body))
-        assert(!mode_marks_find(body, header_of, NULL, &mark));
+        assert(!mode_marks_find(body, header_lines_find, NULL, &mark));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct said said = {.count = 0};
+    struct header_lines said = {.count = 0};
     struct mode_mark mark = {.editor = "before"}, again;
     cJSON *body = NULL;
-    char *text = strndup((const char *)data, size), *rest = read_headers(&said, text);
+    char *text = strndup((const char *)data, size), *rest = header_lines_read(&said, text);
     if (json_parse(rest, strlen(rest), &json_limits_event, &body, NULL))
         body = NULL;
-    if (mode_marks_find(body, header_of, &said, &mark)) {
+    if (mode_marks_find(body, header_lines_find, &said, &mark)) {
         is_a_word(&mark);
-        assert(mode_marks_find(body, header_of, &said, &again));
+        assert(mode_marks_find(body, header_lines_find, &said, &again));
         assert(strcmp(mark.word, again.word) == 0 && mark.editor == again.editor);
     } else {
         assert(strcmp(mark.editor, "before") == 0);
