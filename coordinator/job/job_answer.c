@@ -1,6 +1,7 @@
 #include "coordinator/job/job_internal.h"
 
 #include "common/log.h"
+#include "common/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -33,12 +34,17 @@ static void send_error(struct job *job, const struct api_error *error)
     reply_error(&job->reply, job->dialect->family, error, job->request.id);
 }
 
+static void say_reason(const struct job *job, char ret_reason[HTTP_HEADER_VALUE_MAX])
+{
+    const char *told = job->request.told, *rule = job->terms->rule;
+    snprintf(ret_reason, HTTP_HEADER_VALUE_MAX, "%s%s%s%s%s", told, *told ? "; " : "", rule,
+            *rule ? "; " : "", job->reason);
+}
+
 static void set_headers(struct job *job)
 {
     char reason[HTTP_HEADER_VALUE_MAX];
-    const char *told = job->request.told, *rule = job->terms->rule;
-    snprintf(reason, sizeof(reason), "%s%s%s%s%s", told, *told ? "; " : "", rule, *rule ? "; " : "",
-            job->reason);
+    say_reason(job, reason);
     const struct {
         const char *name, *value;
     } headers[] = {
@@ -81,6 +87,48 @@ static int append_progress(const struct job *job, struct buf *out)
     snprintf(comment, sizeof(comment), ": queued, %zu before it%s\n\n",
             fair_queue_position(job->jobs->queue, &job->queued), when);
     return buf_append_str(out, comment);
+}
+
+/* Nothing in it ends a line, or a reader that takes only whole UTF-8. */
+static int append_clean(const char *text, struct buf *out)
+{
+    size_t len = strlen(text);
+    int r = 0;
+    for (size_t at = 0, step; !r && at < len; at += step ? step : 1) {
+        unsigned char c = (unsigned char)text[at];
+        step = text_utf8_seq(text + at, len - at);
+        r = step == 0 || c < ' ' || c == 0x7f ? buf_append_str(out, "?")
+                                              : buf_append(out, text + at, step);
+    }
+    return r;
+}
+
+static int append_instance(const struct job *job, struct buf *out)
+{
+    char reason[HTTP_HEADER_VALUE_MAX];
+    say_reason(job, reason);
+    const struct {
+        const char *name, *value;
+    } words[] = {{": modemesh node=", job->node}, {" model=", job->model},
+            {" mode=", job->terms->mode}, {" reason=", reason}};
+    int r = 0;
+    for (size_t i = 0; !r && i < sizeof(words) / sizeof(words[0]); i++) {
+        r = buf_append_str(out, words[i].name);
+        if (!r)
+            r = append_clean(words[i].value, out);
+    }
+    return r ? r : buf_append_str(out, "\n\n");
+}
+
+/* That is no sign of life: some clients count events alone. */
+int job_tell_instance(struct job *job)
+{
+    struct buf *scratch = &job->jobs->scratch;
+    if (!job->begun || !has_room_for_words(job))
+        return 0;
+    buf_clear(scratch);
+    int r = append_instance(job, scratch);
+    return r ? r : reply_write(&job->reply, buf_at(scratch), scratch->len);
 }
 
 int job_begin_stream(struct job *job)

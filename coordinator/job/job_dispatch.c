@@ -171,6 +171,9 @@ static enum outcome run_on(struct job *job, const struct router_plan *plan)
         r = node_session_open(plan->instance, &work, &job_stream_events, job, &job->stream, &err);
     if (r == 0) {
         take_instance(job, plan);
+        r = job_tell_instance(job);
+        if (r)
+            job_fail_answer(job, r);
         return GONE;
     }
     if (r == -ENOMEM) {

@@ -134,6 +134,9 @@ MUST_CHECK int job_ensure_answer(struct job *job);
 /* Headers and the API's opening; once. As the dialect's functions. */
 MUST_CHECK int job_begin_stream(struct job *job);
 MUST_CHECK int job_write_idle(struct job *job);
+/* It has got an instance: where its headers went out before that, a comment says what they would
+ * have said, in APIs that have comments. As the dialect's functions. */
+MUST_CHECK int job_tell_instance(struct job *job);
 /* Moves deltas to the client while it takes them. May free the job. */
 void job_pump(struct job *job);
 

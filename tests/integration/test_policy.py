@@ -148,12 +148,12 @@ def where_no_model_can_the_next_mode_says_why():
 
 
 def a_busy_model_is_waited_for():
-    """What its mode holds to be good enough, and nothing less; who waits in a stream is told its place."""
-    with three_nodes() as cluster, contextlib.ExitStack() as held:
-        busy = cluster.stream("architect", "go on", **ENDLESS)
-        held.callback(busy.close)
-        busy.read_content(1)
-        held.callback(cluster.stream("architect", "go on", **ENDLESS).close)  # one more lies at the engine
+    """What its mode holds to be good enough, and nothing less; who waits in a stream is told its place, then who answers."""
+    with three_nodes() as cluster, contextlib.ExitStack() as held, contextlib.ExitStack() as busy:
+        first = cluster.stream("architect", "go on", **ENDLESS)
+        busy.callback(first.close)
+        first.read_content(1)
+        busy.callback(cluster.stream("architect", "go on", **ENDLESS).close)  # one more lies at the engine
         cluster.wait_running(2)
         waiting = cluster.stream("architect", "and this?", max_tokens=4)
         held.callback(waiting.close)
@@ -164,6 +164,12 @@ def a_busy_model_is_waited_for():
         assert any(line.startswith(": queued, 0 before it, first token in about ") for line in lines), lines
         answer = cluster.ask("code", "and this?", max_tokens=4)
         assert_goes(answer, "code", FAST, up_to("code", 16))
+        busy.close()
+        lines += [line.decode() for line in response]
+        told = [line for line in lines if line.startswith(": modemesh ")]
+        rule = f"model={THINKER} mode=architect reason={up_to('architect', 65)}"
+        assert len(told) == 1 and re.match(f": modemesh node=\\S+ {re.escape(rule)}", told[0]), lines
+        assert lines[-2:] == ["data: [DONE]\n", "\n"], lines
 
 
 if __name__ == "__main__":

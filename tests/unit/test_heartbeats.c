@@ -191,11 +191,16 @@ static bool has_comments(const char *text)
     return *text == ':' || strstr(text, "\n:");
 }
 
+static bool knows_comments(const struct api *api)
+{
+    return strcmp(api->dialect->stream_type, "text/event-stream") == 0;
+}
+
 /* A comment is no event: one may only stand beside it, and tell who waits in the queue for how
  * long, where the API has comments. What clients take for a ping of their own it never is. */
 static void has_its_comments(const struct world *world, const struct api *api, const char *text)
 {
-    bool may = world->waits && strcmp(api->dialect->stream_type, "text/event-stream") == 0;
+    bool may = world->waits && knows_comments(api);
     if (has_comments(text) && (!may || !strstr(text, ": queued, 0 before it\n\n")))
         fail_msg("a comment is no event: %s", text);
     if (strncmp(text, ": ping", 6) == 0 || strstr(text, "\n: ping"))
@@ -316,6 +321,42 @@ static void who_waits_in_the_queue_sees_life_too(void **state)
     }
 }
 
+static void until_life(struct world *world, const struct api *api)
+{
+    unsigned ms = 0;
+    do {
+        assert_true(ms <= LIFE_MS);
+        tick(world);
+        ms += TICK_MS;
+    } while (!strstr(news(world), api->life));
+}
+
+/* Where the API has comments; that is no sign of life, which comes when it would come without. */
+static void who_waited_is_told_who_answers(void **state)
+{
+    struct world *world = *state;
+    for (size_t i = 0; i < API_COUNT; i++) {
+        world->waits = true;
+        say_model(world, INSTANCE_FAILED);
+        ask(world, apis[i]);
+        opens(world, apis[i], LIFE_MS);
+        until_life(world, apis[i]);
+        for (unsigned ms = TICK_MS; ms < LIFE_MS; ms += TICK_MS)
+            tick(world);
+        say_model(world, INSTANCE_RESIDENT);
+        uint64_t stream = take_request(world);
+        const char *text = news(world);
+        if (knows_comments(apis[i]))
+            assert_ptr_equal(strstr(text, ": modemesh node=node0 model=small mode=ask "), text);
+        else
+            assert_string_equal(text, "");
+        tick(world);
+        assert_non_null(strstr(news(world), apis[i]->life));
+        complete(world, stream);
+        ends(world, apis[i]);
+    }
+}
+
 /* A stream that has begun can tell an overload only in words that no client's retry reads. */
 static void a_refusal_of_the_first_moment_keeps_its_status(void **state)
 {
@@ -348,6 +389,7 @@ int main(void)
             LIFE_TEST(llamacpp_says_chunks_of_nothing),
             LIFE_TEST(the_opening_comes_at_once),
             LIFE_TEST(who_waits_in_the_queue_sees_life_too),
+            LIFE_TEST(who_waited_is_told_who_answers),
             LIFE_TEST(a_refusal_of_the_first_moment_keeps_its_status),
     };
     return cmocka_run_group_tests_name("heartbeats", tests, NULL, NULL);

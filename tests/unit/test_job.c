@@ -268,6 +268,7 @@ static void a_stream_goes_through(void **state)
             client, "X-Modemesh-Reason: the only instance: first token in about "));
     complete(world, 0, stream, "lo");
     is_complete_stream(client);
+    assert_false(fake_exchange_has(client, ": modemesh")); /* all is said */
     assert_int_equal(jobs_running(world->jobs), 0);
 }
 
@@ -375,6 +376,9 @@ static void what_fails_before_its_content_moves(void **state)
     complete(world, 1, stream, "from the other");
     is_complete_stream(client);
     assert_true(fake_exchange_has(client, "from the other"));
+    assert_true(
+            fake_exchange_has(client, "\n\n: modemesh node=node1 model=small mode=ask reason="));
+    assert_false(fake_exchange_has(client, "node=node0")); /* its headers say that */
 }
 
 static void a_whole_answer_moves_at_any_time(void **state)
@@ -815,6 +819,66 @@ static void a_waiting_stream_shows_headers_and_life(void **state)
     complete(world, 0, take_request(world, 0), "at last");
     is_complete_stream(client);
     assert_true(fake_exchange_has(client, "at last"));
+}
+
+static size_t count_of(struct http_exchange *client, const char *text)
+{
+    size_t count = 0;
+    for (const char *at = strstr(fake_exchange_text(&client->body), text); at;
+            at = strstr(at + 1, text))
+        count++;
+    return count;
+}
+
+/* Its headers could not. */
+static void a_stream_that_waited_long_says_who_answers(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    struct http_exchange *client = ask(world, 0, true);
+    wait_ms(world, JOB_HEADERS_WAITING_MS);
+    assert_int_equal(count_of(client, ": modemesh"), 0);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    uint64_t stream = take_request(world, 0);
+    assert_true(fake_exchange_has(client, "\n\n: modemesh node=node0 model=small mode=ask "
+                                          "reason=the only instance: first token "));
+    wait_ms(world, JOB_IDLE_MS);
+    complete(world, 0, stream, "at last");
+    is_complete_stream(client);
+    assert_int_equal(count_of(client, ": modemesh"), 1);
+}
+
+/* Each instance that it moves to, however often that is the same. */
+static void a_stream_says_anew_who_answers(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    struct http_exchange *client = ask(world, 0, true);
+    wait_ms(world, JOB_HEADERS_WAITING_MS);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    uint64_t stream = take_request(world, 0);
+    join(world, 1, "small");
+    say_fail(world, 0, stream, FAIL_ENGINE_DIED, 0, "killed");
+    complete(world, 1, take_request(world, 1), "at last");
+    is_complete_stream(client);
+    assert_int_equal(count_of(client, ": modemesh node=node0"), 1);
+    assert_int_equal(count_of(client, ": modemesh node=node1"), 1);
+}
+
+static void no_memory_to_say_who_answers_cuts_it_off(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    struct http_exchange *client = ask(world, 0, true);
+    wait_ms(world, JOB_HEADERS_WAITING_MS);
+    client->write_result = -ENOMEM;
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    turn(world);
+    assert_true(client->aborted);
+    assert_int_equal(jobs_running(world->jobs), 0);
 }
 
 static void waiting_has_a_limit(void **state)
@@ -1420,6 +1484,22 @@ static void the_reason_begins_with_the_rule(void **state)
     ask_by(world, 0, true, terms_for("code", "nobody's"));
     assert_true(fake_exchange_has_header(&world->clients[0],
             "X-Modemesh-Reason: code any model: nobody's; no connected node has the model\n"));
+}
+
+/* Whatever a rule says: one line, of bytes that every reader takes. */
+static void a_comment_is_one_line(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_model(world, 0, "small", INSTANCE_FAILED);
+    struct job_terms *terms = terms_for("code", "small");
+    strcpy(terms->rule, "one\ndata: two\r\xc3\xa9\xe2\x80");
+    ask_by(world, 0, true, terms);
+    wait_ms(world, JOB_HEADERS_WAITING_MS);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    turn(world);
+    assert_true(fake_exchange_has(
+            &world->clients[0], " reason=one?data: two?\xc3\xa9??; the only instance: "));
 }
 
 static void what_is_below_the_floor_is_waited_past(void **state)
@@ -2625,6 +2705,9 @@ int main(void)
             JOB_TEST(what_ends_makes_room_in_the_same_turn),
             JOB_TEST(who_leaves_makes_room_in_the_same_turn),
             JOB_TEST(a_waiting_stream_shows_headers_and_life),
+            JOB_TEST(a_stream_that_waited_long_says_who_answers),
+            JOB_TEST(a_stream_says_anew_who_answers),
+            JOB_TEST(no_memory_to_say_who_answers_cuts_it_off),
             JOB_TEST(waiting_has_a_limit),
             JOB_TEST(all_that_wait_in_vain_are_told_why),
             JOB_TEST(only_the_time_in_the_queue_counts),
@@ -2647,6 +2730,7 @@ int main(void)
             JOB_TEST(a_model_of_the_list_comes_to_the_front),
             JOB_TEST(a_mode_that_moves_too_often_is_left_alone),
             JOB_TEST(the_reason_begins_with_the_rule),
+            JOB_TEST(a_comment_is_one_line),
             JOB_TEST(what_is_below_the_floor_is_waited_past),
             JOB_TEST(another_stands_in_where_the_named_one_is_busy),
             JOB_TEST(a_mode_may_refuse_at_once),
