@@ -233,8 +233,9 @@ static bool ask(const struct call *call, struct request *request, const struct f
     if (!waiting)
         return false;
     http_exchange_watch(call->exchange, &exchange_events, waiting);
-    int r = classifier_ask(call->api->classifier, waiting->facts.words, waiting->request.id,
-            on_answer, waiting, &waiting->question);
+    const struct classifier_reply reply = {.fn = on_answer, .ctx = waiting};
+    int r = classifier_ask(call->api->classifier, &waiting->request, waiting->facts.words, &reply,
+            &waiting->question);
     if (r == 0)
         return true;
     *request = waiting->request;
@@ -243,10 +244,14 @@ static bool ask(const struct call *call, struct request *request, const struct f
     return false;
 }
 
+/* It is asked for the caller, who may ask it no more than by its name. */
 static bool may_ask(
         const struct call *call, const struct request *request, const struct auto_choice *choice)
 {
-    return choice->unsure && call->api->classifier && moves_session(request);
+    if (!choice->unsure || !call->api->classifier || !moves_session(request))
+        return false;
+    const char *model = classifier_model(call->api->classifier);
+    return model && caller_may_name_model(call->caller, call->api->view->modes, model);
 }
 
 void auto_call_start(const struct call *call, struct request *request, auto_call_fn *resume)

@@ -26,8 +26,7 @@ struct classifier_question {
     struct loop_timer *timer;
     const struct http_exchange_events *job_events; /* NULL: no job is to be told */
     void *job;
-    classifier_fn *fn;
-    void *ctx;
+    struct classifier_reply reply;
 };
 
 /* --- what is asked, and what is said --- */
@@ -116,10 +115,9 @@ static void stop_job(struct classifier_question *question)
 /* Frees the question. */
 static void tell(struct classifier_question *question, const enum task *task)
 {
-    classifier_fn *fn = question->fn;
-    void *ctx = question->ctx;
+    const struct classifier_reply reply = question->reply;
     question_free(question);
-    fn(ctx, task);
+    reply.fn(reply.ctx, task);
 }
 
 static void on_deadline(void *ctx)
@@ -212,16 +210,17 @@ static const char *no_header(void *ctx, const char *name)
     return NULL;
 }
 
-/* As an editor's request, so that the rest of the way knows no other kind. */
-static int make_request(const struct classifier *classifier, const char *words, const char *id,
-        struct request *ret_request)
+/* As the client's own request, so that the rest of the way knows no other kind. */
+static int make_request(const struct classifier *classifier, const struct request *about,
+        const char *words, struct request *ret_request)
 {
     const char *param;
     struct err err;
     struct buf body;
     buf_init(&body, BODY_MAX);
-    (void)snprintf(ret_request->id, sizeof(ret_request->id), "%s", id);
-    (void)snprintf(ret_request->client, sizeof(ret_request->client), "auto");
+    strcpy(ret_request->id, about->id);
+    strcpy(ret_request->client, about->client);
+    strcpy(ret_request->told, "what auto asks of a small model");
     int r = write_body(classifier->model, words, &body);
     if (!r) {
         const struct dialect_input input = {.body = buf_at(&body),
@@ -243,8 +242,7 @@ static bool has_room(const struct instance *instance, const char *model)
            instance->usable && busy < instance->slots && !instance_lacks(instance, CAPABILITY_CHAT);
 }
 
-/* The own name of the model, where it can be asked now. Borrowed from an instance. */
-static const char *ready_model(const struct classifier *classifier)
+const char *classifier_model(const struct classifier *classifier)
 {
     size_t count;
     if (!classifier->model)
@@ -258,14 +256,13 @@ static const char *ready_model(const struct classifier *classifier)
 }
 
 static struct classifier_question *question_create(
-        struct classifier *classifier, classifier_fn *fn, void *ctx)
+        struct classifier *classifier, const struct classifier_reply *reply)
 {
     struct classifier_question *question = calloc(1, sizeof(*question));
     if (!question)
         return NULL;
     question->classifier = classifier;
-    question->fn = fn;
-    question->ctx = ctx;
+    question->reply = *reply;
     list_init(&question->link);
     question->timer = loop_timer_create(classifier->config.loop, on_deadline, question);
     if (question->timer)
@@ -285,25 +282,25 @@ static void start(struct classifier *classifier, struct classifier_question *que
             job_terms_of_models(NULL, &model, 1));
 }
 
-int classifier_ask(struct classifier *classifier, const char *words, const char *id,
-        classifier_fn *fn, void *ctx, struct classifier_question **ret_question)
+int classifier_ask(struct classifier *classifier, const struct request *request, const char *words,
+        const struct classifier_reply *reply, struct classifier_question **ret_question)
 {
-    struct request request;
-    const char *model = ready_model(classifier);
+    struct request asking;
+    const char *model = classifier_model(classifier);
     if (!model)
         return -ENOENT;
     if (classifier->count >= CLASSIFIER_QUESTIONS_MAX)
         return -EBUSY;
-    request_init(&request);
-    struct classifier_question *question = question_create(classifier, fn, ctx);
-    int r = question ? make_request(classifier, words, id, &request) : -ENOMEM;
+    request_init(&asking);
+    struct classifier_question *question = question_create(classifier, reply);
+    int r = question ? make_request(classifier, request, words, &asking) : -ENOMEM;
     if (r == 0) {
         *ret_question = question;
-        start(classifier, question, &request, model);
+        start(classifier, question, &asking, model);
     } else if (question) {
         question_free(question);
     }
-    request_fini(&request);
+    request_fini(&asking);
     return r;
 }
 

@@ -1,8 +1,9 @@
 /* Asks a small model what a request is about, where its facts and its editor do not say: one token
- * out of four, by a grammar. It goes the way of every request (job.h), but for its client, which is
- * this. Only a model that somebody has loaded with a slot free is asked, so nothing is loaded,
- * displaced or queued for it, and after CLASSIFIER_DEADLINE_MS the question is cancelled: whoever
- * asks waits no longer than that. Loop thread. */
+ * out of four, by a grammar. It goes the way of every request (job.h), as one of the same client,
+ * whose share of the mesh it is taken from; but the answer comes here. Only a model that somebody
+ * has loaded with a slot free is asked, so nothing is loaded or displaced for it, and after
+ * CLASSIFIER_DEADLINE_MS the question is cancelled: whoever asks waits no longer than that. Loop
+ * thread. */
 #pragma once
 
 #include "common/buf.h"
@@ -37,16 +38,23 @@ void classifier_destroy(struct classifier *classifier);
  * was. */
 MUST_CHECK int classifier_set_model(struct classifier *classifier, const char *model);
 
-/* `task` is one that is guessed; NULL: there is no answer. Comes once, and may ask anew; the
- * question is gone then. */
-typedef void classifier_fn(void *ctx, const enum task *task);
+/* To whom it is told. `task` is one that is guessed; NULL: there is no answer. Comes once, and may
+ * ask anew; the question is gone then. */
+struct classifier_reply {
+    void (*fn)(void *ctx, const enum task *task);
+    void *ctx;
+};
 
-/* `words` is NUL-terminated, `id` the id of the request that it is for. -ENOENT: no model is set,
- * or none of it is loaded with a slot free; -EBUSY at CLASSIFIER_QUESTIONS_MAX; -ENOMEM: then `fn`
- * is not called. Else `*ret_question` is written first, and `fn` called, maybe before this returns.
- */
-MUST_CHECK int classifier_ask(struct classifier *classifier, const char *words, const char *id,
-        classifier_fn *fn, void *ctx, struct classifier_question **ret_question);
+/* The own name of the model that can be asked now; NULL where none is set, or none of it is loaded
+ * with a slot free. Borrowed until the next turn of the loop. */
+const char *classifier_model(const struct classifier *classifier);
+/* `words` is what is shown of `request`, for which it is asked: by its client, under its id.
+ * -ENOENT: there is no classifier_model(), whose leave is the caller's business; -EBUSY at
+ * CLASSIFIER_QUESTIONS_MAX; -ENOMEM: then `fn` is not called. Else `*ret_question` is written
+ * first, and `fn` called, maybe before this returns. */
+MUST_CHECK int classifier_ask(struct classifier *classifier, const struct request *request,
+        const char *words, const struct classifier_reply *reply,
+        struct classifier_question **ret_question);
 /* The caller needs no answer any more; `fn` is not called. */
 void classifier_cancel(struct classifier_question *question);
 

@@ -105,6 +105,29 @@ def a_small_model_is_asked_where_nothing_else_speaks():
         assert_told(post(cluster, user("refactor it")), "code", "facts: code")
 
 
+def key_of(cluster, name, *words):
+    made = cluster.owner("keys", "create", name, *words)
+    assert made.returncode == 0, made.stderr
+    return {"Authorization": f"Bearer {made.stdout.strip()}"}
+
+
+def a_small_model_is_asked_by_the_key_that_asks():
+    """What it is asked is a request of that key in the log; a key that may not use it does without."""
+    with three_nodes("--auto-model", FAST) as cluster:
+        def questions(name):
+            return [line for line in cluster.coordinator.text().splitlines()
+                    if f'client="key {name}"' in line and "what auto asks of a small model" in line]
+
+        narrow, wide = key_of(cluster, "narrow", "--modes", "code,debug"), key_of(cluster, "wide")
+        answer = wait_until("the small model has answered in time",
+                            lambda: next((a for a in [post(cluster, user("hm"), wide)] if "small model" in told(a)[1]),
+                                         None))
+        assert answer.status == 200 and questions("wide"), cluster.coordinator.text()
+        answer = post(cluster, user("hm"), narrow)
+        assert_told(answer, "code", "default: nothing says more")
+        assert answer.status == 200 and not questions("narrow"), (answer.body, questions("narrow"))
+
+
 def a_small_model_that_hangs_holds_nobody_up():
     with three_nodes("--auto-model", THINKER) as cluster:
         engine = cluster.nodes["halo1"].engine(THINKER)
@@ -124,5 +147,6 @@ if __name__ == "__main__":
         a_path_names_the_mode_in_every_api,
         an_editors_mark_moves_its_conversation_and_no_other,
         a_small_model_is_asked_where_nothing_else_speaks,
+        a_small_model_is_asked_by_the_key_that_asks,
         a_small_model_that_hangs_holds_nobody_up,
     )

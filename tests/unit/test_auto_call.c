@@ -704,19 +704,70 @@ static void so_many_are_asked_at_once(void **state)
             .engine = "",
             .note = "",
             .capabilities = TALKS};
+    static const struct request request = {.id = "req_1", .client = "local"};
+    static const struct classifier_reply reply = {.fn = no_answer_comes};
     make_classifier(world, NEVER_MS);
     fake_mesh_say(&world->mesh, 0,
             &(struct msg){
                     .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
     for (size_t i = 0; i < CLASSIFIER_QUESTIONS_MAX; i++)
-        assert_int_equal(classifier_ask(world->classifier, "hm", "req_1", no_answer_comes, NULL,
-                                 &questions[i]),
-                0);
-    assert_int_equal(
-            classifier_ask(world->classifier, "hm", "req_1", no_answer_comes, NULL, &more), -EBUSY);
+        assert_int_equal(
+                classifier_ask(world->classifier, &request, "hm", &reply, &questions[i]), 0);
+    assert_int_equal(classifier_ask(world->classifier, &request, "hm", &reply, &more), -EBUSY);
     classifier_cancel(questions[0]);
-    assert_int_equal(
-            classifier_ask(world->classifier, "hm", "req_1", no_answer_comes, NULL, &more), 0);
+    assert_int_equal(classifier_ask(world->classifier, &request, "hm", &reply, &more), 0);
+}
+
+/* A key with these modes and models, of the next calls; NULL: all. */
+static void use_key(struct world *world, const char *name, const char *const *modes,
+        const char *const *keys_models)
+{
+    static char text[API_KEY_TEXT_LEN + 1];
+    const struct api_key_spec spec = {.name = name,
+            .modes = modes,
+            .mode_count = modes ? 2 : 0,
+            .models = keys_models,
+            .model_count = keys_models ? 2 : 0};
+    assert_int_equal(api_keys_create(world->keys, &spec, text, NULL), 0);
+    world->key_text = text;
+}
+
+static void a_key_that_may_not_use_the_small_model_is_left_with_the_guess(void **state)
+{
+    struct world *world = *state;
+    static const char *const modes[] = {"ask", "code"}, *const without[] = {"asker", "coder"};
+    make_classifier(world, NEVER_MS);
+    say(world, "tiny", INSTANCE_RESIDENT, TALKS, 0);
+    use_key(world, "by-models", NULL, without);
+    ask(world, "hm");
+    is_told(world, goes_to(world, "asker"), "ask",
+            "auto, complexity 1, by default: nothing says more; ");
+    use_key(world, "by-modes", modes, NULL);
+    ask(world, "hm");
+    goes_to(world, "asker");
+}
+
+static void a_key_that_may_use_the_small_model_asks_it(void **state)
+{
+    struct world *world = *state;
+    static const char *const with[] = {"tiny", "asker"}, *const modes[] = {"ask", "tags"};
+    static char *tiny[] = {"tiny"};
+    struct mode list[] = {
+            mode_list[0], {.name = "tags", .models = tiny, .model_count = LENGTH(tiny)}};
+    world->modes = (struct modes){.list = list, .count = LENGTH(list)};
+    make_classifier(world, NEVER_MS);
+    say(world, "tiny", INSTANCE_RESIDENT, TALKS, 0);
+    const struct {
+        const char *name;
+        const char *const *modes, *const *models;
+    } keys[] = {{"all", NULL, NULL}, {"by-models", NULL, with}, {"by-modes", modes, NULL}};
+    for (size_t i = 0; i < LENGTH(keys); i++) {
+        use_key(world, keys[i].name, keys[i].modes, keys[i].models);
+        ask(world, "hm");
+        answers(world, asks_tiny(world), "A");
+        is_told(world, goes_to(world, "asker"), "ask",
+                "auto, complexity 1, by a small model's answer; ");
+    }
 }
 
 static void a_key_that_was_revoked_meanwhile_is_refused(void **state)
@@ -824,6 +875,10 @@ int main(void)
                     who_leaves_takes_the_question_with_him, setup, teardown),
             cmocka_unit_test_setup_teardown(only_what_is_loaded_and_free_is_asked, setup, teardown),
             cmocka_unit_test_setup_teardown(so_many_are_asked_at_once, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    a_key_that_may_not_use_the_small_model_is_left_with_the_guess, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    a_key_that_may_use_the_small_model_asks_it, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_key_that_was_revoked_meanwhile_is_refused, setup, teardown),
             cmocka_unit_test_setup_teardown(who_waits_goes_on_when_the_mesh_stops, setup, teardown),
