@@ -1,5 +1,7 @@
 #include "coordinator/api/caller.h"
 
+#include "coordinator/modes/mode_names.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -91,6 +93,17 @@ size_t caller_models_of_mode(
         if (caller_allows_model(caller, mode->models[i]))
             allowed[count++] = mode->models[i];
     return count;
+}
+
+static bool may_use(const void *ctx, const struct mode *mode)
+{
+    const char *allowed[MODE_MODELS_MAX];
+    return caller_models_of_mode(ctx, mode, allowed) > 0;
+}
+
+const struct mode *caller_fallback(const struct caller *caller, const struct modes *modes)
+{
+    return modes_fallback(modes, may_use, caller);
 }
 
 static bool mode_means_model(struct node_table *nodes, const struct mode *mode, const char *model)

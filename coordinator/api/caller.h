@@ -57,6 +57,8 @@ bool caller_may_name_model(
 /* Of the mode's models those that the caller may get by it, in the mode's order. */
 size_t caller_models_of_mode(
         const struct caller *caller, const struct mode *mode, const char *allowed[MODE_MODELS_MAX]);
+/* modes_fallback(), of the modes that the caller may use. */
+const struct mode *caller_fallback(const struct caller *caller, const struct modes *modes);
 /* "local", "key NAME", "edge NODE": for logs, and as the owner of what is stored. */
 void caller_name(const struct caller *caller, char *name, size_t size);
 

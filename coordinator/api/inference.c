@@ -256,9 +256,19 @@ static int take_any(const struct call *call, const struct request *request, stru
     return -ENOENT;
 }
 
+/* Of `auto` one that the caller may use, if there is any. */
+static const struct mode *default_mode(const struct call *call, const struct request *request)
+{
+    const struct modes *modes = call->api->view->modes;
+    const char *name = kinds[request->kind].mode;
+    const struct mode *mode =
+            strcmp(name, MODE_AUTO) == 0 ? caller_fallback(call->caller, modes) : NULL;
+    return mode ? mode : modes_find(modes, name);
+}
+
 static int take_default(const struct call *call, struct request *request, struct target *target)
 {
-    const struct mode *mode = modes_find(call->api->view->modes, kinds[request->kind].mode);
+    const struct mode *mode = default_mode(call, request);
     return mode ? take_mode(call, request, mode, mode->name, target)
                 : take_any(call, request, target);
 }

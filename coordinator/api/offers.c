@@ -189,6 +189,23 @@ static int offer_with_model(const struct offers *offers, const struct mode *mode
     return fn(ctx, &offer);
 }
 
+static bool is_allowed(const void *ctx, const struct mode *mode)
+{
+    return may_use_mode(ctx, mode->name);
+}
+
+/* The one that stands for `auto` here: where it goes that is told by nothing else. */
+static const struct mode *mode_of_auto(const struct offers *offers)
+{
+    return modes_fallback(offers->modes, is_allowed, offers);
+}
+
+/* What the config means by a mode. */
+static const struct mode *mode_meant(const struct offers *offers, const char *name)
+{
+    return strcmp(name, MODE_AUTO) == 0 ? mode_of_auto(offers) : modes_find(offers->modes, name);
+}
+
 static int offer_modes(
         const struct offers *offers, int (*fn)(void *ctx, const struct offer *offer), void *ctx)
 {
@@ -201,10 +218,8 @@ static int offer_modes(
         if (!r)
             r = offer_with_model(offers, mode, fn, ctx);
     }
-    const struct mode *automatic = modes_find(offers->modes, MODE_AUTO);
-    if (!r && automatic && may_use_mode(offers, automatic->name))
-        r = offer_mode(offers, automatic, MODE_AUTO, fn, ctx);
-    return r;
+    const struct mode *automatic = mode_of_auto(offers);
+    return !r && automatic ? offer_mode(offers, automatic, MODE_AUTO, fn, ctx) : r;
 }
 
 /* Those that the config has: what editors call modes anyhow would only be in the way of a list. */
@@ -214,7 +229,7 @@ static int offer_mode_aliases(
     int r = 0;
     for (size_t i = 0; !r && i < offers->modes->alias_count; i++) {
         const struct mode_alias *alias = &offers->modes->aliases[i];
-        const struct mode *mode = alias->foreign ? NULL : modes_find(offers->modes, alias->target);
+        const struct mode *mode = alias->foreign ? NULL : mode_meant(offers, alias->target);
         if (mode && may_use_mode(offers, mode->name))
             r = offer_mode(offers, mode, alias->name, fn, ctx);
     }
@@ -224,7 +239,8 @@ static int offer_mode_aliases(
 /* What is called like a mode cannot be asked for by that name. */
 static bool can_be_named(const struct offers *offers, const char *name)
 {
-    return !modes_find(offers->modes, name) && may_use_model(offers, name);
+    return strcmp(name, MODE_AUTO) != 0 && !modes_find(offers->modes, name) &&
+           may_use_model(offers, name);
 }
 
 static bool find_model(const struct offers *offers, const char *name, struct offer *ret_offer)
@@ -252,15 +268,28 @@ static bool find_mode(const struct offers *offers, const struct mode *mode, cons
     return true;
 }
 
+/* By a mode's own name, "auto" among them. */
+static const struct mode *own_mode(const struct offers *offers, const char *name)
+{
+    return modes_spells_auto(name) ? mode_of_auto(offers) : modes_resolve_own(offers->modes, name);
+}
+
+/* … or by one that stands for a mode. */
+static const struct mode *some_mode(const struct offers *offers, const char *name)
+{
+    return modes_calls_auto(offers->modes, name) ? mode_of_auto(offers)
+                                                 : modes_resolve(offers->modes, name);
+}
+
 /* What `name` is without an alias for foreign models; the order is that of modes/mode_names.h. */
 static bool find_known(const struct offers *offers, const char *name, struct offer *ret_offer)
 {
     char plain[MSG_NAME_MAX + 1];
     modes_plain_name(name, plain);
     return find_model(offers, name, ret_offer) ||
-           find_mode(offers, modes_resolve_own(offers->modes, name), name, ret_offer) ||
+           find_mode(offers, own_mode(offers, name), name, ret_offer) ||
            find_model(offers, plain, ret_offer) ||
-           find_mode(offers, modes_resolve(offers->modes, name), name, ret_offer);
+           find_mode(offers, some_mode(offers, name), name, ret_offer);
 }
 
 /* A tool asks for it by this name, and is to find it under this name. */

@@ -1,5 +1,6 @@
-/* What a caller may ask for, under the names that editors see: each mode as "mesh-MODE",
- * "mesh-auto", the one to complete code in also as "mesh-autocomplete-MODEL" with the first of its
+/* What a caller may ask for, under the names that editors see: each mode as "mesh-MODE", where one
+ * of them answers chats "mesh-auto" (which is described as the mode that it is where nothing tells
+ * another), the one to complete code in also as "mesh-autocomplete-MODEL" with the first of its
  * models that can, since clients take FIM tokens from the name, what the config calls modes
  * besides, every model that a connected node has, their aliases, and the foreign models' names for
  * which something stands, one by one. What would only be refused is not offered. Listings of all

@@ -1,5 +1,8 @@
 #include "coordinator/modes/mode_names.h"
 
+#include "coordinator/modes/mode_needs.h"
+#include "proto/codec.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -225,7 +228,7 @@ static bool means_auto(const struct modes *modes, const char *name)
     return false;
 }
 
-static bool spelled_auto(const struct modes *modes, const char *name)
+bool modes_calls_auto(const struct modes *modes, const char *name)
 {
     char plain[MSG_NAME_MAX + 1];
     modes_plain_name(name, plain);
@@ -240,13 +243,28 @@ static bool spelled_auto(const struct modes *modes, const char *name)
 bool modes_spells_auto(const char *name)
 {
     static const struct modes none = {.count = 0};
-    return spelled_auto(&none, name);
+    return modes_calls_auto(&none, name);
 }
 
 bool modes_asks_auto(const struct modes *modes, const char *name)
 {
     const char *foreign = modes_foreign(modes, name);
-    if (spelled_auto(modes, name))
+    if (modes_calls_auto(modes, name))
         return true;
     return foreign && !modes_resolve(modes, name) && means_auto(modes, foreign);
+}
+
+const struct mode *modes_fallback(const struct modes *modes,
+        bool (*may)(const void *ctx, const struct mode *mode), const void *ctx)
+{
+    static const char *const first[] = {"ask", "chat", "code"};
+    for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
+        const struct mode *mode = modes_resolve(modes, first[i]);
+        if (mode && mode_needs(mode->name) == CAPABILITY_CHAT && may(ctx, mode))
+            return mode;
+    }
+    for (size_t i = 0; i < modes->count; i++)
+        if (mode_needs(modes->list[i].name) == CAPABILITY_CHAT && may(ctx, &modes->list[i]))
+            return &modes->list[i];
+    return NULL;
 }

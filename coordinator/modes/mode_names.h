@@ -29,8 +29,14 @@ const struct mode *modes_resolve_own(const struct modes *modes, const char *name
 /* True where `name` asks the mesh to choose the mode: "auto" in any spelling, or an alias that
  * means it. */
 bool modes_asks_auto(const struct modes *modes, const char *name);
+/* Likewise but for what a foreign name stands for (6). */
+bool modes_calls_auto(const struct modes *modes, const char *name);
 /* Likewise by "auto" itself (1 and 3). */
 bool modes_spells_auto(const char *name);
+/* Where `auto` goes that is told by nothing else, of the modes that answer chats and for which
+ * `may` is true: what "ask", "chat" or "code" means, else the first. NULL: there is none. */
+const struct mode *modes_fallback(const struct modes *modes,
+        bool (*may)(const void *ctx, const struct mode *mode), const void *ctx);
 /* True where `name`, for which modes_resolve() gives `mode`, leaves `model` (one of the mode's)
  * among those that may answer: all of them, but for mesh-MODE-MODEL those that begin so. */
 bool modes_name_leaves(

@@ -111,6 +111,19 @@ def key_of(cluster, name, *words):
     return {"Authorization": f"Bearer {made.stdout.strip()}"}
 
 
+def a_key_is_offered_auto_among_its_own_modes():
+    with three_nodes() as cluster:
+        narrow = key_of(cluster, "narrow", "--modes", "debug")
+        listed = {entry["id"] for entry in cluster.get("/v1/models", narrow).json()["data"]}
+        assert listed == {"mesh-debug", "mesh-auto", THINKER}, listed
+        assert listed == {entry["name"] for entry in cluster.get("/api/tags", narrow).json()["models"]}
+        answer = post(cluster, user("refactor it"), narrow, model="mesh-auto")
+        assert_told(answer, "debug", "facts: code")
+        assert answer.status == 200, answer.body
+        answer = cluster.post("/tokenize", json.dumps({"model": "mesh-auto", "content": "hm"}), narrow)
+        assert answer.status == 200 and answer.headers["X-Modemesh-Mode"] == "debug", answer.body
+
+
 def a_small_model_is_asked_by_the_key_that_asks():
     """What it is asked is a request of that key in the log; a key that may not use it does without."""
     with three_nodes("--auto-model", FAST) as cluster:
@@ -147,6 +160,7 @@ if __name__ == "__main__":
         a_path_names_the_mode_in_every_api,
         an_editors_mark_moves_its_conversation_and_no_other,
         a_small_model_is_asked_where_nothing_else_speaks,
+        a_key_is_offered_auto_among_its_own_modes,
         a_small_model_is_asked_by_the_key_that_asks,
         a_small_model_that_hangs_holds_nobody_up,
     )

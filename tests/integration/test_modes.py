@@ -79,7 +79,7 @@ def an_alias_is_a_name_like_any_other():
             answer = cluster.ask(name, "hello", max_tokens=2)
             assert answer.status == 200 and answer.json()["model"] == model, (name, answer.body)
         listed = sorted(entry["id"] for entry in cluster.get("/v1/models").json()["data"])
-        assert listed == sorted(["mesh-code", FAST, CODER, "coder", "nick"]), listed
+        assert listed == sorted(["mesh-code", "mesh-auto", FAST, CODER, "coder", "nick"]), listed
         assert listed == sorted(entry["name"] for entry in cluster.get("/api/tags").json()["models"])
         told = {(name, entry["alias"]): entry["model"] for node, name in ((halo1, FAST), (halo2, CODER))
                 for entry in node.model(name)["aliases_of_others"]}

@@ -442,8 +442,8 @@ class Mesh:
         host, _, port = self.http.rpartition(":")
         return http.client.HTTPConnection(host, int(port), timeout=DEADLINE_S)
 
-    def get(self, path):
-        return call(self.connection(), "GET", path)
+    def get(self, path, headers=None):
+        return call(self.connection(), "GET", path, headers=headers)
 
     def post(self, path, body, headers=None):
         return call(self.connection(), "POST", path, body, {"Content-Type": "application/json", **(headers or {})})

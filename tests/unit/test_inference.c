@@ -449,7 +449,7 @@ static const char talk[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"
 static const struct kind {
     const struct dialect *dialect;
     const char *body, *mode, *model;
-    bool told; /* by what it is; else it has the mode */
+    bool automatic; /* goes by auto, to a mode that its caller may use; else it has the mode */
 } kinds[] = {{&dialect_openai_chat, talk, "ask", "small", true},
         {&dialect_openai_completions, "{\"prompt\":\"a\"}", "ask", "small", true},
         {&dialect_openai_fim, "{\"prompt\":\"a\",\"suffix\":\"b\"}", "autocomplete", "filler-a",
@@ -461,8 +461,8 @@ static const struct kind {
                 false},
         {&dialect_openai_transcriptions, form, "transcribe", "ears", false},
         {&dialect_llamacpp_completion, "{\"prompt\":\"a\"}", "ask", "small", true},
-        {&dialect_llamacpp_tokenize, "{\"content\":\"a\"}", "ask", "small", false},
-        {&dialect_llamacpp_detokenize, "{\"tokens\":[1]}", "ask", "small", false},
+        {&dialect_llamacpp_tokenize, "{\"content\":\"a\"}", "ask", "small", true},
+        {&dialect_llamacpp_detokenize, "{\"tokens\":[1]}", "ask", "small", true},
         {&dialect_llamacpp_template, talk, "ask", "small", true},
         {&dialect_responses, "{\"input\":\"hi\"}", "ask", "small", true}};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -599,7 +599,7 @@ static void a_key_is_kept_to_its_modes_in_every_kind(void **state)
     narrow(world, only, 1, NULL, 0);
     for (size_t i = 0; i < KINDS; i++) {
         ask_kind(world, &kinds[i]);
-        if (kinds[i].told)
+        if (kinds[i].automatic)
             goes_to(world, "coder");
         else
             is_refused(world, &world->client, 403, "may not use the mode");
@@ -681,7 +681,7 @@ static void an_unknown_name_tells_a_key_only_what_is_its_own(void **state)
     char *only[] = {"code"};
     join(world);
     narrow(world, only, 1, NULL, 0);
-    is_refused(world, chat(world, "gpt-5"), 404, "known are: mesh-code, coder\"");
+    is_refused(world, chat(world, "gpt-5"), 404, "known are: mesh-code, mesh-auto, coder\"");
     world->header = "nothing";
     is_refused(world, chat(world, "gpt-5"), 404, "known are: code\"");
 }

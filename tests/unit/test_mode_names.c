@@ -202,7 +202,43 @@ static void auto_is_known_by_many_names(void **state)
         assert_false(modes_asks_auto(&modes, no[i]));
     for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
         assert_int_equal(modes_spells_auto(yes[i]), i < 4);
+    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+        assert_int_equal(modes_calls_auto(&modes, yes[i]), i < 6);
     modes_fini(&modes);
+}
+
+static bool is_not(const void *ctx, const struct mode *mode)
+{
+    return strcmp(mode->name, ctx) != 0;
+}
+
+static void what_nothing_tells_goes_to_a_mode_that_one_may_use(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *barred, *mode;
+    } cases[] = {
+            {"modes: {code: {models: [a]}, ask: {models: [a]}}", "", "ask"},
+            {"modes: {review: {models: [a]}, code: {models: [a]}, ask: {models: [a]}}", "ask",
+                    "code"},
+            {"modes: {code: {models: [a]}, talk: {models: [a]}}\nmode-aliases: {chat: talk}", "",
+                    "talk"},
+            {"modes: {embed: {models: [a]}, review: {models: [a]}, debug: {models: [a]}}", "",
+                    "review"},
+            {"modes: {embed: {models: [a]}, review: {models: [a]}, debug: {models: [a]}}", "review",
+                    "debug"},
+            {"modes: {ask: {models: [a]}}", "ask", NULL},
+            {"modes: {embed: {models: [a]}, autocomplete: {models: [a]}}", "", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct modes modes = modes_maker_make(cases[i].yaml);
+        const struct mode *mode = modes_fallback(&modes, is_not, cases[i].barred);
+        if (cases[i].mode)
+            assert_string_equal(mode ? mode->name : "none", cases[i].mode);
+        else
+            assert_null(mode);
+        modes_fini(&modes);
+    }
 }
 
 int main(void)
@@ -218,6 +254,7 @@ int main(void)
             cmocka_unit_test(aliases_are_listed_as_they_are_in_force),
             cmocka_unit_test(a_foreign_model_is_what_says_most_of_its_name),
             cmocka_unit_test(auto_is_known_by_many_names),
+            cmocka_unit_test(what_nothing_tells_goes_to_a_mode_that_one_may_use),
     };
     return cmocka_run_group_tests_name("mode_names", tests, NULL, NULL);
 }

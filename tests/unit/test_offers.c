@@ -344,9 +344,59 @@ static void what_would_be_refused_is_not_offered(void **state)
     join(world, 0, "small", INSTANCE_RESIDENT, 4096);
     world->offers.allows_mode = no_ask;
     world->offers.allows_model = nothing;
-    assert_string_equal(all(world), "mesh-code ");
+    assert_string_equal(all(world), "mesh-code mesh-auto ");
     assert_false(offers_find(&world->offers, "mesh-ask", &offer));
     assert_false(offers_find(&world->offers, "small", &offer));
+}
+
+static bool only_embed(void *ctx, const char *name)
+{
+    (void)ctx;
+    return strcmp(name, "embed") == 0;
+}
+
+static char *embed_models[] = {"vectors"}, *debug_models[] = {"small"};
+
+/* A mode that answers chats, whichever it is: auto goes to no other. */
+static void auto_is_offered_to_who_may_use_a_mode_to_talk_to(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    struct mode list[] = {{.name = "embed", .models = embed_models, .model_count = 1}, mode_list[1],
+            {.name = "debug", .models = debug_models, .model_count = 1}};
+    struct mode_alias aliases[] = {{.name = (char *)"any", .target = (char *)"auto"},
+            {.name = (char *)"gpt-5", .target = (char *)"auto", .foreign = true}};
+    world->modes = (struct modes){.list = list, .count = 3, .aliases = aliases, .alias_count = 2};
+    join(world, 0, "small", INSTANCE_RESIDENT, 4096);
+    assert_string_equal(
+            all(world), "mesh-embed mesh-code mesh-debug mesh-auto mesh-any small gpt-5 ");
+    static const char *const names[] = {"auto", "mesh-auto", "claude-mesh-auto", "any", "gpt-5"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_true(offers_find(&world->offers, names[i], &offer));
+        assert_string_equal(offer.id, names[i]);
+        assert_string_equal(offer.mode, "code");
+    }
+    list[1] = list[2];
+    world->modes.count = 2;
+    assert_true(offers_find(&world->offers, "mesh-auto", &offer));
+    assert_string_equal(offer.mode, "debug");
+    assert_int_equal(offer.context, 4096);
+    world->offers.allows_mode = only_embed;
+    assert_string_equal(all(world), "mesh-embed small ");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_false(offers_find(&world->offers, names[i], &offer));
+    world->modes.count = 0;
+    assert_string_equal(all(world), "small ");
+}
+
+static void no_model_is_offered_as_auto(void **state)
+{
+    struct world *world = *state;
+    struct offer offer;
+    join(world, 0, "auto", INSTANCE_RESIDENT, 4096);
+    world->modes.count = 0;
+    assert_string_equal(all(world), "");
+    assert_false(offers_find(&world->offers, "auto", &offer));
 }
 
 static void a_model_called_like_a_mode_cannot_be_named(void **state)
@@ -434,7 +484,8 @@ static void a_name_with_a_model_that_means_something_else_is_not_offered(void **
     fill_in(world, 0, "codestral");
     both[1] = completing;
     world->modes = (struct modes){.list = both, .count = 2};
-    assert_string_equal(all(world), "mesh-autocomplete-codestral mesh-autocomplete codestral ");
+    assert_string_equal(
+            all(world), "mesh-autocomplete-codestral mesh-autocomplete mesh-auto codestral ");
     world->modes = (struct modes){.list = &completing, .count = 1};
     have(world, 1, "mesh-autocomplete-codestral", INSTANCE_RESIDENT, 4096); /* its own name */
     assert_string_equal(all(world), "mesh-autocomplete codestral mesh-autocomplete-codestral ");
@@ -465,6 +516,8 @@ int main(void)
             OFFERS_TEST(an_alias_is_offered_as_a_name_of_its_own),
             OFFERS_TEST(an_alias_that_may_not_be_asked_for_is_not_offered),
             OFFERS_TEST(what_would_be_refused_is_not_offered),
+            OFFERS_TEST(auto_is_offered_to_who_may_use_a_mode_to_talk_to),
+            OFFERS_TEST(no_model_is_offered_as_auto),
             OFFERS_TEST(a_model_called_like_a_mode_cannot_be_named),
             OFFERS_TEST(a_name_says_whose_tokens_complete),
             OFFERS_TEST(a_name_with_a_model_is_of_one_that_may_be_asked_for),
