@@ -306,9 +306,26 @@ static void take_mode(struct mesh *mesh, const cJSON *status, const cJSON *model
         taken->context = context;
 }
 
+/* It passes over modes that cannot do what is asked, so it can what one of them can. */
+static void take_auto(struct mesh *mesh, const cJSON *entry)
+{
+    struct mesh_mode *taken = &mesh->modes[mesh->mode_count];
+
+    *taken = (struct mesh_mode){.toolless = true};
+    set_names(taken, "auto", NULL);
+    for (size_t i = 0; i < mesh->mode_count; i++) {
+        if (!mesh_mode_chats(&mesh->modes[i]))
+            continue;
+        taken->sees |= mesh->modes[i].sees;
+        taken->toolless &= mesh->modes[i].toolless;
+    }
+    (void)json_whole(cJSON_GetObjectItemCaseSensitive(entry, "context_length"), &taken->context);
+    mesh->mode_count++;
+}
+
 int mesh_take_modes(struct mesh *mesh, const cJSON *status, const cJSON *models, struct err *err)
 {
-    const cJSON *mode;
+    const cJSON *mode, *automatic = find_entry(models, "auto");
 
     mesh->mode_count = 0;
     cJSON_ArrayForEach(mode, json_array(status, "modes"))
@@ -322,6 +339,8 @@ int mesh_take_modes(struct mesh *mesh, const cJSON *status, const cJSON *models,
     if (!mesh_mode_for(mesh, "code"))
         return err_set(err, -ENOENT,
                 "the coordinator offers no mode to talk to: name some under 'modes' in its config");
+    if (automatic && mesh->mode_count < MESH_MODES_MAX)
+        take_auto(mesh, automatic);
     return 0;
 }
 

@@ -37,8 +37,9 @@ struct mesh {
     size_t mode_count;
 };
 
-/* Takes the modes that GET /v1/models lists from what GET /mesh/v1/status says; what completes code
- * by the name with a model that is listed, else by the first of its models. -ENOENT: none. */
+/* Takes the modes that GET /v1/models lists from what GET /mesh/v1/status says, and behind them
+ * "auto", where that is listed, as what the modes to talk to can together; what completes code by
+ * the name with a model that is listed, else by the first of its models. -ENOENT: none. */
 MUST_CHECK int mesh_take_modes(
         struct mesh *mesh, const cJSON *status, const cJSON *models, struct err *err);
 /* "ask,code,autocomplete=MODEL", for a coordinator that is not asked. `context` goes for all. */

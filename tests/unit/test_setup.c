@@ -32,7 +32,8 @@ static const char status_json[] =
         "{\"name\":\"fast\",\"context\":65536}]}]}";
 static const char models_json[] =
         "{\"data\":[{\"id\":\"mesh-ask\"},{\"id\":\"mesh-code\"},{\"id\":\"mesh-architect\"},"
-        "{\"id\":\"mesh-autocomplete\"},{\"id\":\"mesh-embed\"},{\"id\":\"mesh-rerank\"}]}";
+        "{\"id\":\"mesh-autocomplete\"},{\"id\":\"mesh-embed\"},{\"id\":\"mesh-rerank\"},"
+        "{\"id\":\"mesh-auto\",\"context_length\":65536}]}";
 
 /* A coordinator behind a Unix socket, and a home for the editors' files. */
 struct world {
@@ -286,7 +287,7 @@ static void test_every_editor_prints_and_writes(void **state)
 static void test_each_has_its_own_form(void **state)
 {
     static const struct {
-        const char *editor, *file, *words[5];
+        const char *editor, *file, *words[6];
     } cases[] = {
             {"claude-code", ".claude/settings.json",
                     {"\"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:8777\"",
@@ -298,6 +299,8 @@ static void test_each_has_its_own_form(void **state)
                             "wire_api = \"responses\"", "model_context_window = 32768"}},
             {"codex", ".codex/mesh-ask.config.toml",
                     {"model = \"mesh-ask\"", "model_context_window = 65536"}},
+            {"codex", ".codex/mesh-auto.config.toml",
+                    {"model = \"mesh-auto\"", "model_context_window = 65536"}},
             {"kilo", ".config/kilo/kilo.jsonc",
                     {"\"orchestrator\": {\n      \"model\": \"modemesh/mesh-architect\""}},
             {"cline", ".cline/data/settings/providers.json",
@@ -305,6 +308,7 @@ static void test_each_has_its_own_form(void **state)
                             "\"contextWindow\": 32768"}},
             {"continue", ".continue/config.yaml",
                     {"model: mesh-autocomplete-qwen2.5-coder-7b", "roles: [chat, edit, apply]",
+                            "name: modemesh auto\n    provider: openai\n    model: mesh-auto\n",
                             "roles: [embed]", "roles: [rerank]",
                             "apiBase: http://127.0.0.1:8777/v1"}},
             {"zed", ".config/zed/settings.json",

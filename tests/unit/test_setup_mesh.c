@@ -148,6 +148,40 @@ static void test_what_no_model_of_a_mode_can_do(void **state)
     assert_non_null(mesh_mode_for(mesh, "rerank"));
 }
 
+/* What one mode can the mesh may choose; what is not listed the caller may not ask for. */
+static void test_auto_is_a_mode_where_it_is_listed(void **state)
+{
+    static const char status[] = "{\"modes\":[{\"name\":\"embed\",\"models\":[\"e\"]},"
+                                 "{\"name\":\"debug\",\"models\":[\"a\"]},"
+                                 "{\"name\":\"review\",\"models\":[\"b\"]}]}";
+    static const char plain[] = "\"meta\":{},\"capabilities\":[\"completion\"]}",
+                      able[] =
+                              "\"meta\":{},\"capabilities\":[\"completion\",\"tools\",\"vision\"]}";
+    char models[1000];
+    struct err err;
+    (void)state;
+
+    for (int toolless = 0; toolless < 2; toolless++) {
+        snprintf(models, sizeof(models),
+                "{\"data\":[{\"id\":\"mesh-embed\",%s,{\"id\":\"mesh-debug\",%s,"
+                "{\"id\":\"mesh-review\",%s,{\"id\":\"mesh-auto\",\"context_length\":4096,%s]}",
+                able, plain, toolless ? plain : able, plain);
+        assert_int_equal(take(status, models, &err), 0);
+        assert_int_equal(mesh->mode_count, 4);
+        const struct mesh_mode *automatic = &mesh->modes[3];
+        assert_string_equal(automatic->name, "auto");
+        assert_string_equal(automatic->id, "mesh-auto");
+        assert_int_equal(automatic->context, 4096);
+        assert_int_equal(automatic->toolless, toolless);
+        assert_int_equal(automatic->sees, !toolless);
+        assert_true(mesh_mode_chats(automatic));
+    }
+    assert_string_equal(mesh_mode_for(mesh, "code")->name, "debug"); /* who means a role names it */
+    assert_int_equal(take(status, "{\"data\":[{\"id\":\"mesh-debug\"}]}", &err), 0);
+    assert_int_equal(mesh->mode_count, 1);
+    assert_int_equal(take(status, "{\"data\":[{\"id\":\"mesh-auto\"}]}", &err), -ENOENT);
+}
+
 static void test_hostile_answers(void **state)
 {
     static const char *const cases[][2] = {
@@ -325,6 +359,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(
                     test_model_of_several_nodes_has_the_least_context, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_what_no_model_of_a_mode_can_do, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(
+                    test_auto_is_a_mode_where_it_is_listed, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_hostile_answers, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_too_much_is_left_out, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_words, set_up, tear_down),
