@@ -37,7 +37,7 @@ const char *why_there(const struct routing_plan *plan)
     if (instance->state == INSTANCE_LOADING)
         return "being loaded";
     if (instance->state != INSTANCE_RESIDENT)
-        return "resident nowhere: the node loads it";
+        return "not loaded there yet: the node loads it";
     if (plan->policy == ROUTING_ROUND_ROBIN)
         return "its turn (routing: round-robin)";
     if (plan->policy == ROUTING_LEAST_REQUESTS)

@@ -77,7 +77,7 @@ static void it_says_by_what_an_instance_was_chosen(void **state)
     instance.state = INSTANCE_LOADING;
     assert_string_equal(why_there(&plan), "being loaded");
     instance.state = INSTANCE_AVAILABLE;
-    assert_string_equal(why_there(&plan), "resident nowhere: the node loads it");
+    assert_string_equal(why_there(&plan), "not loaded there yet: the node loads it");
 }
 
 int main(void)
