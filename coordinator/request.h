@@ -62,8 +62,9 @@ struct request {
     uint32_t choices;   /* 1 … REQUEST_CHOICES_MAX */
     uint32_t needs;     /* CAPABILITY_… without which the answer would be wrong */
     char session[REQUEST_SESSION_MAX + 1]; /* what ties requests of one conversation; "": unknown */
-    uint8_t complexity;              /* as it was guessed for `auto`, 1 to 5; 0: not guessed */
-    char told[REQUEST_TOLD_MAX + 1]; /* how `auto` chose the mode; "": it was asked for */
+    uint8_t complexity; /* as it was guessed for `auto`, 1 to 5; 0: not guessed */
+    double beta;        /* … with how its user waits (scheduling/cost.h); 0: not guessed */
+    char told[REQUEST_TOLD_MAX + 1];       /* how `auto` chose the mode; "": it was asked for */
     char skipped[REQUEST_SKIPPED_MAX + 1]; /* what was left out, "tool web_search, field x" */
     const char *whole_type; /* static; of a whole answer where not the dialect's; NULL: that */
     cJSON *kept;            /* what the dialect's answer needs of the request; owned; may be NULL */

@@ -242,8 +242,8 @@ const struct config_key coordinator_keys[] = {
                 .max = 10000,
                 .reloadable = true,
                 .help = "what a second of writing the answer counts against one of waiting for "
-                        "its first word, in the choice of the node; default 0.3, 1 for a mode with "
-                        "batch: true"},
+                        "its first word, in the choice of the node; default 0.3 (of requests for "
+                        "auto 0.15 to 0.6, by what they ask), 1 for a mode with batch: true"},
         {.path = "modes.*.temperature",
                 .type = CONFIG_DECIMAL,
                 .max = 2000,

@@ -166,6 +166,7 @@ static void settle(const struct call *call, struct request *request, const struc
     learn(call, request, facts, choice);
     snprintf(request->told, sizeof(request->told), "%s", mode ? choice->reason : "");
     request->complexity = choice->complexity;
+    request->beta = auto_beta(choice->patience);
     if (choice->task == TASK_COMPLETION) /* others would take the tokens for words */
         request->needs |= CAPABILITY_FIM;
     resume(call, request, mode);

@@ -10,8 +10,8 @@
 typedef void auto_call_fn(
         const struct call *call, struct request *request, const struct mode *mode);
 
-/* Writes request->told and ->complexity and calls `resume`: before it returns, with the caller's
- * own `call` and `request`; or later, with copies that live as long as that call (the request is
- * moved, the caller's is empty). Not where the client leaves before; a key that was revoked
- * meanwhile is refused. */
+/* Writes request->told, ->complexity and ->beta and calls `resume`: before it returns, with the
+ * caller's own `call` and `request`; or later, with copies that live as long as that call (the
+ * request is moved, the caller's is empty). Not where the client leaves before; a key that was
+ * revoked meanwhile is refused. */
 void auto_call_start(const struct call *call, struct request *request, auto_call_fn *resume);

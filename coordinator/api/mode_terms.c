@@ -63,6 +63,7 @@ static void choose(const struct making *making, struct mode_policy *ret_policy)
             .tools = request->signs.tools,
             .tool_results = request->signs.tool_results,
             .plan_mark = request->signs.plan_mark,
+            .beta = request->beta,
             .models = models};
     mode_policy_of(making->mode, &facts, ret_policy);
 }

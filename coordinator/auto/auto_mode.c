@@ -1,6 +1,7 @@
 #include "coordinator/auto/auto_mode.h"
 
 #include "coordinator/auto/task_words.h"
+#include "coordinator/scheduling/cost.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -281,6 +282,13 @@ static void say_reason(const struct auto_input *input, struct auto_choice *choic
     say_source(input, choice, source, sizeof(source));
     snprintf(choice->reason, sizeof(choice->reason), "auto, complexity %u, by %s",
             choice->complexity, source);
+}
+
+double auto_beta(enum patience patience)
+{
+    static const double betas[PATIENCE_COUNT] = {
+            [PATIENCE_NONE] = 0.15, [PATIENCE_SOME] = COST_BETA_INTERACTIVE, [PATIENCE_MUCH] = 0.6};
+    return betas[patience];
 }
 
 void auto_choose(const struct auto_input *input, struct auto_choice *ret_choice)

@@ -50,7 +50,7 @@ enum {
 enum auto_source { AUTO_BY_MARK, AUTO_BY_FACTS, AUTO_BY_MODEL, AUTO_BY_SESSION, AUTO_BY_FALLBACK };
 
 /* How long its user waits for the first token without minding. */
-enum patience { PATIENCE_NONE, PATIENCE_SOME, PATIENCE_MUCH };
+enum patience { PATIENCE_NONE, PATIENCE_SOME, PATIENCE_MUCH, PATIENCE_COUNT };
 
 struct auto_session {            /* what is known of a conversation */
     char mode[MSG_NAME_MAX + 1]; /* "": nothing */
@@ -81,6 +81,10 @@ struct auto_choice {
     char reason[AUTO_REASON_MAX +
                 1]; /* "auto, complexity 5, by facts: code, 33012 tokens, 5 files" */
 };
+
+/* β of the cost (scheduling/cost.h): the more patience, the more the time after the first token
+ * counts beside the wait for it. */
+double auto_beta(enum patience patience);
 
 void auto_choose(const struct auto_input *input, struct auto_choice *ret_choice);
 /* What is known of the conversation from then on. */

@@ -432,7 +432,8 @@ static int read_service(struct reading *reading)
 {
     struct mode *mode = reading->mode;
     mode_set_batch(mode, config_bool(reading->config, go_to(reading, "batch")));
-    if (config_is_set(reading->config, go_to(reading, "beta")))
+    mode->beta_is_set = config_is_set(reading->config, go_to(reading, "beta"));
+    if (mode->beta_is_set)
         mode->beta = config_decimal(reading->config, reading->path);
     mode->stand_in = config_bool(reading->config, go_to(reading, "stand-in"));
     mode->max_output = number_of(reading, "max-output");

@@ -229,13 +229,19 @@ static uint8_t wanted_of(const struct choosing *choosing)
     return policy->option_count ? policy->options[0].points : 0;
 }
 
+static double beta_of(const struct mode *mode, const struct mode_facts *facts)
+{
+    bool is_open = !mode->beta_is_set && !mode->batch;
+    return is_open && facts->beta > 0 ? facts->beta : mode->beta;
+}
+
 void mode_policy_of(
         const struct mode *mode, const struct mode_facts *facts, struct mode_policy *ret_policy)
 {
     struct choosing choosing = {
             .mode = mode, .facts = facts, .tokens = tokens_of(facts), .policy = ret_policy};
     *ret_policy = (struct mode_policy){.floor = mode_floor_at(mode, choosing.tokens),
-            .beta = mode->beta,
+            .beta = beta_of(mode, facts),
             .priority = mode->priority,
             .batch = mode->batch};
     mode_points_of(mode, facts->models, choosing.points);

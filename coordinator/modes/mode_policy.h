@@ -42,6 +42,7 @@ struct mode_facts {
     bool tools;                            /* are offered */
     bool tool_results;                     /* are in the conversation */
     bool plan_mark;                        /* the editor says that it plans */
+    double beta;                           /* by what is asked for; 0: that is not known */
     const struct mode_model_facts *models; /* of each of the mode's models, in its order */
 };
 
@@ -57,7 +58,7 @@ struct mode_policy {
     size_t stand_ins;                            /* of them, at the end */
     uint8_t floor;  /* points; an instance of less is not feasible. 0: any is */
     uint8_t wanted; /* points that cost nothing */
-    double beta;
+    double beta; /* what the config says, or batch work; else the request's own, where it has one */
     uint8_t priority;
     bool batch;
     char rule[MODE_RULE_TEXT_MAX];

@@ -140,7 +140,7 @@ static void put_patience(struct writing *writing, const struct mode *mode, uint3
     put(writing, text);
 }
 
-/* By default both follow from `batch`. */
+/* The priority follows from `batch` by default. */
 static void put_place(struct writing *writing, const struct mode *mode)
 {
     struct mode bare;
@@ -149,7 +149,7 @@ static void put_place(struct writing *writing, const struct mode *mode)
     if (mode->batch)
         put_word(writing, "batch", "true");
     put_number(writing, "priority", mode->priority, bare.priority);
-    if (mode->beta < bare.beta || mode->beta > bare.beta)
+    if (mode->beta_is_set)
         put_decimal(writing, "beta", mode->beta);
 }
 

@@ -83,7 +83,8 @@ struct mode {
     struct mode_floor *floors; /* … up to so many tokens; by tokens, the least first */
     size_t floor_count;
     uint8_t priority; /* scheduling/fair_queue.h */
-    double beta;      /* scheduling/cost.h */
+    double beta;      /* scheduling/cost.h … */
+    bool beta_is_set; /* … by the config; else one that is told of a request counts instead */
     bool batch;       /* nobody waits in front of a screen */
     bool has_temperature;
     double temperature;  /* for requests that say none */

@@ -97,7 +97,7 @@ static void make_classifier(struct world *world, uint32_t deadline_ms)
 static int setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    fake_mesh_init(&world->mesh, 1);
+    fake_mesh_init(&world->mesh, 2);
     assert_int_equal(loop_init(&world->loop), 0);
     world->jobs = jobs_create(
             &(struct jobs_config){.env = &world->mesh.env.env, .router = world->mesh.router});
@@ -474,6 +474,85 @@ static void a_mode_whose_models_cannot_is_passed_over(void **state)
             "\"text\":\"design it\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
             "\"data:image/png;base64,iVBORw0KGgo=\"}}]}]}");
     goes_to(world, "seer");
+}
+
+/* --- how long its user waits --- */
+
+static void say_speed(struct world *world, size_t node, float prefill_tok_s, float decode_tok_s)
+{
+    struct msg_instance instance = {.model = "shared",
+            .state = INSTANCE_RESIDENT,
+            .slots = 1,
+            .prefill_tok_s = prefill_tok_s,
+            .decode_tok_s = decode_tok_s,
+            .engine = "",
+            .note = "",
+            .capabilities = TALKS};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+}
+
+/* Prompts of a thousand tokens and answers of a hundred: node 0 begins `later_s` before node 1,
+ * which writes them in 4.5 s less. */
+static void be_unlike(struct world *world, float later_s)
+{
+    say_speed(world, 0, 1e6F, 20);
+    say_speed(world, 1, 1000 / later_s, 200);
+}
+
+static size_t node_of(struct world *world, const char *system, const char *text)
+{
+    static unsigned number; /* no prompt begins like another */
+    struct msg msg;
+    char body[5000], filler[5000];
+    (void)snprintf(filler, sizeof(filler), "%0*u", (int)(1000 * TOKEN_RATIO_PRIOR), ++number);
+    (void)snprintf(body, sizeof(body),
+            "{\"model\":\"auto\",\"max_tokens\":100,\"messages\":[{\"role\":\"system\","
+            "\"content\":\"%s\"},{\"role\":\"user\",\"content\":\"%s %s\"}]}",
+            system, filler, text);
+    fake_link_forget(&world->mesh.link, 1);
+    post(world, &dialect_openai_chat, body);
+    turn(world);
+    size_t node = fake_link_next(&world->mesh.link, 0, &msg) ? 0 : 1;
+    assert_true(node == 0 || fake_link_next(&world->mesh.link, 1, &msg));
+    assert_int_equal(msg.type, MSG_START);
+    fake_exchange_leave(&world->client);
+    return node;
+}
+
+/* For a title, a question, a design: β 0.15, 0.3 and 0.6 of those 4.5 s. */
+static void goes_by_patience(struct world *world, size_t title, size_t question, size_t design)
+{
+    static const char titles[] = "You are a title generator. You output ONLY a title.";
+    assert_int_equal(node_of(world, titles, "design it"), title);
+    assert_int_equal(node_of(world, "", "what is it"), question);
+    assert_int_equal(node_of(world, "", "design it"), design);
+}
+
+static void who_waits_gladly_gets_what_writes_quickly(void **state)
+{
+    struct world *world = *state;
+    static char *shared[] = {"shared"};
+    struct mode list[] = {{.name = "ask", .models = shared, .model_count = 1, .beta = 0.3},
+            {.name = "title", .models = shared, .model_count = 1, .beta = 0.3},
+            {.name = "architect", .models = shared, .model_count = 1, .beta = 0.3}};
+    world->modes = (struct modes){.list = list, .count = LENGTH(list)};
+    fake_mesh_hello(&world->mesh, 1, "s");
+    be_unlike(world, 0.3F);
+    goes_by_patience(world, 1, 1, 1);
+    be_unlike(world, 1);
+    goes_by_patience(world, 0, 1, 1);
+    be_unlike(world, 2);
+    goes_by_patience(world, 0, 0, 1);
+    be_unlike(world, 4);
+    goes_by_patience(world, 0, 0, 0);
+    for (size_t i = 0; i < LENGTH(list); i++)
+        list[i].beta_is_set = true;
+    be_unlike(world, 1);
+    goes_by_patience(world, 1, 1, 1);
+    be_unlike(world, 2);
+    goes_by_patience(world, 0, 0, 0);
 }
 
 static void without_a_mode_for_it_any_model_does(void **state)
@@ -857,6 +936,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(a_key_gets_the_mode_that_it_has, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_mode_whose_models_cannot_is_passed_over, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    who_waits_gladly_gets_what_writes_quickly, setup, teardown),
             cmocka_unit_test_setup_teardown(without_a_mode_for_it_any_model_does, setup, teardown),
             cmocka_unit_test_setup_teardown(a_mark_holds_for_its_conversation, setup, teardown),
             cmocka_unit_test_setup_teardown(

@@ -194,6 +194,14 @@ static void a_mark_is_a_mode_or_what_editors_call_one(void **state)
     }
 }
 
+static void the_more_patience_the_more_the_writing_counts(void **state)
+{
+    (void)state;
+    assert_true(auto_beta(PATIENCE_NONE) == 0.15);
+    assert_true(auto_beta(PATIENCE_SOME) == 0.3);
+    assert_true(auto_beta(PATIENCE_MUCH) == 0.6);
+}
+
 static void a_mode_of_the_marks_own_name_comes_first(void **state)
 {
     (void)state;
@@ -462,6 +470,7 @@ int main(void)
             cmocka_unit_test(facts_speak_where_words_do_not),
             cmocka_unit_test(complexity_is_by_task_length_files_and_effort),
             cmocka_unit_test(a_mark_is_a_mode_or_what_editors_call_one),
+            cmocka_unit_test(the_more_patience_the_more_the_writing_counts),
             cmocka_unit_test(a_mode_of_the_marks_own_name_comes_first),
             cmocka_unit_test(a_mode_that_is_not_there_is_passed_over),
             cmocka_unit_test(a_short_answer_is_beside_the_conversation),

@@ -52,7 +52,7 @@ static void a_policy_is_read(void **state)
     assert_int_equal(code->floors[1].points, 50);
     assert_true(code->stand_in);
     assert_int_equal(code->priority, 7);
-    assert_true(code->beta == 0.05);
+    assert_true(code->beta_is_set && code->beta == 0.05);
     assert_true(code->has_temperature && code->temperature == 0);
     assert_int_equal(code->max_output, 4096);
     assert_int_equal(code->when_none, WHEN_NONE_NEXT);
@@ -73,13 +73,13 @@ static void a_mode_of_models_alone_has_defaults(void **state)
     assert_int_equal(ask->floor, 0);
     assert_false(ask->stand_in || ask->has_temperature);
     assert_int_equal(ask->priority, FAIR_PRIORITY_DEFAULT);
-    assert_true(ask->beta == 0.3);
+    assert_true(!ask->beta_is_set && ask->beta == 0.3);
     assert_int_equal(ask->max_output, 0);
     assert_int_equal(ask->when_none, WHEN_NONE_WAIT);
     assert_null(ask->next);
     assert_int_equal(ask->patience_ms, 10 * 60 * 1000);
     assert_int_equal(night->priority, 0);
-    assert_true(night->beta == 1);
+    assert_true(!night->beta_is_set && night->beta == 1);
     modes_fini(&modes);
 }
 

@@ -282,6 +282,31 @@ static void the_rest_is_handed_on(void **state)
     modes_fini(&world.modes);
 }
 
+/* Nobody waits for batch work, and an owner who says it knows better. */
+static void what_is_known_of_who_waits_counts_where_the_mode_says_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        double told, beta;
+    } cases[] = {
+            {"modes:\n  m:\n    models: [a]\n", 0, 0.3},
+            {"modes:\n  m:\n    models: [a]\n", 0.6, 0.6},
+            {"modes:\n  m:\n    models: [a]\n    batch: false\n", 0.15, 0.15},
+            {"modes:\n  m:\n    models: [a]\n    beta: 0.3\n", 0.6, 0.3},
+            {"modes:\n  m:\n    models: [a]\n    beta: 0\n", 0.6, 0},
+            {"modes:\n  m:\n    models: [a]\n    batch: true\n", 0.15, 1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct world world = world_of(cases[i].yaml);
+        world.facts.beta = cases[i].told;
+        gives(&world, 10, "a=75", "m any model: a");
+        if (world.policy.beta < cases[i].beta || world.policy.beta > cases[i].beta)
+            fail_msg("case %zu: %f, not %f", i, world.policy.beta, cases[i].beta);
+        modes_fini(&world.modes);
+    }
+}
+
 static void a_long_rule_is_cut_at_a_name(void **state)
 {
     (void)state;
@@ -309,6 +334,7 @@ int main(void)
             cmocka_unit_test(a_floor_goes_by_the_context),
             cmocka_unit_test(planning_needs_its_models),
             cmocka_unit_test(the_rest_is_handed_on),
+            cmocka_unit_test(what_is_known_of_who_waits_counts_where_the_mode_says_nothing),
             cmocka_unit_test(a_long_rule_is_cut_at_a_name),
     };
     return cmocka_run_group_tests_name("mode_policy", tests, NULL, NULL);

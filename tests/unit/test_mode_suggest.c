@@ -360,11 +360,11 @@ static void same_rules(const struct mode *a, const struct mode *b)
 static void same_numbers(const struct mode *a, const struct mode *b)
 {
     const uint32_t these[] = {a->stand_in, a->floor, a->priority, a->batch, a->has_temperature,
-            a->max_output, a->when_none, a->patience_ms, a->context, a->context_is_set,
-            a->context_floor, a->slots, a->copies, a->weight};
+            a->max_output, a->when_none, a->patience_ms, a->beta_is_set, a->context,
+            a->context_is_set, a->context_floor, a->slots, a->copies, a->weight};
     const uint32_t those[] = {b->stand_in, b->floor, b->priority, b->batch, b->has_temperature,
-            b->max_output, b->when_none, b->patience_ms, b->context, b->context_is_set,
-            b->context_floor, b->slots, b->copies, b->weight};
+            b->max_output, b->when_none, b->patience_ms, b->beta_is_set, b->context,
+            b->context_is_set, b->context_floor, b->slots, b->copies, b->weight};
     assert_memory_equal(these, those, sizeof(these));
     assert_true(a->beta == b->beta && a->temperature == b->temperature);
     assert_string_equal(a->next ? a->next : "", b->next ? b->next : "");
@@ -421,7 +421,8 @@ static void whatever_a_config_says_can_be_written(void **state)
             "  \"null\":\n    models: [a]\n    batch: true\n    when-none: refuse\n"
             "    patience: 1001ms\n    context: 65536\n    context-floor: 65536\n"
             "  _x:\n    models: [a]\n    batch: true\n    priority: normal\n    beta: 0\n"
-            "    context: 2048\n    context-floor: 1024\n    temperature: 1.333\n"};
+            "    context: 2048\n    context-floor: 1024\n    temperature: 1.333\n"
+            "  y:\n    models: [a]\n    beta: 0.3\n"};
     for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
         struct modes modes = modes_maker_make(configs[i]);
         comes_back(&modes);
