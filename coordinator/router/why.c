@@ -44,5 +44,5 @@ const char *why_there(const struct routing_plan *plan)
         return "the fewest requests (routing: least-requests)";
     if (plan->stayed)
         return "the instance of its conversation";
-    return plan->feasible > 1 ? "the quickest of its instances" : "the only instance";
+    return plan->feasible > 1 ? "the instance that costs least" : "the only instance";
 }

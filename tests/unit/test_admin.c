@@ -183,7 +183,7 @@ static void a_mode_goes_where_its_requests_go(void **state)
             "  debug:\n    models: [small]\n    floor: 85\n"
             "  autocomplete:\n    models: [small]\n");
     static const char *const models[] = {"large", "small"};
-    static const char *const reasons[] = {"the quickest of its instances", "the only instance",
+    static const char *const reasons[] = {"the instance that costs least", "the only instance",
             "no connected node has a model as good as the mode asks for",
             "no model that may answer can do that"};
     world->view.modes = &modes;

@@ -19,12 +19,12 @@
 #define ANSWER(verdict, chosen, left_out)                                                          \
     "{\"mode\":\"code\",\"rule\":\"code up to 64k: large\",\"prompt_tokens\":30720,"               \
     "\"output_tokens\":400,\"needs\":[\"chat\"],\"session\":null,\"verdict\":\"" verdict           \
-    "\",\"why\":\"the quickest of its instances\",\"chosen\":" chosen                              \
+    "\",\"why\":\"the instance that costs least\",\"chosen\":" chosen                              \
     ",\"models\":[{\"model\":\"large\",\"points\":70,\"option\":true,\"why\":"                     \
     "\"the rule names it\"},{\"model\":\"small\",\"points\":55,\"option\":false,\"why\":"          \
     "\"the rule does not name it\"}],\"instances\":[{\"node\":\"halo1\",\"model\":\"large\","      \
     "\"state\":\"resident\",\"running\":0,\"slots\":2,\"chosen\":true,\"feasible\":true,"          \
-    "\"why\":\"chosen: the quickest\",\"held_tokens\":1024,\"seconds\":{" COST OTHERS SUMS         \
+    "\"why\":\"chosen: it costs least\",\"held_tokens\":1024,\"seconds\":{" COST OTHERS SUMS       \
     "}},{\"node\":\"halo2\",\"model\":\"large\",\"state\":\"stopping\",\"running\":0,"             \
     "\"slots\":2,\"chosen\":false,\"feasible\":false,\"why\":\"engine is being stopped\","         \
     "\"held_tokens\":0,\"seconds\":null}],\"left_out\":" left_out "}"
@@ -35,13 +35,13 @@ static void every_term_is_shown(void **state)
     struct cli_bench *bench = *state;
     static const char *const parts[] = {
             "Rule: code up to 64k: large (a prompt of 30720 tokens, about 400 of answer)\n",
-            "Goes to large on halo1 now: the quickest of its instances.\n",
+            "Goes to large on halo1 now: the instance that costs least.\n",
             "NODE  MODEL STATE    HELD WAIT LOAD SWAP PREFILL TRIP FIRST DECODE OTHERS QUALITY "
             "PRICE "
             "FAILURE TOTAL WHY\n",
             "halo1 large resident 1024    0    0    0    2.50 0.00  2.50   1.25   0.50       0     "
             "0 "
-            "      0  4.25 chosen: the quickest\n",
+            "      0  4.25 chosen: it costs least\n",
             "engine is being stopped", "MAY ANSWER", "the rule does not name it"};
 
     cli_bench_answer(bench, ASKED, 200, ANSWER("run", HALO1, "0"));
@@ -57,11 +57,11 @@ static void what_it_waits_for_is_told(void **state)
 
     cli_bench_answer(bench, ASKED, 200, ANSWER("wait", HALO1, "7"));
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
-    cli_bench_assert_has(bench->out, "Waits for large on halo1: the quickest");
+    cli_bench_assert_has(bench->out, "Waits for large on halo1: the instance that costs least");
     cli_bench_assert_has(bench->out, "7 more, which are no better, are left out.\n");
     cli_bench_answer(bench, ASKED, 200, ANSWER("wait", "null", "0"));
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
-    cli_bench_assert_has(bench->out, "Waits: the quickest");
+    cli_bench_assert_has(bench->out, "Waits: the instance that costs least");
     cli_bench_answer(bench, ASKED, 200,
             "{\"verdict\":\"next\",\"next\":\"ask\",\"why\":\"no node\",\"chosen\":null}");
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);

@@ -135,7 +135,7 @@ static void who_loses_is_told_by_how_much(void **state)
     join(world, 0, 1, 1000);
     join(world, 1, 1, 100);
     const struct explanation *explanation = explain(world, 1);
-    assert_why(explanation, 0, "chosen: the quickest of its instances");
+    assert_why(explanation, 0, "chosen: the instance that costs least");
     assert_why(explanation, 1, "s more, most of it prefill");
 }
 

@@ -1533,8 +1533,12 @@ static void another_stands_in_where_the_named_one_is_busy(void **state)
         terms->named_count = 1;
         ask_by(world, node, true, terms);
         turn(world);
-        assert_string_equal(next(world, node, MSG_START).start.model, models[node]);
+        struct msg start = next(world, node, MSG_START);
+        assert_string_equal(start.start.model, models[node]);
+        say_data(world, node, start.start.stream, DELTA_TEXT, "x");
     }
+    assert_true(fake_exchange_has_header(
+            &world->clients[1], "X-Modemesh-Reason: stands in, as it costs less: "));
 }
 
 static void a_mode_may_refuse_at_once(void **state)

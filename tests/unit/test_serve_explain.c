@@ -203,18 +203,18 @@ static void terms_add_up_to_the_total(void **state)
     }
 }
 
-static void the_quicker_one_is_chosen_and_the_other_told_why_not(void **state)
+static void the_one_that_costs_least_is_chosen_and_the_other_told_why_not(void **state)
 {
     struct world *world = *state;
     join_small(world, 0, 100);
     join_small(world, 1, 1000);
     const cJSON *json = ask(world, "mode=ask&tokens=3000");
     assert_says(json, "verdict", "run");
-    assert_says(json, "why", "the quickest of its instances");
+    assert_says(json, "why", "the instance that costs least");
     assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node1");
     assert_string_equal(json_str(row_at(json, 0), "node", ""), "node1");
     assert_true(json_bool(row_at(json, 0), "chosen", false));
-    assert_says(row_at(json, 0), "why", "chosen: the quickest");
+    assert_says(row_at(json, 0), "why", "chosen: the instance that costs least");
     assert_false(json_bool(row_at(json, 1), "chosen", true));
     assert_says(row_at(json, 1), "why", "s more, most of it prefill");
 }
@@ -530,7 +530,7 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             EXPLAIN_TEST(terms_add_up_to_the_total),
-            EXPLAIN_TEST(the_quicker_one_is_chosen_and_the_other_told_why_not),
+            EXPLAIN_TEST(the_one_that_costs_least_is_chosen_and_the_other_told_why_not),
             EXPLAIN_TEST(the_rule_is_named_and_what_it_passes_over),
             EXPLAIN_TEST(refusals_are_named),
             EXPLAIN_TEST(what_nobody_can_take_says_so),

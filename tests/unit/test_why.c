@@ -67,7 +67,7 @@ static void it_says_by_what_an_instance_was_chosen(void **state)
     (void)state;
     assert_string_equal(why_there(&plan), "the only instance");
     plan.feasible = 2;
-    assert_string_equal(why_there(&plan), "the quickest of its instances");
+    assert_string_equal(why_there(&plan), "the instance that costs least");
     plan.stayed = true;
     assert_string_equal(why_there(&plan), "the instance of its conversation");
     plan.policy = ROUTING_ROUND_ROBIN;
