@@ -11,8 +11,8 @@ const char *refusal_name(enum refusal refusal)
             [REFUSAL_BATCH_ONLY] = "larger than the memory: for batch work only",
             [REFUSAL_CONTEXT] = "context too small",
             [REFUSAL_AVOIDED] = "has failed this request",
-            [REFUSAL_UNUSABLE] = "draining or gone",
             [REFUSAL_NO_FIT] = "larger than the memory limit",
+            [REFUSAL_UNUSABLE] = "draining or gone",
             [REFUSAL_SILENT] = "silent: back in a moment, or gone",
             [REFUSAL_STOPPING] = "engine is being stopped",
             [REFUSAL_FAILED] = "engine is being restarted",
@@ -31,12 +31,10 @@ static enum refusal refusal_by_state(const struct fleet_instance *instance)
 
 enum refusal refusal_for_all(const struct fleet_instance *instance)
 {
-    if (!instance->usable && !instance->silent)
-        return REFUSAL_UNUSABLE;
     if (instance->state == INSTANCE_AVAILABLE && !instance->fits && !instance->ordered)
         return REFUSAL_NO_FIT;
     if (!instance->usable)
-        return REFUSAL_SILENT;
+        return instance->silent ? REFUSAL_SILENT : REFUSAL_UNUSABLE;
     enum refusal refusal = instance->ordered ? REFUSAL_NONE : refusal_by_state(instance);
     return refusal == REFUSAL_NONE && instance->tripped ? REFUSAL_TRIPPED : refusal;
 }

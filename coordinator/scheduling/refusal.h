@@ -13,8 +13,8 @@ enum refusal {
     REFUSAL_BATCH_ONLY, /* larger than the memory */
     REFUSAL_CONTEXT,    /* prompt and answer are longer */
     REFUSAL_AVOIDED,    /* it has failed this request */
-    REFUSAL_UNUSABLE,   /* its node drains, or is gone */
     REFUSAL_NO_FIT,     /* not loaded, and it can never be there */
+    REFUSAL_UNUSABLE,   /* its node drains, or is gone: router.h says who waits for it */
     REFUSAL_SILENT,     /* not heard of now: back in a moment, or gone */
     REFUSAL_STOPPING,   /* its engine ends */
     REFUSAL_FAILED,     /* … or has ended, and is started again */
@@ -26,7 +26,7 @@ enum refusal {
 /* "context too small"; for people and JSON. */
 const char *refusal_name(enum refusal refusal);
 
-/* What any request is told, whatever it asks for: REFUSAL_UNUSABLE to REFUSAL_TRIPPED, or NONE.
+/* What any request is told, whatever it asks for: REFUSAL_NO_FIT to REFUSAL_TRIPPED, or NONE.
  * What is ordered is taken for loaded soon, in any state. */
 enum refusal refusal_for_all(const struct fleet_instance *instance);
 

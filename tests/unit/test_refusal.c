@@ -58,7 +58,9 @@ static void what_never_fits_is_not_waited_for(void **state)
     (void)state;
     struct fleet_instance it = {.state = INSTANCE_AVAILABLE, .silent = true};
     assert_int_equal(refusal_for_all(&it), REFUSAL_NO_FIT);
-    assert_true(REFUSAL_NO_FIT < REFUSAL_SILENT);
+    it.silent = false; /* it drains */
+    assert_int_equal(refusal_for_all(&it), REFUSAL_NO_FIT);
+    assert_true(REFUSAL_NO_FIT < REFUSAL_UNUSABLE && REFUSAL_UNUSABLE < REFUSAL_SILENT);
 }
 
 static void what_is_ordered_is_open_in_any_state(void **state)

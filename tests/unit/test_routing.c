@@ -511,8 +511,8 @@ static void what_may_come_is_waited_for(void **state)
     add(bed, "small")->fits = false;
     at(bed, 1)->state = INSTANCE_AVAILABLE;
     nothing_can(bed, ROUTING_WAIT, REFUSAL_SILENT); /* the other one never will */
-    at(bed, 0)->silent = false;
-    nothing_can(bed, ROUTING_NONE, REFUSAL_NO_FIT);
+    at(bed, 0)->silent = false;                     /* it drains: that passes */
+    nothing_can(bed, ROUTING_NONE, REFUSAL_UNUSABLE);
 }
 
 static void a_silent_node_waits_for_no_other(void **state)
