@@ -16,6 +16,7 @@
 #include "coordinator/api/recordings.h"
 #include "coordinator/auto/auto_sessions.h"
 #include "coordinator/auto/classifier.h"
+#include "coordinator/away.h"
 #include "coordinator/deploy/mode_keeper.h"
 #include "coordinator/deploy/plan_keeper.h"
 #include "coordinator/deploy/tasks.h"
@@ -70,6 +71,7 @@ struct coordinator {
     const char *origins[CORS_ORIGINS_MAX]; /* of other pages that are let in; the config's */
     struct link_server *link;
     struct node_table *nodes;
+    struct away *away;
     struct router *router;
     struct ledger *ledger;
     struct jobs *jobs;
@@ -413,7 +415,10 @@ static int open_router(struct coordinator *c, struct err *err)
     if (r)
         return r;
     log_ledger(&opening, path);
-    c->router = router_create(&(struct router_config){.env = &env_system, .ledger = c->ledger});
+    c->away = away_create(&env_system);
+    if (c->away)
+        c->router = router_create(
+                &(struct router_config){.env = &env_system, .ledger = c->ledger, .away = c->away});
     /* Nodes know conversations by their ids, also when this has been started again. */
     c->affinities = affinities_create(AFFINITIES_MAX, keys_seed(&c->state.link, "conversations"));
     return c->router && c->affinities ? 0 : err_set(err, -ENOMEM, "no memory for the router");
@@ -429,6 +434,7 @@ static int open_link(struct coordinator *c, struct err *err)
             .transport = link_server_transport(c->link),
             .cut = cut,
             .door = c->door,
+            .away = c->away,
             .coordinator_name = c->name,
             .coordinator_keys = {c->state.link.public_z85, c->state.next_link.public_z85},
             .loop = &c->loop,
@@ -688,6 +694,7 @@ static void stop(struct coordinator *c)
     response_store_destroy(c->responses);
     node_table_destroy(c->nodes);
     router_destroy(c->router);
+    away_destroy(c->away);
     ledger_destroy(c->ledger);
     listeners_close(c->listeners);
     planner_destroy(c->planner);

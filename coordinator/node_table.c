@@ -149,6 +149,13 @@ static void on_session_room(void *ctx, struct node_session *session)
     entry->table->config.on_change(entry->table->config.ctx);
 }
 
+static void note_node(
+        const struct node_table *table, const struct node_session *session, bool connected)
+{
+    if (table->config.away)
+        away_note_node(table->config.away, node_session_peer(session)->key, connected);
+}
+
 static void on_session_gone(void *ctx, struct node_session *session, const char *reason)
 {
     struct entry *entry = ctx;
@@ -156,6 +163,7 @@ static void on_session_gone(void *ctx, struct node_session *session, const char 
     bool expected = node_session_facts(session).draining;
     log_write(expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "node gone",
             LOG_FIELDS(LOG_S("node", node_session_name(session)), LOG_S("reason", reason)));
+    note_node(table, session, false);
     entry_free(entry);
     table->config.on_change(table->config.ctx);
 }
@@ -415,11 +423,13 @@ static int admit(struct node_table *table, const struct link_peer *peer,
             .coordinator_count = proof.count};
     int r = node_session_create(table->config.env, &table->config.transport, peer, hello,
             &admission, &session_events, entry, &entry->session, err);
-    if (r == 0)
-        add_entry(table, entry);
-    else
+    if (r) {
         free(entry);
-    return r;
+        return r;
+    }
+    add_entry(table, entry);
+    note_node(table, entry->session, true);
+    return 0;
 }
 
 static void begin_session(
@@ -547,6 +557,11 @@ static void end_expelled(struct node_table *table)
     }
 }
 
+static bool may_return(void *ctx, const char *key)
+{
+    return expulsion(ctx, key) == NULL;
+}
+
 /* True where it got one. */
 static bool send_certificate(struct node_table *table, struct entry *entry)
 {
@@ -588,8 +603,11 @@ static void mind_members(struct node_table *table)
     uint64_t now_ms = env_now_ms(table->config.env);
     unsigned edition = members_edition(door_members(table->config.door));
     bool due = now_ms - table->renewed_ms >= renew_interval_ms(table);
-    if (edition != table->members_edition || due)
+    if (edition != table->members_edition || due) {
         end_expelled(table);
+        if (table->config.away)
+            away_keep(table->config.away, may_return, table);
+    }
     table->members_edition = edition;
     if (due && renew_certificates(table))
         table->renewed_ms = now_ms;
@@ -598,6 +616,8 @@ static void mind_members(struct node_table *table)
 void node_table_tick(struct node_table *table)
 {
     mind_members(table);
+    if (table->config.away)
+        away_tick(table->config.away);
     end_farewells(table);
     uint64_t now_us = env_now_us(table->config.env);
     bool stalled = now_us - table->last_tick_us > NODE_TABLE_STALL_MS * 1000;
@@ -686,11 +706,6 @@ static const struct aliases *aliases_of(struct node_table *table)
     return &table->aliases;
 }
 
-const char *node_table_model(struct node_table *table, const char *name)
-{
-    return aliases_model(aliases_of(table), name);
-}
-
 const struct alias *node_table_aliases(struct node_table *table, size_t *ret_count)
 {
     const struct aliases *aliases = aliases_of(table);
@@ -723,6 +738,24 @@ const struct instance *node_table_differing(
         if (list->at[i]->has_fingerprint)
             return instance_differs(instance, list->at[i]) ? list->at[i] : NULL;
     return NULL;
+}
+
+static bool is_here(struct node_table *table, const char *model)
+{
+    struct instance_list *list = &table->by_name;
+    if (list->stale)
+        gather_by_name(table, list);
+    size_t at = first_named(list, model);
+    return at < list->count && strcmp(list->at[at]->model, model) == 0;
+}
+
+const char *node_table_model(struct node_table *table, const char *name)
+{
+    const char *model = aliases_model(aliases_of(table), name);
+    if (model != name || !table->config.away || is_here(table, name))
+        return model;
+    const char *away = away_model(table->config.away, name);
+    return away ? away : name;
 }
 
 struct node_session *node_table_next(

@@ -10,6 +10,7 @@
 #include "common/link/link.h"
 #include "common/loop.h"
 #include "coordinator/aliases.h"
+#include "coordinator/away.h"
 #include "coordinator/http/http_server.h"
 #include "coordinator/node_session.h"
 #include "coordinator/trust/door.h"
@@ -37,6 +38,8 @@ struct node_table_config {
     struct transport transport;
     void (*cut)(void *ctx, const struct link_peer *peer); /* ends a connection now */
     struct door *door;
+    struct away
+            *away; /* told of nodes, and asked for names; NULL: nothing is known of who is gone */
     const char *coordinator_name;
     const char
             *coordinator_keys[NODE_TABLE_KEYS]; /* our link key, and the one that takes its place */
@@ -68,7 +71,8 @@ struct instance *const *node_table_instances(struct node_table *table, size_t *r
 /* One instance of each model, in the order of names: the one with the most context. As above. */
 struct instance *const *node_table_models(struct node_table *table, size_t *ret_count);
 
-/* The model that `name` means: `name` itself where it is no alias (aliases.h). As above. */
+/* The model that `name` means: `name` itself where it is no alias (aliases.h), also none of a model
+ * that only nodes had which are away. As above. */
 const char *node_table_model(struct node_table *table, const char *name);
 /* All aliases, in the order of names; none where there is no memory for the list. As above. */
 const struct alias *node_table_aliases(struct node_table *table, size_t *ret_count);

@@ -21,6 +21,11 @@ const struct fleet_model *explaining_model(const struct explaining *it, const ch
     return router_model(it->call->api->view->router, own_name(it, name));
 }
 
+const struct fleet_model *explaining_model_known(const struct explaining *it, const char *name)
+{
+    return router_model_known(it->call->api->view->router, own_name(it, name));
+}
+
 static void add_model(struct explaining *it, const char *name, uint8_t quality)
 {
     const char *model = own_name(it, name);
@@ -40,7 +45,8 @@ static void look_at_models(struct explaining *it)
 {
     const struct mode *mode = it->mode;
     for (size_t i = 0; i < mode->model_count; i++) {
-        it->facts[i] = mode_look(explaining_model(it, mode->models[i]), it->needs, mode->batch);
+        it->facts[i] =
+                mode_look(explaining_model_known(it, mode->models[i]), it->needs, mode->batch);
         it->facts[i].barred = !caller_allows_mode(it->call->caller, mode->name) ||
                               !caller_allows_model(it->call->caller, mode->models[i]) ||
                               !explaining_leaves(it, mode->models[i]);

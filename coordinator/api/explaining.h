@@ -49,3 +49,5 @@ double explaining_output_tokens(const struct explaining *it);
 bool explaining_leaves(const struct explaining *it, const char *model);
 /* What the fleet has of a model, by any of its names. NULL: nothing. */
 const struct fleet_model *explaining_model(const struct explaining *it, const char *name);
+/* The same, or what nodes had of it that are away. */
+const struct fleet_model *explaining_model_known(const struct explaining *it, const char *name);

@@ -58,7 +58,8 @@ static bool some_mode_names(const struct modes *modes, const char *model)
 
 static bool is_known_model(const struct admin_view *view, const char *model)
 {
-    return some_instance(view->nodes, node_table_model(view->nodes, model)) ||
+    const char *own = node_table_model(view->nodes, model);
+    return some_instance(view->nodes, own) || router_model_known(view->router, own) ||
            some_mode_names(view->modes, model);
 }
 

@@ -18,7 +18,7 @@ struct making {
 static const struct fleet_model *model_of(const struct making *making, size_t i)
 {
     const struct admin_view *view = making->call->api->view;
-    return router_model(view->router, node_table_model(view->nodes, making->mode->models[i]));
+    return router_model_known(view->router, node_table_model(view->nodes, making->mode->models[i]));
 }
 
 static bool is_left(const struct making *making, const char *model)
@@ -29,7 +29,7 @@ static bool is_left(const struct making *making, const char *model)
     return false;
 }
 
-/* By the tokenizer of the first of its models that is there. */
+/* By the tokenizer of the first of its models that is there, or was. */
 static uint32_t prompt_tokens(const struct making *making)
 {
     const struct fleet_model *model = NULL;

@@ -104,8 +104,10 @@ static const char *why_model(const struct explaining *it, size_t model)
         return "its mode was asked for with another model";
     if (facts->barred)
         return "the API key does not allow it";
-    if (!explaining_model(it, it->mode->models[model]))
+    if (!explaining_model_known(it, it->mode->models[model]))
         return "no connected node has it";
+    if (!explaining_model(it, it->mode->models[model]))
+        return "each node that has it is away";
     if (facts->unable)
         return "it cannot do what is needed";
     if (facts->context > 0 && facts->context < whole)

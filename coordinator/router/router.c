@@ -1,6 +1,7 @@
 #include "coordinator/router/router.h"
 
 #include "common/log.h"
+#include "coordinator/away.h"
 #include "coordinator/ledger.h"
 #include "coordinator/router/alike.h"
 #include "coordinator/router/seat.h"
@@ -136,6 +137,8 @@ static int add(struct router *router, struct instance *instance)
     instance->seat = seat;
     alike_update(seat);
     watch(router, seat);
+    if (router->config.away)
+        away_note_found(router->config.away, instance);
     return 0;
 }
 
@@ -176,12 +179,15 @@ static void update(struct router *router, struct instance *instance)
 
 static void take_out(struct router *router, struct instance *instance)
 {
-    if (!instance->seat)
+    struct seat *seat = instance->seat;
+    if (!seat)
         return;
-    alike_leave(instance->seat);
-    fleet_remove(router->fleet, &instance->seat->handle);
-    list_del(&instance->seat->watched);
-    free(instance->seat);
+    if (router->config.away && node_session_state(instance->session) == SESSION_GONE)
+        away_note_lost(router->config.away, instance, fleet_at(&seat->handle));
+    alike_leave(seat);
+    fleet_remove(router->fleet, &seat->handle);
+    list_del(&seat->watched);
+    free(seat);
     instance->seat = NULL;
 }
 
@@ -547,6 +553,14 @@ void router_ended(struct router *router, struct router_trip *trip, const char *m
 const struct fleet_model *router_model(const struct router *router, const char *model)
 {
     return fleet_find(router->fleet, model);
+}
+
+const struct fleet_model *router_model_known(const struct router *router, const char *model)
+{
+    const struct fleet_model *here = router_model(router, model);
+    if (here || !router->config.away)
+        return here;
+    return fleet_find(away_fleet(router->config.away), model);
 }
 
 uint64_t router_slots(struct router *router, const char *const *models, size_t count)

@@ -33,10 +33,12 @@ enum {
 
 struct router;
 struct ledger;
+struct away;
 
 struct router_config {
     const struct env *env; /* borrowed, as is the ledger */
     struct ledger *ledger; /* NULL: what is learnt goes with the router */
+    struct away *away;     /* borrowed; told of what is lost and found; NULL: nobody is awaited */
     size_t prefix_bytes;   /* 0: ROUTER_PREFIX_BYTES */
 };
 
@@ -138,6 +140,8 @@ void router_ended(struct router *router, struct router_trip *trip, const char *m
 uint64_t router_slots(struct router *router, const char *const *models, size_t count);
 /* What the fleet has of a model; NULL: no connected node has it. Borrowed as of fleet_find(). */
 const struct fleet_model *router_model(const struct router *router, const char *model);
+/* The same, or where that is NULL what nodes had of it that are away. */
+const struct fleet_model *router_model_known(const struct router *router, const char *model);
 /* Tokens that an answer in this mode is likely to have, by those before it; at most `output_max`,
  * where that is not 0. None for `needs` that bring numbers instead of words: embeddings, ranks. */
 double router_output_tokens(

@@ -73,18 +73,20 @@ void fake_mesh_init_for(struct fake_mesh *mesh, size_t members, uint64_t members
     fake_link_init(&mesh->link);
     scratch_init(&mesh->scratch);
     open_door(mesh, members);
-    mesh->router = router_create(
-            &(struct router_config){.env = &mesh->env.env, .prefix_bytes = FAKE_MESH_PREFIX_BYTES});
+    mesh->away = away_create(&mesh->env.env);
+    mesh->router = router_create(&(struct router_config){
+            .env = &mesh->env.env, .away = mesh->away, .prefix_bytes = FAKE_MESH_PREFIX_BYTES});
     mesh->nodes = node_table_create(&(struct node_table_config){.env = &mesh->env.env,
             .transport = mesh->link.transport,
             .cut = on_cut,
             .door = mesh->door,
+            .away = mesh->away,
             .coordinator_name = "mesh",
             .coordinator_keys = {mesh->keys.public_z85},
             .on_change = on_change,
             .on_instance = on_instance,
             .ctx = mesh});
-    if (!mesh->nodes || !mesh->router)
+    if (!mesh->nodes || !mesh->router || !mesh->away)
         abort();
 }
 
@@ -92,6 +94,7 @@ void fake_mesh_fini(struct fake_mesh *mesh)
 {
     node_table_destroy(mesh->nodes);
     router_destroy(mesh->router);
+    away_destroy(mesh->away);
     door_destroy(mesh->door);
     members_close(mesh->members);
     tokens_close(mesh->tokens);

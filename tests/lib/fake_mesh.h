@@ -27,6 +27,7 @@ struct fake_mesh {
     struct members *members;
     struct tokens *tokens;
     struct door *door;
+    struct away *away;
     struct router *router;
     struct node_table *nodes;
     unsigned changes;          /* that the table has told */

@@ -837,7 +837,9 @@ static void aliases_follow_what_the_nodes_say(void **state)
     means(world, "coder", "coder");
     node_session_end(node_table_find_key(nodes, fake_link_peer(1).key), "test");
     means(world, "coder", "qwen");
-    means(world, "best", "best");
+    means(world, "best", "glm"); /* which is away */
+    assert_string_equal(node_table_aliases(nodes, &count)->name, "coder");
+    assert_int_equal(count, 1);
     struct link_peer peer = fake_link_peer(0);
     fake_mesh_say_as(
             &world->mesh, &peer, &(struct msg){.type = MSG_STATE, .state = {.full = true}});
