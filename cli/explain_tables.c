@@ -152,9 +152,14 @@ static void print_session(const cJSON *session, FILE *out)
 static void print_verdict(const cJSON *answer, FILE *out)
 {
     const char *verdict = json_str(answer, "verdict", "");
-    const cJSON *chosen = json_obj(answer, "chosen");
+    const cJSON *chosen = json_obj(answer, "chosen"), *awaited = json_obj(answer, "awaited");
     char node[LINE_MAX_BYTES], model[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
 
+    if (awaited) {
+        fprintf(out, "Waits for %s, which %s.\n\n", line_of(awaited, "node", node),
+                line_of(awaited, "why", line));
+        return;
+    }
     line_of(chosen, "node", node);
     line_of(chosen, "model", model);
     if (strcmp(verdict, "run") == 0)

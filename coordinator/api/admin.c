@@ -50,7 +50,9 @@ static void add_choice(
     } else {
         json_writer_null(out, "now");
     }
-    const char *why_none = r ? "no memory to choose" : why_not(&plan.routing);
+    char why_none[WHY_MAX] = "no memory to choose";
+    if (!r)
+        why_not_full(&plan, why_none, sizeof(why_none));
     json_writer_str(out, "reason", chosen ? why_there(&plan.routing) : why_none);
 }
 

@@ -44,6 +44,7 @@ int mode_now(const struct admin_view *view, const struct mode *mode, struct rout
             .quality_wanted = policy.wanted,
             .needs = needs,
             .lane = needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT,
-            .batch = policy.batch};
+            .batch = policy.batch,
+            .awaits = mode->when_none == WHEN_NONE_WAIT};
     return router_choose(view->router, &ask, ret_plan);
 }

@@ -4,6 +4,7 @@
 #include "coordinator/router/why.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { EXPLAIN_MAX = 1024 * 1024 };
@@ -45,14 +46,19 @@ static void write_session(const struct explaining *it, struct json_writer *out)
 }
 
 /* What is longer than every context goes to the longest all the same: tokens are an estimate. */
-static const char *why_of(const struct explaining *it)
+static void write_why(const struct explaining *it, struct json_writer *out)
 {
     const struct router_plan *plan = &it->explanation.plan;
+    char why[WHY_MAX];
     if (plan->instance && plan->prompt_tokens < it->query.tokens)
-        return "longer than every context: the engine with the longest counts the tokens, and "
-               "refuses what it cannot hold";
-    return plan->routing.verdict == ROUTING_RUN ? why_there(&plan->routing)
-                                                : why_not(&plan->routing);
+        snprintf(why, sizeof(why), "%s",
+                "longer than every context: the engine with the longest counts the tokens, and "
+                "refuses what it cannot hold");
+    else if (plan->routing.verdict == ROUTING_RUN)
+        snprintf(why, sizeof(why), "%s", why_there(&plan->routing));
+    else
+        why_not_full(plan, why, sizeof(why));
+    json_writer_str(out, "why", why);
 }
 
 static const char *verdict_of(const struct explaining *it)
@@ -66,12 +72,25 @@ static const char *verdict_of(const struct explaining *it)
     return plan->routing.verdict == ROUTING_WAIT && !refuses ? "wait" : "none";
 }
 
+static void write_awaited(const struct router_awaited *awaited, struct json_writer *out)
+{
+    if (!awaited->state) {
+        json_writer_null(out, "awaited");
+        return;
+    }
+    json_writer_object(out, "awaited");
+    json_writer_str(out, "node", awaited->node);
+    json_writer_str(out, "why", why_awaited(awaited->state));
+    json_writer_object_end(out);
+}
+
 static void write_verdict(const struct explaining *it, struct json_writer *out)
 {
     const struct router_plan *plan = &it->explanation.plan;
     const struct mode *next = explaining_next_mode(it);
     json_writer_str(out, "verdict", verdict_of(it));
-    json_writer_str(out, "why", why_of(it));
+    write_why(it, out);
+    write_awaited(&plan->awaited, out);
     json_writer_str(out, "when_none", it->mode ? mode_when_none_name(it->mode->when_none) : "wait");
     json_writer_str(out, "next", next ? next->name : "");
     if (!plan->instance) {

@@ -6,7 +6,8 @@
  *
  * {"mode", "rule", "prompt_tokens", "output_tokens", "needs": ["chat"],
  *  "session": null | {"id", "known", "node", "model"}, "verdict": "run" | "wait" | "next" | "none",
- *  "why", "when_none", "next": the mode that "next" asks instead; "": none,
+ *  "why", "awaited": null | {"node", "why": "is away"}, of whom it waits for that no instance here
+ *  can take, "when_none", "next": the mode that "next" asks instead; "": none,
  *  "chosen": null | {"node", "model"},
  *  "models": [{"model", "points", "option", "why"}], of the mode, in its order
  *  "instances": [{"node", "model", "state", "running", "slots", "chosen", "feasible", "why",

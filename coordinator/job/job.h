@@ -62,8 +62,9 @@ enum {
     JOB_ANSWER_TOK_S = 10000,
     JOB_ANSWER_TOKENS_MIN = 1024,
     JOB_REASON_MAX = 199,
-    JOB_WAITED_MAX = 47,    /* bytes of how long it has waited, in its reason */
-    JOB_PROGRESS_MAX = 127, /* bytes of a comment that tells a client how long it may still wait */
+    JOB_WAITED_MAX = 47, /* bytes of how long it has waited, in its reason */
+    /* bytes of a comment that tells a client how long it may still wait, or what for */
+    JOB_PROGRESS_MAX = JOB_REASON_MAX + 64,
     JOB_RETRY_AFTER_MAX_S = 60,
     JOB_RETRY_AFTER_S = 5, /* told to clients with a 429 or 503 that says nothing else */
 };

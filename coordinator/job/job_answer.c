@@ -76,13 +76,16 @@ static bool has_room_for_words(const struct job *job)
     return !job->request.background && strcmp(job->dialect->stream_type, "text/event-stream") == 0;
 }
 
-/* Who waits is told for how long, in a comment between events, which clients pass over. */
+/* Who waits is told for how long, or for whom, in a comment between events, which clients pass
+ * over. */
 static int append_progress(const struct job *job, struct buf *out)
 {
-    char comment[JOB_PROGRESS_MAX + 1], when[64] = "";
+    char comment[JOB_PROGRESS_MAX + 1], when[JOB_REASON_MAX + 8] = "";
     if (job->sm.state != JOB_WAITING || !has_room_for_words(job))
         return 0;
-    if (job->first_token_s > 0)
+    if (job->hopeless)
+        snprintf(when, sizeof(when), ": %s", job->reason);
+    else if (job->first_token_s > 0)
         snprintf(when, sizeof(when), ", first token in about %.0f s", ceil(job->first_token_s));
     snprintf(comment, sizeof(comment), ": queued, %zu before it%s\n\n",
             fair_queue_position(job->jobs->queue, &job->queued), when);

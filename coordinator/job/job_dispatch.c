@@ -44,6 +44,7 @@ static struct router_ask ask_of(const struct job *job, struct manner manner)
             .batch = terms->batch,
             .greedy = manner.greedy,
             .tell_free = manner.tell_room || terms->when_none == WHEN_NONE_REFUSE,
+            .awaits = terms->when_none != WHEN_NONE_REFUSE && !terms->next,
             .due = fair_queue_is_due(job->jobs->queue)};
 }
 
@@ -110,6 +111,7 @@ static void take_instance(struct job *job, const struct router_plan *plan)
     job->model = own_name(job, instance->model);
     job->epoch = instance->epoch;
     job->attempts++;
+    job->hopeless = false;
     tell_reason(job, plan);
     job_set_state(job, JOB_RUNNING);
     job->on_instance = true;
@@ -186,7 +188,7 @@ static enum outcome run_on(struct job *job, const struct router_plan *plan)
 
 static enum outcome wait_for(struct job *job, const struct router_plan *plan)
 {
-    snprintf(job->reason, sizeof(job->reason), "%s", why_not(&plan->routing));
+    why_not_full(plan, job->reason, sizeof(job->reason));
     router_promise(job->jobs->config.router, plan);
     if (!plan->instance)
         return WAITS_FOR_ANY;
@@ -265,6 +267,12 @@ struct looks {
     unsigned more; /* were asked */
 };
 
+/* Those that could be sent nowhere at the last look take no places from the others, however many
+ * they are and however long nothing changes for them. */
+struct all_looks {
+    struct looks hopeful, hopeless;
+};
+
 /* Those that have failed on the same instances are of a kind: all that a lost node had. */
 static uint64_t kind_of(const struct job *job)
 {
@@ -305,7 +313,8 @@ static void pass_over(struct look *look, bool greedy, struct job *job)
 {
     look->passed++;
     job->first_token_s = 0;
-    if (is_hopeless(look, job)) {
+    job->hopeless = is_hopeless(look, job);
+    if (job->hopeless) {
         snprintf(job->reason, sizeof(job->reason), "%s", look->hopeless_reason);
         return;
     }
@@ -322,7 +331,10 @@ static void ask(struct fair_queue *queue, struct look *look, bool greedy, struct
     enum outcome outcome = dispatch(job, (struct manner){greedy, last});
     if (outcome == WAITS_FOR_ANY)
         fair_queue_skip(queue);
-    if (outcome == GONE || kind_of(job) != look->kind)
+    if (outcome == GONE)
+        return;
+    job->hopeless = outcome == WAITS_FOR_ANY;
+    if (kind_of(job) != look->kind)
         return;
     if (outcome == WAITS_FOR_ANY) {
         look->hopeless_bytes = bytes;
@@ -368,15 +380,17 @@ static void shorten(struct jobs *jobs, enum request_lane lane, size_t arrived)
 
 static void look_through(struct jobs *jobs)
 {
-    struct looks looks;
-    looks.count = 0;
-    looks.more = 0;
+    struct all_looks looks;
+    looks.hopeful.count = looks.hopeless.count = 0;
+    looks.hopeful.more = looks.hopeless.more = 0;
     fair_queue_at(jobs->queue, (double)env_now_us(jobs->config.env) / 1e6);
     jobs->changed = false;
     router_begin_pass(jobs->config.router);
     for (struct fair_entry *entry = fair_queue_first(jobs->queue); entry;
-            entry = fair_queue_next(jobs->queue))
-        look_at(jobs->queue, &looks, list_entry(entry, struct job, queued));
+            entry = fair_queue_next(jobs->queue)) {
+        struct job *job = list_entry(entry, struct job, queued);
+        look_at(jobs->queue, job->hopeless ? &looks.hopeless : &looks.hopeful, job);
+    }
 }
 
 void jobs_dispatch(struct jobs *jobs)

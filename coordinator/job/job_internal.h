@@ -36,6 +36,7 @@ struct job {
     struct fair_entry queued;
     struct fair_key *key; /* whose request it is */
     uint64_t kind;        /* the same for those that the same instances can take */
+    bool hopeless;        /* it waits, and could be sent nowhere when it was looked at last */
     struct sm sm;
     struct reply reply;
     const struct dialect *dialect;

@@ -311,6 +311,84 @@ static void fill_places(
     request->tail_tokens = tail_tokens(ask, request);
 }
 
+/* --- nodes that are awaited --- */
+
+struct awaiting {
+    struct router_awaited awaited;
+    size_t option;
+};
+
+static void consider(struct awaiting *awaiting, size_t option, struct router_awaited it)
+{
+    const struct router_awaited *best = &awaiting->awaited;
+    if (best->state && option > awaiting->option)
+        return;
+    if (best->state && option == awaiting->option && strcmp(best->node, it.node) <= 0)
+        return;
+    *awaiting = (struct awaiting){.awaited = it, .option = option};
+}
+
+static void look_for_draining(void *ctx, const struct fleet_instance *instance, size_t option,
+        enum refusal refusal, const struct cost *cost, double held_tokens)
+{
+    (void)cost;
+    (void)held_tokens;
+    if (refusal == REFUSAL_UNUSABLE)
+        consider(ctx, option,
+                (struct router_awaited){AWAITED_DRAINING, router_instance(instance)->node});
+}
+
+static void look_for_away(void *ctx, const struct fleet_instance *instance, size_t option,
+        enum refusal refusal, const struct cost *cost, double held_tokens)
+{
+    enum awaited state = away_is_back(instance) ? AWAITED_BACK : AWAITED_AWAY;
+    (void)cost;
+    (void)held_tokens;
+    if (refusal == REFUSAL_SILENT)
+        consider(ctx, option, (struct router_awaited){state, away_node(instance)});
+}
+
+/* What failed there did in a session that is over, as is the place of the conversation. */
+static int ask_away(const struct router *router, const struct router_ask *ask,
+        const struct routing_request *request, struct awaiting *awaiting)
+{
+    struct routing_option options[ROUTING_OPTIONS_MAX];
+    struct routing_request asked = *request;
+    struct fleet *fleet = away_fleet(router->config.away);
+    struct routing_plan plan;
+    for (size_t i = 0; i < asked.option_count; i++) {
+        options[i] = request->options[i];
+        options[i].model = fleet_find(fleet, ask->models[i]);
+        options[i].held_blocks = NULL;
+    }
+    asked.options = options;
+    asked.session = (struct routing_place){.epoch = 0};
+    asked.avoid_count = 0;
+    asked.tail_tokens = 0;
+    return routing_choose(router->routing, fleet, &asked, look_for_away, awaiting, &plan);
+}
+
+/* None that is here can take it, and none has failed it: maybe one can that is away, or drains. */
+static int await(const struct router *router, const struct router_ask *ask,
+        const struct routing_request *request, struct router_plan *plan)
+{
+    struct awaiting awaiting = {.option = 0};
+    struct routing_plan *routing = &plan->routing;
+    if (!ask->awaits || routing->verdict != ROUTING_NONE || routing->avoided > 0)
+        return 0;
+    struct routing_plan again;
+    int r = routing_choose(
+            router->routing, router->fleet, request, look_for_draining, &awaiting, &again);
+    if (!r && router->config.away)
+        r = ask_away(router, ask, request, &awaiting);
+    if (r || !awaiting.awaited.state)
+        return r;
+    plan->awaited = awaiting.awaited;
+    routing->verdict = ROUTING_WAIT;
+    routing->refusal = REFUSAL_UNUSABLE;
+    return 0;
+}
+
 /* What is estimated to be too long for every instance goes to the longest: it is the engine that
  * counts the tokens, and says both numbers to the client. One that holds it and has failed it is
  * rather tried again. */
@@ -379,10 +457,15 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     for (size_t i = 0; i < request.option_count; i++)
         fill_option(router, ask, i, &options[i]);
     fill_places(router, ask, &request);
-    struct routing_plan *plan = &ret_plan->routing;
+    struct routing_plan *plan = &ret_plan->routing, seen;
+    ret_plan->awaited = (struct router_awaited){AWAITED_NONE, NULL};
     int r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
-    if (!r && (shorten(plan, &request, options) || look))
-        r = routing_choose(router->routing, router->fleet, &request, look, ctx, plan);
+    if (!r)
+        r = await(router, ask, &request, ret_plan);
+    if (!r && shorten(plan, &request, options))
+        r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
+    if (!r && look)
+        r = routing_choose(router->routing, router->fleet, &request, look, ctx, &seen);
     if (!r && stands_in(ask, plan))
         r = prefer_named(router, ask, &request, plan);
     if (r)

@@ -71,6 +71,7 @@ struct router_ask { /* borrowed for the call; at least one model */
     uint32_t needs;
     enum request_lane lane;
     bool batch, greedy, due, tell_free;
+    bool awaits; /* where only nodes that are away or drain could take it, it is to wait for them */
     uint32_t
             session_epoch; /* of the session of the node where its conversation was last; 0: none */
     const char *session_model;  /* … and the model there */
@@ -85,8 +86,16 @@ struct router_ask { /* borrowed for the call; at least one model */
     size_t avoid_count;
 };
 
+/* Whom a request waits for that no instance can take: the node that has the model which is liked
+ * best, of several the first by name. */
+struct router_awaited {
+    enum awaited { AWAITED_NONE, AWAITED_AWAY, AWAITED_BACK, AWAITED_DRAINING } state;
+    const char *node; /* borrowed until one is lost or found */
+};
+
 struct router_plan {
     struct routing_plan routing;
+    struct router_awaited awaited;       /* ROUTING_WAIT, REFUSAL_UNUSABLE: for this node */
     struct instance *instance;           /* of routing.instance; NULL: none */
     uint32_t held_blocks;                /* of the prompt, by it */
     double prompt_tokens, output_tokens; /* as estimated for it */

@@ -1,7 +1,10 @@
 #include "coordinator/router/why.h"
 
+#include <stdio.h>
+
 static const char *const waits[REFUSAL_COUNT] = {
         [REFUSAL_AVOIDED] = "it failed on the only instance: tried again shortly",
+        [REFUSAL_UNUSABLE] = "it waits for a node that is away, or drains",
         [REFUSAL_SILENT] = "its node is silent: back in a moment, or gone",
         [REFUSAL_STOPPING] = "the engine is being stopped",
         [REFUSAL_FAILED] = "the engine is being restarted",
@@ -20,6 +23,15 @@ static const char *const refusals[REFUSAL_COUNT] = {
         [REFUSAL_NO_FIT] = "the model is larger than the memory limit of each node that has it",
 };
 
+const char *why_awaited(enum awaited state)
+{
+    static const char *const words[] = {[AWAITED_NONE] = "",
+            [AWAITED_AWAY] = "is away",
+            [AWAITED_BACK] = "is back, and has not told of the model yet",
+            [AWAITED_DRAINING] = "is draining"};
+    return words[state];
+}
+
 const char *why_not(const struct routing_plan *plan)
 {
     bool waits_for = plan->verdict == ROUTING_WAIT;
@@ -29,6 +41,16 @@ const char *why_not(const struct routing_plan *plan)
     if (waits_for && plan->slot_free && plan->refusal == REFUSAL_FULL)
         return "a slot is free, and it waits for its turn";
     return sentence ? sentence : "no instance takes it now";
+}
+
+void why_not_full(const struct router_plan *plan, char *text, size_t size)
+{
+    const struct router_awaited *awaited = &plan->awaited;
+    if (awaited->state)
+        snprintf(text, size, "it waits for %s, which %s", awaited->node,
+                why_awaited(awaited->state));
+    else
+        snprintf(text, size, "%s", why_not(&plan->routing));
 }
 
 const char *why_there(const struct routing_plan *plan)

@@ -240,14 +240,20 @@ def models_are_loaded_pinned_and_let_go():
 
 
 def a_drained_node_takes_no_requests():
-    with Mesh({"code": [OLD]}) as cluster:
+    with Mesh({"code": [OLD], "once": {"models": [OLD], "when-none": "refuse"}}) as cluster:
         node = start(cluster, 2)
         assert cluster.owner("nodes", "drain", "halo1").returncode == 0
         wait_until(lambda: f"it drains, now {node.status()}", lambda: node.status()["draining"])
-        assert cluster.ask("code", "hello", max_tokens=1).status == 503
+        answer = cluster.ask("once", "hello", max_tokens=1)
+        assert answer.status == 503 and "is draining" in answer.error(), answer.body
+        stream = cluster.stream("code", "hello", max_tokens=1)
+        cluster.wait_queued(1)
+        explained = cluster.cli("explain", "--mode", "code", "--tokens", "100").stdout
+        assert "Waits for halo1, which is draining.\n" in explained, explained
+        assert cluster.running() == 0 and cluster.queued() == 1
         assert cluster.owner("nodes", "resume", "halo1").returncode == 0
         wait_until(lambda: f"it is back, now {node.status()}", lambda: not node.status()["draining"])
-        assert cluster.ask("code", "hello", max_tokens=1).status == 200
+        assert stream.read_all().finish == "length", stream.error
         assert cluster.owner("nodes", "drain", "nobody").returncode == 1
 
 

@@ -63,6 +63,11 @@ static void what_it_waits_for_is_told(void **state)
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
     cli_bench_assert_has(bench->out, "Waits: the instance that costs least");
     cli_bench_answer(bench, ASKED, 200,
+            "{\"verdict\":\"wait\",\"chosen\":null,\"why\":\"it waits for halo1, which is away\","
+            "\"awaited\":{\"node\":\"halo1\",\"why\":\"is away\"}}");
+    assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
+    cli_bench_assert_has(bench->out, "Waits for halo1, which is away.\n");
+    cli_bench_answer(bench, ASKED, 200,
             "{\"verdict\":\"next\",\"next\":\"ask\",\"why\":\"no node\",\"chosen\":null}");
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
     cli_bench_assert_has(bench->out, "Goes to the mode ask instead: no node.\n");

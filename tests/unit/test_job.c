@@ -1092,6 +1092,189 @@ static void nobody_has_it(void **state)
     assert_true(fake_exchange_has(client, "no connected node has the model"));
 }
 
+/* --- who waits for a node that is away --- */
+
+static void lose(struct world *world, size_t node)
+{
+    node_session_end(
+            node_table_find_key(world->mesh.nodes, fake_link_peer(node).key), "it is gone");
+    turn(world);
+}
+
+static void drain(struct world *world, size_t node, bool draining)
+{
+    struct msg_instance small = {
+            .model = "small", .state = INSTANCE_RESIDENT, .slots = 1, .engine = "fake", .note = ""};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.draining = draining, .instances = &small, .instance_count = 1}});
+    turn(world);
+}
+
+static void a_node_that_is_away_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    lose(world, 0);
+    struct http_exchange *client = ask(world, 0, true);
+    wait_ms(world, JOB_HEADERS_WAITING_MS - 1);
+    assert_int_equal(client->status, 0);
+    wait_ms(world, 1);
+    assert_int_equal(client->status, 200);
+    assert_true(fake_exchange_has_header(
+            client, "X-Modemesh-Reason: it waits for node0, which is away\n"));
+    size_t before = client->body.len;
+    wait_ms(world, JOB_IDLE_MS);
+    assert_true(client->body.len > before);
+    assert_true(fake_exchange_has(
+            client, ": queued, 0 before it: it waits for node0, which is away\n\n"));
+    join(world, 0, "small");
+    complete(world, 0, take_request(world, 0), "back");
+    is_complete_stream(client);
+}
+
+/* It looks for its models, and for engines that run already. */
+static void a_node_that_is_back_may_take_a_moment_to_tell(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    lose(world, 0);
+    struct http_exchange *client = ask(world, 0, false);
+    join(world, 0, "other");
+    turn(world);
+    assert_int_equal(client->status, 0);
+    say_model(world, 0, "small", INSTANCE_RESIDENT);
+    complete(world, 0, take_request(world, 0), "back");
+    assert_int_equal(client->status, 200);
+}
+
+/* It has come without the model. */
+static void what_is_not_back_with_its_node_is_refused(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    lose(world, 0);
+    struct http_exchange *client = ask(world, 0, false);
+    join(world, 0, "other");
+    for (unsigned ms = 0; ms < AWAY_BACK_MS; ms += 1000) {
+        assert_int_equal(client->status, 0);
+        say_model(world, 0, "other", INSTANCE_RESIDENT);
+        virtual_env_advance_ms(&world->mesh.env, 1000);
+        node_table_tick(world->mesh.nodes);
+        wait_ms(world, 0);
+    }
+    assert_int_equal(client->status, 503);
+    assert_true(fake_exchange_has(client, "\"code\":\"no_node_available\""));
+}
+
+static void its_mode_says_for_how_long(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    lose(world, 0);
+    struct job_terms *terms = job_terms_of_models("code", (const char *const[]){"small"}, 1);
+    terms->patience_ms = 5000;
+    ask_by(world, 0, false, terms);
+    ask_by(world, 1, false, job_terms_of_models(NULL, (const char *const[]){"small"}, 1));
+    wait_ms(world, 5000);
+    assert_int_equal(world->clients[0].status, 0);
+    wait_ms(world, 1);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has(&world->clients[0], "it waits for node0, which is away"));
+    wait_ms(world, JOB_WAIT_MAX_MS - 5001);
+    assert_int_equal(world->clients[1].status, 0);
+    wait_ms(world, 1);
+    assert_int_equal(world->clients[1].status, 503);
+}
+
+static void who_does_not_wait_is_told_at_once(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    lose(world, 0);
+    struct job_terms *refuses = job_terms_of_models("code", (const char *const[]){"small"}, 1);
+    refuses->when_none = WHEN_NONE_REFUSE;
+    ask_by(world, 0, false, refuses);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has(&world->clients[0], "\"code\":\"no_node_available\""));
+    struct job_terms *goes_on = job_terms_of_models("code", (const char *const[]){"small"}, 1);
+    goes_on->when_none = WHEN_NONE_NEXT;
+    goes_on->next = job_terms_of_models("ask", (const char *const[]){"other"}, 1);
+    ask_by(world, 1, false, goes_on);
+    complete(world, 1, take_request(world, 1), "x");
+    assert_int_equal(world->clients[1].status, 200);
+}
+
+static void a_node_that_drains_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    drain(world, 0, true);
+    struct http_exchange *client = ask(world, 0, true);
+    turn(world);
+    nothing_sent(world, 0);
+    wait_ms(world, JOB_HEADERS_WAITING_MS);
+    assert_true(fake_exchange_has_header(
+            client, "X-Modemesh-Reason: it waits for node0, which is draining\n"));
+    drain(world, 0, false);
+    complete(world, 0, next(world, 0, MSG_START).start.stream, "x");
+    is_complete_stream(client);
+}
+
+static void what_a_lost_node_had_begun_waits_for_it(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    struct http_exchange *client = ask(world, 0, false);
+    take_request(world, 0);
+    lose(world, 0);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    join(world, 0, "small");
+    complete(world, 0, take_request(world, 0), "again");
+    assert_int_equal(client->status, 200);
+}
+
+/* What it had could not have taken it either. */
+static void who_could_not_take_it_is_not_waited_for(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    lose(world, 0);
+    struct job_terms *terms = job_terms_of_models("code", (const char *const[]){"small"}, 1);
+    terms->quality[0] = 50;
+    terms->floor = 70;
+    ask_by(world, 0, false, terms);
+    assert_int_equal(world->clients[0].status, 503);
+}
+
+/* Each of a kind of its own, more than are told apart and looked at. */
+static void however_many_wait_for_one_others_are_served(void **state)
+{
+    enum { COUNT = JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX + 1 };
+    static struct http_exchange many[COUNT];
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    lose(world, 0);
+    world->edit = be_of_key_a;
+    for (size_t i = 0; i < COUNT; i++) {
+        struct job_terms *terms = job_terms_of_models("ask", (const char *const[]){"small"}, 1);
+        (void)snprintf(terms->rule, sizeof(terms->rule), "rule %zu", i);
+        come_with(world, &many[i], LANE_CHAT, 0, terms);
+        jobs_dispatch_changed(world->jobs);
+    }
+    assert_int_equal(jobs_waiting(world->jobs), COUNT);
+    world->edit = be_of_key_b;
+    ask_for(world, 1, true, (const char *const[]){"other"}, 1);
+    complete(world, 1, take_request(world, 1), "x");
+    is_complete_stream(&world->clients[1]);
+    jobs_destroy(world->jobs);
+    world->jobs = NULL;
+    for (size_t i = 0; i < COUNT; i++)
+        fake_exchange_fini(&many[i]);
+}
+
 /* --- who asks again as soon as it is refused --- */
 
 static const char *const nobodys = "nobody's";
@@ -1155,7 +1338,7 @@ static void a_node_that_cannot_take_it_is_not_named(void **state)
     struct http_exchange *client = ask(world, 0, true);
     assert_int_equal(jobs_waiting(world->jobs), 1);
     turn(world);
-    turn(world);
+    wait_ms(world, JOB_WAIT_MAX_MS + 1); /* for it to come back */
     assert_int_equal(client->status, 503);
     assert_true(fake_exchange_has_header(client, "X-Modemesh-Node: -\n"));
 }
@@ -2721,6 +2904,15 @@ int main(void)
             JOB_TEST(chat_does_not_fill_the_queue_of_autocomplete),
             JOB_TEST(bodies_have_a_limit_in_sum),
             JOB_TEST(nobody_has_it),
+            JOB_TEST(a_node_that_is_away_is_waited_for),
+            JOB_TEST(a_node_that_is_back_may_take_a_moment_to_tell),
+            JOB_TEST(what_is_not_back_with_its_node_is_refused),
+            JOB_TEST(its_mode_says_for_how_long),
+            JOB_TEST(who_does_not_wait_is_told_at_once),
+            JOB_TEST(a_node_that_drains_is_waited_for),
+            JOB_TEST(what_a_lost_node_had_begun_waits_for_it),
+            JOB_TEST(who_could_not_take_it_is_not_waited_for),
+            JOB_TEST(however_many_wait_for_one_others_are_served),
             JOB_TEST(one_that_is_refused_is_not_asked_for_again_meanwhile),
             JOB_TEST(a_node_that_cannot_take_it_is_not_named),
             JOB_TEST(stopping_tells_nodes_and_clients),

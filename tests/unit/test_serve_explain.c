@@ -297,6 +297,55 @@ static void what_comes_back_by_itself_is_waited_for(void **state)
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));
 }
 
+static void lose(struct world *world, size_t node)
+{
+    node_session_end(
+            node_table_find_key(world->mesh.nodes, fake_link_peer(node).key), "it is gone");
+}
+
+static void assert_awaits(const cJSON *json, const char *node, const char *why)
+{
+    assert_says(json, "verdict", "wait");
+    assert_says(json, "why", "it waits for node");
+    assert_string_equal(json_str(json_obj(json, "awaited"), "node", ""), node);
+    assert_string_equal(json_str(json_obj(json, "awaited"), "why", ""), why);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));
+}
+
+static void who_is_away_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    join_small(world, 1, 100);
+    join_small(world, 0, 100);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(ask(world, "mode=ask&tokens=1000"), "awaited")));
+    lose(world, 1);
+    lose(world, 0);
+    const cJSON *json = ask(world, "mode=ask&tokens=1000");
+    assert_awaits(json, "node0", "is away");
+    assert_says(cJSON_GetArrayItem(json_array(json, "models"), 0), "why",
+            "each node that has it is away");
+    assert_awaits(ask(world, "model=small&tokens=1000"), "node0", "is away");
+    fake_mesh_hello(&world->mesh, 0, "modemesh 9");
+    assert_awaits(ask(world, "mode=ask&tokens=1000"), "node0",
+            "is back, and has not told of the model yet");
+    json = ask(world, "mode=once&tokens=1000"); /* which refuses */
+    assert_says(json, "verdict", "none");
+    assert_says(json, "why", "no connected node has the model");
+    assert_says(ask(world, "mode=ask&tokens=1000&needs=vision"), "verdict", "none");
+}
+
+static void who_drains_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance small = instance_of("small", 100);
+    join_small(world, 0, 100);
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.draining = true, .instances = &small, .instance_count = 1}});
+    assert_awaits(ask(world, "mode=ask&tokens=1000"), "node0", "is draining");
+    assert_says(ask(world, "mode=once&tokens=1000"), "verdict", "none");
+}
+
 static void another_mode_may_be_asked_instead(void **state)
 {
     struct world *world = *state;
@@ -535,6 +584,8 @@ int main(void)
             EXPLAIN_TEST(refusals_are_named),
             EXPLAIN_TEST(what_nobody_can_take_says_so),
             EXPLAIN_TEST(what_comes_back_by_itself_is_waited_for),
+            EXPLAIN_TEST(who_is_away_is_waited_for),
+            EXPLAIN_TEST(who_drains_is_waited_for),
             EXPLAIN_TEST(another_mode_may_be_asked_instead),
             EXPLAIN_TEST(a_full_one_is_waited_for),
             EXPLAIN_TEST(where_a_slot_is_free_who_would_refuse_waits),

@@ -25,6 +25,26 @@ static void each_refusal_has_a_sentence_of_its_own(void **state)
     }
 }
 
+static void who_is_awaited_is_named(void **state)
+{
+    struct router_plan plan = {.routing = {.verdict = ROUTING_WAIT, .refusal = REFUSAL_UNUSABLE},
+            .awaited = {AWAITED_AWAY, "halo1"}};
+    char text[WHY_MAX];
+    (void)state;
+    why_not_full(&plan, text, sizeof(text));
+    assert_string_equal(text, "it waits for halo1, which is away");
+    plan.awaited.state = AWAITED_BACK;
+    why_not_full(&plan, text, sizeof(text));
+    assert_non_null(strstr(text, "halo1, which is back, and has not told"));
+    plan.awaited.state = AWAITED_DRAINING;
+    why_not_full(&plan, text, sizeof(text));
+    assert_string_equal(text, "it waits for halo1, which is draining");
+    plan.awaited.state = AWAITED_NONE;
+    plan.routing.refusal = REFUSAL_FAILED;
+    why_not_full(&plan, text, sizeof(text));
+    assert_string_equal(text, why_not(&plan.routing));
+}
+
 static void what_failed_it_may_be_waited_for(void **state)
 {
     const struct routing_plan waits = {.verdict = ROUTING_WAIT, .refusal = REFUSAL_AVOIDED},
@@ -84,6 +104,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
             cmocka_unit_test(each_refusal_has_a_sentence_of_its_own),
+            cmocka_unit_test(who_is_awaited_is_named),
             cmocka_unit_test(what_failed_it_may_be_waited_for),
             cmocka_unit_test(models_that_are_all_there_are_not_called_absent),
             cmocka_unit_test(what_is_only_held_back_does_not_call_the_others_full),
