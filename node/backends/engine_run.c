@@ -25,6 +25,9 @@ struct engine_run {
     struct slot_ask *slot_ask; /* before the call; then `post` waits for it */
     struct engine_post post;
     uint64_t session;            /* 0: its slot is of no interest */
+    int slot;                    /* that was asked for; SLOT_NONE: none was */
+    bool takes_slot;             /* of the engine, as it has a prompt */
+    bool is_stray;               /* the engine chooses which, and has said nothing since */
     struct sse_reader *sse;      /* ENGINE_FORM_EVENTS, else NULL */
     struct result_scan scan;     /* the other forms */
     struct engine_answer answer; /* of each form; where it is no stream it only passes on */
@@ -35,8 +38,16 @@ struct engine_run {
     bool busy, cancelled; /* cancelled while busy: freed by whoever is busy with it */
 };
 
+static void note_placed(struct engine_run *run)
+{
+    if (run->is_stray)
+        engine_slots_placed(run->target->slots);
+    run->is_stray = false;
+}
+
 static void run_free(struct engine_run *run)
 {
+    note_placed(run);
     sse_reader_destroy(run->sse);
     result_scan_fini(&run->scan);
     free(run);
@@ -279,6 +290,7 @@ static void on_data(void *ctx, const char *data, size_t len)
     struct engine_run *run = ctx;
     int r;
 
+    note_placed(run);
     run->busy = true;
     r = forms[run->form].take(run, data, len);
     run->busy = false;
@@ -300,6 +312,16 @@ static const struct engine_call_events call_events = {on_data, on_call_end};
 
 /* --- a turn of a conversation --- */
 
+static int send_post(struct engine_run *run, const struct engine_post *post, struct err *err)
+{
+    int r = start_call(run, post, err);
+
+    run->is_stray = r == 0 && run->takes_slot && run->slot == SLOT_NONE;
+    if (run->is_stray)
+        engine_slots_stray(run->target->slots);
+    return r;
+}
+
 /* Where the slot cannot be asked for, the engine chooses. */
 static void on_slot(void *ctx, int slot)
 {
@@ -309,10 +331,18 @@ static void on_slot(void *ctx, int slot)
     run->slot_ask = NULL;
     if (slot != SLOT_NONE && engine_post_pin(&run->post, (unsigned)slot) < 0)
         log_debug("no memory to ask for a slot", LOG_U("slot", (unsigned)slot));
-    r = start_call(run, &run->post, &run->err);
+    else
+        run->slot = slot;
+    r = send_post(run, &run->post, &run->err);
     engine_post_fini(&run->post);
     if (r < 0)
         run_fail(run, FAIL_OVERLOADED, 0);
+}
+
+static bool takes_slot(enum request_kind kind)
+{
+    return kind != REQUEST_TOKENIZE && kind != REQUEST_DETOKENIZE && kind != REQUEST_TEMPLATE &&
+           kind != REQUEST_COUNT;
 }
 
 static bool is_turn(const struct engine_target *target, const struct run_spec *spec)
@@ -328,6 +358,7 @@ static int begin(struct engine_run *run, struct engine_post *post, const struct 
 {
     int r;
 
+    run->takes_slot = takes_slot(spec->kind);
     if (is_turn(run->target, spec)) {
         run->session = spec->session;
         r = slot_ask_start(run->target->slots, spec->session, on_slot, run, &run->slot_ask, err);
@@ -336,7 +367,7 @@ static int begin(struct engine_run *run, struct engine_post *post, const struct 
             return 0;
         }
     }
-    r = start_call(run, post, err);
+    r = send_post(run, post, err);
     if (r == 0)
         engine_post_fini(post);
     return r;
@@ -368,6 +399,7 @@ static struct engine_run *run_create(const struct engine_target *target,
     run->target = target;
     run->events = events;
     run->ctx = ctx;
+    run->slot = SLOT_NONE;
     run->answer = (struct engine_answer){.fn = pass_delta, .ctx = run};
     if (run_prepare(run, post))
         return run;
@@ -407,6 +439,8 @@ void engine_run_cancel(struct engine_run *run)
         slot_ask_cancel(run->slot_ask);
         engine_post_fini(&run->post);
     }
+    if (run->call && run->slot != SLOT_NONE)
+        engine_slots_give_up(run->target->slots, run->slot, run->session);
     engine_call_cancel(run->call);
     run->call = NULL;
     if (!run->busy)

@@ -19,6 +19,7 @@ from mesh import FAST, MODELS, Mesh, wait_until
 CONTEXT = 4096
 EMBEDDING = 128  # of the demo models
 ENGINE = {"context": CONTEXT, "cache-ram": "64M"}
+ENDLESS_INFILL = {"ignore_eos": True, "n_predict": mesh.ENDLESS["max_tokens"]}
 FIM_TOKENS = "<|fim_suffix|><|fim_middle|>"  # at most so many tokens where a model has none of these
 PREAMBLE = " ".join(f"rule {i}: be brief;" for i in range(120))  # the same for all, as an agent's instructions are
 
@@ -67,6 +68,14 @@ class Typist:
         most = self.behind + len(line) + len(FIM_TOKENS)
         print(f"# {self.way}: {prompt} tokens, {prompt - cached} computed of at most {most}")
         assert prompt - cached <= most < prompt / 2, (self.way, prompt, cached, most)
+
+    def begin(self, line):
+        """A completion that goes on until another keystroke."""
+        path, body = getattr(self, self.way)(line)
+        connection = self.cluster.connection()
+        connection.request("POST", path, json.dumps({"model": FAST, "stream": True, **body, **ENDLESS_INFILL}))
+        answer = connection.getresponse()
+        assert answer.status == 200 and answer.readline(), answer.status
 
     def infill(self, line):
         return "/infill", {"input_prefix": self.before, "prompt": line, "input_suffix": self.after, "n_predict": 2}
@@ -125,6 +134,18 @@ def a_line_goes_on_where_its_last_letter_was():
             typist.type(line[:1])
             for end in range(2, len(line)):
                 typist.type_on(line[:end])
+
+
+def a_line_whose_letters_come_quickly_takes_no_others_slot():
+    """Each keystroke ends the completion of the one before it, which leaves its slot to the next."""
+    with Mesh() as cluster:
+        node = add_typing_node(cluster, slots=4)
+        typist, line = Typist(cluster, "infill", "apple"), "let mut a"
+        typist.type(line[:1])
+        for end in range(2, len(line)):
+            typist.begin(line[:end])
+        typist.type_on(line)
+        assert sum("id_task" in slot for slot in node.engine(FAST).slots()) == 1
 
 
 def two_files_and_a_chat_go_on_beside_each_other():
@@ -273,7 +294,7 @@ def room_for_prompts_is_counted():
 
 if __name__ == "__main__":
     mesh.run(turns_reuse_what_was_computed, a_line_goes_on_where_its_last_letter_was,
-             two_files_and_a_chat_go_on_beside_each_other, a_model_that_comes_back_goes_on, a_node_that_starts_again_goes_on,
-             other_settings_meet_no_older_state, another_adapter_of_the_same_name_meets_no_older_state,
-             other_variables_meet_no_older_state, limits_hold, nothing_is_kept_where_it_is_turned_off,
-             room_for_prompts_is_counted)
+             a_line_whose_letters_come_quickly_takes_no_others_slot, two_files_and_a_chat_go_on_beside_each_other,
+             a_model_that_comes_back_goes_on, a_node_that_starts_again_goes_on, other_settings_meet_no_older_state,
+             another_adapter_of_the_same_name_meets_no_older_state, other_variables_meet_no_older_state, limits_hold,
+             nothing_is_kept_where_it_is_turned_off, room_for_prompts_is_counted)

@@ -590,6 +590,69 @@ static void test_cancel_while_the_slot_is_asked_for(void **state)
     assert_int_equal(f->deltas + f->ends, 0);
 }
 
+/* Which slot is warm for session 77, where each has worked since. */
+static int warm_slot(const struct fixture *f)
+{
+    static const char later[] =
+            "[{\"id\":0,\"is_processing\":false,\"id_task\":8,\"n_prompt_tokens\":99},"
+            "{\"id\":1,\"is_processing\":true,\"id_task\":9,\"n_prompt_tokens\":300}]";
+    struct slot_look look;
+
+    assert_int_equal(slot_look_read(later, strlen(later), &look, NULL), 0);
+    return slot_table_find(engine_slots_table(f->target.slots), &look, 77);
+}
+
+static void test_a_turn_that_is_given_up_keeps_its_slot(void **state)
+{
+    static const struct scene scenes[] = {{"GET /slots", 200, json_type, TWO_SLOTS},
+            {"/v1/completions", 200, "text/event-stream", A_COMPLETION}};
+    struct fixture *f = *state;
+
+    f->scenes = scenes;
+    f->session = 77;
+    f->delta_hook = cancel_inside;
+    f->target.slots = engine_slots_create(f->http, "http://engine", f->socket);
+    slot_table_restored(engine_slots_table(f->target.slots), 1, 77);
+    assert_int_equal(begin(f, REQUEST_COMPLETION, "{}", NULL), 0);
+    loop_run(&f->loop);
+    assert_int_equal(f->deltas, 1);
+    assert_int_equal(warm_slot(f), 1);
+    engine_slots_destroy(f->target.slots);
+}
+
+static void expect_placed(struct fixture *f, const struct msg_delta *delta)
+{
+    (void)delta;
+    assert_int_equal(engine_slots_table(f->target.slots)->unplaced, 0);
+}
+
+/* The engine may put it into any slot until it says something. */
+static void test_what_the_engine_chooses_a_slot_for(void **state)
+{
+    static const struct scene scene = {"/v1/completions", 200, "text/event-stream", A_COMPLETION},
+                              tokens = {"/tokenize", 200, json_type, "{\"tokens\":[]}"};
+    struct fixture *f = *state;
+    const struct slot_table *table;
+
+    f->scenes = &scene;
+    f->delta_hook = expect_placed;
+    f->target.slots = engine_slots_create(f->http, "http://engine", f->socket);
+    table = engine_slots_table(f->target.slots);
+    assert_int_equal(begin(f, REQUEST_COMPLETION, "{}", NULL), 0);
+    assert_int_equal(table->unplaced, 1);
+    loop_run(&f->loop);
+    assert_int_equal(table->strays, 1);
+    assert_int_equal(begin(f, REQUEST_COMPLETION, "{}", NULL), 0);
+    engine_run_cancel(f->run);
+    assert_int_equal(table->strays, 2);
+    assert_int_equal(table->unplaced, 0);
+    f->ends = f->deltas = f->usages = 0;
+    f->calls = 0;
+    run_to_end(f, REQUEST_TOKENIZE, "{}", &tokens);
+    assert_int_equal(table->strays, 2); /* it is in none */
+    engine_slots_destroy(f->target.slots);
+}
+
 static void cancel_in_usage(struct fixture *f, const struct msg_delta *delta)
 {
     if (delta->kind == DELTA_USAGE)
@@ -739,6 +802,8 @@ int main(void)
             TEST(test_an_engine_that_does_not_tell_its_slots),
             TEST(test_no_session_is_not_asked_for),
             TEST(test_cancel_while_the_slot_is_asked_for),
+            TEST(test_a_turn_that_is_given_up_keeps_its_slot),
+            TEST(test_what_the_engine_chooses_a_slot_for),
             TEST(test_cancel_from_the_last_delta),
             TEST(test_count),
             TEST(test_count_while_paused),

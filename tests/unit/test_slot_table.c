@@ -135,6 +135,80 @@ static void test_a_slot_is_given_to_one_turn(void **state)
     assert_int_equal(slot_table_take(&table, &look, 77), 0);
 }
 
+/* Sends a turn of 77 to slot 1, where the last one was, and gives it up. */
+static void give_up_one(struct slot_table *table)
+{
+    struct slot_look look = look_at("[" IDLE(0, 5, 30) "," IDLE(1, 6, 487) "]");
+
+    assert_true(slot_table_learn(table, &look, 77, 487));
+    assert_int_equal(slot_table_take(table, &look, 77), 1);
+    slot_table_give_up(table, 1, 77);
+}
+
+/* Whatever its task: it has ended, still works, or was not even begun. */
+static void test_a_turn_that_is_given_up_leaves_its_slot_warm(void **state)
+{
+    static const char *const looks[] = {"[" IDLE(0, 5, 30) "," IDLE(1, 9, 300) "]",
+            "[" IDLE(0, 5, 30) "," BUSY(1, 9, 300) "]", "[" IDLE(0, 5, 30) "," IDLE(1, 6, 487) "]"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+        struct slot_look look = look_at(looks[i]);
+        struct slot_table table = {0};
+
+        give_up_one(&table);
+        assert_true(slot_table_session(&table, &look, 1) == 77);
+        assert_int_equal(slot_table_find(&table, &look, 78), SLOT_NONE);
+        assert_int_equal(slot_table_take(&table, &look, 77), 1);
+        assert_int_equal(slot_table_take(&table, &look, 77), SLOT_NONE); /* it is sent there */
+        assert_true(slot_table_session(&table, &look, 1) == 0);
+        slot_table_give_up(&table, 1, 77);
+        assert_int_equal(slot_table_take(&table, &look, 77), 1); /* and again */
+    }
+}
+
+static void test_what_another_may_be_in_is_not_warm(void **state)
+{
+    struct slot_look look = look_at("[" IDLE(0, 5, 30) "," IDLE(1, 9, 300) "]");
+    struct slot_table since = {0}, before = {0}, placed = {0};
+
+    (void)state;
+    give_up_one(&since);
+    slot_table_stray(&since);
+    slot_table_placed(&since);
+    assert_int_equal(slot_table_find(&since, &look, 77), SLOT_NONE);
+    assert_true(slot_table_session(&since, &look, 1) == 0);
+    slot_table_stray(&before);
+    give_up_one(&before);
+    slot_table_placed(&before);
+    assert_int_equal(slot_table_find(&before, &look, 77), SLOT_NONE);
+    slot_table_stray(&placed);
+    slot_table_placed(&placed);
+    slot_table_placed(&placed); /* of an engine that is gone */
+    give_up_one(&placed);
+    assert_int_equal(slot_table_find(&placed, &look, 77), 1);
+}
+
+static void test_what_was_not_sent_is_not_given_up(void **state)
+{
+    struct slot_look look = look_at("[" IDLE(0, 5, 30) "," IDLE(1, 6, 487) "]");
+    struct slot_look next = look_at("[" IDLE(0, 5, 30) "," IDLE(1, 9, 500) "]");
+    struct slot_table table = {0};
+
+    (void)state;
+    slot_table_give_up(&table, SLOTS_MAX, 77);
+    assert_true(slot_table_learn(&table, &look, 77, 487));
+    slot_table_give_up(&table, 1, 77);
+    assert_int_equal(slot_table_find(&table, &next, 77), SLOT_NONE);
+    assert_int_equal(slot_table_take(&table, &look, 77), 1);
+    slot_table_give_up(&table, 1, 78);
+    slot_table_give_up(&table, 0, 77);
+    assert_int_equal(slot_table_find(&table, &next, 77), SLOT_NONE);
+    assert_true(slot_table_learn(&table, &next, 77, 500)); /* it has ended */
+    slot_table_give_up(&table, 1, 77);
+    assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
+}
+
 static void test_what_was_restored(void **state)
 {
     struct slot_table table = {0};
@@ -158,6 +232,9 @@ int main(void)
             cmocka_unit_test(test_what_is_not_certain_is_not_learnt),
             cmocka_unit_test(test_a_session_moves),
             cmocka_unit_test(test_a_slot_is_given_to_one_turn),
+            cmocka_unit_test(test_a_turn_that_is_given_up_leaves_its_slot_warm),
+            cmocka_unit_test(test_what_another_may_be_in_is_not_warm),
+            cmocka_unit_test(test_what_was_not_sent_is_not_given_up),
             cmocka_unit_test(test_what_was_restored),
     };
 

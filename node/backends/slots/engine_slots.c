@@ -161,6 +161,23 @@ void engine_slots_note(struct engine_slots *slots, uint64_t session, const struc
         look_for_notes(slots);
 }
 
+void engine_slots_give_up(struct engine_slots *slots, int slot, uint64_t session)
+{
+    slot_table_give_up(&slots->table, (size_t)slot, session);
+}
+
+void engine_slots_stray(struct engine_slots *slots)
+{
+    if (slots)
+        slot_table_stray(&slots->table);
+}
+
+void engine_slots_placed(struct engine_slots *slots)
+{
+    if (slots)
+        slot_table_placed(&slots->table);
+}
+
 /* --- life --- */
 
 struct slot_table *engine_slots_table(struct engine_slots *slots)

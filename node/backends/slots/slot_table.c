@@ -49,13 +49,18 @@ static bool is_turn(
 {
     const struct slot_turn *turn = &table->at[slot];
 
-    return look->at[slot].is_there && turn->session == session && turn->task == look->at[slot].task;
+    if (!look->at[slot].is_there || turn->session != session)
+        return false;
+    if (turn->state == SLOT_TURN_GIVEN_UP)
+        return turn->alone && turn->strays == table->strays;
+    return turn->state == SLOT_TURN_ENDED && turn->task == look->at[slot].task;
 }
 
 int slot_table_find(const struct slot_table *table, const struct slot_look *look, uint64_t session)
 {
     for (size_t i = 0; session != 0 && i < look->count; i++)
-        if (is_turn(table, look, i, session) && !look->at[i].is_busy)
+        if (is_turn(table, look, i, session) &&
+                (!look->at[i].is_busy || table->at[i].state == SLOT_TURN_GIVEN_UP))
             return (int)i;
     return SLOT_NONE;
 }
@@ -82,13 +87,39 @@ static void forget(struct slot_table *table, uint64_t session)
             table->at[i].session = 0;
 }
 
+static void send_there(struct slot_table *table, struct slot_turn *turn)
+{
+    turn->state = SLOT_TURN_SENT;
+    turn->strays = table->strays;
+    turn->alone = table->unplaced == 0;
+}
+
 int slot_table_take(struct slot_table *table, const struct slot_look *look, uint64_t session)
 {
     int slot = slot_table_find(table, look, session);
 
     if (slot != SLOT_NONE)
-        table->at[slot].session = 0;
+        send_there(table, &table->at[slot]);
     return slot;
+}
+
+void slot_table_give_up(struct slot_table *table, size_t slot, uint64_t session)
+{
+    if (slot < SLOTS_MAX && table->at[slot].session == session &&
+            table->at[slot].state == SLOT_TURN_SENT)
+        table->at[slot].state = SLOT_TURN_GIVEN_UP;
+}
+
+void slot_table_stray(struct slot_table *table)
+{
+    table->strays++;
+    table->unplaced++;
+}
+
+void slot_table_placed(struct slot_table *table)
+{
+    if (table->unplaced > 0) /* else it was the last engine's */
+        table->unplaced--;
 }
 
 bool slot_table_learn(

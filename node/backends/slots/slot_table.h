@@ -6,6 +6,12 @@
  *   [{"id":0,"is_processing":false,"id_task":10,"n_prompt_tokens":487,…},
  *    {"id":1,"is_processing":false}]
  *
+ * A turn that is given up before its end leaves in its slot what was computed of it, and nobody is
+ * told how much that is or as which task. But where the slot was asked for, nothing else can be in
+ * it, unless the engine has chosen slots for other requests (strays) since. It may still work on
+ * that turn for a moment, until it finds that nobody waits; the next one waits for that, which is
+ * less than to compute anew what is just being computed.
+ *
  * Engines that do not say these numbers (before August 2025) leave the table empty. */
 #pragma once
 
@@ -33,18 +39,30 @@ struct slot_look { /* what an engine said of its slots, by their numbers */
     size_t count;
 };
 
+enum slot_turn_state {
+    SLOT_TURN_ENDED, /* as `task` */
+    SLOT_TURN_SENT,  /* there, by our choice: nothing is known before it has ended */
+    SLOT_TURN_GIVEN_UP,
+};
+
 struct slot_table {
     struct slot_turn {
         uint64_t session; /* 0: none is known */
         uint64_t task;
+        enum slot_turn_state state;
+        uint64_t strays; /* of the table, when it was sent … */
+        bool alone;      /* … and none of them could still have come into its slot */
     } at[SLOTS_MAX];
+    uint64_t strays;   /* requests for which the engine has chosen the slot … */
+    uint64_t unplaced; /* … and those of them that may still come into any */
 };
 
 /* Foreign text. -EINVAL, -EMSGSIZE, -ENOMEM as json_parse(); -EPROTO: not such an answer. */
 MUST_CHECK int slot_look_read(
         const char *text, size_t len, struct slot_look *ret_look, struct err *err);
 
-/* The slot that is warm for `session`, free, and no other's since; SLOT_NONE: none is. */
+/* The slot that is warm for `session`, and no other's since: free, or busy with what was given up;
+ * SLOT_NONE: none is. */
 int slot_table_find(const struct slot_table *table, const struct slot_look *look, uint64_t session);
 /* As slot_table_find(), for a turn that is sent there: until that has ended nothing is known of it,
  * so that another of the same conversation, sent at once, does not wait behind it. */
@@ -53,6 +71,11 @@ int slot_table_take(struct slot_table *table, const struct slot_look *look, uint
  * learnt where two slots could be its own. True where its slot is known now. */
 bool slot_table_learn(
         struct slot_table *table, const struct slot_look *look, uint64_t session, uint64_t tokens);
+/* The turn of `session` that was sent to that slot is given up. */
+void slot_table_give_up(struct slot_table *table, size_t slot, uint64_t session);
+/* A request is sent for which the engine chooses the slot; and it has one, or is over. */
+void slot_table_stray(struct slot_table *table);
+void slot_table_placed(struct slot_table *table);
 /* The engine has been given back what the slot held of `session` before it ended. */
 void slot_table_restored(struct slot_table *table, size_t slot, uint64_t session);
 /* Whose the slot is; 0: nobody's that is known. */
