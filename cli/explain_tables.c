@@ -153,7 +153,7 @@ static void print_verdict(const cJSON *answer, FILE *out)
 {
     const char *verdict = json_str(answer, "verdict", "");
     const cJSON *chosen = json_obj(answer, "chosen"), *awaited = json_obj(answer, "awaited");
-    char node[LINE_MAX_BYTES], model[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
+    char node[LINE_MAX_BYTES], model[LINE_MAX_BYTES], line[LINE_MAX_BYTES], mode[LINE_MAX_BYTES];
 
     if (awaited) {
         fprintf(out, "Waits for %s, which %s.\n\n", line_of(awaited, "node", node),
@@ -167,7 +167,8 @@ static void print_verdict(const cJSON *answer, FILE *out)
     else if (strcmp(verdict, "wait") == 0 && chosen)
         fprintf(out, "Waits for %s on %s", model, node);
     else if (strcmp(verdict, "next") == 0)
-        fprintf(out, "Goes to the mode %s instead", line_of(answer, "next", line));
+        fprintf(out, "Goes to the mode %s, as %s has none for it", line_of(answer, "next", line),
+                line_of(answer, "mode", mode));
     else
         fputs(strcmp(verdict, "wait") == 0 ? "Waits" : "Is refused", out);
     fprintf(out, ": %s.\n\n", line_of(answer, "why", line));

@@ -181,11 +181,18 @@ static int fill_body_anew(struct job *job, const struct mode_answer *answer)
     return r;
 }
 
+static bool has_waited_enough(const struct job *job)
+{
+    uint32_t patience_ms = job->terms->patience_ms ? job->terms->patience_ms : JOB_WAIT_MAX_MS;
+    return job->sm.state == JOB_WAITING && job_waited_ms(job) - job->terms_waited_ms > patience_ms;
+}
+
 bool job_take_next_terms(struct job *job)
 {
     const struct job_terms *next = job->terms->next;
     if (!next || fill_body_anew(job, &next->answer))
         return false;
+    job->terms->waited_out = has_waited_enough(job);
     job->terms_waited_ms = job_waited_ms(job);
     job->terms = job->terms->next;
     job_set_kind(job);
@@ -256,12 +263,6 @@ static bool sign_of_life_is_due(const struct job *job)
 {
     return job->begun && job_age_ms(job, job->last_write_us) >= JOB_IDLE_MS &&
            reply_room(&job->reply) > 0;
-}
-
-static bool has_waited_enough(const struct job *job)
-{
-    uint32_t patience_ms = job->terms->patience_ms ? job->terms->patience_ms : JOB_WAIT_MAX_MS;
-    return job->sm.state == JOB_WAITING && job_waited_ms(job) - job->terms_waited_ms > patience_ms;
 }
 
 static void tick_job(struct job *job)

@@ -62,7 +62,8 @@ enum {
     JOB_ANSWER_TOK_S = 10000,
     JOB_ANSWER_TOKENS_MIN = 1024,
     JOB_REASON_MAX = 199,
-    JOB_WAITED_MAX = 47, /* bytes of how long it has waited, in its reason */
+    JOB_REFUSAL_MAX = 1023, /* bytes of what a refused client is told */
+    JOB_WAITED_MAX = 47,    /* bytes of how long it has waited, in its reason */
     /* bytes of a comment that tells a client how long it may still wait, or what for */
     JOB_PROGRESS_MAX = JOB_REASON_MAX + 64,
     JOB_RETRY_AFTER_MAX_S = 60,

@@ -37,8 +37,10 @@ static void send_error(struct job *job, const struct api_error *error)
 static void say_reason(const struct job *job, char ret_reason[HTTP_HEADER_VALUE_MAX])
 {
     const char *told = job->request.told, *rule = job->terms->rule;
-    snprintf(ret_reason, HTTP_HEADER_VALUE_MAX, "%s%s%s%s%s", told, *told ? "; " : "", rule,
-            *rule ? "; " : "", job->reason);
+    char passed[HTTP_HEADER_VALUE_MAX];
+    job_terms_passed(job->all_terms, job->terms, passed, sizeof(passed));
+    snprintf(ret_reason, HTTP_HEADER_VALUE_MAX, "%s%s%s%s%s%s", told, *told ? "; " : "", passed,
+            rule, *rule ? "; " : "", job->reason);
 }
 
 static void set_headers(struct job *job)

@@ -4,6 +4,7 @@
 #include "proto/capability.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,6 +86,25 @@ static uint32_t retry_after_s(const struct job *job)
     return (uint32_t)fmin(ceil(job->first_token_s), JOB_RETRY_AFTER_MAX_S);
 }
 
+struct sentence { /* cut where it is too long */
+    char text[JOB_REFUSAL_MAX + 1];
+    size_t len;
+};
+
+static void say(struct sentence *sentence, const char *fmt, ...)
+        __attribute__((format(printf, 2, 3)));
+
+static void say(struct sentence *sentence, const char *fmt, ...)
+{
+    size_t room = sizeof(sentence->text) - sentence->len;
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(sentence->text + sentence->len, room, fmt, args);
+    va_end(args);
+    if (len > 0)
+        sentence->len += (size_t)len < room ? (size_t)len : room - 1;
+}
+
 /* The reason may be the job's own. */
 static void tell(struct job *job, const char *reason)
 {
@@ -92,33 +112,50 @@ static void tell(struct job *job, const char *reason)
         snprintf(job->reason, sizeof(job->reason), "%s", reason);
 }
 
+static void append_refusal(const struct job *job, const char *reason, struct sentence *out)
+{
+    say(out, "no node can serve \"%s\" now", job->request.asked);
+    for (const struct job_terms *terms = job->all_terms; terms != job->terms; terms = terms->next)
+        say(out, ", nor \"%s\" in its place", terms->next->mode);
+    say(out, ": %s; `modemesh status` shows the nodes", reason);
+}
+
 void job_refuse(struct job *job, const char *code, const char *reason)
 {
-    char text[ERR_TEXT_MAX];
+    struct sentence text = {.len = 0};
     bool full = strcmp(code, "queue_full") == 0;
-    snprintf(text, sizeof(text),
-            "no node can serve \"%s\" now: %s; `modemesh status` shows the nodes",
-            job->request.asked, reason);
+    append_refusal(job, reason, &text);
     tell(job, reason);
     job_fail(job, &(struct api_error){.status = full ? 429 : 503,
                           .code = code,
-                          .message = text,
+                          .message = text.text,
                           .retry_after_s = retry_after_s(job)});
+}
+
+/* A mode with its models: "ask" (small, …). Those after the first go by their own names. */
+static void append_mode(const struct job *job, const struct job_terms *terms, struct sentence *out)
+{
+    const char *name = terms == job->all_terms ? job->request.asked : terms->mode;
+    say(out, "\"%s\" (%s%s)", name, terms->models[0], terms->model_count == 1 ? "" : ", …");
 }
 
 /* No waiting helps: the request is refused as the client's fault. */
 static void refuse_unable(struct job *job, const struct routing_plan *plan)
 {
-    char text[ERR_TEXT_MAX], models[MSG_NAME_MAX + 8];
+    struct sentence text = {.len = 0};
     tell(job, why_not(plan));
-    snprintf(models, sizeof(models), job->terms->model_count == 1 ? "%s" : "%s, …",
-            job->terms->models[0]);
-    snprintf(text, sizeof(text), "\"%s\" (%s) cannot %s; ask for a model or a mode that can",
-            job->request.asked, models, capability_lack_name(plan->lacking));
+    for (const struct job_terms *terms = job->all_terms; terms != job->terms; terms = terms->next) {
+        append_mode(job, terms, &text);
+        say(&text, " has none for it, ");
+    }
+    say(&text, "%s", job->terms == job->all_terms ? "" : "and ");
+    append_mode(job, job->terms, &text);
+    say(&text, " cannot %s; ask for a model or a mode that can",
+            capability_lack_name(plan->lacking));
     job_fail(job, &(struct api_error){.status = 400,
                           .code = "unsupported_by_model",
                           .param = "model",
-                          .message = text});
+                          .message = text.text});
 }
 
 void job_refuse_plan(struct job *job, const struct routing_plan *plan)

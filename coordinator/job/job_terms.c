@@ -50,6 +50,17 @@ void job_terms_destroy(struct job_terms *terms)
     }
 }
 
+const char *job_terms_passed(const struct job_terms *first, const struct job_terms *in_force,
+        char *ret_text, size_t room)
+{
+    size_t len = 0;
+    ret_text[0] = '\0';
+    for (; first != in_force && len < room; first = first->next)
+        len += (size_t)snprintf(ret_text + len, room - len, "%s %s; ", first->mode,
+                first->waited_out ? "had none in time" : "has none for it");
+    return ret_text;
+}
+
 size_t job_terms_place(const struct job_terms *terms, const char *model)
 {
     size_t i = 0;

@@ -29,6 +29,7 @@ struct job_terms {
     struct mode_answer answer; /* what the mode says of the answer: it stands in the body */
     enum mode_when_none when_none;
     uint32_t patience_ms;   /* in the queue by these terms; 0: JOB_WAIT_MAX_MS */
+    bool waited_out;        /* the patience was at its end when the next ones came into force */
     struct job_terms *next; /* WHEN_NONE_NEXT: what counts instead; owned; NULL: nothing */
 };
 
@@ -43,6 +44,11 @@ void job_terms_destroy(struct job_terms *terms);
 /* Adds one that is liked less than those before it; one that is there, or past MODE_MODELS_MAX, is
  * left out. -ENOMEM. */
 MUST_CHECK int job_terms_add(struct job_terms *terms, const char *model, uint8_t quality);
+/* Whose place those in force take, of the list that begins with `first`: "code has none for it; ".
+ * "" where they are the first. Cut at `room`. Returns `ret_text`. */
+const char *job_terms_passed(const struct job_terms *first, const struct job_terms *in_force,
+        char *ret_text, size_t room);
+
 /* model_count where it is not among them. */
 size_t job_terms_place(const struct job_terms *terms, const char *model);
 /* `model` takes the place and at least the points of `replaced`, which is among them; the rule's

@@ -202,6 +202,26 @@ def a_policy_is_shown_and_words_mean_modes():
         assert not told["derived"] and {"gpt-4o", "claude-*", "review", "fast"} <= {a["name"] for a in told["aliases"]}
 
 
+def the_mode_that_takes_the_place_of_another_says_so():
+    with Mesh({"code": {"models": [CODER], "when-none": "ask"}, "ask": [FAST, THINKER],
+               "debug": {"models": ["absent"], "when-none": "review"}, "review": ["absent"]}) as cluster:
+        cluster.add_node("workstation", [FAST])
+        answer = cluster.ask("code", "hello", temperature=0)
+        assert_served(answer, "ask", FAST)
+        reason = answer.headers["X-Modemesh-Reason"]
+        assert reason.startswith(f"code has none for it; ask any model: {FAST}"), reason
+        told = cluster.cli("explain", "--mode", "code", "--tokens", "20").stdout
+        assert "Goes to the mode ask, as code has none for it: no connected node has the model." in told, told
+        cluster.add_node("halo1", [CODER, THINKER])
+        tool = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}
+        answer = cluster.ask("mesh-code", "hello", tools=[tool])
+        assert answer.status == 400, answer.body
+        assert (f'"mesh-code" ({CODER}) has none for it, and "ask" ({FAST}, …) cannot call tools' in answer.error()
+                ), answer.error()
+        answer = cluster.ask("debug", "hello")
+        assert answer.status == 503 and 'serve "debug" now, nor "review" in its place: ' in answer.error(), answer.body
+
+
 def what_makes_no_sense_is_named_and_changes_nothing():
     with Mesh({"ask": [FAST]}) as cluster:
         cluster.add_node("halo2", [FAST])
@@ -341,6 +361,7 @@ if __name__ == "__main__":
         what_the_readme_shows_can_be_copied,
         a_reload_says_what_needs_a_restart,
         a_policy_is_shown_and_words_mean_modes,
+        the_mode_that_takes_the_place_of_another_says_so,
         what_makes_no_sense_is_named_and_changes_nothing,
         modes_are_derived_and_can_be_kept,
         a_name_that_cannot_be_announced_is_refused,

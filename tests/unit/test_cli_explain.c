@@ -68,9 +68,10 @@ static void what_it_waits_for_is_told(void **state)
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
     cli_bench_assert_has(bench->out, "Waits for halo1, which is away.\n");
     cli_bench_answer(bench, ASKED, 200,
-            "{\"verdict\":\"next\",\"next\":\"ask\",\"why\":\"no node\",\"chosen\":null}");
+            "{\"mode\":\"code\",\"verdict\":\"next\",\"next\":\"ask\",\"why\":\"no node\","
+            "\"chosen\":null}");
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
-    cli_bench_assert_has(bench->out, "Goes to the mode ask instead: no node.\n");
+    cli_bench_assert_has(bench->out, "Goes to the mode ask, as code has none for it: no node.\n");
 }
 
 static void nothing_to_choose_from_is_told(void **state)

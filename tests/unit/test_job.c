@@ -1752,8 +1752,9 @@ static void where_none_can_the_next_mode_is_asked(void **state)
     complete(world, 0, take_request(world, 0), "x");
     is_complete_stream(&world->clients[0]);
     assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
-    assert_true(fake_exchange_has_header(
-            &world->clients[0], "X-Modemesh-Reason: ask any model: small; "));
+    assert_true(fake_exchange_has_header(&world->clients[0],
+            "X-Modemesh-Reason: code has none for it; debug has none for it; "
+            "ask any model: small; the only instance: first token"));
 }
 
 /* The mode that comes instead says what it would have said at first. */
@@ -1781,7 +1782,30 @@ static void the_last_mode_that_is_asked_says_why_not(void **state)
     ask_by(world, 0, true, terms_before("code", "absent", terms_for("ask", "absent, too")));
     assert_int_equal(world->clients[0].status, 503);
     assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
+    assert_true(fake_exchange_has_header(&world->clients[0],
+            "X-Modemesh-Reason: code has none for it; ask any model: absent, too; no connected"));
     assert_true(fake_exchange_has(&world->clients[0], "no_node_available"));
+    assert_true(fake_exchange_has(&world->clients[0],
+            "no node can serve \\\"ask\\\" now, nor \\\"ask\\\" in its place: no connected node"));
+}
+
+/* What each of them has stands under its own name. */
+static void models_are_told_of_the_mode_that_has_them(void **state)
+{
+    static const char *const models[] = {"small", "eyes"};
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_sees(world, 0, "small", 0);
+    join(world, 1, "other");
+    say_sees(world, 1, "other", 0);
+    world->edit = need_vision;
+    struct job_terms *first = job_terms_of_models("code", models, 2);
+    first->when_none = WHEN_NONE_NEXT;
+    first->next = terms_for("debug", "other");
+    ask_by(world, 0, true, first);
+    assert_int_equal(world->clients[0].status, 400);
+    assert_true(fake_exchange_has(&world->clients[0], "\\\"ask\\\" (small, …) has none for it, and "
+                                                      "\\\"debug\\\" (other) cannot see images; "));
 }
 
 /* Its turn comes: that is no reason to ask less of a model. */
@@ -1800,6 +1824,8 @@ static void a_turn_is_waited_for_before_the_next_mode_is_asked(void **state)
     complete(world, 1, take_request(world, 1), "x");
     is_complete_stream(&world->clients[0]);
     assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
+    assert_true(fake_exchange_has_header(&world->clients[0],
+            "X-Modemesh-Reason: code had none in time; ask any model: other; "));
 }
 
 static void a_mode_has_its_own_patience(void **state)
@@ -1967,8 +1993,8 @@ static void what_comes_next_follows_its_mode_too(void **state)
     jobs_move_mode(world->jobs, "ask", "older", "newer");
     wait_ms(world, 1001);
     complete(world, 1, take_request(world, 1), "x");
-    assert_true(fake_exchange_has_header(
-            &world->clients[0], "X-Modemesh-Reason: ask any model: newer; "));
+    assert_true(fake_exchange_has_header(&world->clients[0],
+            "X-Modemesh-Reason: code had none in time; ask any model: newer; "));
 }
 
 /* --- where conversations are --- */
@@ -2933,6 +2959,7 @@ int main(void)
             JOB_TEST(where_none_can_the_next_mode_is_asked),
             JOB_TEST(the_next_mode_fills_the_body),
             JOB_TEST(the_last_mode_that_is_asked_says_why_not),
+            JOB_TEST(models_are_told_of_the_mode_that_has_them),
             JOB_TEST(a_turn_is_waited_for_before_the_next_mode_is_asked),
             JOB_TEST(a_mode_has_its_own_patience),
             JOB_TEST(all_that_wait_go_on_to_the_next_mode),

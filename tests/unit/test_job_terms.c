@@ -46,6 +46,21 @@ static void models_by_name_are_liked_in_their_order(void **state)
     job_terms_destroy(terms);
 }
 
+static void whose_place_they_take_is_told(void **state)
+{
+    (void)state;
+    char text[64];
+    struct job_terms *terms = make();
+    terms->next = job_terms_create("debug");
+    terms->next->next = job_terms_create("ask");
+    assert_string_equal(job_terms_passed(terms, terms, text, sizeof(text)), "");
+    terms->waited_out = true;
+    assert_string_equal(job_terms_passed(terms, terms->next->next, text, sizeof(text)),
+            "code had none in time; debug has none for it; ");
+    assert_string_equal(job_terms_passed(terms, terms->next->next, text, 9), "code had");
+    job_terms_destroy(terms);
+}
+
 static void each_is_there_once_and_no_more_than_may_be(void **state)
 {
     (void)state;
@@ -167,6 +182,7 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(models_by_name_are_liked_in_their_order),
+            cmocka_unit_test(whose_place_they_take_is_told),
             cmocka_unit_test(each_is_there_once_and_no_more_than_may_be),
             cmocka_unit_test(the_last_of_very_many_has_points_still),
             cmocka_unit_test(a_new_model_has_the_place_and_the_points_of_the_old),
