@@ -227,7 +227,8 @@ enum standing {
 
 static bool lacks(const struct ask *ask, const struct toy_model *model)
 {
-    const uint32_t of_file = CAPABILITY_CHAT | CAPABILITY_FIM;
+    const uint32_t of_template = model->capabilities & CAPABILITY_TEMPLATE ? CAPABILITY_TOOLS : 0;
+    const uint32_t of_file = CAPABILITY_CHAT | CAPABILITY_FIM | of_template;
     uint32_t lacking = ask->needs & ~model->capabilities;
     return model->capabilities & CAPABILITY_EXACT ? lacking : lacking & of_file;
 }
@@ -899,7 +900,8 @@ static void draw_model(struct toy_model *model, size_t m)
     model->slots = 1 + (uint32_t)below(4);
     model->capabilities = CAPABILITY_CHAT | (chance(85) ? CAPABILITY_TOOLS : 0) |
                           (chance(30) ? CAPABILITY_VISION : 0) | (m == SMALL ? CAPABILITY_FIM : 0) |
-                          (chance(60) ? CAPABILITY_EXACT : 0);
+                          (chance(60) ? CAPABILITY_EXACT : 0) |
+                          (chance(50) ? CAPABILITY_TEMPLATE : 0);
 }
 
 static void node_comes_or_goes(size_t n)
