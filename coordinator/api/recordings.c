@@ -3,6 +3,7 @@
 #include "common/json/json.h"
 #include "common/list.h"
 #include "coordinator/dialects/responses/response_store.h"
+#include "coordinator/inner_reply.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -34,8 +35,7 @@ struct recording {
     struct list followers;
 
     bool running;
-    const struct http_exchange_events *job_events; /* NULL: nobody listens */
-    void *job;
+    struct inner_reply answer;
     uint64_t ended_us;
 
     int refused_status; /* of an answer that came instead of events; 0: none */
@@ -352,7 +352,6 @@ static void tell_ending(struct recording *recording, const struct ending *ending
 static void end_recording(struct recording *recording)
 {
     recording->running = false;
-    recording->job_events = NULL;
     recording->ended_us = env_now_us(recording->recordings->config.env);
     pump_all(recording);
 }
@@ -366,7 +365,7 @@ static bool tells_failure(const struct recording *recording)
 
 /* --- what the job sees --- */
 
-static void on_set_header(void *ctx, const char *name, const char *value)
+static void on_header(void *ctx, const char *name, const char *value)
 {
     struct recording *recording = ctx;
     if (strcmp(name, "Retry-After") == 0)
@@ -374,11 +373,10 @@ static void on_set_header(void *ctx, const char *name, const char *value)
 }
 
 /* An answer that is no stream is an error. */
-static void on_send(void *ctx, int status, const char *content_type, const void *body, size_t len)
+static void on_whole(void *ctx, int status, const void *body, size_t len)
 {
     struct recording *recording = ctx;
     cJSON *json = NULL;
-    (void)content_type;
     (void)!json_parse(body, len, &json_limits_event, &json, NULL);
     const cJSON *error = json_obj(json, "error");
     struct ending ending = {.status = "failed",
@@ -392,28 +390,8 @@ static void on_send(void *ctx, int status, const char *content_type, const void 
     cJSON_Delete(json);
 }
 
-static void on_watch(void *ctx, const struct http_exchange_events *events, void *events_ctx)
-{
-    struct recording *recording = ctx;
-    recording->job_events = events;
-    recording->job = events_ctx;
-}
-
-static void on_begin(void *ctx, int status, const char *content_type)
-{
-    (void)ctx;
-    (void)status;
-    (void)content_type;
-}
-
 /* It takes what comes: who reads later cannot slow the engine down. */
-static size_t get_room(const void *ctx)
-{
-    (void)ctx;
-    return HTTP_STREAM_BUFFER;
-}
-
-static int on_write(void *ctx, const void *data, size_t len)
+static int on_piece(void *ctx, const void *data, size_t len)
 {
     struct recording *recording = ctx;
     int r = add_events(recording, data, len);
@@ -423,41 +401,35 @@ static int on_write(void *ctx, const void *data, size_t len)
 }
 
 /* A response that has failed is not in the store by itself. */
-static void on_end(void *ctx)
+static void note_end(struct recording *recording)
 {
-    struct recording *recording = ctx;
     struct buf object;
     buf_init(&object, RECORDING_BYTES_MAX);
     if (tells_failure(recording) && recording_object(recording, &object) == 0 &&
             buf_terminate(&object) == 0)
         store_object(recording, buf_at(&object));
     buf_fini(&object);
-    end_recording(recording);
 }
 
-static void on_abort(void *ctx)
+static void on_end(void *ctx, bool complete)
 {
-    static const struct ending ending = {.status = "failed",
+    static const struct ending cut = {.status = "failed",
             .code = "server_error",
             .message = "the answer could not be completed"};
     struct recording *recording = ctx;
-    tell_ending(recording, &ending);
+    if (complete)
+        note_end(recording);
+    else
+        tell_ending(recording, &cut);
     end_recording(recording);
 }
 
+static const struct inner_reply_events answer_events = {
+        .on_header = on_header, .on_piece = on_piece, .on_whole = on_whole, .on_end = on_end};
+
 struct reply recording_reply(struct recording *recording)
 {
-    static const struct reply_ops ops = {
-            .set_header = on_set_header,
-            .send = on_send,
-            .watch = on_watch,
-            .begin = on_begin,
-            .room = get_room,
-            .write = on_write,
-            .end = on_end,
-            .abort = on_abort,
-    };
-    return (struct reply){.ops = &ops, .ctx = recording};
+    return inner_reply_for_job(&recording->answer);
 }
 
 /* --- what clients want --- */
@@ -498,27 +470,19 @@ const char *recording_input(const struct recording *recording)
     return recording->input;
 }
 
-static void stop_job(struct recording *recording)
-{
-    const struct http_exchange_events *events = recording->job_events;
-    recording->job_events = NULL;
-    if (events)
-        events->on_gone(recording->job);
-}
-
 void recording_cancel(struct recording *recording)
 {
     static const struct ending ending = {.status = "cancelled"};
     if (!recording->running)
         return;
-    stop_job(recording);
+    inner_reply_leave(&recording->answer);
     tell_ending(recording, &ending);
     end_recording(recording);
 }
 
 void recording_delete(struct recording *recording)
 {
-    stop_job(recording);
+    inner_reply_leave(&recording->answer);
     (void)!response_store_delete(
             recording->recordings->config.store, recording->owner, recording->id);
     recording_free(recording);
@@ -546,7 +510,7 @@ void recordings_destroy(struct recordings *recordings)
         return;
     list_for_each_safe (it, &recordings->list) {
         struct recording *recording = list_entry(it, struct recording, link);
-        stop_job(recording);
+        inner_reply_leave(&recording->answer);
         recording_free(recording);
     }
     free(recordings);
@@ -579,6 +543,7 @@ static struct recording *recording_create(
         return NULL;
     recording->recordings = recordings;
     recording->running = true;
+    inner_reply_init(&recording->answer, &answer_events, recording);
     recording->last_object = SIZE_MAX;
     list_init(&recording->link);
     list_init(&recording->followers);

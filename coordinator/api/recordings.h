@@ -4,9 +4,9 @@
  *            the job ends it, fails, or is cancelled
  *   RUNNING ────────────────────────────────────────▶ ENDED ──▶ (forgotten after a while)
  *
- * A recording is where a job's answer goes (reply.h); that its client is gone is told to the job
- * when the recording is cancelled. Its events are those of /v1/responses, whose numbers are their
- * places in the recording. All is bounded, in bytes, number and time. Loop thread. */
+ * A recording is where a job's answer goes (inner_reply.h); that its client is gone is told to the
+ * job when the recording is cancelled. Its events are those of /v1/responses, whose numbers are
+ * their places in the recording. All is bounded, in bytes, number and time. Loop thread. */
 #pragma once
 
 #include "common/buf.h"

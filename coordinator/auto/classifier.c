@@ -5,6 +5,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "coordinator/dialects/openai/openai.h"
+#include "coordinator/inner_reply.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,8 +25,7 @@ struct classifier_question {
     struct classifier *classifier;
     struct list link;
     struct loop_timer *timer;
-    const struct http_exchange_events *job_events; /* NULL: no job is to be told */
-    void *job;
+    struct inner_reply answer;
     struct classifier_reply reply;
 };
 
@@ -104,14 +104,6 @@ static void question_free(struct classifier_question *question)
     free(question);
 }
 
-static void stop_job(struct classifier_question *question)
-{
-    const struct http_exchange_events *events = question->job_events;
-    question->job_events = NULL;
-    if (events)
-        events->on_gone(question->job);
-}
-
 /* Frees the question. */
 static void tell(struct classifier_question *question, const enum task *task)
 {
@@ -123,83 +115,33 @@ static void tell(struct classifier_question *question, const enum task *task)
 static void on_deadline(void *ctx)
 {
     struct classifier_question *question = ctx;
-    stop_job(question);
+    inner_reply_leave(&question->answer);
     tell(question, NULL);
 }
 
 void classifier_cancel(struct classifier_question *question)
 {
-    stop_job(question);
+    inner_reply_leave(&question->answer);
     question_free(question);
 }
 
-/* --- what the job sees --- */
+/* --- its answer --- */
 
-static void on_set_header(void *ctx, const char *name, const char *value)
+static void on_whole(void *ctx, int status, const void *body, size_t len)
 {
-    (void)ctx;
-    (void)name;
-    (void)value;
-}
-
-static void on_send(void *ctx, int status, const char *content_type, const void *body, size_t len)
-{
-    struct classifier_question *question = ctx;
     enum task task;
-    (void)content_type;
     bool said = status == 200 && classifier_read_answer(body, len, &task);
-    question->job_events = NULL;
-    tell(question, said ? &task : NULL);
+    tell(ctx, said ? &task : NULL);
 }
 
-static void on_watch(void *ctx, const struct http_exchange_events *events, void *events_ctx)
+/* Nothing that was asked for is a stream. */
+static void on_end(void *ctx, bool complete)
 {
-    struct classifier_question *question = ctx;
-    question->job_events = events;
-    question->job = events_ctx;
+    (void)complete;
+    tell(ctx, NULL);
 }
 
-/* A whole answer is sent; nothing is streamed. */
-static void on_begin(void *ctx, int status, const char *content_type)
-{
-    (void)ctx;
-    (void)status;
-    (void)content_type;
-}
-
-static size_t get_room(const void *ctx)
-{
-    (void)ctx;
-    return HTTP_STREAM_BUFFER;
-}
-
-static int on_write(void *ctx, const void *data, size_t len)
-{
-    (void)ctx;
-    (void)data;
-    (void)len;
-    return 0;
-}
-
-static void on_end(void *ctx)
-{
-    struct classifier_question *question = ctx;
-    question->job_events = NULL;
-    tell(question, NULL);
-}
-
-static struct reply reply_to(struct classifier_question *question)
-{
-    static const struct reply_ops ops = {.set_header = on_set_header,
-            .send = on_send,
-            .watch = on_watch,
-            .begin = on_begin,
-            .room = get_room,
-            .write = on_write,
-            .end = on_end,
-            .abort = on_end};
-    return (struct reply){.ops = &ops, .ctx = question};
-}
+static const struct inner_reply_events answer_events = {.on_whole = on_whole, .on_end = on_end};
 
 /* --- asking --- */
 
@@ -263,6 +205,7 @@ static struct classifier_question *question_create(
         return NULL;
     question->classifier = classifier;
     question->reply = *reply;
+    inner_reply_init(&question->answer, &answer_events, question);
     list_init(&question->link);
     question->timer = loop_timer_create(classifier->config.loop, on_deadline, question);
     if (question->timer)
@@ -274,7 +217,7 @@ static struct classifier_question *question_create(
 static void start(struct classifier *classifier, struct classifier_question *question,
         struct request *request, const char *model)
 {
-    const struct reply reply = reply_to(question);
+    const struct reply reply = inner_reply_for_job(&question->answer);
     list_push_back(&classifier->questions, &question->link);
     classifier->count++;
     loop_timer_start(question->timer, classifier->config.deadline_ms, 0);
