@@ -257,14 +257,23 @@ static int take_any(const struct call *call, const struct request *request, stru
     return -ENOENT;
 }
 
-/* Of `auto` one that the caller may use, if there is any. */
+/* `auto` tells the mode of it by what it is. Other kinds have a mode of their own; tokens are those
+ * of one model. */
+static bool is_told(const struct request *request)
+{
+    return strcmp(kinds[request->kind].mode, MODE_AUTO) == 0 && kinds[request->kind].needs != 0;
+}
+
+/* Where nothing was asked for, or `auto` found no mode: that of the kind, and of `auto` one that
+ * the caller may use. NULL: any model will do, as it will where `auto` has no mode of its own and
+ * those that it looked at cannot. */
 static const struct mode *default_mode(const struct call *call, const struct request *request)
 {
     const struct modes *modes = call->api->view->modes;
-    const char *name = kinds[request->kind].mode;
-    const struct mode *mode =
-            strcmp(name, MODE_AUTO) == 0 ? caller_fallback(call->caller, modes) : NULL;
-    return mode ? mode : modes_find(modes, name);
+    const struct mode *mode = modes_find(modes, kinds[request->kind].mode), *fallback = NULL;
+    if (strcmp(kinds[request->kind].mode, MODE_AUTO) == 0 && (mode || !is_told(request)))
+        fallback = caller_fallback(call->caller, modes);
+    return fallback ? fallback : mode;
 }
 
 static int take_default(const struct call *call, struct request *request, struct target *target)
@@ -398,12 +407,6 @@ bool inference_asks_auto(const struct admin_view *view, const char *name)
 static bool asks_for_auto(const struct call *call, const struct request *request)
 {
     return !request->asked[0] || inference_asks_auto(call->api->view, request->asked);
-}
-
-/* Other kinds have a mode of their own; tokens are those of one model. */
-static bool is_told(const struct request *request)
-{
-    return strcmp(kinds[request->kind].mode, MODE_AUTO) == 0 && kinds[request->kind].needs != 0;
 }
 
 static void start(const struct call *call, struct request *request)

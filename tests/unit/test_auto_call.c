@@ -200,6 +200,20 @@ static struct http_exchange *ask(struct world *world, const char *text)
     return chat(world, "auto", text, "");
 }
 
+/* A key with these modes and models, of the next calls; NULL: all. */
+static void use_key(struct world *world, const char *name, const char *const *modes,
+        const char *const *keys_models)
+{
+    static char text[API_KEY_TEXT_LEN + 1];
+    const struct api_key_spec spec = {.name = name,
+            .modes = modes,
+            .mode_count = modes ? 2 : 0,
+            .models = keys_models,
+            .model_count = keys_models ? 2 : 0};
+    assert_int_equal(api_keys_create(world->keys, &spec, text, NULL), 0);
+    world->key_text = text;
+}
+
 static void with_header(struct world *world, const char *name, const char *value)
 {
     world->name = name;
@@ -474,6 +488,29 @@ static void a_mode_whose_models_cannot_is_passed_over(void **state)
             "\"text\":\"design it\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
             "\"data:image/png;base64,iVBORw0KGgo=\"}}]}]}");
     goes_to(world, "seer");
+}
+
+static void what_no_mode_can_any_model_does_where_there_is_no_mode_for_it(void **state)
+{
+    static const char looks[] =
+            "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_"
+            "url\","
+            "\"image_url\":{\"url\":\"data:image/png;base64,iVBORw0KGgo=\"}}]}]}";
+    struct world *world = *state;
+    struct mode list[] = {{.name = "code", .models = code_models, .model_count = 1},
+            {.name = "ask", .models = ask_models, .model_count = 1}};
+    static const char *const only[] = {"code", "debug"};
+    world->modes = (struct modes){.list = list, .count = 1};
+    post(world, &dialect_openai_chat, looks);
+    goes_to(world, "seer"); /* of no mode */
+    world->modes.count = 2;
+    post(world, &dialect_openai_chat, looks);
+    assert_int_equal(world->client.status, 400);
+    assert_true(fake_exchange_has_header(&world->client, "X-Modemesh-Mode: ask\n"));
+    use_key(world, "narrow", only, NULL);
+    post(world, &dialect_openai_chat, looks);
+    assert_int_equal(world->client.status, 400);
+    assert_true(fake_exchange_has_header(&world->client, "X-Modemesh-Mode: code\n"));
 }
 
 /* --- how long its user waits --- */
@@ -797,20 +834,6 @@ static void so_many_are_asked_at_once(void **state)
     assert_int_equal(classifier_ask(world->classifier, &request, "hm", &reply, &more), 0);
 }
 
-/* A key with these modes and models, of the next calls; NULL: all. */
-static void use_key(struct world *world, const char *name, const char *const *modes,
-        const char *const *keys_models)
-{
-    static char text[API_KEY_TEXT_LEN + 1];
-    const struct api_key_spec spec = {.name = name,
-            .modes = modes,
-            .mode_count = modes ? 2 : 0,
-            .models = keys_models,
-            .model_count = keys_models ? 2 : 0};
-    assert_int_equal(api_keys_create(world->keys, &spec, text, NULL), 0);
-    world->key_text = text;
-}
-
 static void a_key_that_may_not_use_the_small_model_is_left_with_the_guess(void **state)
 {
     struct world *world = *state;
@@ -936,6 +959,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(a_key_gets_the_mode_that_it_has, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_mode_whose_models_cannot_is_passed_over, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    what_no_mode_can_any_model_does_where_there_is_no_mode_for_it, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     who_waits_gladly_gets_what_writes_quickly, setup, teardown),
             cmocka_unit_test_setup_teardown(without_a_mode_for_it_any_model_does, setup, teardown),
