@@ -99,7 +99,7 @@ static void a_stream_reaches_it_piece_by_piece(void **state)
     reply_begin(&world.reply, 200, "text/event-stream");
     for (int i = 0; i < 3; i++) {
         assert_int_equal(reply_room(&world.reply), HTTP_STREAM_BUFFER);
-        assert_int_equal(reply_write(&world.reply, "abc" + i, 1), 0);
+        assert_int_equal(reply_write(&world.reply, &"abc"[i], 1), 0);
     }
     reply_end(&world.reply);
     assert_string_equal(world.seen, "piece a; piece b; piece c; complete ; ");
