@@ -208,6 +208,7 @@ int explaining_decide(struct explaining *it)
             .lane = it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT,
             .batch = it->policy.batch,
             .tell_free = mode && mode->when_none == WHEN_NONE_REFUSE,
+            .whole = explaining_next_mode(it) != NULL,
             .awaits = !mode || (mode->when_none != WHEN_NONE_REFUSE && !explaining_next_mode(it)),
             .session_epoch = conversation->may_stay ? conversation->epoch : 0,
             .session_model = conversation->may_stay,

@@ -163,7 +163,7 @@ void job_set_kind(struct job *job)
     const struct request *request = &job->request;
     const struct job_terms *terms = job->terms;
     uint64_t kind = (uint64_t)request->needs << 16 | (uint64_t)terms->floor << 8 |
-                    (uint64_t)request->lane << 1 | terms->batch;
+                    (uint64_t)request->lane << 2 | (uint64_t)job->overlong << 1 | terms->batch;
     kind = hash_text(terms->mode, kind);
     kind = hash_text(terms->rule, kind);
     for (size_t i = 0; i < terms->model_count; i++)
@@ -187,14 +187,31 @@ static bool has_waited_enough(const struct job *job)
     return job->sm.state == JOB_WAITING && job_waited_ms(job) - job->terms_waited_ms > patience_ms;
 }
 
+static bool take_terms(struct job *job, struct job_terms *terms)
+{
+    if (fill_body_anew(job, &terms->answer))
+        return false;
+    job->terms_waited_ms = job_waited_ms(job);
+    job->terms = terms;
+    job_set_kind(job);
+    return true;
+}
+
 bool job_take_next_terms(struct job *job)
 {
-    const struct job_terms *next = job->terms->next;
-    if (!next || fill_body_anew(job, &next->answer))
+    struct job_terms *left = job->terms;
+    bool waited_out = has_waited_enough(job);
+    if (!left->next || job->overlong || !take_terms(job, left->next))
         return false;
-    job->terms->waited_out = has_waited_enough(job);
-    job->terms_waited_ms = job_waited_ms(job);
-    job->terms = job->terms->next;
+    left->waited_out = waited_out;
+    return true;
+}
+
+bool job_take_longest_terms(struct job *job, struct job_terms *terms)
+{
+    if (terms != job->terms && !take_terms(job, terms))
+        return false;
+    job->overlong = true;
     job_set_kind(job);
     return true;
 }

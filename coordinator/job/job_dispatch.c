@@ -44,6 +44,7 @@ static struct router_ask ask_of(const struct job *job, struct manner manner)
             .batch = terms->batch,
             .greedy = manner.greedy,
             .tell_free = manner.tell_room || terms->when_none == WHEN_NONE_REFUSE,
+            .whole = job->all_terms->next && !job->overlong,
             .awaits = terms->when_none != WHEN_NONE_REFUSE && !terms->next,
             .due = fair_queue_is_due(job->jobs->queue)};
 }
@@ -195,6 +196,37 @@ static enum outcome wait_for(struct job *job, const struct router_plan *plan)
     return plan->routing.room_left ? WAITS_FOR_QUICKER : WAITS_FOR_ONE;
 }
 
+/* -ENOMEM. Of its terms those with the longest context that it is too long for; NULL: it is too
+ * long for none. */
+static int find_longest(struct job *job, struct manner manner, struct job_terms **ret_terms)
+{
+    struct job_terms *own = job->terms;
+    struct router_plan plan;
+    uint32_t most = 0;
+    int r = 0;
+    *ret_terms = NULL;
+    for (job->terms = job->all_terms; !r && job->terms; job->terms = job->terms->next) {
+        r = choose(job, manner, &plan);
+        if (!r && !plan.instance && plan.routing.context_max > most) {
+            most = plan.routing.context_max;
+            *ret_terms = job->terms;
+        }
+    }
+    job->terms = own;
+    return r;
+}
+
+/* -ENOMEM. None of its modes can: where it is too long for one of them, the longest of all tells
+ * it so. */
+static int choose_longest(struct job *job, struct manner manner, struct router_plan *plan)
+{
+    struct job_terms *longest;
+    int r = find_longest(job, manner, &longest);
+    if (r || !longest || !job_take_longest_terms(job, longest))
+        return r;
+    return choose(job, manner, plan);
+}
+
 /* -ENOMEM. By its own terms, or where those have no instance for it, also none that is only full,
  * by those that come instead. */
 static int choose_by_terms(struct job *job, struct manner manner, struct router_plan *plan)
@@ -203,6 +235,9 @@ static int choose_by_terms(struct job *job, struct manner manner, struct router_
     do
         r = choose(job, manner, plan);
     while (!r && !plan->instance && job_take_next_terms(job));
+    bool several = job->all_terms->next && !job->overlong;
+    if (!r && several && plan->routing.verdict == ROUTING_NONE)
+        r = choose_longest(job, manner, plan);
     return r;
 }
 
@@ -238,7 +273,7 @@ static enum outcome dispatch(struct job *job, struct manner manner)
         job_refuse(job, "overloaded", why_not(&plan.routing));
         return GONE;
     default:
-        job_refuse_plan(job, &plan.routing);
+        job_refuse_plan(job, &plan);
         return GONE;
     }
 }

@@ -41,9 +41,11 @@ struct job {
     struct reply reply;
     const struct dialect *dialect;
     struct request request;
-    struct job_terms *terms;       /* that are in force; of those in the list below */
-    struct job_terms *all_terms;   /* as it began, and what comes instead; owned */
-    uint64_t terms_waited_ms;      /* in the queue, before these terms */
+    struct job_terms *terms;     /* that are in force; of those in the list below */
+    struct job_terms *all_terms; /* as it began, and what comes instead; owned */
+    uint64_t terms_waited_ms;    /* in the queue, before these terms */
+    bool overlong; /* none of the terms has a model that holds it: it goes by those with the longest
+                      context, whose engine counts the tokens */
     char *replaced[JOB_MOVES_MAX]; /* models that its mode has moved away from: maybe named below */
     size_t replaced_count;
 
@@ -88,6 +90,8 @@ void job_set_kind(struct job *job);
 /* The mode that comes after its own: from now on it goes by that one's terms, with a body as that
  * one fills it, and waits anew. False where there is none, or no memory for such a body. */
 bool job_take_next_terms(struct job *job);
+/* Those of its terms, by which it is sent to the longest context there is: as above. */
+bool job_take_longest_terms(struct job *job, struct job_terms *terms);
 /* It waits and runs no more, before its client is told how it ended: who asks for it may ask for
  * another meanwhile, in the same call, and have the queue looked through. */
 void job_unlink(struct job *job);
@@ -159,4 +163,4 @@ const struct api_error *job_error_of_fail(const struct msg_fail *fail, struct ap
 /* 503, or 429 where `code` is "queue_full": nobody can take it now. Frees the job. */
 void job_refuse(struct job *job, const char *code, const char *reason);
 /* No instance can ever take it: 400 where no waiting helps, else 503. Frees the job. */
-void job_refuse_plan(struct job *job, const struct routing_plan *plan);
+void job_refuse_plan(struct job *job, const struct router_plan *plan);

@@ -158,10 +158,12 @@ static void refuse_unable(struct job *job, const struct routing_plan *plan)
                           .message = text.text});
 }
 
-void job_refuse_plan(struct job *job, const struct routing_plan *plan)
+void job_refuse_plan(struct job *job, const struct router_plan *plan)
 {
-    if (plan->refusal == REFUSAL_LACKS && plan->absent == 0)
-        refuse_unable(job, plan);
+    char why[WHY_MAX];
+    why_not_full(plan, why, sizeof(why));
+    if (plan->routing.refusal == REFUSAL_LACKS && plan->routing.absent == 0)
+        refuse_unable(job, &plan->routing);
     else
-        job_refuse(job, "no_node_available", why_not(plan));
+        job_refuse(job, "no_node_available", why);
 }

@@ -392,10 +392,10 @@ static int await(const struct router *router, const struct router_ask *ask,
 /* What is estimated to be too long for every instance goes to the longest: it is the engine that
  * counts the tokens, and says both numbers to the client. One that holds it and has failed it is
  * rather tried again. */
-static bool shorten(const struct routing_plan *plan, struct routing_request *request,
-        struct routing_option *options)
+static bool shorten(const struct router_ask *ask, const struct routing_plan *plan,
+        struct routing_request *request, struct routing_option *options)
 {
-    if (plan->verdict != ROUTING_NONE || plan->avoided > 0 ||
+    if (ask->whole || plan->verdict != ROUTING_NONE || plan->avoided > 0 ||
             plan->context_max <= request->output_reserve)
         return false;
     double room = plan->context_max - request->output_reserve;
@@ -462,7 +462,7 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     int r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
     if (!r)
         r = await(router, ask, &request, ret_plan);
-    if (!r && shorten(plan, &request, options))
+    if (!r && shorten(ask, plan, &request, options))
         r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
     if (!r && look)
         r = routing_choose(router->routing, router->fleet, &request, look, ctx, &seen);

@@ -71,6 +71,7 @@ struct router_ask { /* borrowed for the call; at least one model */
     uint32_t needs;
     enum request_lane lane;
     bool batch, greedy, due, tell_free;
+    bool whole;  /* what is too long for each instance is sent to none; else to the longest */
     bool awaits; /* where only nodes that are away or drain could take it, it is to wait for them */
     uint32_t
             session_epoch; /* of the session of the node where its conversation was last; 0: none */

@@ -49,6 +49,9 @@ void why_not_full(const struct router_plan *plan, char *text, size_t size)
     if (awaited->state)
         snprintf(text, size, "it waits for %s, which %s", awaited->node,
                 why_awaited(awaited->state));
+    else if (plan->routing.refusal == REFUSAL_CONTEXT && plan->routing.context_max > 0)
+        snprintf(text, size, "%s, of at most %u tokens", why_not(&plan->routing),
+                plan->routing.context_max);
     else
         snprintf(text, size, "%s", why_not(&plan->routing));
 }

@@ -105,6 +105,23 @@ def next_model_answers_when_a_node_dies():
         assert_served(cluster.ask("code", "hello", temperature=0), "code", CODER)
 
 
+def a_prompt_too_long_for_a_mode_goes_to_the_next():
+    modes = {"ask": {"models": [FAST], "when-none": "code"}, "code": [CODER], "debug": {"models": [CODER], "when-none": "ask"}}
+    with Mesh(modes) as cluster:
+        cluster.add_node("halo1", [FAST], slots=1, engine={"context": 512})
+        cluster.add_node("halo2", [CODER], slots=1, engine={"context": 2048})
+        answer = cluster.ask("ask", "hello", max_tokens=2)
+        assert answer.headers["X-Modemesh-Mode"] == "ask", answer.headers.as_string()
+        answer = cluster.ask("ask", "hello " * 400, max_tokens=2)
+        assert answer.status == 200 and answer.headers["X-Modemesh-Mode"] == "code", (answer.status, answer.body)
+        shown = cluster.cli("explain", "--mode", "ask", "--tokens", "1000").stdout
+        assert "Goes to the mode code instead: prompt and answer are longer than the context of each node, of at most 512" in shown, shown
+        # Too long for both, in either order: the longest says so.
+        for name in ("ask", "debug"):
+            answer = cluster.ask(name, "hello " * 8000, max_tokens=2)
+            assert answer.status == 400 and "(2048 tokens)" in answer.error(), (answer.status, answer.body)
+
+
 def a_line_in_the_config_moves_the_mode():
     with three_nodes() as cluster:
         assert_served(cluster.ask("ask", "hello", temperature=0), "ask", FAST)
@@ -356,6 +373,7 @@ if __name__ == "__main__":
         auto_is_ask_and_a_model_is_that_model,
         an_alias_is_a_name_like_any_other,
         next_model_answers_when_a_node_dies,
+        a_prompt_too_long_for_a_mode_goes_to_the_next,
         a_line_in_the_config_moves_the_mode,
         a_bad_config_changes_nothing_on_reload,
         what_the_readme_shows_can_be_copied,

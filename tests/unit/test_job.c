@@ -2487,16 +2487,21 @@ static void of_the_letter_before_only_whole_blocks_are_held(void **state)
 
 /* --- what waits holds up nobody --- */
 
-static void be_long(struct request *request)
+static void be_of_kib(struct request *request, int kib)
 {
     char text[1024];
     memset(text, 'a', sizeof(text));
     buf_clear(&request->body);
     assert_int_equal(
             buf_append_str(&request->body, "{\"messages\":[{\"role\":\"user\",\"content\":\""), 0);
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < kib; i++)
         assert_int_equal(buf_append(&request->body, text, sizeof(text)), 0);
     assert_int_equal(buf_append_str(&request->body, "\"}]}"), 0);
+}
+
+static void be_long(struct request *request)
+{
+    be_of_kib(request, 200);
 }
 
 /* It waits for an engine that is started again; the shorter one behind it does not need that. */
@@ -2517,6 +2522,112 @@ static void a_long_prompt_does_not_hold_up_a_short_one(void **state)
     uint64_t stream = take_request(world, 0);
     complete(world, 0, stream, "done");
     is_complete_stream(&world->clients[1]);
+}
+
+/* --- what is too long for a mode --- */
+
+static void be_of_2k_tokens(struct request *request)
+{
+    be_of_kib(request, 8);
+}
+
+/* Too long for the mode "code" by `code` tokens of context, and for "ask" where `ask` is short. */
+static void ask_what_is_long(struct world *world, uint32_t code, uint32_t ask)
+{
+    struct job_terms *second = terms_for("ask", "other");
+    struct job_terms *first = terms_before("code", "small", second);
+    first->answer.max_output = 7;
+    first->patience_ms = second->patience_ms = 5000;
+    if (code) {
+        join(world, 0, "small");
+        say_context(world, 0, "small", INSTANCE_RESIDENT, code);
+    }
+    if (ask) {
+        join(world, 1, "other");
+        say_context(world, 1, "other", INSTANCE_RESIDENT, ask);
+    }
+    world->edit = be_of_2k_tokens;
+    ask_by(world, 0, false, first);
+    turn(world);
+}
+
+static void what_is_too_long_for_a_mode_goes_on_to_the_next(void **state)
+{
+    struct world *world = *state;
+    ask_what_is_long(world, 1024, 8192);
+    nothing_sent(world, 0);
+    complete(world, 1, take_request(world, 1), "x");
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
+    assert_int_equal(world->clients[0].status, 200);
+}
+
+static void is_refused_by_its_engine(struct world *world, size_t node, const char *mode)
+{
+    char header[64];
+    (void)snprintf(header, sizeof(header), "X-Modemesh-Mode: %s\n", mode);
+    say_fail(world, node, take_request(world, node), FAIL_CONTEXT_EXCEEDED, 400,
+            "request (2100 tokens) exceeds the available context size (1024 tokens)");
+    assert_int_equal(world->clients[0].status, 400);
+    assert_true(fake_exchange_has_header(&world->clients[0], header));
+    assert_int_equal(jobs_waiting(world->jobs), 0);
+}
+
+/* It is that one which says how long a prompt may be. */
+static void what_is_too_long_for_all_modes_goes_to_the_longest(void **state)
+{
+    struct world *world = *state;
+    ask_what_is_long(world, 1024, 512);
+    nothing_sent(world, 1);
+    is_refused_by_its_engine(world, 0, "code");
+}
+
+static void the_longest_may_be_that_of_the_last_mode(void **state)
+{
+    struct world *world = *state;
+    ask_what_is_long(world, 512, 1024);
+    nothing_sent(world, 0);
+    is_refused_by_its_engine(world, 1, "ask");
+}
+
+static void what_the_next_mode_lacks_leaves_the_longest(void **state)
+{
+    struct world *world = *state;
+    ask_what_is_long(world, 1024, 0);
+    turn(world);
+    uint64_t stream = next(world, 0, MSG_START).start.stream;
+    struct msg body = next(world, 0, MSG_BODY);
+    static const char said[] = "\"max_tokens\":7";
+    assert_non_null(memmem(body.body.data, body.body.len, said, strlen(said)));
+    complete(world, 0, stream, "it was shorter than it was thought to be");
+    assert_int_equal(world->clients[0].status, 200);
+}
+
+/* However often it is looked at meanwhile. */
+static void what_is_too_long_waits_no_longer_than_others(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    fill(world);
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 1024);
+    ask_what_is_long(world, 0, 512);
+    for (unsigned ms = 0; ms < 10000; ms += 100) {
+        nothing_sent(world, 1);
+        wait_ms(world, 100);
+    }
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: code\n"));
+}
+
+/* There is no room for an answer at all. */
+static void the_longest_context_is_named(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 256);
+    ask(world, 0, false);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has(
+            &world->clients[0], "longer than the context of each node, of at most 256 tokens"));
 }
 
 /* An instance that still has much to compute takes no other chat. */
@@ -2988,6 +3099,12 @@ int main(void)
             JOB_TEST(of_the_letter_before_only_whole_blocks_are_held),
             JOB_TEST(who_names_no_conversation_is_known_by_its_beginning),
             JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
+            JOB_TEST(what_is_too_long_for_a_mode_goes_on_to_the_next),
+            JOB_TEST(what_is_too_long_for_all_modes_goes_to_the_longest),
+            JOB_TEST(the_longest_may_be_that_of_the_last_mode),
+            JOB_TEST(what_the_next_mode_lacks_leaves_the_longest),
+            JOB_TEST(what_is_too_long_waits_no_longer_than_others),
+            JOB_TEST(the_longest_context_is_named),
             JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),
             JOB_TEST(a_long_prompt_goes_back_to_what_holds_it),
             JOB_TEST(what_nobody_has_loaded_is_loaded_though_others_are_there),

@@ -360,6 +360,21 @@ static void another_mode_may_be_asked_instead(void **state)
     assert_says(ask(world, "mode=big&tokens=1000"), "verdict", "none");
 }
 
+static void what_is_too_long_goes_on_too(void **state)
+{
+    struct world *world = *state;
+    char *modes[] = {"big"};
+    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 1};
+    const struct msg_instance large = instance_of("large", 100);
+    join(world, 0, &large);
+    assert_says(ask(world, "mode=big&tokens=1000"), "verdict", "run");
+    const cJSON *json = ask(world, "mode=big&tokens=20000");
+    assert_says(json, "verdict", "next");
+    assert_says(json, "why", "longer than the context of each node, of at most 8192 tokens");
+    world->key = &key; /* which has no other mode: the engine counts */
+    assert_says(ask(world, "mode=big&tokens=20000"), "verdict", "run");
+}
+
 /* Gives node0's instance as many requests as it may have at once. */
 static void fill(struct world *world)
 {
@@ -587,6 +602,7 @@ int main(void)
             EXPLAIN_TEST(who_is_away_is_waited_for),
             EXPLAIN_TEST(who_drains_is_waited_for),
             EXPLAIN_TEST(another_mode_may_be_asked_instead),
+            EXPLAIN_TEST(what_is_too_long_goes_on_too),
             EXPLAIN_TEST(a_full_one_is_waited_for),
             EXPLAIN_TEST(where_a_slot_is_free_who_would_refuse_waits),
             EXPLAIN_TEST(rows_do_not_depend_on_the_order_of_nodes),

@@ -45,6 +45,18 @@ static void who_is_awaited_is_named(void **state)
     assert_string_equal(text, why_not(&plan.routing));
 }
 
+static void the_longest_context_is_named(void **state)
+{
+    struct router_plan plan = {.routing = {.verdict = ROUTING_NONE, .refusal = REFUSAL_CONTEXT}};
+    char text[WHY_MAX];
+    (void)state;
+    why_not_full(&plan, text, sizeof(text));
+    assert_string_equal(text, why_not(&plan.routing));
+    plan.routing.context_max = UINT32_MAX;
+    why_not_full(&plan, text, sizeof(text));
+    assert_non_null(strstr(text, " of each node, of at most 4294967295 tokens"));
+}
+
 static void what_failed_it_may_be_waited_for(void **state)
 {
     const struct routing_plan waits = {.verdict = ROUTING_WAIT, .refusal = REFUSAL_AVOIDED},
@@ -105,6 +117,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
             cmocka_unit_test(each_refusal_has_a_sentence_of_its_own),
             cmocka_unit_test(who_is_awaited_is_named),
+            cmocka_unit_test(the_longest_context_is_named),
             cmocka_unit_test(what_failed_it_may_be_waited_for),
             cmocka_unit_test(models_that_are_all_there_are_not_called_absent),
             cmocka_unit_test(what_is_only_held_back_does_not_call_the_others_full),
