@@ -27,7 +27,8 @@ struct engine_run {
     uint64_t session;            /* 0: its slot is of no interest */
     int slot;                    /* that was asked for; SLOT_NONE: none was */
     bool takes_slot;             /* of the engine, as it has a prompt */
-    bool is_stray;               /* the engine chooses which, and has said nothing since */
+    uint64_t stray;              /* its number where the engine chooses which; else 0 */
+    bool is_unplaced;            /* … and has said nothing since */
     struct sse_reader *sse;      /* ENGINE_FORM_EVENTS, else NULL */
     struct result_scan scan;     /* the other forms */
     struct engine_answer answer; /* of each form; where it is no stream it only passes on */
@@ -40,9 +41,9 @@ struct engine_run {
 
 static void note_placed(struct engine_run *run)
 {
-    if (run->is_stray)
+    if (run->is_unplaced)
         engine_slots_placed(run->target->slots);
-    run->is_stray = false;
+    run->is_unplaced = false;
 }
 
 static void run_free(struct engine_run *run)
@@ -316,9 +317,9 @@ static int send_post(struct engine_run *run, const struct engine_post *post, str
 {
     int r = start_call(run, post, err);
 
-    run->is_stray = r == 0 && run->takes_slot && run->slot == SLOT_NONE;
-    if (run->is_stray)
-        engine_slots_stray(run->target->slots);
+    run->is_unplaced = r == 0 && run->takes_slot && run->slot == SLOT_NONE;
+    if (run->is_unplaced)
+        run->stray = engine_slots_stray(run->target->slots);
     return r;
 }
 
@@ -432,6 +433,14 @@ int engine_run_start(const struct engine_target *target, const struct run_spec *
     return r;
 }
 
+static void give_up_slot(const struct engine_run *run)
+{
+    if (run->slot != SLOT_NONE)
+        engine_slots_give_up(run->target->slots, run->slot, run->session);
+    else if (run->stray != 0)
+        engine_slots_give_up_stray(run->target->slots, run->stray);
+}
+
 void engine_run_cancel(struct engine_run *run)
 {
     run->cancelled = true;
@@ -439,8 +448,8 @@ void engine_run_cancel(struct engine_run *run)
         slot_ask_cancel(run->slot_ask);
         engine_post_fini(&run->post);
     }
-    if (run->call && run->slot != SLOT_NONE)
-        engine_slots_give_up(run->target->slots, run->slot, run->session);
+    if (run->call)
+        give_up_slot(run);
     engine_call_cancel(run->call);
     run->call = NULL;
     if (!run->busy)

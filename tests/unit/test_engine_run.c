@@ -590,11 +590,11 @@ static void test_cancel_while_the_slot_is_asked_for(void **state)
     assert_int_equal(f->deltas + f->ends, 0);
 }
 
-/* Which slot is warm for session 77, where each has worked since. */
+/* Which slot is warm for session 77, where the second has worked since. */
 static int warm_slot(const struct fixture *f)
 {
     static const char later[] =
-            "[{\"id\":0,\"is_processing\":false,\"id_task\":8,\"n_prompt_tokens\":99},"
+            "[{\"id\":0,\"is_processing\":false,\"id_task\":4,\"n_prompt_tokens\":99},"
             "{\"id\":1,\"is_processing\":true,\"id_task\":9,\"n_prompt_tokens\":300}]";
     struct slot_look look;
 
@@ -602,22 +602,33 @@ static int warm_slot(const struct fixture *f)
     return slot_table_find(engine_slots_table(f->target.slots), &look, 77);
 }
 
-static void test_a_turn_that_is_given_up_keeps_its_slot(void **state)
+/* `known`: its slot is known before. */
+static void give_up_turn(struct fixture *f, bool known)
 {
     static const struct scene scenes[] = {{"GET /slots", 200, json_type, TWO_SLOTS},
             {"/v1/completions", 200, "text/event-stream", A_COMPLETION}};
-    struct fixture *f = *state;
 
     f->scenes = scenes;
     f->session = 77;
     f->delta_hook = cancel_inside;
     f->target.slots = engine_slots_create(f->http, "http://engine", f->socket);
-    slot_table_restored(engine_slots_table(f->target.slots), 1, 77);
+    if (known)
+        slot_table_restored(engine_slots_table(f->target.slots), 1, 77);
     assert_int_equal(begin(f, REQUEST_COMPLETION, "{}", NULL), 0);
     loop_run(&f->loop);
     assert_int_equal(f->deltas, 1);
     assert_int_equal(warm_slot(f), 1);
     engine_slots_destroy(f->target.slots);
+}
+
+static void test_a_turn_that_is_given_up_keeps_its_slot(void **state)
+{
+    give_up_turn(*state, true);
+}
+
+static void test_a_first_turn_that_is_given_up_shows_its_slot(void **state)
+{
+    give_up_turn(*state, false);
 }
 
 static void expect_placed(struct fixture *f, const struct msg_delta *delta)
@@ -803,6 +814,7 @@ int main(void)
             TEST(test_no_session_is_not_asked_for),
             TEST(test_cancel_while_the_slot_is_asked_for),
             TEST(test_a_turn_that_is_given_up_keeps_its_slot),
+            TEST(test_a_first_turn_that_is_given_up_shows_its_slot),
             TEST(test_what_the_engine_chooses_a_slot_for),
             TEST(test_cancel_from_the_last_delta),
             TEST(test_count),

@@ -174,15 +174,15 @@ static void test_what_another_may_be_in_is_not_warm(void **state)
 
     (void)state;
     give_up_one(&since);
-    slot_table_stray(&since);
+    (void)slot_table_stray(&since);
     slot_table_placed(&since);
     assert_int_equal(slot_table_find(&since, &look, 77), SLOT_NONE);
     assert_true(slot_table_session(&since, &look, 1) == 0);
-    slot_table_stray(&before);
+    (void)slot_table_stray(&before);
     give_up_one(&before);
     slot_table_placed(&before);
     assert_int_equal(slot_table_find(&before, &look, 77), SLOT_NONE);
-    slot_table_stray(&placed);
+    (void)slot_table_stray(&placed);
     slot_table_placed(&placed);
     slot_table_placed(&placed); /* of an engine that is gone */
     give_up_one(&placed);
@@ -207,6 +207,75 @@ static void test_what_was_not_sent_is_not_given_up(void **state)
     assert_true(slot_table_learn(&table, &next, 77, 500)); /* it has ended */
     slot_table_give_up(&table, 1, 77);
     assert_int_equal(slot_table_find(&table, &look, 77), SLOT_NONE);
+}
+
+/* Sends a turn of 77 wherever the engine wants, and gives it up. */
+static void give_up_anywhere(struct slot_table *table, const char *before)
+{
+    struct slot_look look = look_at(before);
+    uint64_t number;
+
+    assert_int_equal(slot_table_take(table, &look, 77), SLOT_NONE);
+    number = slot_table_stray(table);
+    slot_table_placed(table);
+    slot_table_give_up_stray(table, number);
+}
+
+#define BEFORE "[" IDLE(0, 5, 30) ",{\"id\":1,\"is_processing\":false}," IDLE(2, 6, 50) "]"
+#define IN_ONE "[" IDLE(0, 5, 30) "," BUSY(1, 9, 300) "," IDLE(2, 6, 50) "]"
+#define IN_TWO "[" IDLE(0, 5, 30) "," BUSY(1, 9, 300) "," IDLE(2, 10, 50) "]"
+
+static void test_a_first_turn_that_is_given_up_shows_its_slot(void **state)
+{
+    struct slot_look none = look_at(BEFORE), one = look_at(IN_ONE), two = look_at(IN_TWO);
+    struct slot_table table = {0};
+
+    (void)state;
+    give_up_anywhere(&table, BEFORE);
+    assert_int_equal(slot_table_find(&table, &none, 77), SLOT_NONE); /* it is in none yet */
+    assert_int_equal(slot_table_find(&table, &two, 77), SLOT_NONE);
+    assert_int_equal(slot_table_find(&table, &one, 78), SLOT_NONE);
+    assert_int_equal(slot_table_take(&table, &one, 77), 1);
+    assert_int_equal(slot_table_take(&table, &one, 77), SLOT_NONE);
+    slot_table_give_up(&table, 1, 77);
+    assert_int_equal(slot_table_take(&table, &two, 77), 1);
+}
+
+/* Those of others do not count: they are where they were asked for. */
+static void test_a_stray_beside_turns_that_have_slots(void **state)
+{
+    struct slot_look before = look_at(BEFORE), two = look_at(IN_TWO);
+    struct slot_table sent = {0}, ended = {0};
+
+    (void)state;
+    assert_true(slot_table_learn(&sent, &before, 78, 50));
+    assert_int_equal(slot_table_take(&sent, &before, 78), 2);
+    give_up_anywhere(&sent, BEFORE);
+    assert_int_equal(slot_table_find(&sent, &two, 77), 1);
+    give_up_anywhere(&ended, BEFORE);
+    assert_true(slot_table_learn(&ended, &two, 78, 50));
+    assert_int_equal(slot_table_find(&ended, &two, 77), 1);
+}
+
+static void test_a_stray_that_is_not_alone_shows_nothing(void **state)
+{
+    struct slot_look before = look_at(BEFORE), one = look_at(IN_ONE);
+    struct slot_table since = {0}, unplaced = {0}, works = {0};
+    uint64_t number;
+
+    (void)state;
+    give_up_anywhere(&since, BEFORE);
+    (void)slot_table_stray(&since);
+    assert_int_equal(slot_table_find(&since, &one, 77), SLOT_NONE);
+    (void)slot_table_stray(&unplaced);
+    give_up_anywhere(&unplaced, BEFORE);
+    assert_int_equal(slot_table_find(&unplaced, &one, 77), SLOT_NONE);
+    number = slot_table_stray(&works); /* another of its turns, which is given up */
+    slot_table_placed(&works);
+    assert_int_equal(slot_table_take(&works, &before, 77), SLOT_NONE);
+    (void)slot_table_stray(&works);
+    slot_table_give_up_stray(&works, number);
+    assert_int_equal(slot_table_find(&works, &one, 77), SLOT_NONE);
 }
 
 static void test_what_was_restored(void **state)
@@ -235,6 +304,9 @@ int main(void)
             cmocka_unit_test(test_a_turn_that_is_given_up_leaves_its_slot_warm),
             cmocka_unit_test(test_what_another_may_be_in_is_not_warm),
             cmocka_unit_test(test_what_was_not_sent_is_not_given_up),
+            cmocka_unit_test(test_a_first_turn_that_is_given_up_shows_its_slot),
+            cmocka_unit_test(test_a_stray_beside_turns_that_have_slots),
+            cmocka_unit_test(test_a_stray_that_is_not_alone_shows_nothing),
             cmocka_unit_test(test_what_was_restored),
     };
 

@@ -166,10 +166,15 @@ void engine_slots_give_up(struct engine_slots *slots, int slot, uint64_t session
     slot_table_give_up(&slots->table, (size_t)slot, session);
 }
 
-void engine_slots_stray(struct engine_slots *slots)
+uint64_t engine_slots_stray(struct engine_slots *slots)
+{
+    return slots ? slot_table_stray(&slots->table) : 0;
+}
+
+void engine_slots_give_up_stray(struct engine_slots *slots, uint64_t number)
 {
     if (slots)
-        slot_table_stray(&slots->table);
+        slot_table_give_up_stray(&slots->table, number);
 }
 
 void engine_slots_placed(struct engine_slots *slots)

@@ -46,10 +46,11 @@ void slot_ask_cancel(struct slot_ask *ask);
 void engine_slots_note(struct engine_slots *slots, uint64_t session, const struct msg_usage *usage);
 /* A turn that was sent to `slot` is given up before its end: its slot is still its own. */
 void engine_slots_give_up(struct engine_slots *slots, int slot, uint64_t session);
-/* A request is sent for which the engine chooses the slot; and it has one, or is over. Both take
- * NULL for `slots`. */
-void engine_slots_stray(struct engine_slots *slots);
+/* A request is sent for which the engine chooses the slot; it has one, or is over; it is given up
+ * before its end. Each takes NULL for `slots`; the first then returns 0. */
+uint64_t engine_slots_stray(struct engine_slots *slots);
 void engine_slots_placed(struct engine_slots *slots);
+void engine_slots_give_up_stray(struct engine_slots *slots, uint64_t number);
 /* Tokens a second of prompts, a decayed mean; 0: not measured. */
 float engine_slots_rate(const struct engine_slots *slots);
 

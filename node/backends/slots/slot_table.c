@@ -56,13 +56,48 @@ static bool is_turn(
     return turn->state == SLOT_TURN_ENDED && turn->task == look->at[slot].task;
 }
 
+/* Something else than the last stray may have worked in it since, and then has. */
+static bool is_asked_for(const struct slot_table *table, const struct slot_look *look, size_t slot)
+{
+    const struct slot_turn *turn = &table->at[slot];
+
+    return turn->session != 0 &&
+           (turn->state != SLOT_TURN_ENDED || turn->task == look->at[slot].task);
+}
+
+static bool has_worked(const struct slot_table *table, const struct slot_look *look, size_t slot)
+{
+    return look->at[slot].is_there && look->at[slot].task != table->last.tasks[slot] &&
+           !is_asked_for(table, look, slot);
+}
+
+/* The slot of the last stray, where that was a turn of `session` and is given up. */
+static int find_stray(
+        const struct slot_table *table, const struct slot_look *look, uint64_t session)
+{
+    const struct slot_stray *last = &table->last;
+    int found = SLOT_NONE;
+
+    if (last->session != session || !last->given_up || !last->alone ||
+            last->number != table->strays)
+        return SLOT_NONE;
+    for (size_t i = 0; i < look->count; i++) {
+        if (!has_worked(table, look, i))
+            continue;
+        if (found != SLOT_NONE)
+            return SLOT_NONE;
+        found = (int)i;
+    }
+    return found;
+}
+
 int slot_table_find(const struct slot_table *table, const struct slot_look *look, uint64_t session)
 {
     for (size_t i = 0; session != 0 && i < look->count; i++)
         if (is_turn(table, look, i, session) &&
                 (!look->at[i].is_busy || table->at[i].state == SLOT_TURN_GIVEN_UP))
             return (int)i;
-    return SLOT_NONE;
+    return session != 0 ? find_stray(table, look, session) : SLOT_NONE;
 }
 
 /* The last token of an answer is not always computed. */
@@ -87,11 +122,24 @@ static void forget(struct slot_table *table, uint64_t session)
             table->at[i].session = 0;
 }
 
-static void send_there(struct slot_table *table, struct slot_turn *turn)
+static void send_there(struct slot_table *table, struct slot_turn *turn, uint64_t session)
 {
+    turn->session = session;
     turn->state = SLOT_TURN_SENT;
     turn->strays = table->strays;
     turn->alone = table->unplaced == 0;
+}
+
+static void send_astray(struct slot_table *table, const struct slot_look *look, uint64_t session)
+{
+    struct slot_stray *last = &table->last;
+
+    last->session = session;
+    last->number = table->strays + 1;
+    last->alone = table->unplaced == 0;
+    last->given_up = false;
+    for (size_t i = 0; i < SLOTS_MAX; i++)
+        last->tasks[i] = look->at[i].task;
 }
 
 int slot_table_take(struct slot_table *table, const struct slot_look *look, uint64_t session)
@@ -99,7 +147,9 @@ int slot_table_take(struct slot_table *table, const struct slot_look *look, uint
     int slot = slot_table_find(table, look, session);
 
     if (slot != SLOT_NONE)
-        send_there(table, &table->at[slot]);
+        send_there(table, &table->at[slot], session);
+    else
+        send_astray(table, look, session);
     return slot;
 }
 
@@ -110,10 +160,16 @@ void slot_table_give_up(struct slot_table *table, size_t slot, uint64_t session)
         table->at[slot].state = SLOT_TURN_GIVEN_UP;
 }
 
-void slot_table_stray(struct slot_table *table)
+uint64_t slot_table_stray(struct slot_table *table)
 {
-    table->strays++;
     table->unplaced++;
+    return ++table->strays;
+}
+
+void slot_table_give_up_stray(struct slot_table *table, uint64_t number)
+{
+    if (table->last.number == number)
+        table->last.given_up = true;
 }
 
 void slot_table_placed(struct slot_table *table)

@@ -10,7 +10,8 @@
  * told how much that is or as which task. But where the slot was asked for, nothing else can be in
  * it, unless the engine has chosen slots for other requests (strays) since. It may still work on
  * that turn for a moment, until it finds that nobody waits; the next one waits for that, which is
- * less than to compute anew what is just being computed.
+ * less than to compute anew what is just being computed. Where it was a stray itself and the last
+ * one, it is in the only slot that has another task since, but for those that were asked for.
  *
  * Engines that do not say these numbers (before August 2025) leave the table empty. */
 #pragma once
@@ -53,6 +54,12 @@ struct slot_table {
         uint64_t strays; /* of the table, when it was sent … */
         bool alone;      /* … and none of them could still have come into its slot */
     } at[SLOTS_MAX];
+    struct slot_stray { /* the last stray turn */
+        uint64_t session;
+        uint64_t number;
+        bool alone, given_up;
+        uint64_t tasks[SLOTS_MAX]; /* before it was sent */
+    } last;
     uint64_t strays;   /* requests for which the engine has chosen the slot … */
     uint64_t unplaced; /* … and those of them that may still come into any */
 };
@@ -64,8 +71,9 @@ MUST_CHECK int slot_look_read(
 /* The slot that is warm for `session`, and no other's since: free, or busy with what was given up;
  * SLOT_NONE: none is. */
 int slot_table_find(const struct slot_table *table, const struct slot_look *look, uint64_t session);
-/* As slot_table_find(), for a turn that is sent there: until that has ended nothing is known of it,
- * so that another of the same conversation, sent at once, does not wait behind it. */
+/* As slot_table_find(), for a turn that is sent there, or as a stray where it finds none: until
+ * that has ended nothing is known of it, so that another of the same conversation, sent at once,
+ * does not wait behind it. */
 int slot_table_take(struct slot_table *table, const struct slot_look *look, uint64_t session);
 /* A turn of `session` has ended with so many tokens, the prompt's and the answer's. Nothing is
  * learnt where two slots could be its own. True where its slot is known now. */
@@ -73,9 +81,13 @@ bool slot_table_learn(
         struct slot_table *table, const struct slot_look *look, uint64_t session, uint64_t tokens);
 /* The turn of `session` that was sent to that slot is given up. */
 void slot_table_give_up(struct slot_table *table, size_t slot, uint64_t session);
-/* A request is sent for which the engine chooses the slot; and it has one, or is over. */
-void slot_table_stray(struct slot_table *table);
+/* A request is sent for which the engine chooses the slot: right after slot_table_take() where it
+ * is a turn. Returns its number, which is not 0. */
+uint64_t slot_table_stray(struct slot_table *table);
+/* It has a slot, or is over. */
 void slot_table_placed(struct slot_table *table);
+/* The stray of that number is given up. */
+void slot_table_give_up_stray(struct slot_table *table, uint64_t number);
 /* The engine has been given back what the slot held of `session` before it ended. */
 void slot_table_restored(struct slot_table *table, size_t slot, uint64_t session);
 /* Whose the slot is; 0: nobody's that is known. */
