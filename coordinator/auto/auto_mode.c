@@ -230,26 +230,30 @@ static void choose_guess(const struct auto_input *input, struct auto_choice *cho
 
 /* --- why --- */
 
-static int say_count(char *text, size_t size, uint64_t count, const char *what)
+struct count {
+    uint64_t count;
+    const char *what, *about;
+};
+
+static int say_count(char *text, size_t size, const struct count *it)
 {
-    if (count == 0 || size == 0)
+    const char *about = it->about ? it->about : "", *plural = it->count == 1 ? "" : "s";
+    if (it->count == 0 || size == 0)
         return 0;
-    return snprintf(text, size, ", %" PRIu64 " %s%s", count, what, count == 1 ? "" : "s");
+    return snprintf(text, size, ", %s%" PRIu64 " %s%s", about, it->count, it->what, plural);
 }
 
-/* ", 5 files, 9 tools": every count is bounded, and so is the text. */
+/* ", about 900 tokens, 5 files, 9 tools": every count is bounded, and so is the text. */
 static void say_facts(const struct facts *facts, char *text, size_t size)
 {
-    const struct {
-        uint64_t count;
-        const char *what;
-    } counts[] = {{facts_tokens(facts), "token"}, {facts->files, "file"},
-            {facts->fences, "code block"}, {facts->trace_lines, "trace line"},
-            {facts->diff_hunks, "diff hunk"}, {facts->tools, "tool"}, {facts->images, "image"}};
+    const struct count counts[] = {{facts_tokens(facts), "token", "about "},
+            {facts->files, "file", NULL}, {facts->fences, "code block", NULL},
+            {facts->trace_lines, "trace line", NULL}, {facts->diff_hunks, "diff hunk", NULL},
+            {facts->tools, "tool", NULL}, {facts->images, "image", NULL}};
     size_t len = (size_t)snprintf(
             text, size, "%s%s", facts->fim ? ", tokens of " : "", facts->fim ? facts->fim : "");
     for (size_t i = 0; i < LENGTH(counts) && len < size; i++)
-        len += (size_t)say_count(text + len, size - len, counts[i].count, counts[i].what);
+        len += (size_t)say_count(text + len, size - len, &counts[i]);
 }
 
 static void say_source(

@@ -94,7 +94,7 @@ static void tell_reason(struct job *job, const struct router_plan *plan)
     if (waited_s >= JOB_WAITED_TOLD_S)
         snprintf(after, sizeof(after), " after %.2f s in the queue", waited_s);
     snprintf(job->reason, sizeof(job->reason),
-            "%s: first token in about %.2f s%s, %.0f of %.0f tokens of the prompt cached",
+            "%s: first token in about %.2f s%s, %.0f of about %.0f tokens of the prompt cached",
             plan->stands_in ? "stands in, as it costs less" : why_there(&plan->routing),
             plan->routing.cost.ttft_s, after, plan->routing.held_tokens, plan->prompt_tokens);
 }

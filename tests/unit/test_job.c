@@ -1902,7 +1902,8 @@ static void who_has_waited_is_told_so(void **state)
     assert_true(fake_exchange_has(&world->clients[0], "\"content\":\"x\""));
     assert_true(fake_exchange_has_header(
             &world->clients[0], "X-Modemesh-Reason: the only instance: first token in about "));
-    assert_true(fake_exchange_has_header(&world->clients[0], "s after 2.50 s in the queue, 0 of "));
+    assert_true(fake_exchange_has_header(
+            &world->clients[0], "s after 2.50 s in the queue, 0 of about "));
 }
 
 static void a_full_queue_says_when_to_come_back(void **state)
