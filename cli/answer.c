@@ -11,6 +11,7 @@
 struct answer {
     struct sse_reader *reader;
     answer_text_fn fn;
+    answer_comment_fn comment_fn;
     void *ctx;
     char finish_reason[32];
     struct err why; /* of the event that ended it */
@@ -74,6 +75,13 @@ static int on_event(void *ctx, const char *name, const char *data, size_t len)
     return rc;
 }
 
+static void on_comment(void *ctx, const char *text, size_t len)
+{
+    struct answer *answer = ctx;
+
+    answer->comment_fn(answer->ctx, text, len);
+}
+
 struct answer *answer_create(answer_text_fn fn, void *ctx)
 {
     struct answer *answer = calloc(1, sizeof(*answer));
@@ -95,6 +103,12 @@ void answer_destroy(struct answer *answer)
         return;
     sse_reader_destroy(answer->reader);
     free(answer);
+}
+
+void answer_tell_comments(struct answer *answer, answer_comment_fn fn)
+{
+    answer->comment_fn = fn;
+    sse_reader_tell_comments(answer->reader, on_comment);
 }
 
 int answer_push(struct answer *answer, const char *data, size_t len, struct err *err)

@@ -19,9 +19,14 @@ struct answer;
 typedef int (*answer_text_fn)(
         void *ctx, enum answer_kind kind, char *text, size_t len, struct err *err);
 
+/* A comment of the stream, such as who answers one that waited; as sse_comment_fn. */
+typedef void (*answer_comment_fn)(void *ctx, const char *text, size_t len);
+
 /* NULL where malloc refuses. */
 struct answer *answer_create(answer_text_fn fn, void *ctx);
 void answer_destroy(struct answer *answer); /* takes NULL */
+/* From now on comments are told too, with the same `ctx`. */
+void answer_tell_comments(struct answer *answer, answer_comment_fn fn);
 
 /* Bytes of the body, cut anywhere. -EREMOTEIO: the stream brought an error, the text is its
  * message; -EPROTO: not a chat stream; -EMSGSIZE; or what the callback returned. */

@@ -22,7 +22,7 @@ static const char header_prefix[] = "X-Modemesh-";
 struct ask {
     FILE *out, *notes;
     struct answer *answer;
-    bool show;      /* the coordinator's headers go to `notes` */
+    bool show;      /* the coordinator's headers and comments go to `notes` */
     bool terminal;  /* `out` is one */
     bool smart;     /* and can dim */
     bool dimmed;    /* it does now */
@@ -78,6 +78,16 @@ static void on_header(void *ctx, const char *name, const char *value)
     snprintf(line, sizeof(line), "%s: %s", name, value);
     len = terminal_strip(line, strlen(line));
     fprintf(ask->notes, "%.*s\n", (int)len, line);
+}
+
+/* Of a stream that waits the headers cannot say who answers. */
+static void on_comment(void *ctx, const char *text, size_t len)
+{
+    const struct ask *ask = ctx;
+    char line[2048], shown[2048];
+
+    snprintf(line, sizeof(line), "%.*s", len < sizeof(line) ? (int)len : (int)sizeof(line), text);
+    fprintf(ask->notes, "%s\n", terminal_line(line, shown, sizeof(shown)));
 }
 
 static int on_body(void *ctx, const char *data, size_t len, struct err *err)
@@ -217,6 +227,8 @@ static int stream_answer(
     ask->answer = answer_create(on_text, ask);
     if (!ask->answer)
         return err_set(err, -ENOMEM, "out of memory");
+    if (ask->show)
+        answer_tell_comments(ask->answer, on_comment);
     rc = client_post_stream(cli->client, "/v1/chat/completions", body, &events, ask, err);
     if (rc == 0)
         rc = answer_finish(ask->answer, err);

@@ -11,6 +11,7 @@ enum { BYTE_ORDER_MARK_LEN = sizeof(byte_order_mark) - 1 };
 struct sse_reader {
     size_t max_event_bytes;
     sse_event_fn fn;
+    sse_comment_fn comment_fn; /* NULL: comments are skipped */
     void *ctx;
     struct buf line; /* the part of the current line that came in earlier chunks */
     struct buf name, data;
@@ -42,6 +43,11 @@ void sse_reader_destroy(struct sse_reader *reader)
     buf_fini(&reader->name);
     buf_fini(&reader->data);
     free(reader);
+}
+
+void sse_reader_tell_comments(struct sse_reader *reader, sse_comment_fn fn)
+{
+    reader->comment_fn = fn;
 }
 
 static int too_big(const struct sse_reader *reader, const char *what, struct err *err)
@@ -126,6 +132,8 @@ static int take_field(struct sse_reader *reader, const char *line, size_t len, s
 
     if (value_at < len && line[value_at] == ' ')
         value_at++;
+    if (colon == line && reader->comment_fn)
+        reader->comment_fn(reader->ctx, line + value_at, len - value_at);
     if (name_is(line, name_len, "data"))
         return add_data(reader, line + value_at, len - value_at, err);
     if (name_is(line, name_len, "event"))

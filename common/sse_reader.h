@@ -16,9 +16,15 @@ struct sse_reader;
  * sse_reader_push() with that value. The callback must not destroy the reader. */
 typedef int (*sse_event_fn)(void *ctx, const char *name, const char *data, size_t len);
 
+/* `text` is what stands behind the colon and the blank after it; not NUL-terminated, gone after the
+ * call. */
+typedef void (*sse_comment_fn)(void *ctx, const char *text, size_t len);
+
 /* NULL where malloc refuses. `max_event_bytes` bounds name and data of one event, and one line. */
 struct sse_reader *sse_reader_create(size_t max_event_bytes, sse_event_fn fn, void *ctx);
 void sse_reader_destroy(struct sse_reader *reader);
+/* From now on comments are told too, as they come, with the `ctx` of events. NULL: no more. */
+void sse_reader_tell_comments(struct sse_reader *reader, sse_comment_fn fn);
 /* -EMSGSIZE (names the limit) for an event past it, the callback's error, or -ENOMEM; after an
  * error the reader takes nothing more. */
 MUST_CHECK int sse_reader_push(

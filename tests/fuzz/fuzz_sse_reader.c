@@ -1,4 +1,4 @@
-/* sse_reader: a stream gives the same events and the same result in one push and in chunks cut
+/* sse_reader: a stream gives the same events, comments and result in one push and in chunks cut
  * anywhere. The first byte of the input says how the rest is cut. */
 #include "common/sse_reader.h"
 
@@ -26,6 +26,18 @@ static int on_event(void *ctx, const char *name, const char *data, size_t len)
         r = buf_append(log, data, len);
     assert(r == 0);
     return len == 13 ? -ECANCELED : 0;
+}
+
+static void on_comment(void *ctx, const char *text, size_t len)
+{
+    struct buf *log = ctx;
+    int r;
+
+    assert(len < LIMIT);
+    r = buf_append_str(log, ":");
+    if (r == 0)
+        r = buf_append(log, text, len);
+    assert(r == 0);
 }
 
 /* Pieces of 1 to 16 bytes, by a small generator. */
@@ -71,6 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sse_reader *first = sse_reader_create(LIMIT, on_event, &whole);
     struct sse_reader *second = sse_reader_create(LIMIT, on_event, &pieces);
     assert(first && second);
+    sse_reader_tell_comments(first, on_comment);
+    sse_reader_tell_comments(second, on_comment);
 
     int r = push_copy(first, data + 1, size - 1);
     int r_pieces = read_pieces(second, data + 1, size - 1, data[0]);

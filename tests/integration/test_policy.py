@@ -157,6 +157,8 @@ def a_busy_model_is_waited_for():
         cluster.wait_running(2)
         waiting = cluster.stream("architect", "and this?", max_tokens=4)
         held.callback(waiting.close)
+        cluster.wait_queued(1)
+        asked = cluster.cli_start("ask", "--mode", "architect", "--show", "and that?")
         response = waiting.open()
         assert response.status == 200 and response.getheader("X-Modemesh-Node") == "-", response.headers.as_string()
         assert response.getheader("X-Modemesh-Reason").startswith(up_to("architect", 65)), response.headers.as_string()
@@ -164,12 +166,19 @@ def a_busy_model_is_waited_for():
         assert any(line.startswith(": queued, 0 before it, first token in about ") for line in lines), lines
         answer = cluster.ask("code", "and this?", max_tokens=4)
         assert_goes(answer, "code", FAST, up_to("code", 16))
+        shown = [asked.stderr.readline().decode()]
+        while not shown[-1].startswith("queued, "):
+            assert shown[-1], shown
+            shown.append(asked.stderr.readline().decode())
+        assert "X-Modemesh-Node: -\n" in shown, shown
         busy.close()
         lines += [line.decode() for line in response]
         told = [line for line in lines if line.startswith(": modemesh ")]
         rule = f"model={THINKER} mode=architect reason={up_to('architect', 65)}"
         assert len(told) == 1 and re.match(f": modemesh node=\\S+ {re.escape(rule)}", told[0]), lines
         assert lines[-2:] == ["data: [DONE]\n", "\n"], lines
+        rest = asked.stderr.read().decode()
+        assert asked.wait(mesh.DEADLINE_S) == 0 and re.search(f"^modemesh node=\\S+ {re.escape(rule)}", rest, re.MULTILINE), rest
 
 
 if __name__ == "__main__":

@@ -77,6 +77,24 @@ static void takes_bytes_one_by_one(void **state)
     assert_string_equal(answer_finish_reason(seen->answer), "length");
 }
 
+static void on_comment(void *ctx, const char *text, size_t len)
+{
+    struct seen *seen = ctx;
+
+    strncat(seen->reasoning, text, len);
+}
+
+static void tells_comments_to_who_asks(void **state)
+{
+    struct seen *seen = *state;
+
+    assert_int_equal(push(seen, ": not yet\n\n"), 0);
+    answer_tell_comments(seen->answer, on_comment);
+    assert_int_equal(push(seen, ": modemesh node=halo1\n\n" TEXT("x") FINISH("stop") DONE), 0);
+    assert_string_equal(seen->reasoning, "modemesh node=halo1");
+    assert_string_equal(seen->text, "x");
+}
+
 static void an_answer_without_finish_is_no_answer(void **state)
 {
     struct seen *seen = *state;
@@ -150,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(joins_text_and_reasoning, set_up, tear_down),
             cmocka_unit_test_setup_teardown(takes_bytes_one_by_one, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(tells_comments_to_who_asks, set_up, tear_down),
             cmocka_unit_test_setup_teardown(
                     an_answer_without_finish_is_no_answer, set_up, tear_down),
             cmocka_unit_test_setup_teardown(an_error_event_ends_it, set_up, tear_down),

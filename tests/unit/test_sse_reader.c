@@ -168,6 +168,39 @@ static void test_event_comes_at_once(void **state)
     }
 }
 
+static void on_comment(void *ctx, const char *text, size_t len)
+{
+    struct log *log = ctx;
+
+    assert_int_equal(buf_append_str(&log->text, "#"), 0);
+    assert_int_equal(buf_append(&log->text, text, len), 0);
+    assert_int_equal(buf_append_str(&log->text, "#"), 0);
+}
+
+/* In their place among the events, and only where they are asked for. */
+static void test_comments_are_told(void **state)
+{
+    static const char text[] = ": a\n\n:\r\ndata: x\r\n:  b:c\r\n\r\ndata:y\n:z";
+    (void)state;
+
+    for (size_t step = 1; step <= sizeof(text); step++) {
+        struct log log;
+        log_init_empty(&log);
+        struct sse_reader *reader = sse_reader_create(LIMIT, on_event, &log);
+        sse_reader_tell_comments(reader, on_comment);
+        for (size_t at = 0; at < sizeof(text) - 1; at += step) {
+            size_t left = sizeof(text) - 1 - at;
+            assert_int_equal(push(reader, text + at, left < step ? left : step), 0);
+        }
+        sse_reader_tell_comments(reader, NULL);
+        assert_int_equal(push(reader, "\n\n: no more\n", 12), 0);
+        assert_int_equal(buf_terminate(&log.text), 0);
+        assert_string_equal(buf_at(&log.text), "#a#### b:c#<|x><|y>");
+        sse_reader_destroy(reader);
+        buf_fini(&log.text);
+    }
+}
+
 static void test_callback_error_ends_the_stream(void **state)
 {
     static const char text[] = "data: a\n\ndata: b\n\ndata: c\n\n";
@@ -223,6 +256,7 @@ int main(void)
             cmocka_unit_test(test_every_cut),
             cmocka_unit_test(test_small_pieces),
             cmocka_unit_test(test_event_comes_at_once),
+            cmocka_unit_test(test_comments_are_told),
             cmocka_unit_test(test_callback_error_ends_the_stream),
             cmocka_unit_test(test_limit_is_named),
             cmocka_unit_test(test_nothing),
