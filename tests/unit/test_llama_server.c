@@ -369,7 +369,8 @@ static void start_toy(struct fixture *f, const char *mode)
             .context = 4096,
             .slots = 2,
             .extra_args = extra,
-            .capabilities = CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_REASONING};
+            .capabilities = CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_REASONING |
+                            CAPABILITY_TEMPLATE | CAPABILITY_VISION | CAPABILITY_SENSES};
 
     start_toy_with(f, mode, &model);
 }
@@ -457,16 +458,18 @@ static void test_what_the_engine_says_of_itself(void **state)
                     CAPABILITY_REASONING | CAPABILITY_EXACT);
 }
 
-/* Its word on tools and thinking goes before the file's. */
+/* Its word on tools, thinking and the senses goes before the files'. */
 static void test_what_the_engine_denies(void **state)
 {
     assert_can(*state, "plain",
             CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_AUDIO | CAPABILITY_EXACT);
 }
 
+/* It may make more of a template than the template says. */
 static void test_an_engine_that_says_nothing(void **state)
 {
-    assert_can(*state, "good", CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_REASONING);
+    assert_can(*state, "good",
+            CAPABILITY_CHAT | CAPABILITY_FIM | CAPABILITY_REASONING | CAPABILITY_VISION);
 }
 
 static uint32_t expect(const char *const *command, const char *const *extra, uint32_t capabilities)
