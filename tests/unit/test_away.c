@@ -177,8 +177,16 @@ static void who_goes_again_at_once_is_still_away(void **state)
 static void a_newer_connection_of_the_same_node_is_no_second_one(void **state)
 {
     struct fake_mesh *mesh = *state;
-    for (size_t i = 0; i < 3; i++)
-        join(mesh, 0, "small");
+    struct link_peer newer = fake_link_peer(0);
+    const struct msg_instance small = model("small");
+    const struct msg hello = {.type = MSG_HELLO,
+            .hello = {.name = "n", .software = "s", .version_min = 1, .version_max = 1}};
+    newer.routing_id[0] ^= 1;
+    join(mesh, 0, "small");
+    fake_mesh_say_as(mesh, &newer, &hello);
+    assert_true(away_is_back(only(mesh, "small")));
+    fake_mesh_say_as(mesh, &newer,
+            &(struct msg){.type = MSG_STATE, .state = {.instances = &small, .instance_count = 1}});
     assert_int_equal(count_of(mesh, "small"), 0);
     lose(mesh, 0);
     assert_int_equal(count_of(mesh, "small"), 1);
