@@ -26,6 +26,15 @@ const struct fleet_model *explaining_model_known(const struct explaining *it, co
     return router_model_known(it->call->api->view->router, own_name(it, name));
 }
 
+const struct explanation_row *explaining_row(const struct explaining *it, const char *name)
+{
+    const char *model = own_name(it, name);
+    for (size_t i = 0; i < it->model_count && i < ROUTING_OPTIONS_MAX; i++)
+        if (strcmp(it->models[i], model) == 0 && it->explanation.first[i].entry)
+            return &it->explanation.first[i];
+    return NULL;
+}
+
 static void add_model(struct explaining *it, const char *name, uint8_t quality)
 {
     const char *model = own_name(it, name);

@@ -51,3 +51,6 @@ bool explaining_leaves(const struct explaining *it, const char *model);
 const struct fleet_model *explaining_model(const struct explaining *it, const char *name);
 /* The same, or what nodes had of it that are away. */
 const struct fleet_model *explaining_model_known(const struct explaining *it, const char *name);
+/* Of the instances of a model that may answer by the rule the one that comes closest to it. NULL:
+ * it may not, or there is none. */
+const struct explanation_row *explaining_row(const struct explaining *it, const char *name);

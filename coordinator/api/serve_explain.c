@@ -112,7 +112,7 @@ static size_t place_in_options(const struct mode_policy *policy, size_t model)
 }
 
 /* What is too long for all is an option for all: by tokens that are an estimate. */
-static const char *why_model(const struct explaining *it, size_t model)
+static const char *why_by_rule(const struct explaining *it, size_t model)
 {
     const struct mode_policy *policy = &it->policy;
     const struct mode_model_facts *facts = &it->facts[model];
@@ -125,16 +125,33 @@ static const char *why_model(const struct explaining *it, size_t model)
         return "the API key does not allow it";
     if (!explaining_model_known(it, it->mode->models[model]))
         return "no connected node has it";
-    if (!explaining_model(it, it->mode->models[model]))
-        return "each node that has it is away";
     if (facts->unable)
         return "it cannot do what is needed";
     if (facts->context > 0 && facts->context < whole)
         return is_option ? "its context is too short, by our estimate" : "its context is too short";
+    if (!explaining_model(it, it->mode->models[model]))
+        return "each node that has it is away";
     if (!is_option)
         return "the rule does not name it";
     return place < policy->option_count - policy->stand_ins ? "the rule names it"
                                                             : "as good as what the rule names";
+}
+
+/* What the rule names answers where one of its instances can: as the instances' own rows say. */
+static void write_model(
+        const struct explaining *it, size_t model, uint8_t points, struct json_writer *out)
+{
+    const char *name = it->mode->models[model];
+    const struct explanation_row *row = explaining_row(it, name);
+    char refused[EXPLANATION_WHY_MAX];
+    json_writer_object(out, NULL);
+    json_writer_str(out, "model", name);
+    json_writer_u64(out, "points", points);
+    json_writer_bool(out, "option", row && row->feasible);
+    json_writer_str(out, "why",
+            row && !row->feasible ? explanation_why(&it->explanation, row, refused)
+                                  : why_by_rule(it, model));
+    json_writer_object_end(out);
 }
 
 static void write_models(const struct explaining *it, struct json_writer *out)
@@ -143,14 +160,8 @@ static void write_models(const struct explaining *it, struct json_writer *out)
     json_writer_array(out, "models");
     if (it->mode)
         mode_points_of(it->mode, it->facts, points);
-    for (size_t i = 0; it->mode && i < it->mode->model_count; i++) {
-        json_writer_object(out, NULL);
-        json_writer_str(out, "model", it->mode->models[i]);
-        json_writer_u64(out, "points", points[i]);
-        json_writer_bool(out, "option", place_in_options(&it->policy, i) < it->policy.option_count);
-        json_writer_str(out, "why", why_model(it, i));
-        json_writer_object_end(out);
-    }
+    for (size_t i = 0; it->mode && i < it->mode->model_count; i++)
+        write_model(it, i, points[i], out);
     json_writer_array_end(out);
 }
 

@@ -9,7 +9,8 @@
  *  "why", "awaited": null | {"node", "why": "is away"}, of whom it waits for that no instance here
  *  can take, "when_none", "next": the mode that "next" asks instead; "": none,
  *  "chosen": null | {"node", "model"},
- *  "models": [{"model", "points", "option", "why"}], of the mode, in its order
+ *  "models": [{"model", "points", "option": it may answer, by the rule and by one of its instances,
+ *              "why"}], of the mode, in its order
  *  "instances": [{"node", "model", "state", "running", "slots", "chosen", "feasible", "why",
  *                 "held_tokens", "seconds": null | {"wait", … , "time_to_first_token", "total"}}],
  *  "left_out": instances beyond those}

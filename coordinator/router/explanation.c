@@ -58,6 +58,7 @@ static void insert(struct explanation *explanation, const struct explanation_row
 static void look(void *ctx, const struct fleet_instance *instance, size_t option,
         enum refusal refusal, const struct cost *cost, double held_tokens)
 {
+    struct explanation *explanation = ctx;
     struct explanation_row row = {.entry = instance,
             .option = option,
             .refusal = refusal,
@@ -65,7 +66,10 @@ static void look(void *ctx, const struct fleet_instance *instance, size_t option
             .held_tokens = held_tokens};
     if (cost)
         row.cost = *cost;
-    insert(ctx, &row);
+    insert(explanation, &row);
+    struct explanation_row *first = &explanation->first[option];
+    if (!first->entry || is_before(explanation, &row, first))
+        *first = row;
 }
 
 /* Asked twice: which one is chosen says where the rows stand. */
@@ -75,6 +79,7 @@ int explanation_make(
     struct router_plan again;
     ret_explanation->row_count = ret_explanation->left_out = 0;
     ret_explanation->needs = ask->needs;
+    memset(ret_explanation->first, 0, sizeof(ret_explanation->first));
     int r = router_choose(router, ask, &ret_explanation->plan);
     return r ? r : router_explain(router, ask, look, ret_explanation, &again);
 }

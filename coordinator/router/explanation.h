@@ -28,6 +28,9 @@ struct explanation {
     struct explanation_row rows[EXPLANATION_ROWS_MAX];
     size_t row_count;
     size_t left_out; /* instances beyond these */
+    /* Of each of the ask's models that row which would stand before its others; `entry` NULL: it
+     * has none. */
+    struct explanation_row first[ROUTING_OPTIONS_MAX];
 };
 
 /* Borrows from the router until an instance comes or goes. -ENOMEM. */

@@ -99,9 +99,8 @@ static struct msg_instance instance_of(const char *model, float prefill_tok_s)
             .note = ""};
 }
 
-static void join(struct world *world, size_t node, const struct msg_instance *instance)
+static void say(struct world *world, size_t node, const struct msg_instance *instance)
 {
-    fake_mesh_hello(&world->mesh, node, "modemesh 9");
     fake_mesh_say(&world->mesh, node,
             &(struct msg){.type = MSG_STATE,
                     .state = {.instances = instance,
@@ -109,10 +108,22 @@ static void join(struct world *world, size_t node, const struct msg_instance *in
                             .memory_total_bytes = UINT64_C(1) << 40}});
 }
 
+static void join(struct world *world, size_t node, const struct msg_instance *instance)
+{
+    fake_mesh_hello(&world->mesh, node, "modemesh 9");
+    say(world, node, instance);
+}
+
 static void join_small(struct world *world, size_t node, float prefill_tok_s)
 {
     const struct msg_instance instance = instance_of("small", prefill_tok_s);
     join(world, node, &instance);
+}
+
+static void lose(struct world *world, size_t node)
+{
+    node_session_end(
+            node_table_find_key(world->mesh.nodes, fake_link_peer(node).key), "it is gone");
 }
 
 /* --- asking --- */
@@ -265,6 +276,41 @@ static void refusals_are_named(void **state)
     assert_string_equal(json_str(row_at(json, 3), "node", ""), "node2");
 }
 
+static void assert_model(const cJSON *json, int index, bool may_answer, const char *why)
+{
+    const cJSON *model = cJSON_GetArrayItem(json_array(json, "models"), index);
+    assert_non_null(model);
+    assert_says(model, "why", why);
+    assert_int_equal(json_bool(model, "option", !may_answer), may_answer);
+}
+
+/* A model that the rule names answers only where one of its instances can. */
+static void models_agree_with_their_instances(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance instance = instance_of("small", 100);
+    assert_model(ask(world, "mode=ask&tokens=1000"), 0, false, "no connected node has it");
+    join(world, 0, &instance);
+    assert_model(ask(world, "mode=ask&tokens=1000"), 0, true, "the rule names it");
+    assert_model(ask(world, "mode=ask&tokens=1000&needs=vision"), 0, false, "cannot ");
+    instance.state = INSTANCE_STOPPING;
+    say(world, 0, &instance);
+    assert_model(ask(world, "mode=ask&tokens=1000"), 0, false, "engine is being stopped");
+    instance.state = INSTANCE_FAILED;
+    join(world, 1, &instance); /* it comes closer */
+    assert_model(ask(world, "mode=ask&tokens=1000"), 0, false, "engine is being restarted");
+    join_small(world, 2, 100);
+    assert_model(ask(world, "mode=ask&tokens=1000"), 0, true, "the rule names it");
+    instance = instance_of("large", 100);
+    instance.context = 1024;
+    join(world, 3, &instance);
+    assert_model(ask(world, "mode=code&tokens=5000"), 1, false, "its context is too short");
+    assert_model(ask(world, "mode=big&tokens=5000"), 0, false, "context too small: 1024 tokens");
+    lose(world, 3);
+    assert_model(ask(world, "mode=code&tokens=5000"), 1, false, "its context is too short");
+    assert_model(ask(world, "mode=code&tokens=500"), 1, false, "each node that has it is away");
+}
+
 static void what_nobody_can_take_says_so(void **state)
 {
     struct world *world = *state;
@@ -295,12 +341,6 @@ static void what_comes_back_by_itself_is_waited_for(void **state)
     assert_says(json, "verdict", "wait");
     assert_says(json, "why", "being restarted");
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));
-}
-
-static void lose(struct world *world, size_t node)
-{
-    node_session_end(
-            node_table_find_key(world->mesh.nodes, fake_link_peer(node).key), "it is gone");
 }
 
 static void assert_awaits(const cJSON *json, const char *node, const char *why)
@@ -597,6 +637,7 @@ int main(void)
             EXPLAIN_TEST(the_one_that_costs_least_is_chosen_and_the_other_told_why_not),
             EXPLAIN_TEST(the_rule_is_named_and_what_it_passes_over),
             EXPLAIN_TEST(refusals_are_named),
+            EXPLAIN_TEST(models_agree_with_their_instances),
             EXPLAIN_TEST(what_nobody_can_take_says_so),
             EXPLAIN_TEST(what_comes_back_by_itself_is_waited_for),
             EXPLAIN_TEST(who_is_away_is_waited_for),
