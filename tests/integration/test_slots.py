@@ -126,6 +126,11 @@ def add_typing_node(cluster, slots):
     return node
 
 
+def slots_used(node):
+    """How many have ever had a task."""
+    return sum("id_task" in slot for slot in node.engine(FAST).slots())
+
+
 def a_line_goes_on_where_its_last_letter_was():
     with Mesh() as cluster:
         add_typing_node(cluster, slots=4)
@@ -144,12 +149,12 @@ def a_line_whose_letters_come_quickly_takes_no_others_slot():
         for end in range(1, len(line)):
             typist.begin(line[:end])
         typist.type_on(line)
-        assert sum("id_task" in slot for slot in node.engine(FAST).slots()) == 1
+        assert slots_used(node) == 1
 
 
 def two_files_and_a_chat_go_on_beside_each_other():
     with Mesh() as cluster:
-        add_typing_node(cluster, slots=4)
+        node = add_typing_node(cluster, slots=4)
         typists = [Typist(cluster, "infill", topic) for topic in ("apple", "birch")]
         talk, line = Conversation(cluster, "cedar"), "let mut a"
         for typist in typists:
@@ -160,6 +165,7 @@ def two_files_and_a_chat_go_on_beside_each_other():
                 typist.type_on(line[:end])
         _, cached = talk.turn()
         assert before - 8 <= cached, (before, cached)
+        assert slots_used(node) == 3, "each has its own"
 
 
 def a_model_that_comes_back_goes_on():
