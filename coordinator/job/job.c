@@ -162,8 +162,10 @@ void job_set_kind(struct job *job)
 {
     const struct request *request = &job->request;
     const struct job_terms *terms = job->terms;
+    bool last = terms->next == NULL; /* it waits where others go on to another mode */
     uint64_t kind = (uint64_t)request->needs << 16 | (uint64_t)terms->floor << 8 |
-                    (uint64_t)request->lane << 2 | (uint64_t)job->overlong << 1 | terms->batch;
+                    (uint64_t)request->lane << 3 | (uint64_t)last << 2 |
+                    (uint64_t)job->overlong << 1 | terms->batch;
     kind = hash_text(terms->mode, kind);
     kind = hash_text(terms->rule, kind);
     for (size_t i = 0; i < terms->model_count; i++)

@@ -1206,6 +1206,25 @@ static void who_does_not_wait_is_told_at_once(void **state)
     assert_int_equal(world->clients[1].status, 200);
 }
 
+/* Its key may not use the mode that others go on to. */
+static void who_has_to_wait_holds_up_nobody_who_goes_on(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    lose(world, 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct job_terms *terms = job_terms_of_models("code", (const char *const[]){"small"}, 1);
+        terms->when_none = WHEN_NONE_NEXT;
+        if (i == 1)
+            terms->next = job_terms_of_models("ask", (const char *const[]){"other"}, 1);
+        come_by(world, i, false, terms);
+    }
+    complete(world, 1, take_request(world, 1), "x");
+    assert_int_equal(world->clients[0].status, 0);
+    assert_int_equal(world->clients[1].status, 200);
+}
+
 static void a_node_that_drains_is_waited_for(void **state)
 {
     struct world *world = *state;
@@ -3047,6 +3066,7 @@ int main(void)
             JOB_TEST(what_is_not_back_with_its_node_is_refused),
             JOB_TEST(its_mode_says_for_how_long),
             JOB_TEST(who_does_not_wait_is_told_at_once),
+            JOB_TEST(who_has_to_wait_holds_up_nobody_who_goes_on),
             JOB_TEST(a_node_that_drains_is_waited_for),
             JOB_TEST(what_a_lost_node_had_begun_waits_for_it),
             JOB_TEST(who_could_not_take_it_is_not_waited_for),
