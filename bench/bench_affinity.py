@@ -41,7 +41,7 @@ CONTEXT_STEP = 1024
 BYTES_PER_TOKEN = 3.0  # of the questions' words by the demo models' tokenizer, about
 WORDS = sorted(set(re.findall(r"[a-z]{4,}", (REPO / "configs/demo/train/corpus.txt").read_text())))
 SEED = 6
-REASON = re.compile(r"first token in about ([\d.]+) s(?: after ([\d.]+) s in the queue)?, (\d+) of (\d+) tokens")
+REASON = re.compile(r"first token in about ([\d.]+) s(?: after ([\d.]+) s in the queue)?, (\d+) of about (\d+) tokens")
 LOGGED = re.compile(r"\brequest=(\S+).*\bexpected_ms=(\d+)")
 
 
