@@ -64,7 +64,8 @@ uint32_t seat_capabilities(const struct seat *seat)
     uint32_t said = seat->instance->capabilities;
     if (said & CAPABILITY_EXACT || !seat->denied)
         return said;
-    return (said & ~seat->denied) | CAPABILITY_TEMPLATE;
+    uint32_t known = said ? said : CAPABILITY_CHAT; /* as capability_lacking() takes it */
+    return (known & ~seat->denied) | CAPABILITY_TEMPLATE;
 }
 
 void seat_fill(const struct seat *seat, double now_s, struct fleet_instance *ret_entry)

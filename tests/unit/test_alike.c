@@ -123,6 +123,15 @@ static void what_nobody_says_any_more_is_not_known(void **state)
     assert_may_call(mesh, 1, true);
 }
 
+/* Nothing said is nothing but chat, which no word of others on tools takes away. */
+static void who_says_nothing_still_chats(void **state)
+{
+    struct fake_mesh *mesh = *state;
+    have(mesh, 0, 0, 7);
+    have(mesh, 1, CHATS | CAPABILITY_EXACT, 7);
+    assert_may_call(mesh, 0, false);
+}
+
 static void a_copy_gets_another_content(void **state)
 {
     struct fake_mesh *mesh = *state;
@@ -144,6 +153,7 @@ int main(void)
             TEST(other_contents_are_other_models),
             TEST(its_own_engine_knows_better),
             TEST(what_nobody_says_any_more_is_not_known),
+            TEST(who_says_nothing_still_chats),
             TEST(a_copy_gets_another_content),
     };
     return cmocka_run_group_tests_name("alike", tests, NULL, NULL);
