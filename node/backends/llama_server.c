@@ -346,7 +346,8 @@ static bool owner_sets_projector(const struct backend_host *host, const struct b
     static const char *const words[] = {"-mm", "--mmproj", "-mmu", "--mmproj-url", "--no-mmproj",
             "--no-mmproj-auto", "-hf", "-hfr", "--hf-repo", NULL};
     static const char *const variables[] = {"LLAMA_ARG_MMPROJ", "LLAMA_ARG_MMPROJ_URL",
-            "LLAMA_ARG_NO_MMPROJ", "LLAMA_ARG_HF_REPO", NULL};
+            "LLAMA_ARG_NO_MMPROJ", "LLAMA_ARG_MMPROJ_AUTO", "LLAMA_ARG_NO_MMPROJ_AUTO",
+            "LLAMA_ARG_HF_REPO", NULL};
 
     return owner_says(host, model, words, variables);
 }

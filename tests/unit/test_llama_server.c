@@ -513,6 +513,10 @@ static void test_words_that_set_what_was_read(void **state)
     assert_int_equal(setenv("LLAMA_ARG_CHAT_TEMPLATE", "chatml", 1), 0);
     assert_int_equal(expect(plain, NULL, read), CAPABILITY_CHAT | CAPABILITY_SENSES);
     assert_int_equal(unsetenv("LLAMA_ARG_CHAT_TEMPLATE"), 0);
+    assert_int_equal(setenv("LLAMA_ARG_MMPROJ_AUTO", "off", 1), 0);
+    assert_int_equal(
+            expect(plain, NULL, read | CAPABILITY_VISION), CAPABILITY_CHAT | CAPABILITY_TEMPLATE);
+    assert_int_equal(unsetenv("LLAMA_ARG_MMPROJ_AUTO"), 0);
 }
 
 static void assert_words(struct fixture *f, uint32_t capabilities, uint32_t context,
