@@ -747,9 +747,12 @@ static void print_help(void)
            "The one address that editors talk to: assigns each mode to the best node and streams "
            "the tokens\n"
            "back. SIGHUP reads the file and the TLS certificate again: modes, aliases, auto-model, "
-           "residency,\nrouting and log-level count at once, of all else the log names what has "
-           "changed and needs a\nrestart. Where something in the file is not valid, all settings "
-           "stay as\nthey were, and the log says what.\n\n");
+           "residency,\n"
+           "routing and log-level count at once, of all else the log names what has changed and "
+           "needs a\n"
+           "restart. Where something in the file is not valid, all settings stay as they were, and "
+           "the log says\n"
+           "what.\n\n");
     config_print_help(coordinator_keys, stdout);
 }
 
