@@ -749,13 +749,14 @@ static bool is_here(struct node_table *table, const char *model)
     return at < list->count && strcmp(list->at[at]->model, model) == 0;
 }
 
+/* The list by name is old after each word of a node, so it is asked last. */
 const char *node_table_model(struct node_table *table, const char *name)
 {
     const char *model = aliases_model(aliases_of(table), name);
-    if (model != name || !table->config.away || is_here(table, name))
+    if (model != name || !table->config.away)
         return model;
     const char *away = away_model(table->config.away, name);
-    return away ? away : name;
+    return away && strcmp(away, name) != 0 && !is_here(table, name) ? away : name;
 }
 
 struct node_session *node_table_next(
