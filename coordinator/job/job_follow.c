@@ -19,10 +19,11 @@ static bool may_follow(const struct job *job)
     return job->request.follows_mode && !job->committed && !job->ended;
 }
 
-/* Those that come instead are followed too. */
+/* Those that come instead are followed too, and those before, which may count again
+ * (job_take_longest_terms()). */
 static void move(struct job *job, const char *mode, const char *replaced, const char *model)
 {
-    for (struct job_terms *terms = job->terms; terms; terms = terms->next)
+    for (struct job_terms *terms = job->all_terms; terms; terms = terms->next)
         if (job->replaced_count < JOB_MOVES_MAX && strcmp(terms->mode, mode) == 0 &&
                 job_terms_place(terms, replaced) < terms->model_count)
             follow(job, terms, replaced, model);

@@ -2623,6 +2623,30 @@ static void what_the_next_mode_lacks_leaves_the_longest(void **state)
     assert_int_equal(world->clients[0].status, 200);
 }
 
+static void be_long_and_follow_the_mode(struct request *request)
+{
+    be_of_2k_tokens(request);
+    request->follows_mode = true;
+}
+
+/* It goes by those of another mode meanwhile. */
+static void terms_that_may_count_again_follow_their_mode(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "newer");
+    say_context(world, 0, "newer", INSTANCE_RESIDENT, 1024);
+    join(world, 1, "other");
+    say_context(world, 1, "other", INSTANCE_FAILED, 8192);
+    world->edit = be_long_and_follow_the_mode;
+    ask_by(world, 0, false, terms_before("code", "older", terms_for("ask", "other")));
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    jobs_move_mode(world->jobs, "code", "older", "newer");
+    say_context(world, 1, "other", INSTANCE_RESIDENT, 512);
+    turn(world);
+    nothing_sent(world, 1);
+    is_refused_by_its_engine(world, 0, "code");
+}
+
 /* However often it is looked at meanwhile. */
 static void what_is_too_long_waits_no_longer_than_others(void **state)
 {
@@ -3125,6 +3149,7 @@ int main(void)
             JOB_TEST(what_is_too_long_for_all_modes_goes_to_the_longest),
             JOB_TEST(the_longest_may_be_that_of_the_last_mode),
             JOB_TEST(what_the_next_mode_lacks_leaves_the_longest),
+            JOB_TEST(terms_that_may_count_again_follow_their_mode),
             JOB_TEST(what_is_too_long_waits_no_longer_than_others),
             JOB_TEST(the_longest_context_is_named),
             JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),
