@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#define FORGET       0.95   /* weight of what was known, at each prompt */
+#define FORGET       0.95   /* weight of what was known, at each TOKENS_COUNT of prompts */
 #define PRIOR_TOKENS 256.0  /* what the prior weighs: soon nothing */
 #define TOKENS_COUNT 8192.0 /* at the most, of one prompt */
 #define BYTES_MAX    1e12
@@ -20,13 +20,14 @@ void token_ratio_init(struct token_ratio *ratio)
 
 void token_ratio_learn(struct token_ratio *ratio, double bytes, double tokens)
 {
-    if (!(tokens >= TOKEN_RATIO_TOKENS_MIN && tokens <= BYTES_MAX) ||
-            !(bytes > 0 && bytes <= BYTES_MAX))
+    if (!(tokens > 0 && tokens <= BYTES_MAX) ||
+            !(bytes >= TOKEN_RATIO_BYTES_MIN && bytes <= BYTES_MAX))
         return;
     double found = between(bytes / tokens, TOKEN_RATIO_LEAST, TOKEN_RATIO_MOST);
     double weight = fmin(tokens, TOKENS_COUNT);
-    ratio->bytes = FORGET * ratio->bytes + found * weight;
-    ratio->tokens = FORGET * ratio->tokens + weight;
+    double kept = pow(FORGET, weight / TOKENS_COUNT);
+    ratio->bytes = kept * ratio->bytes + found * weight;
+    ratio->tokens = kept * ratio->tokens + weight;
     if (ratio->count < UINT32_MAX)
         ratio->count++;
 }

@@ -1,6 +1,8 @@
 /* Bytes per token of a model's tokenizer, learnt from what its engine counted: what a prompt's
- * tokens are estimated from before it is sent. A mean decayed by use, in which long prompts count
- * more, up to a bound. It begins with a prior. Pure values. */
+ * tokens are estimated from before it is sent. A mean decayed by use, in which each prompt
+ * counts, and lets the others be forgotten, by its length, up to a bound: what a template adds to
+ * each would else make every token of a long prompt seem short after a few questions. It begins
+ * with a prior. Pure values. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,7 +12,7 @@
 #define TOKEN_RATIO_LEAST 1.0
 #define TOKEN_RATIO_MOST  16.0
 
-enum { TOKEN_RATIO_TOKENS_MIN = 32 }; /* a shorter prompt is mostly its template */
+enum { TOKEN_RATIO_BYTES_MIN = 1024 }; /* a shorter prompt says more of its template */
 
 struct token_ratio {
     double bytes, tokens; /* decayed sums, the prior's among them */

@@ -21,7 +21,7 @@ ROLES = {"gpt-oss-20b": FAST, "qwen3-coder-30b": CODER, "gpt-oss-120b": THINKER,
 SCALE = 16
 CONTEXT, LONG_CONTEXT = 8192, 16384  # of 131072 and 262144
 ROUNDS = 2  # the first begins with no knowledge of tokenizers and speeds, the second with some
-WORD = "node "
+WORD = "a node "  # tokens of 3.5 bytes, as those of prose and code are
 TOOL = {"type": "function", "function": {"name": "read_file", "description": "reads a file",
                                          "parameters": {"type": "object", "properties": {"path": {"type": "string"}}}}}
 

@@ -49,7 +49,7 @@ static void what_it_is_used_for_changes(void **state)
 {
     (void)state;
     learn_times(200, 4.2, 4000); /* prose */
-    learn_times(100, 2.8, 4000); /* code */
+    learn_times(200, 2.8, 4000); /* code */
     assert_near(2.8);
 }
 
@@ -64,14 +64,24 @@ static void one_long_prompt_does_not_settle_it(void **state)
 static void a_short_prompt_says_nothing(void **state)
 {
     (void)state;
-    learn_times(100, 1, TOKEN_RATIO_TOKENS_MIN - 1);
+    learn_times(100, 1, TOKEN_RATIO_BYTES_MIN - 1);
     assert_near(TOKEN_RATIO_PRIOR);
+}
+
+/* Questions of a few hundred tokens, of which the template brings 140. */
+static void many_short_ones_do_not_outweigh_a_long_one(void **state)
+{
+    (void)state;
+    learn_times(20, 3.6, 8000);
+    for (int i = 0; i < 100; i++)
+        token_ratio_learn(&ratio, TOKEN_RATIO_BYTES_MIN, TOKEN_RATIO_BYTES_MIN / 3.6 + 140);
+    assert_true(token_ratio_bytes(&ratio) > 3.1);
 }
 
 static void it_stays_within_bounds(void **state)
 {
     (void)state;
-    learn_times(1000, 1e-3, 5000); /* a template with much of its own */
+    learn_times(1000, 0.5, 5000); /* a template with much of its own */
     assert_near(TOKEN_RATIO_LEAST);
     assert_true(token_ratio_is_sound(&ratio));
     learn_times(1000, 1e3, 5000);
@@ -81,8 +91,9 @@ static void it_stays_within_bounds(void **state)
 
 static void nonsense_is_ignored(void **state)
 {
-    static const double nonsense[][2] = {{NAN, 100}, {100, NAN}, {INFINITY, 100}, {100, INFINITY},
-            {0, 100}, {-1, 100}, {100, 0}, {100, -100}, {1e300, 100}, {100, 1e300}};
+    static const double nonsense[][2] = {{NAN, 1000}, {4000, NAN}, {INFINITY, 1000},
+            {4000, INFINITY}, {0, 1000}, {-4000, 1000}, {4000, 0}, {4000, -1000}, {1e300, 1000},
+            {4000, 1e300}};
     (void)state;
     for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
         token_ratio_learn(&ratio, nonsense[i][0], nonsense[i][1]);
@@ -111,6 +122,7 @@ int main(void)
             test(what_it_is_used_for_changes),
             test(one_long_prompt_does_not_settle_it),
             test(a_short_prompt_says_nothing),
+            test(many_short_ones_do_not_outweigh_a_long_one),
             test(it_stays_within_bounds),
             test(nonsense_is_ignored),
             test(what_was_not_learnt_is_told),
