@@ -1,7 +1,6 @@
 #include "coordinator/api/explaining.h"
 
 #include "coordinator/job/job_terms.h"
-#include "coordinator/modes/mode_look.h"
 #include "coordinator/modes/mode_names.h"
 #include "coordinator/modes/mode_needs.h"
 #include "coordinator/scheduling/affinity.h"
@@ -54,8 +53,8 @@ static void look_at_models(struct explaining *it)
 {
     const struct mode *mode = it->mode;
     for (size_t i = 0; i < mode->model_count; i++) {
-        it->facts[i] =
-                mode_look(explaining_model_known(it, mode->models[i]), it->needs, mode->batch);
+        it->facts[i] = router_look(
+                it->call->api->view->router, own_name(it, mode->models[i]), it->needs, mode->batch);
         it->facts[i].barred = !caller_allows_mode(it->call->caller, mode->name) ||
                               !caller_allows_model(it->call->caller, mode->models[i]) ||
                               !explaining_leaves(it, mode->models[i]);

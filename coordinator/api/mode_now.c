@@ -1,6 +1,5 @@
 #include "coordinator/api/mode_now.h"
 
-#include "coordinator/modes/mode_look.h"
 #include "coordinator/modes/mode_needs.h"
 #include "coordinator/modes/mode_policy.h"
 
@@ -10,7 +9,7 @@ static void choose_models(const struct admin_view *view, const struct mode *mode
     struct mode_model_facts models[MODE_MODELS_MAX];
     for (size_t i = 0; i < mode->model_count; i++) {
         const char *model = node_table_model(view->nodes, mode->models[i]);
-        models[i] = mode_look(router_model_known(view->router, model), needs, mode->batch);
+        models[i] = router_look(view->router, model, needs, mode->batch);
     }
     const struct mode_facts facts = {.prompt_tokens = MODE_NOW_TOKENS,
             .output_tokens = (uint32_t)router_output_tokens(

@@ -1,7 +1,6 @@
 #include "coordinator/api/mode_terms.h"
 
 #include "coordinator/api/request_signs.h"
-#include "coordinator/modes/mode_look.h"
 #include "coordinator/router/router.h"
 
 #include <stdio.h>
@@ -15,10 +14,9 @@ struct making {
     size_t left_count;
 };
 
-static const struct fleet_model *model_of(const struct making *making, size_t i)
+static const char *own_name(const struct making *making, size_t i)
 {
-    const struct admin_view *view = making->call->api->view;
-    return router_model_known(view->router, node_table_model(view->nodes, making->mode->models[i]));
+    return node_table_model(making->call->api->view->nodes, making->mode->models[i]);
 }
 
 static bool is_left(const struct making *making, const char *model)
@@ -34,7 +32,7 @@ static uint32_t prompt_tokens(const struct making *making)
 {
     const struct fleet_model *model = NULL;
     for (size_t i = 0; !model && i < making->mode->model_count; i++)
-        model = model_of(making, i);
+        model = router_model_known(making->call->api->view->router, own_name(making, i));
     double ratio = model ? token_ratio_bytes(&model->ratio) : TOKEN_RATIO_PRIOR;
     double tokens = (double)making->request->chain.bytes / ratio;
     return tokens < UINT32_MAX ? (uint32_t)tokens : UINT32_MAX;
@@ -44,7 +42,8 @@ static void look(const struct making *making, struct mode_model_facts *ret_model
 {
     const struct mode *mode = making->mode;
     for (size_t i = 0; i < mode->model_count; i++) {
-        ret_models[i] = mode_look(model_of(making, i), making->request->needs, mode->batch);
+        ret_models[i] = router_look(making->call->api->view->router, own_name(making, i),
+                making->request->needs, mode->batch);
         ret_models[i].barred = !is_left(making, mode->models[i]);
     }
 }

@@ -1,5 +1,6 @@
 #include "coordinator/modes/mode_look.h"
 
+#include "common/number.h"
 #include "coordinator/scheduling/refusal.h"
 
 static bool may_hold(const struct fleet_instance *instance, bool batch)
@@ -18,8 +19,10 @@ struct mode_model_facts mode_look(const struct fleet_model *model, uint32_t need
         bool able = !(needs & ~refusal_abilities(instance));
         if (able)
             facts.unable = false;
-        if (able && may_hold(instance, batch) && instance->context > facts.context)
-            facts.context = instance->context;
+        if (able && may_hold(instance, batch)) {
+            facts.there = true;
+            facts.context = (uint32_t)number_greater(facts.context, instance->context);
+        }
         if (instance->quality > facts.points)
             facts.points = instance->quality;
     }

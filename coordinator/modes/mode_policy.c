@@ -10,6 +10,7 @@ struct choosing {
     const struct mode_facts *facts;
     uint32_t tokens; /* of prompt and answer */
     uint8_t points[MODE_MODELS_MAX];
+    bool only_there; /* a rule counts only where one of its models is there */
     struct mode_policy *policy;
 };
 
@@ -60,6 +61,12 @@ static bool serves(const struct choosing *choosing, size_t model)
 {
     const struct mode_model_facts *it = &choosing->facts->models[model];
     return !it->barred && !it->unable && (it->context == 0 || it->context >= choosing->tokens);
+}
+
+static bool is_ready(const struct choosing *choosing, size_t model)
+{
+    return choosing->facts->models[model].there && serves(choosing, model) &&
+           choosing->points[model] >= choosing->policy->floor;
 }
 
 /* --- options --- */
@@ -162,12 +169,23 @@ static void write_named(struct choosing *choosing, const char *what)
 
 /* --- rules --- */
 
+/* False, and nothing is added, where it has none that counts. */
+static bool take_named(struct choosing *choosing, const struct mode_models *models)
+{
+    struct mode_policy *policy = choosing->policy;
+    bool some_ready = false;
+    add_named(choosing, models);
+    for (size_t i = 0; i < policy->option_count; i++)
+        some_ready |= is_ready(choosing, policy->options[i].model);
+    if (choosing->only_there && !some_ready)
+        policy->option_count = 0;
+    return policy->option_count > 0;
+}
+
 static bool take_planning(struct choosing *choosing)
 {
-    if (!is_planning(choosing->mode, choosing->facts))
-        return false;
-    add_named(choosing, &choosing->mode->planning);
-    if (choosing->policy->option_count == 0)
+    if (!is_planning(choosing->mode, choosing->facts) ||
+            !take_named(choosing, &choosing->mode->planning))
         return false;
     if (choosing->mode->stand_in)
         add_stand_ins(choosing);
@@ -178,10 +196,7 @@ static bool take_planning(struct choosing *choosing)
 static bool take_rule(struct choosing *choosing, const struct mode_rule *rule)
 {
     char tokens[32], what[48];
-    if (choosing->tokens > rule->tokens)
-        return false;
-    add_named(choosing, &rule->models);
-    if (choosing->policy->option_count == 0)
+    if (choosing->tokens > rule->tokens || !take_named(choosing, &rule->models))
         return false;
     if (choosing->mode->stand_in)
         add_stand_ins(choosing);
@@ -211,15 +226,31 @@ static void take_rest(struct choosing *choosing)
     write_named(choosing, what);
 }
 
-static void choose(struct choosing *choosing)
+static bool take_a_rule(struct choosing *choosing)
 {
     const struct mode *mode = choosing->mode;
     if (take_planning(choosing))
-        return;
+        return true;
     for (size_t i = 0; i < mode->rule_count; i++)
         if (take_rule(choosing, &mode->rules[i]))
-            return;
-    take_rest(choosing);
+            return true;
+    return false;
+}
+
+static bool some_are_ready(const struct choosing *choosing)
+{
+    for (size_t m = 0; m < choosing->mode->model_count; m++)
+        if (is_ready(choosing, m))
+            return true;
+    return false;
+}
+
+/* Where none of the mode's models is there, it is the rule's own that is waited for. */
+static void choose(struct choosing *choosing)
+{
+    choosing->only_there = some_are_ready(choosing);
+    if (!take_a_rule(choosing))
+        take_rest(choosing);
 }
 
 /* Who is liked best is what is asked for: nobody is charged for having no more. */

@@ -9,7 +9,9 @@
  *   4. a mode without rules: every model of it
  * Of a rule's models those count that may be used, that can do what is needed and that hold the
  * request. Where that is none, the next rule that has one takes it; where no rule has one, all of
- * the mode's models are options, and the scheduler tells why none of them can.
+ * the mode's models are options, and the scheduler tells why none of them can. A rule whose models
+ * are all on nodes that are away, or on none, is passed over too, where another rule, or another
+ * model of the mode, of enough points for the floor, is there; else it is the scheduler that waits.
  *
  * With stand_in, the mode's other models of at least the same points are options too, after those
  * of the rule, and nobody is charged for being as good as the rule asks.
@@ -32,6 +34,7 @@ enum { MODE_RULE_TEXT_MAX = 200 }; /* it has to fit in a header's value */
 struct mode_model_facts {
     bool barred;      /* the caller's key does not allow it */
     bool unable;      /* every node that has it is known to lack what the request needs */
+    bool there;       /* a connected node has it, and has it loaded or could */
     uint8_t points;   /* as its nodes say; 0: they do not */
     uint32_t context; /* tokens of the largest that a node has, or could load; 0: not known */
 };

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "coordinator/away.h"
 #include "coordinator/ledger.h"
+#include "coordinator/modes/mode_look.h"
 #include "coordinator/router/alike.h"
 #include "coordinator/router/seat.h"
 #include "coordinator/scheduling/prefix_index.h"
@@ -644,6 +645,14 @@ const struct fleet_model *router_model_known(const struct router *router, const 
     if (here || !router->config.away)
         return here;
     return fleet_find(away_fleet(router->config.away), model);
+}
+
+struct mode_model_facts router_look(
+        const struct router *router, const char *model, uint32_t needs, bool batch)
+{
+    struct mode_model_facts facts = mode_look(router_model_known(router, model), needs, batch);
+    facts.there = facts.there && router_model(router, model);
+    return facts;
 }
 
 uint64_t router_slots(struct router *router, const char *const *models, size_t count)

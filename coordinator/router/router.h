@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/env.h"
 #include "coordinator/instance.h"
+#include "coordinator/modes/mode_policy.h"
 #include "coordinator/modes/modes.h"
 #include "coordinator/node_session.h"
 #include "coordinator/request.h"
@@ -152,6 +153,9 @@ uint64_t router_slots(struct router *router, const char *const *models, size_t c
 const struct fleet_model *router_model(const struct router *router, const char *model);
 /* The same, or where that is NULL what nodes had of it that are away. */
 const struct fleet_model *router_model_known(const struct router *router, const char *model);
+/* What a mode's rules ask of it (mode_look()); what only nodes have that are away is not there. */
+struct mode_model_facts router_look(
+        const struct router *router, const char *model, uint32_t needs, bool batch);
 /* Tokens that an answer in this mode is likely to have, by those before it; at most `output_max`,
  * where that is not 0. None for `needs` that bring numbers instead of words: embeddings, ranks. */
 double router_output_tokens(

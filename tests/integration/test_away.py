@@ -142,6 +142,29 @@ def who_does_not_wait_is_told():
         assert answer.status == 503 and "no connected node has the model" in answer.error(), answer.body
 
 
+def another_model_of_the_mode_answers_meanwhile():
+    modes = {"ask": {"models": [FAST, CODER], "up-to": {"4k": [FAST], "8k": [CODER]}},
+             "strict": {"models": [FAST, CODER], "up-to": {"4k": [FAST]}, "quality": {FAST: 60, CODER: 50}, "floor": 60,
+                        "patience": "1s"}}
+    with Mesh(modes) as cluster:
+        cluster.add_node("halo2", [CODER])
+        # No node has had the first rule's model.
+        answer = cluster.ask("ask", "hello", max_tokens=2)
+        assert answer.headers["X-Modemesh-Reason"].startswith(f"ask up to 8k: {CODER}; "), answer.headers.as_string()
+        halo1 = cluster.add_node("halo1", [FAST])
+        answer = cluster.ask("ask", "hello", max_tokens=2)
+        assert answer.headers["X-Modemesh-Reason"].startswith(f"ask up to 4k: {FAST}; "), answer.headers.as_string()
+        halo1.daemon.kill()
+        halo1.wait_state("offline")
+        answer = cluster.ask("ask", "hello", max_tokens=2)
+        assert answer.headers["X-Modemesh-Reason"].startswith(f"ask up to 8k: {CODER}; "), answer.headers.as_string()
+        assert f"Goes to {CODER} on halo2" in explained(cluster, "--mode", "ask")
+        # The other one is not good enough.
+        answer = cluster.ask("strict", "hello", max_tokens=2)
+        assert answer.status == 503 and "halo1, which is away" in answer.error(), answer.body
+
+
 if __name__ == "__main__":
     mesh.run(a_request_waits_until_its_node_is_back, a_stream_is_told_whom_it_waits_for, a_node_that_sleeps_is_waited_for,
-             what_a_node_had_begun_is_begun_again, its_names_are_known_meanwhile, who_does_not_wait_is_told)
+             what_a_node_had_begun_is_begun_again, its_names_are_known_meanwhile, who_does_not_wait_is_told,
+             another_model_of_the_mode_answers_meanwhile)

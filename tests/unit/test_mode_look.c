@@ -30,7 +30,7 @@ static void what_nobody_has_is_not_known(void **state)
 {
     (void)state;
     struct mode_model_facts facts = mode_look(NULL, CAPABILITY_CHAT, false);
-    assert_false(facts.unable || facts.barred);
+    assert_false(facts.unable || facts.barred || facts.there);
     assert_int_equal(facts.context + facts.points, 0);
     facts = look(NULL, 0, CAPABILITY_CHAT, false);
     assert_false(facts.unable);
@@ -57,6 +57,9 @@ static void the_longest_and_the_best_count(void **state)
     all[0].batch_only = true;
     assert_int_equal(look(all, 3, CAPABILITY_CHAT, false).context, 2048);
     assert_int_equal(look(all, 3, CAPABILITY_CHAT, true).context, 4096);
+    assert_true(look(all, 1, CAPABILITY_CHAT, true).there);
+    assert_false(look(all, 1, CAPABILITY_CHAT, false).there);
+    assert_false(look(all + 1, 1, CAPABILITY_CHAT, false).there);
 }
 
 static void who_lacks_what_is_needed_does_not_count(void **state)
@@ -69,7 +72,7 @@ static void who_lacks_what_is_needed_does_not_count(void **state)
     assert_false(facts.unable);
     assert_int_equal(facts.context, 4096);
     facts = look(all, 1, needs, false);
-    assert_true(facts.unable);
+    assert_true(facts.unable && !facts.there);
     all[0].capabilities = CAPABILITY_CHAT; /* it may turn out to see once it is loaded */
     assert_false(look(all, 1, needs, false).unable);
 }

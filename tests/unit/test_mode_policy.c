@@ -193,6 +193,25 @@ static void a_rule_without_a_model_that_serves_is_passed_over(void **state)
     modes_fini(&world.modes);
 }
 
+static void a_rule_whose_models_are_away_is_passed_over(void **state)
+{
+    (void)state;
+    struct world world = world_of("modes:\n  m:\n    models: [a, b, c]\n    floor: 70\n"
+                                  "    up-to: {1k: [a], 2k: [b]}\n");
+    gives(&world, 1024, "a=75", "m up to 1k: a"); /* all are away: the rule's own is waited for */
+    world.models[2].there = true;                 /* below the floor */
+    gives(&world, 1024, "a=75", "m up to 1k: a");
+    world.models[1].there = true;
+    gives(&world, 1024, "b=70", "m up to 2k: b");
+    world.models[1].context = 1000; /* it does not hold it */
+    gives(&world, 1024, "a=75", "m up to 1k: a");
+    world.models[2].points = 80;
+    gives(&world, 1024, "a=75 c=80", "m where no rule's model can: a, c");
+    world.models[0].there = true;
+    gives(&world, 1024, "a=75", "m up to 1k: a");
+    modes_fini(&world.modes);
+}
+
 static void a_context_that_is_not_known_is_tried(void **state)
 {
     (void)state;
@@ -329,6 +348,7 @@ int main(void)
             cmocka_unit_test(people_would_choose_the_same),
             cmocka_unit_test(points_come_from_config_node_and_place),
             cmocka_unit_test(a_rule_without_a_model_that_serves_is_passed_over),
+            cmocka_unit_test(a_rule_whose_models_are_away_is_passed_over),
             cmocka_unit_test(a_context_that_is_not_known_is_tried),
             cmocka_unit_test(a_model_as_good_may_stand_in),
             cmocka_unit_test(a_floor_goes_by_the_context),
