@@ -288,7 +288,7 @@ static void tick_job(struct job *job)
 {
     if (has_waited_enough(job)) {
         if (!job_take_next_terms(job)) {
-            job_refuse(job, "overloaded", job->reason);
+            job_refuse_waited(job);
             return;
         }
         job->jobs->changed = true;

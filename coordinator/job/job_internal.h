@@ -162,5 +162,7 @@ void job_cut_off(struct job *job, const char *result);
 const struct api_error *job_error_of_fail(const struct msg_fail *fail, struct api_error *ret_error);
 /* 503, or 429 where `code` is "queue_full": nobody can take it now. Frees the job. */
 void job_refuse(struct job *job, const char *code, const char *reason);
+/* Its patience is over: 503, with how long it has waited, and what kept it. Frees the job. */
+void job_refuse_waited(struct job *job);
 /* No instance can ever take it: 400 where no waiting helps, else 503. Frees the job. */
 void job_refuse_plan(struct job *job, const struct router_plan *plan);

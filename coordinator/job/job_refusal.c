@@ -132,6 +132,17 @@ void job_refuse(struct job *job, const char *code, const char *reason)
                           .retry_after_s = retry_after_s(job)});
 }
 
+/* Of its words those about now are true; that it waits no longer is. */
+void job_refuse_waited(struct job *job)
+{
+    char reason[JOB_REASON_MAX + JOB_WAITED_MAX + 1];
+    double waited_s = (double)(job_waited_ms(job) - job->terms_waited_ms) / 1e3;
+    bool of_mode = strcmp(job->terms->mode, JOB_TERMS_NO_MODE) != 0;
+    snprintf(reason, sizeof(reason), "%s; waited %.1f s, as long as %s", job->reason, waited_s,
+            of_mode ? "the mode's patience" : "any request may");
+    job_refuse(job, "overloaded", reason);
+}
+
 /* A mode with its models: "ask" (small, …). Those after the first go by their own names. */
 static void append_mode(const struct job *job, const struct job_terms *terms, struct sentence *out)
 {

@@ -4,7 +4,7 @@
 
 static const char *const waits[REFUSAL_COUNT] = {
         [REFUSAL_AVOIDED] = "it failed on the only instance: tried again shortly",
-        [REFUSAL_UNUSABLE] = "it waits for a node that is away, or drains",
+        [REFUSAL_UNUSABLE] = "each node that has the model is away, or draining",
         [REFUSAL_SILENT] = "its node is silent: back in a moment, or gone",
         [REFUSAL_STOPPING] = "the engine is being stopped",
         [REFUSAL_FAILED] = "the engine is being restarted",
@@ -39,7 +39,7 @@ const char *why_not(const struct routing_plan *plan)
     if (plan->refusal == REFUSAL_LACKS && plan->absent == 0)
         return "no model that may answer can do that";
     if (waits_for && plan->slot_free && plan->refusal == REFUSAL_FULL)
-        return "a slot is free, and it waits for its turn";
+        return "a slot is free, and its turn has not come";
     return sentence ? sentence : "no instance takes it now";
 }
 
@@ -47,7 +47,7 @@ void why_not_full(const struct router_plan *plan, char *text, size_t size)
 {
     const struct router_awaited *awaited = &plan->awaited;
     if (awaited->state)
-        snprintf(text, size, "it waits for %s, which %s", awaited->node,
+        snprintf(text, size, "%s, which has the model, %s", awaited->node,
                 why_awaited(awaited->state));
     else if (plan->routing.refusal == REFUSAL_CONTEXT && plan->routing.context_max > 0)
         snprintf(text, size, "%s, of at most %u tokens", why_not(&plan->routing),

@@ -51,7 +51,7 @@ def a_request_waits_until_its_node_is_back():
         for words in (("--mode", "ask"), ("--model", FAST)):
             shown = explained(cluster, *words)
             assert "Waits for halo1, which is away.\n" in shown, shown
-        assert mode(cluster, "ask")["reason"] == "it waits for halo1, which is away", mode(cluster, "ask")
+        assert mode(cluster, "ask")["reason"] == "halo1, which has the model, is away", mode(cluster, "ask")
         # Others are served past them.
         answer = cluster.ask("code", "hello", max_tokens=2)
         assert answer.headers["X-Modemesh-Node"] == "halo2", answer.body
@@ -72,7 +72,7 @@ def a_stream_is_told_whom_it_waits_for():
         connection = cluster.connection()
         stream = mesh.Stream(connection, chat("ask", "hello", temperature=0))
         opened = stream.open()  # headers come after 15 s
-        assert opened.status == 200 and "it waits for halo1, which is away" in opened.headers["X-Modemesh-Reason"]
+        assert opened.status == 200 and "halo1, which has the model, is away" in opened.headers["X-Modemesh-Reason"]
         halo1.start()
         stream.read_all()
         assert stream.finish == "stop" and stream.content and not stream.error, stream.error
@@ -127,7 +127,8 @@ def who_does_not_wait_is_told():
         halo1.daemon.kill()
         halo1.wait_state("offline")
         answer = cluster.ask("brief", "hello")
-        assert answer.status == 503 and "it waits for halo1, which is away" in answer.error(), answer.body
+        assert answer.status == 503 and "halo1, which has the model, is away; waited 1." in answer.error(), answer.body
+        assert " s, as long as the mode's patience; " in answer.error(), answer.body
         answer = cluster.ask("once", "hello")
         assert answer.status == 503 and "no connected node has the model" in answer.error(), answer.body
         assert "Is refused: no connected node has the model.\n" in explained(cluster, "--mode", "once")

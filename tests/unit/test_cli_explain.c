@@ -63,7 +63,7 @@ static void what_it_waits_for_is_told(void **state)
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
     cli_bench_assert_has(bench->out, "Waits: the instance that costs least");
     cli_bench_answer(bench, ASKED, 200,
-            "{\"verdict\":\"wait\",\"chosen\":null,\"why\":\"it waits for halo1, which is away\","
+            "{\"verdict\":\"wait\",\"chosen\":null,\"why\":\"halo1, which has the model, is away\","
             "\"awaited\":{\"node\":\"halo1\",\"why\":\"is away\"}}");
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
     cli_bench_assert_has(bench->out, "Waits for halo1, which is away.\n");

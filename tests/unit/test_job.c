@@ -1122,12 +1122,12 @@ static void a_node_that_is_away_is_waited_for(void **state)
     wait_ms(world, 1);
     assert_int_equal(client->status, 200);
     assert_true(fake_exchange_has_header(
-            client, "X-Modemesh-Reason: it waits for node0, which is away\n"));
+            client, "X-Modemesh-Reason: node0, which has the model, is away\n"));
     size_t before = client->body.len;
     wait_ms(world, JOB_IDLE_MS);
     assert_true(client->body.len > before);
     assert_true(fake_exchange_has(
-            client, ": queued, 0 before it: it waits for node0, which is away\n\n"));
+            client, ": queued, 0 before it: node0, which has the model, is away\n\n"));
     join(world, 0, "small");
     complete(world, 0, take_request(world, 0), "back");
     is_complete_stream(client);
@@ -1180,11 +1180,34 @@ static void its_mode_says_for_how_long(void **state)
     assert_int_equal(world->clients[0].status, 0);
     wait_ms(world, 1);
     assert_int_equal(world->clients[0].status, 503);
-    assert_true(fake_exchange_has(&world->clients[0], "it waits for node0, which is away"));
+    assert_true(fake_exchange_has(&world->clients[0],
+            "node0, which has the model, is away; waited 5.0 s, as long as the mode's patience; "));
     wait_ms(world, JOB_WAIT_MAX_MS - 5001);
     assert_int_equal(world->clients[1].status, 0);
     wait_ms(world, 1);
     assert_int_equal(world->clients[1].status, 503);
+    assert_true(fake_exchange_has(&world->clients[1],
+            "node0, which has the model, is away; waited 600.0 s, as long as any request may; "));
+}
+
+/* The first mode's patience is not the second's. */
+static void the_last_mode_says_how_long_it_was_waited_for(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    lose(world, 0);
+    lose(world, 1);
+    struct job_terms *second = job_terms_of_models("ask", (const char *const[]){"other"}, 1);
+    struct job_terms *first = job_terms_of_models("code", (const char *const[]){"small"}, 1);
+    first->when_none = WHEN_NONE_NEXT;
+    first->next = second;
+    second->patience_ms = 2000;
+    ask_by(world, 0, false, first);
+    wait_ms(world, 2001);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has(&world->clients[0],
+            "node1, which has the model, is away; waited 2.0 s, as long as the mode's patience; "));
 }
 
 static void who_does_not_wait_is_told_at_once(void **state)
@@ -1235,7 +1258,7 @@ static void a_node_that_drains_is_waited_for(void **state)
     nothing_sent(world, 0);
     wait_ms(world, JOB_HEADERS_WAITING_MS);
     assert_true(fake_exchange_has_header(
-            client, "X-Modemesh-Reason: it waits for node0, which is draining\n"));
+            client, "X-Modemesh-Reason: node0, which has the model, is draining\n"));
     drain(world, 0, false);
     complete(world, 0, next(world, 0, MSG_START).start.stream, "x");
     is_complete_stream(client);
@@ -1860,6 +1883,8 @@ static void a_mode_has_its_own_patience(void **state)
     wait_ms(world, 1);
     assert_int_equal(world->clients[0].status, 503);
     assert_true(fake_exchange_has(&world->clients[0], "\"code\":\"overloaded\""));
+    assert_true(fake_exchange_has(
+            &world->clients[0], " is full; waited 5.0 s, as long as the mode's patience; "));
     assert_in_range(retry_after(&world->clients[0]), 1, JOB_RETRY_AFTER_MAX_S);
 }
 
@@ -3090,6 +3115,7 @@ int main(void)
             JOB_TEST(a_node_that_is_back_may_take_a_moment_to_tell),
             JOB_TEST(what_is_not_back_with_its_node_is_refused),
             JOB_TEST(its_mode_says_for_how_long),
+            JOB_TEST(the_last_mode_says_how_long_it_was_waited_for),
             JOB_TEST(who_does_not_wait_is_told_at_once),
             JOB_TEST(who_has_to_wait_holds_up_nobody_who_goes_on),
             JOB_TEST(a_node_that_drains_is_waited_for),

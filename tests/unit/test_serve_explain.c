@@ -346,7 +346,7 @@ static void what_comes_back_by_itself_is_waited_for(void **state)
 static void assert_awaits(const cJSON *json, const char *node, const char *why)
 {
     assert_says(json, "verdict", "wait");
-    assert_says(json, "why", "it waits for node");
+    assert_says(json, "why", ", which has the model, ");
     assert_string_equal(json_str(json_obj(json, "awaited"), "node", ""), node);
     assert_string_equal(json_str(json_obj(json, "awaited"), "why", ""), why);
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));

@@ -32,13 +32,13 @@ static void who_is_awaited_is_named(void **state)
     char text[WHY_MAX];
     (void)state;
     why_not_full(&plan, text, sizeof(text));
-    assert_string_equal(text, "it waits for halo1, which is away");
+    assert_string_equal(text, "halo1, which has the model, is away");
     plan.awaited.state = AWAITED_BACK;
     why_not_full(&plan, text, sizeof(text));
-    assert_non_null(strstr(text, "halo1, which is back, and has not told"));
+    assert_non_null(strstr(text, "halo1, which has the model, is back, and has not told"));
     plan.awaited.state = AWAITED_DRAINING;
     why_not_full(&plan, text, sizeof(text));
-    assert_string_equal(text, "it waits for halo1, which is draining");
+    assert_string_equal(text, "halo1, which has the model, is draining");
     plan.awaited.state = AWAITED_NONE;
     plan.routing.refusal = REFUSAL_FAILED;
     why_not_full(&plan, text, sizeof(text));
