@@ -1,5 +1,6 @@
 #include "coordinator/auto/auto_mode.h"
 
+#include "common/text.h"
 #include "coordinator/auto/task_words.h"
 #include "coordinator/scheduling/cost.h"
 
@@ -9,7 +10,10 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { TASK_MODES = 4 };
+enum {
+    TASK_MODES = 4,
+    TEXT_SIZE_MAX = 32, /* bytes of "3.5 KiB" */
+};
 
 static const struct {
     const char *modes[TASK_MODES]; /* where it may go, the best first */
@@ -232,26 +236,27 @@ static void choose_guess(const struct auto_input *input, struct auto_choice *cho
 
 struct count {
     uint64_t count;
-    const char *what, *about;
+    const char *what;
 };
 
 static int say_count(char *text, size_t size, const struct count *it)
 {
-    const char *about = it->about ? it->about : "", *plural = it->count == 1 ? "" : "s";
+    const char *plural = it->count == 1 ? "" : "s";
     if (it->count == 0 || size == 0)
         return 0;
-    return snprintf(text, size, ", %s%" PRIu64 " %s%s", about, it->count, it->what, plural);
+    return snprintf(text, size, ", %" PRIu64 " %s%s", it->count, it->what, plural);
 }
 
-/* ", about 900 tokens, 5 files, 9 tools": every count is bounded, and so is the text. */
+/* ", 3.5 KiB of text, 5 files, 9 tools": every count is bounded, and so is the text. How many
+ * tokens the text comes to is the model's to say, which is not chosen yet. */
 static void say_facts(const struct facts *facts, char *text, size_t size)
 {
-    const struct count counts[] = {{facts_tokens(facts), "token", "about "},
-            {facts->files, "file", NULL}, {facts->fences, "code block", NULL},
-            {facts->trace_lines, "trace line", NULL}, {facts->diff_hunks, "diff hunk", NULL},
-            {facts->tools, "tool", NULL}, {facts->images, "image", NULL}};
-    size_t len = (size_t)snprintf(
-            text, size, "%s%s", facts->fim ? ", tokens of " : "", facts->fim ? facts->fim : "");
+    const struct count counts[] = {{facts->files, "file"}, {facts->fences, "code block"},
+            {facts->trace_lines, "trace line"}, {facts->diff_hunks, "diff hunk"},
+            {facts->tools, "tool"}, {facts->images, "image"}};
+    char much[TEXT_SIZE_MAX];
+    size_t len = (size_t)snprintf(text, size, "%s%s, %s of text", facts->fim ? ", tokens of " : "",
+            facts->fim ? facts->fim : "", text_format_size(facts->bytes, much, sizeof(much)));
     for (size_t i = 0; i < LENGTH(counts) && len < size; i++)
         len += (size_t)say_count(text + len, size - len, &counts[i]);
 }

@@ -79,7 +79,7 @@ struct auto_choice {
     uint8_t complexity;
     enum patience patience;
     char reason[AUTO_REASON_MAX +
-                1]; /* "auto, complexity 5, by facts: code, 33012 tokens, 5 files" */
+                1]; /* "auto, complexity 5, by facts: code, 129.0 KiB of text, 5 files" */
 };
 
 /* β of the cost (scheduling/cost.h): the more patience, the more the time after the first token

@@ -166,11 +166,6 @@ void facts_read(const cJSON *body, struct facts *ret_facts)
     take_hints(&hints, ret_facts);
 }
 
-uint64_t facts_tokens(const struct facts *facts)
-{
-    return facts->bytes / FACTS_TOKEN_BYTES;
-}
-
 uint64_t facts_said_tokens(const struct facts *facts)
 {
     return facts->said_bytes / FACTS_TOKEN_BYTES;

@@ -36,6 +36,5 @@ struct facts {
 /* `body` as proto/codec.h has it for a chat, or for a completion; of another shape, or NULL, it
  * says nothing. */
 void facts_read(const cJSON *body, struct facts *ret_facts);
-/* Estimates, from the bytes. */
-uint64_t facts_tokens(const struct facts *facts);
+/* An estimate, from the bytes. */
 uint64_t facts_said_tokens(const struct facts *facts);

@@ -347,7 +347,7 @@ static void what_is_told_is_said(void **state)
     struct world *world = *state;
     ask(world, "refactor it");
     is_told(world, goes_to(world, "coder"), "code",
-            "auto, complexity 2, by facts: code, about 2 tokens; code any model: coder; ");
+            "auto, complexity 2, by facts: code, 11 B of text; code any model: coder; ");
     chat(world, "code", "design it", "");
     is_told(world, goes_to(world, "coder"), "code",
             "code any model: coder; the only instance: first token in about ");
@@ -459,8 +459,8 @@ static void a_prompt_with_a_models_tokens_goes_to_what_completes(void **state)
     list[LENGTH(mode_list)].model_count = 2;
     complete(world, "auto"); /* not the first that is listed */
     is_told(world, goes_to(world, "filler"), "autocomplete",
-            "auto, complexity 1, by facts: code completion, tokens of Qwen, CodeGemma, about 12 "
-            "tokens; ");
+            "auto, complexity 1, by facts: code completion, tokens of Qwen, CodeGemma, 48 B of "
+            "text; ");
     complete(world, "debug"); /* who is asked for by name gets it */
     goes_to(world, "debugger");
     ask(world, FIM); /* talks about it */
@@ -477,7 +477,7 @@ static void a_key_gets_the_mode_that_it_has(void **state)
     world->key_text = text;
     ask(world, "what is it");
     is_told(world, goes_to(world, "architect-model"), "architect",
-            "auto, complexity 1, by facts: question, about 2 tokens; ");
+            "auto, complexity 1, by facts: question, 10 B of text; ");
 }
 
 static void a_mode_whose_models_cannot_is_passed_over(void **state)

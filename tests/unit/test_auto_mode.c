@@ -95,7 +95,7 @@ static void a_prompt_with_a_models_tokens_is_completed(void **state)
     assert_string_equal(choice.mode, "autocomplete");
     assert_int_equal(choice.patience, PATIENCE_NONE);
     assert_string_equal(choice.reason, "auto, complexity 1, by facts: code completion, tokens of "
-                                       "StarCoder, StableCode, CodeQwen, Granite, about 2 tokens");
+                                       "StarCoder, StableCode, CodeQwen, Granite, 11 B of text");
     struct auto_session session = {.mode = "code", .level = 2};
     auto_learn(&choice, &session); /* what is typed moves no conversation */
     assert_string_equal(session.mode, "code");
@@ -459,7 +459,7 @@ static void reasons_fit(void **state)
     facts = (struct facts){.tools = 1, .trace_lines = 2, .bytes = 4};
     input.mark = NULL;
     assert_string_equal(choose(&input).reason,
-            "auto, complexity 3, by facts: debugging, about 1 token, 2 trace lines, 1 tool");
+            "auto, complexity 3, by facts: debugging, 4 B of text, 2 trace lines, 1 tool");
 }
 
 int main(void)
