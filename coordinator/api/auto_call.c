@@ -6,6 +6,7 @@
 #include "coordinator/auto/classifier.h"
 #include "coordinator/modes/mode_names.h"
 #include "coordinator/modes/mode_needs.h"
+#include "proto/capability.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -77,6 +78,46 @@ static const char *find_mode(void *ctx, const char *name)
     return mode ? mode->name : NULL;
 }
 
+/* What none of its instances can; 0: each can something else, or there is none. */
+static uint32_t lacking(const struct wish *wish, const char *model, uint32_t needs)
+{
+    struct node_table *nodes = wish->call->api->view->nodes;
+    size_t count;
+    struct instance *const *instances = node_table_instances(nodes, &count);
+    const char *name = node_table_model(nodes, model);
+    uint32_t lacks = UINT32_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(instances[i]->model, name) == 0)
+            lacks &= instance_lacks(instances[i], needs);
+    return lacks == UINT32_MAX ? 0 : lacks;
+}
+
+/* "call tools", without by what that was seen of one model. */
+static void tell_lacking(const struct wish *wish, const struct mode *mode, char *text, size_t size)
+{
+    const char *allowed[MODE_MODELS_MAX];
+    uint32_t needs = wish->request->needs | mode_needs(mode->name), lacks = needs;
+    size_t count = caller_models_of_mode(wish->call->caller, mode, allowed);
+    for (size_t i = 0; i < count; i++)
+        lacks &= lacking(wish, allowed[i], needs);
+    const char *what = capability_lack_name(lacks);
+    if (count == 0)
+        (void)snprintf(text, size, "the key may not use %.40s", mode->name);
+    else
+        (void)snprintf(text, size, "no model of %.40s can %.*s", mode->name,
+                (int)strcspn(what, ":"), what);
+}
+
+static bool tell_passed(void *ctx, const char *name, char *text, size_t size)
+{
+    const struct wish *wish = ctx;
+    const struct mode *mode = modes_resolve(wish->call->api->view->modes, name);
+    if (!mode || !serves(wish, mode_needs(mode->name)) || usable_mode(wish, name))
+        return false;
+    tell_lacking(wish, mode, text, size);
+    return true;
+}
+
 /* --- what is known --- */
 
 static const char *header_of(void *ctx, const char *name)
@@ -142,6 +183,7 @@ static struct auto_choice choose(const struct call *call, const struct request *
             .answered = answer != NULL,
             .answer = answer ? *answer : TASK_QUESTION,
             .find = find_mode,
+            .tell_passed = tell_passed,
             .ctx = &wish};
     auto_choose(&input, &choice);
     return choice;

@@ -66,6 +66,17 @@ static const char *find_any(const struct auto_input *input, const char *const *n
     return mode;
 }
 
+/* The first that is there, where find() passes it over. */
+static const char *passed_mode(const struct auto_input *input, enum task task)
+{
+    char why[AUTO_PASSED_MAX + 1];
+    const char *const *modes = tasks[task].modes;
+    for (size_t i = 0; i < TASK_MODES && modes[i] && !find(input, modes[i]); i++)
+        if (input->tell_passed(input->ctx, modes[i], why, sizeof(why)))
+            return modes[i];
+    return NULL;
+}
+
 static const char *mode_of_task(const struct auto_input *input, enum task task)
 {
     static const char *const last[] = {"ask", "chat", "code"};
@@ -156,8 +167,16 @@ static void choose_task(const struct auto_input *input, enum task task, enum aut
         struct auto_choice *choice)
 {
     choice->mode = mode_of_task(input, task);
+    choice->passed = passed_mode(input, task);
     choice->task = task;
     choice->source = source;
+}
+
+/* It is for more than the task that this one is taken. */
+static void take_mode(struct auto_choice *choice, const char *mode)
+{
+    choice->mode = mode;
+    choice->passed = NULL;
 }
 
 static bool choose_short(const struct auto_input *input, struct auto_choice *choice)
@@ -190,7 +209,7 @@ static void choose_summary(const struct auto_input *input, struct auto_choice *c
     const char *mode = mode_of_session(input);
     choose_task(input, TASK_SUMMARY, AUTO_BY_MARK, choice);
     if (mode)
-        choice->mode = mode;
+        take_mode(choice, mode);
 }
 
 /* False where it says nothing that is known here. */
@@ -207,7 +226,7 @@ static bool choose_mark(const struct auto_input *input, struct auto_choice *choi
     }
     choose_task(input, known ? task : TASK_CODE, AUTO_BY_MARK, choice);
     if (named)
-        choice->mode = named;
+        take_mode(choice, named);
     return true;
 }
 
@@ -228,7 +247,7 @@ static void choose_guess(const struct auto_input *input, struct auto_choice *cho
     choice->unsure = guess.unsure && !known && !input->answered;
     if (!known || !stays(input, choice, known))
         return;
-    choice->mode = known;
+    take_mode(choice, known);
     choice->source = AUTO_BY_SESSION;
 }
 
@@ -287,10 +306,12 @@ static void say_source(
 
 static void say_reason(const struct auto_input *input, struct auto_choice *choice)
 {
-    char source[AUTO_REASON_MAX - 40];
+    char source[AUTO_REASON_MAX - 40], passed[AUTO_PASSED_MAX + 1] = "";
     say_source(input, choice, source, sizeof(source));
-    snprintf(choice->reason, sizeof(choice->reason), "auto, complexity %u, by %s",
-            choice->complexity, source);
+    bool told = choice->passed &&
+                input->tell_passed(input->ctx, choice->passed, passed, sizeof(passed));
+    snprintf(choice->reason, sizeof(choice->reason), "auto, complexity %u, by %s%s%s",
+            choice->complexity, source, told ? "; " : "", passed);
 }
 
 double auto_beta(enum patience patience)

@@ -5,7 +5,7 @@
  * 1. A prompt that is written with a model's tokens to fill in the middle: "autocomplete", where
  *    there is such a mode. Moves no conversation.
  * 2. An answer of at most AUTO_SHORT_ANSWER tokens, without tools, and what a mark says is beside
- *    the conversation: a short answer goes to the quick mode, a summary stays with its
+ *    the conversation: a short answer goes to "title", else "fast", a summary stays with its
  *    conversation. Neither moves it.
  * 3. The editor's mark (mode_marks.h), by the name of a mode or what editors call one. It moves the
  *    conversation at once, and from then on only another mark does.
@@ -27,7 +27,7 @@
  *
  * A mode that is not there, or that the caller may not use, or none of whose models can do what the
  * request needs, is passed over for the next that such a task may go to: at last "ask", "chat" or
- * "code". */
+ * "code". Of one that is there the reason says why. */
 #pragma once
 
 #include "coordinator/auto/facts.h"
@@ -45,6 +45,7 @@ enum {
     AUTO_SURE_POINTS = 2,
     AUTO_COMPLEXITY_MAX = 5,
     AUTO_REASON_MAX = 199,
+    AUTO_PASSED_MAX = 79, /* bytes of why a mode is passed over */
 };
 
 enum auto_source { AUTO_BY_MARK, AUTO_BY_FACTS, AUTO_BY_MODEL, AUTO_BY_SESSION, AUTO_BY_FALLBACK };
@@ -67,11 +68,16 @@ struct auto_input { /* borrowed */
     /* The mode that `name` means, by its own name, where the caller may use it and it can do what
      * is needed; NULL: there is no such. */
     const char *(*find)(void *ctx, const char *name);
+    /* Why find() passes over a mode that is there, for people: "no model of ask can call tools".
+     * False where there is no mode of that name, or it is not passed over. */
+    bool (*tell_passed)(void *ctx, const char *name, char *text, size_t size);
     void *ctx;
 };
 
 struct auto_choice {
-    const char *mode; /* as find() gave it; NULL: no mode that such a request may go to */
+    const char *mode;   /* as find() gave it; NULL: no mode that such a request may go to */
+    const char *passed; /* static; of the modes of its task the first, where that one is there and
+                           another takes its place; NULL: none */
     enum auto_source source;
     enum task task;
     bool tools_needed;

@@ -20,6 +20,15 @@ static const char *find(void *ctx, const char *name)
     return NULL;
 }
 
+/* As long as its room. */
+static bool tell_passed(void *ctx, const char *name, char *text, size_t size)
+{
+    (void)ctx;
+    memset(text, 'w', size - 1);
+    text[size - 1] = '\0';
+    return find(NULL, name) == NULL;
+}
+
 static void are_within(const struct facts *facts, size_t size)
 {
     assert(facts->bytes <= size && facts->said_bytes <= facts->bytes);
@@ -33,7 +42,10 @@ static void are_within(const struct facts *facts, size_t size)
 static void choose(const struct facts *facts, struct auto_session *session)
 {
     struct auto_choice choice;
-    auto_choose(&(struct auto_input){.facts = facts, .session = *session, .find = find}, &choice);
+    auto_choose(
+            &(struct auto_input){
+                    .facts = facts, .session = *session, .find = find, .tell_passed = tell_passed},
+            &choice);
     assert(choice.mode && find(NULL, choice.mode));
     assert(choice.complexity >= 1 && choice.complexity <= AUTO_COMPLEXITY_MAX);
     assert(strlen(choice.reason) <= AUTO_REASON_MAX && !strchr(choice.reason, '\n'));

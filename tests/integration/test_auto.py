@@ -119,6 +119,7 @@ def a_key_is_offered_auto_among_its_own_modes():
         assert listed == {entry["name"] for entry in cluster.get("/api/tags", narrow).json()["models"]}
         answer = post(cluster, user("refactor it"), narrow, model="mesh-auto")
         assert_told(answer, "debug", "facts: code")
+        assert_told(answer, "debug", "; the key may not use code; debug any model: ")
         assert answer.status == 200, answer.body
         answer = cluster.post("/tokenize", json.dumps({"model": "mesh-auto", "content": "hm"}), narrow)
         assert answer.status == 200 and answer.headers["X-Modemesh-Mode"] == "debug", answer.body

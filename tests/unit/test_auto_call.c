@@ -276,7 +276,7 @@ static void answers(struct world *world, uint64_t stream, const char *text)
 
 static void is_told(struct world *world, uint64_t stream, const char *mode, const char *reason)
 {
-    char line[200];
+    char line[300];
     answers(world, stream, "well");
     assert_int_equal(world->client.status, 200);
     (void)snprintf(line, sizeof(line), "X-Modemesh-Mode: %s\n", mode);
@@ -477,7 +477,8 @@ static void a_key_gets_the_mode_that_it_has(void **state)
     world->key_text = text;
     ask(world, "what is it");
     is_told(world, goes_to(world, "architect-model"), "architect",
-            "auto, complexity 1, by facts: question, 10 B of text; ");
+            "auto, complexity 1, by facts: question, 10 B of text; the key may not use ask; "
+            "architect any model: ");
 }
 
 static void a_mode_whose_models_cannot_is_passed_over(void **state)
@@ -487,7 +488,31 @@ static void a_mode_whose_models_cannot_is_passed_over(void **state)
             "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
             "\"text\":\"design it\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
             "\"data:image/png;base64,iVBORw0KGgo=\"}}]}]}");
-    goes_to(world, "seer");
+    is_told(world, goes_to(world, "seer"), "chat",
+            "auto, complexity 4, by facts: design, 9 B of text, 1 image; no model of architect can "
+            "see images; chat any model: ");
+}
+
+/* Not what its last model lacks: what none of them can. */
+static void a_mode_is_passed_over_for_what_all_its_models_lack(void **state)
+{
+    static char *both[] = {"mute", "blind"};
+    struct world *world = *state;
+    struct mode list[] = {{.name = "ask", .models = both, .model_count = 2},
+            {.name = "code", .models = code_models, .model_count = 1}};
+    static const char tools[] =
+            ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]";
+    world->modes = (struct modes){.list = list, .count = LENGTH(list)};
+    say(world, "mute", INSTANCE_RESIDENT, SEES & ~(uint32_t)CAPABILITY_TOOLS, 0);
+    say(world, "blind", INSTANCE_RESIDENT, CAPABILITY_CHAT | CAPABILITY_EXACT, 0);
+    chat(world, "auto", "what is it", tools);
+    is_told(world, goes_to(world, "coder"), "code",
+            "auto, complexity 1, by facts: question, 35 B of text, 1 tool; no model of ask can "
+            "call "
+            "tools; code any model: ");
+    say(world, "blind", INSTANCE_RESIDENT, TALKS, 0);
+    chat(world, "auto", "what is it", tools);
+    goes_to(world, "blind");
 }
 
 static void what_no_mode_can_any_model_does_where_there_is_no_mode_for_it(void **state)
@@ -959,6 +984,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(a_key_gets_the_mode_that_it_has, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_mode_whose_models_cannot_is_passed_over, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    a_mode_is_passed_over_for_what_all_its_models_lack, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     what_no_mode_can_any_model_does_where_there_is_no_mode_for_it, setup, teardown),
             cmocka_unit_test_setup_teardown(

@@ -22,9 +22,19 @@ static const char *find(void *ctx, const char *name)
     return NULL;
 }
 
+/* "no architect": there is one, and it is none for this request. */
+static bool tell_passed(void *ctx, const char *name, char *text, size_t size)
+{
+    char entry[64];
+    (void)snprintf(entry, sizeof(entry), "no %s", name);
+    (void)snprintf(text, size, "%s for this", entry);
+    return find(ctx, entry) != NULL;
+}
+
 static struct auto_input input_of(const struct facts *facts)
 {
-    return (struct auto_input){.facts = facts, .find = find, .ctx = (void *)usual};
+    return (struct auto_input){
+            .facts = facts, .find = find, .tell_passed = tell_passed, .ctx = (void *)usual};
 }
 
 static struct auto_choice choose(const struct auto_input *input)
@@ -244,6 +254,58 @@ static void a_mode_that_is_not_there_is_passed_over(void **state)
         else
             assert_string_equal(choice.mode, cases[i].mode);
     }
+}
+
+static void ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    assert_true(len >= end_len);
+    assert_string_equal(text + len - end_len, end);
+}
+
+/* Only of the one that stands for the task: what the task goes to anyhow is no news. */
+static void the_reason_says_which_mode_is_passed_over(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words, *modes[5], *mode, *end;
+    } cases[] = {{"design it", {"no architect", "no plan", "code", NULL}, "code",
+                         "; no architect for this"},
+            {"design it", {"no plan", "code", NULL}, "code", "; no plan for this"},
+            {"design it", {"plan", "no agent", NULL}, "plan", ", 9 B of text"},
+            {"design it", {"code", NULL}, "code", ", 9 B of text"},
+            {"design it", {"no architect", NULL}, NULL, "; no architect for this"},
+            {"well", {"no ask", "code", NULL}, "code", "nothing says more; no ask for this"}};
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct facts facts = said(cases[i].words);
+        struct auto_input input = input_of(&facts);
+        input.ctx = (void *)cases[i].modes;
+        struct auto_choice choice = choose(&input);
+        assert_true(cases[i].mode ? strcmp(choice.mode, cases[i].mode) == 0 : !choice.mode);
+        ends_with(choice.reason, cases[i].end);
+    }
+}
+
+static void what_is_taken_for_more_than_its_task_passes_nothing_over(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"plan", "no architect", "no compaction", "ask", NULL};
+    struct facts facts = said("design it");
+    const struct mode_mark plan = {.editor = "Cline", .word = "plan"},
+                           architect = {.editor = "Roo Code", .word = "architect"},
+                           summary = {.editor = "opencode", .word = "compaction"};
+    struct auto_input input = input_of(&facts);
+    input.ctx = (void *)modes;
+    input.mark = &plan;
+    ends_with(choose(&input).reason, "of Cline");
+    input.mark = &architect;
+    ends_with(choose(&input).reason, "of Roo Code; no architect for this");
+    input.mark = &summary;
+    ends_with(choose(&input).reason, "of opencode; no compaction for this");
+    input.session = (struct auto_session){.mode = "ask", .level = 5};
+    ends_with(choose(&input).reason, "of opencode");
+    input.mark = NULL;
+    ends_with(choose(&input).reason, "its conversation");
 }
 
 static void a_short_answer_is_beside_the_conversation(void **state)
@@ -473,6 +535,8 @@ int main(void)
             cmocka_unit_test(the_more_patience_the_more_the_writing_counts),
             cmocka_unit_test(a_mode_of_the_marks_own_name_comes_first),
             cmocka_unit_test(a_mode_that_is_not_there_is_passed_over),
+            cmocka_unit_test(the_reason_says_which_mode_is_passed_over),
+            cmocka_unit_test(what_is_taken_for_more_than_its_task_passes_nothing_over),
             cmocka_unit_test(a_short_answer_is_beside_the_conversation),
             cmocka_unit_test(a_summary_stays_with_its_conversation),
             cmocka_unit_test(a_guess_only_moves_up),
