@@ -86,8 +86,9 @@ def seconds(value):
 def row(policy, first):
     p95, times = policy["ttft_p95_s"], "1"
     if policy is not first:
-        times = (f"**{policy['ttft_p95_versus_first']:.2f}** ({policy['ttft_p95_versus_first_low']:.2f} … "
-                 f"{policy['ttft_p95_versus_first_high']:.2f})")
+        low, high = policy["ttft_p95_versus_first_low"], policy["ttft_p95_versus_first_high"]
+        spread = "-" if low is None else f"{low:.2f} … {high:.2f}"  # of one seed there is none
+        times = f"**{policy['ttft_p95_versus_first']:.2f}** ({spread})"
     return (f"| {policy['policy']} | {seconds(policy['ttft_p50_s']['mean'])} | {seconds(p95['mean'])} | {times} | "
             f"{seconds(policy['ttft_p99_s']['mean'])} | {seconds(policy['e2e_p95_s']['mean'])} | "
             f"{policy['goodput']['mean']:.1%} | {policy['cached']['mean']:.1%} |")

@@ -127,6 +127,18 @@ def where_no_request_is_left_words_say_so():
         assert policy["ttft_p95_s"] == {"mean": None, "low": None, "high": None, "by_seed": [None] * 5}, policy
 
 
+def one_seed_has_no_interval():
+    one = ["--duration", "600", "--seeds", "1", "--policy", "modemesh,round-robin"]
+    done = sim(*one)
+    _, _, first, second = done.stdout.splitlines()
+    assert "s [-] " in first and "s [-] " in second and "x [-] " in second, done.stdout
+    [report] = sim_json(*one)
+    for policy in report["policies"]:
+        figure = policy["ttft_p95_s"]
+        assert figure["mean"] > 0 and figure["low"] is None and figure["high"] is None, figure
+        assert policy["ttft_p95_versus_first"] > 0 and policy["ttft_p95_versus_first_low"] is None, policy
+
+
 def seeds_without_a_request_do_not_count():
     few = ["--load", "0.1", "--duration", "200", "--policy", "modemesh"]
     head = sim(*few).stdout.splitlines()[0]
@@ -199,6 +211,7 @@ if __name__ == "__main__":
         a_flood_is_shown_beside_the_run_without_it,
         a_thousand_nodes_are_served,
         where_no_request_is_left_words_say_so,
+        one_seed_has_no_interval,
         seeds_without_a_request_do_not_count,
         a_plot_without_requests_says_so,
         a_search_that_finds_no_load_says_why,

@@ -91,6 +91,8 @@ static void fill_range(const struct outcome *outcome, size_t figure, char text[s
 
     if (!isfinite(estimate.mean))
         strcpy(text, "-");
+    else if (!isfinite(estimate.low))
+        snprintf(text, CELL_MAX, "%.12s [-]", seconds(estimate.mean, mean));
     else
         snprintf(text, CELL_MAX, "%.12s [%.12s, %.12s]", seconds(estimate.mean, mean),
                 seconds(fmax(estimate.low, 0), low), seconds(estimate.high, high));
@@ -105,6 +107,8 @@ static void fill_versus(
         strcpy(text, "-");
     else if (outcome == first)
         strcpy(text, "1");
+    else if (!isfinite(ratio.low))
+        snprintf(text, CELL_MAX, "%.2f x [-]", ratio.mean);
     else
         snprintf(text, CELL_MAX, "%.2f x [%.2f, %.2f]", ratio.mean, ratio.low, ratio.high);
 }

@@ -19,7 +19,8 @@ struct report {        /* of one load */
 };
 
 void report_fini(struct report *report);
-/* What was not measured is "-" here, and null in JSON; where no request is left, all say so.
+/* What was not measured is "-" here, and null in JSON, the interval of one seed, too; where no
+ * request is left, all say so.
  * -ENOMEM, -EIO. */
 MUST_CHECK int report_print(const struct report *report, FILE *out, struct err *err);
 /* Appends one JSON object. -ENOMEM, -ENOBUFS. */

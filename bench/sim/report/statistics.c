@@ -51,7 +51,7 @@ struct estimate statistics_mean(const double *values, size_t count)
     }
     mean = measured > 0 ? sum / (double)measured : NAN;
     if (measured < 2)
-        return (struct estimate){mean, mean, mean};
+        return (struct estimate){mean, NAN, NAN};
     for (size_t i = 0; i < count; i++)
         squares += isfinite(values[i]) ? (values[i] - mean) * (values[i] - mean) : 0;
     half = student(measured - 1) * sqrt(squares / (double)(measured - 1) / (double)measured);

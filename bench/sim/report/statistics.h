@@ -11,7 +11,7 @@ double statistics_quantile(const double *sorted, size_t count, double share);
 
 struct estimate { /* of a mean */
     double mean;
-    double low, high; /* 95 % confidence interval; of one value alone: that */
+    double low, high; /* 95 % confidence interval; NAN of less than two values */
 };
 
 /* By Student's t, over independent values, one for each seed. What is not finite was not measured
