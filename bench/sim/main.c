@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     OUTPUT_MAX = 256 * 1024 * 1024,
@@ -97,8 +98,20 @@ static int check_words(const struct options *options, struct err *err)
         return err_set(err, -EINVAL, "--scenario is plain or flood, not '%s'", options->scenario);
     if (strcmp(options->format, "text") != 0 && strcmp(options->format, "json") != 0)
         return err_set(err, -EINVAL, "--format is text or json, not '%s'", options->format);
-    if (options->until_objective > 0 && options->until_busy > 0)
-        return err_set(err, -EINVAL, "--until-objective or --until-busy, not both");
+    return 0;
+}
+
+/* The runs before it may take long. Leaves what is there as it is. */
+static int check_plot(const char *path, struct err *err)
+{
+    bool is_there = access(path, F_OK) == 0;
+    FILE *file = fopen(path, "a");
+
+    if (!file)
+        return err_set(err, -errno, "--plot %s: %s", path, strerror(errno));
+    fclose(file);
+    if (!is_there)
+        unlink(path);
     return 0;
 }
 
@@ -131,6 +144,8 @@ static int prepare(struct run *run, struct err *err)
         r = fleet_spec_parse(options->fleet, &common, &run->fleet, err);
     if (r == 0 && options->trace[0])
         r = trace_read(options->trace, &run->trace, err);
+    if (r == 0 && options->plot[0])
+        r = check_plot(options->plot, err);
     run->experiment = (struct experiment){
             .world = options->world,
             .trace = options->trace[0] ? &run->trace : NULL,

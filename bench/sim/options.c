@@ -164,46 +164,82 @@ static const struct option_row *find_row(const char *name, size_t len)
     return NULL;
 }
 
-/* "--name value" or "--name=value"; moves `*at` past it. */
-static int take_option(
-        int argc, char *const argv[], int *at, struct options *options, struct err *err)
+struct words { /* of the command line */
+    int count, at;
+    char *const *list;
+    bool given[ROWS];
+};
+
+static int set_value(
+        struct options *options, const struct option_row *row, const char *value, struct err *err)
 {
-    const char *word = argv[(*at)++], *value = strchr(word, '=');
+    if (row->type != OPTION_TEXT)
+        return set_number(options, row, value, err);
+    if (!*value)
+        return err_set(err, -EINVAL, "--%s takes %s, not ''", row->name, row->value);
+    *text_at(options, row) = value;
+    return 0;
+}
+
+/* "--name value" or "--name=value"; moves past it. */
+static int take_option(struct words *words, struct options *options, struct err *err)
+{
+    const char *word = words->list[words->at++], *value = strchr(word, '=');
     const struct option_row *row = NULL;
 
     if (strncmp(word, "--", 2) == 0)
         row = find_row(word + 2, value ? (size_t)(value - word - 2) : strlen(word + 2));
     if (!row)
         return err_set(err, -EINVAL, "'%s' is no option; see --help", word);
-    if (!value && *at == argc)
+    if (!value && words->at == words->count)
         return err_set(err, -EINVAL, "%s takes a value", word);
-    value = value ? value + 1 : argv[(*at)++];
-    if (row->type != OPTION_TEXT)
-        return set_number(options, row, value, err);
-    *text_at(options, row) = value;
-    return 0;
+    if (words->given[row - rows])
+        return err_set(err, -EINVAL, "--%s is given twice", row->name);
+    words->given[row - rows] = true;
+    value = value ? value + 1 : words->list[words->at++];
+    return set_value(options, row, value, err);
 }
 
-static int take_word(
-        int argc, char *const argv[], int *at, struct options *options, struct err *err)
+static int take_word(struct words *words, struct options *options, struct err *err)
 {
-    const char *word = argv[*at];
+    const char *word = words->list[words->at];
 
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         return OPTIONS_HELP;
     if (strcmp(word, "--version") == 0)
         return OPTIONS_VERSION;
-    return take_option(argc, argv, at, options, err);
+    return take_option(words, options, err);
+}
+
+/* Each says at which load to run. */
+static int check_loads(const struct words *words, struct err *err)
+{
+    static const char *const names[] = {"load", "sweep", "until-objective", "until-busy"};
+    const char *first = NULL;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const struct option_row *row = find_row(names[i], strlen(names[i]));
+
+        if (!words->given[row - rows])
+            continue;
+        if (first)
+            return err_set(err, -EINVAL, "--%s or --%s, not both", first, names[i]);
+        first = names[i];
+    }
+    return 0;
 }
 
 int options_parse(int argc, char *const argv[], struct options *ret, struct err *err)
 {
+    struct words words = {.count = argc, .at = 1, .list = argv};
     struct options options;
-    int r = 0;
+    int r = OPTIONS_RUN;
 
     set_defaults(&options);
-    for (int at = 1; r == OPTIONS_RUN && at < argc;)
-        r = take_word(argc, argv, &at, &options, err);
+    while (r == OPTIONS_RUN && words.at < argc)
+        r = take_word(&words, &options, err);
+    if (r == OPTIONS_RUN)
+        r = check_loads(&words, err);
     if (r != OPTIONS_RUN)
         return r;
     options.generator.systems = (uint32_t)options.systems;
@@ -231,7 +267,8 @@ void options_help(FILE *out)
     fprintf(out,
             "usage: modemesh-sim [OPTIONS]\n\n"
             "Runs the coordinator's own scheduling, and others', on simulated model nodes with "
-            "a virtual clock.\ndocs/SIMULATOR.md says what is modelled, and what is not.\n");
+            "a virtual clock.\ndocs/SIMULATOR.md says what is modelled, and what is not. An option "
+            "is given once, and of\n--load, --sweep and the two --until-… one.\n");
     for (size_t i = 0; i < ROWS; i++)
         if (rows[i].group)
             fprintf(out, "\n%s:\n", rows[i].group);

@@ -100,6 +100,17 @@ def plots_are_svg_with_a_line_for_each_policy():
             assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
 
 
+def a_plot_is_written_last_and_whole():
+    """That it can be written is known before the runs; until then nothing is there that was not."""
+    with tempfile.TemporaryDirectory() as folder:
+        new, old = pathlib.Path(folder, "new.svg"), pathlib.Path(folder, "old.svg")
+        old.write_text("mine")
+        for plot in (new, old):
+            assert_refused(sim("--duration", "60", "--until-busy", "1", "--seeds", "1", "--policy", "modemesh",
+                               "--plot", plot), 1, "--until-busy 1: ")
+        assert not new.exists() and old.read_text() == "mine"
+
+
 def a_flood_is_shown_beside_the_run_without_it():
     calm, flood = sim_json(*SMALL, "--scenario", "flood", "--flood-times", 20, "--policy", "modemesh,least-requests")
     for before, after in zip(calm["policies"], flood["policies"]):
@@ -189,16 +200,24 @@ def errors_name_the_value():
     assert_refused(sim("--sweep", "1,,2"), 2, "'1,,2'")
     assert_refused(sim("--scenario", "rain"), 2, "'rain'")
     assert_refused(sim("--format", "xml"), 2, "'xml'")
-    assert_refused(sim("--until-objective", "0.7", "--until-busy", "0.5"), 2, "not both")
+    for name in ("--trace", "--sweep", "--fleet", "--policy", "--scenario", "--format", "--plot"):
+        assert_refused(sim(name, ""), 2, f"{name} takes ", "not ''")
+        assert_refused(sim(f"{name}="), 2, f"{name} takes ", "not ''")
+    for first, second in (("--load=1", "--sweep=0.5,1"), ("--load=1", "--until-busy=0.5"),
+                          ("--until-objective=0.7", "--until-busy=0.5"), ("--sweep=1", "--until-objective=0.7")):
+        for words in ((first, second), (second, first)):
+            assert_refused(sim(*words), 2, f"{first.split('=')[0]} or {second.split('=')[0]}, not both")
+    assert_refused(sim("--seeds", "2", "--load=1", "--seeds=2"), 2, "--seeds is given twice")
     assert_refused(sim("--trace", "/nonexistent/trace.jsonl"), 2, "/nonexistent/trace.jsonl")
-    done = sim(*SMALL, "--policy", "modemesh", "--plot", "/nonexistent/plot.svg")
-    assert done.returncode == 1 and "/nonexistent/plot.svg" in done.stderr, done
+    assert_refused(sim(*SMALL, "--plot", "/nonexistent/plot.svg"), 2, "--plot /nonexistent/plot.svg: No such file")
     with tempfile.TemporaryDirectory() as folder:
         trace = pathlib.Path(folder, "trace.jsonl")
         mooncake(trace, 2)
         with trace.open("a") as file:
             file.write("oops\n")
-        assert_refused(sim("--trace", trace), 2, "line 7", str(trace))
+        assert_refused(sim("--trace", trace), 2, f"{trace}: line 7: column 1: ")
+        trace.write_text("# modemesh\n")
+        assert_refused(sim("--trace", trace), 2, f"{trace}: line 1: column 1: ", "neither Mooncake's", "nor Azure's")
 
 
 if __name__ == "__main__":
@@ -208,6 +227,7 @@ if __name__ == "__main__":
         all_requests_of_a_trace_are_served,
         an_azure_trace_shares_nothing,
         plots_are_svg_with_a_line_for_each_policy,
+        a_plot_is_written_last_and_whole,
         a_flood_is_shown_beside_the_run_without_it,
         a_thousand_nodes_are_served,
         where_no_request_is_left_words_say_so,

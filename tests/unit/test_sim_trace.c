@@ -37,6 +37,15 @@ static void assert_refused(const char *text, const char *words)
     assert_int_equal(workload.sessions, 77);
 }
 
+static void assert_says(const char *text, const char *words)
+{
+    struct workload workload;
+    struct err err = {""};
+    assert_int_equal(trace_parse(text, strlen(text), &workload, &err), -EINVAL);
+    assert_string_equal(err.text, words);
+    assert_int_equal(trace_parse(text, strlen(text), &workload, NULL), -EINVAL);
+}
+
 static void mooncake_gives_times_lengths_and_chains(void **state)
 {
     struct workload workload = parse("{\"timestamp\": 1000, \"input_length\": 513, "
@@ -101,8 +110,12 @@ static void mooncake_is_read_strictly(void **state)
     (void)state;
     assert_refused("", "no request");
     assert_refused("\n\n", "no request");
-    assert_refused(LINE("0", "1", "1", "[1]") "\nx", "line 2");
-    assert_refused("[]", "line 1");
+    assert_says(
+            LINE("0", "1", "1", "[1]") "\nx", "line 2: column 1: no JSON value begins like this");
+    assert_says("[]", "line 1: it is no JSON object; this is neither Mooncake's JSON lines nor "
+                      "Azure's CSV with its heading");
+    assert_says("# A trace", "line 1: column 1: no JSON value begins like this; this is neither "
+                             "Mooncake's JSON lines nor Azure's CSV with its heading");
     assert_refused(LINE("-1", "1", "1", "[1]"), "timestamp");
     assert_refused(LINE("0.5", "1", "1", "[1]"), "timestamp");
     assert_refused(LINE("0", "0", "1", "[]"), "input_length");

@@ -4,6 +4,9 @@
 #include "common/json/json.h"
 
 #include <errno.h>
+#include <string.h>
+
+#define TRACE_NEITHER "this is neither Mooncake's JSON lines nor Azure's CSV with its heading"
 
 enum { COMMON_PARTS = 100 }; /* a block of more than one part of so many is common */
 
@@ -73,6 +76,16 @@ static int read_request(struct trace_reading *reading, const cJSON *object, stru
     return r < 0 ? r : trace_add(reading, (double)at_ms / 1000, work, err);
 }
 
+/* To JSON it is line 1, whichever it is of the trace. What begins so is maybe another file. */
+static int refuse_text(const struct trace_reading *reading, int r, struct err *err)
+{
+    static const char line[] = "line 1, ";
+    size_t skip = err && strncmp(err->text, line, sizeof(line) - 1) == 0 ? sizeof(line) - 1 : 0;
+    const char *begins = reading->workload->count > 0 ? "" : "; " TRACE_NEITHER;
+
+    return err ? err_set(err, r, "%s%s", err->text + skip, begins) : r;
+}
+
 int trace_mooncake_line(
         struct trace_reading *reading, const char *line, size_t len, struct err *err)
 {
@@ -80,11 +93,9 @@ int trace_mooncake_line(
     int r = json_parse(line, len, &line_limits, &object, err);
 
     if (r < 0)
-        return r;
+        return refuse_text(reading, r, err);
     r = cJSON_IsObject(object) ? read_request(reading, object, err)
-                               : err_set(err, -EINVAL,
-                                         "it is not a JSON object, as in a Mooncake trace, and the "
-                                         "trace has no heading, as in an Azure trace");
+                               : err_set(err, -EINVAL, "it is no JSON object; " TRACE_NEITHER);
     cJSON_Delete(object);
     return r;
 }
