@@ -1,5 +1,6 @@
 #include "cli/explain_tables.h"
 #include "common/text.h"
+#include "proto/capability.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -29,6 +30,14 @@ static int add_member(struct buf *url, const char *name, const char *value)
     return rc;
 }
 
+static int check_needs(const char *text, struct err *err)
+{
+    uint32_t needs;
+    int rc = text ? capability_parse_needs(text, &needs, err) : 0;
+
+    return rc < 0 ? err_prefix(err, rc, "--needs") : 0;
+}
+
 /* What the command line can be told to lack before anybody is asked; the values are the
  * coordinator's to judge. */
 static int check(const struct command_line *line, struct err *err)
@@ -48,7 +57,7 @@ static int check(const struct command_line *line, struct err *err)
         if (rc < 0)
             return err_prefix(err, rc, "--%s", lengths[i]);
     }
-    return 0;
+    return check_needs(command_value(line, "needs"), err);
 }
 
 static const char *member_of(const struct command_line *line, const char *member)

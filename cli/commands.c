@@ -52,7 +52,7 @@ static const struct command_flag explain_flags[] = {
                 .help = "Tokens of the answer at most (as answers in the mode were)"},
         {.name = "needs",
                 .metavar = "A,B",
-                .help = "What it takes: tools, vision, audio, fim, embeddings, rerank"},
+                .help = "What it takes: chat, tools, vision, audio, fim, embeddings, rerank"},
         {.name = "json", .help = "Print the coordinator's own JSON: all that it tells"},
         {.name = "raw", .help = "Print one instance a line, for scripts; - for an empty cell"},
         {.name = NULL},

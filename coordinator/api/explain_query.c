@@ -1,33 +1,11 @@
 #include "coordinator/api/explain_query.h"
 
 #include "common/text.h"
+#include "proto/capability.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-static const struct need {
-    const char *name;
-    uint32_t bit;
-} needs[] = {
-        {"chat", CAPABILITY_CHAT},
-        {"tools", CAPABILITY_TOOLS},
-        {"vision", CAPABILITY_VISION},
-        {"audio", CAPABILITY_AUDIO},
-        {"fim", CAPABILITY_FIM},
-        {"embeddings", CAPABILITY_EMBEDDINGS},
-        {"rerank", CAPABILITY_RERANK},
-};
-
-enum { NEED_COUNT = sizeof(needs) / sizeof(needs[0]) };
-
-const char *explain_need_at(size_t n, uint32_t *ret_need)
-{
-    if (n >= NEED_COUNT)
-        return NULL;
-    *ret_need = needs[n].bit;
-    return needs[n].name;
-}
 
 struct reading {
     const struct http_exchange *exchange;
@@ -64,31 +42,10 @@ static int read_tokens(struct reading *reading, const char *param, uint32_t *ret
             "%s=%.40s is no number of tokens: 1 to 16M, written as 8k, 1M or 30000", param, value);
 }
 
-static int add_need(struct reading *reading, const char *name, size_t len, uint32_t *bits)
-{
-    for (size_t i = 0; i < NEED_COUNT; i++)
-        if (strlen(needs[i].name) == len && memcmp(needs[i].name, name, len) == 0) {
-            *bits |= needs[i].bit;
-            return 0;
-        }
-    return err_set(reading->err, -EINVAL,
-            "needs=%.*s is nothing that a model can: chat, tools, vision, audio, fim, embeddings "
-            "or rerank, with commas between them",
-            len < 40 ? (int)len : 40, name);
-}
-
 static int read_needs(struct reading *reading, uint32_t *ret_needs)
 {
-    const char *at = value_of(reading, "needs");
-    *ret_needs = 0;
-    while (*at) {
-        size_t len = strcspn(at, ",");
-        int r = add_need(reading, at, len, ret_needs);
-        if (r)
-            return r;
-        at += len + (at[len] == ',');
-    }
-    return 0;
+    int r = capability_parse_needs(value_of(reading, "needs"), ret_needs, reading->err);
+    return r ? err_prefix(reading->err, r, "needs") : 0;
 }
 
 static int check(struct reading *reading, const struct explain_query *query)

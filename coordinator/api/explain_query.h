@@ -19,5 +19,3 @@ struct explain_query { /* "": not given */
 /* -EINVAL: `*ret_param` (static) is the member that is wrong, and `err` says what it may be. */
 MUST_CHECK int explain_query_read(const struct http_exchange *exchange,
         struct explain_query *ret_query, const char **ret_param, struct err *err);
-/* The name of the n-th ability that may be needed, and its bit. NULL past the last. */
-const char *explain_need_at(size_t n, uint32_t *ret_need);

@@ -2,6 +2,7 @@
 
 #include "coordinator/api/explaining.h"
 #include "coordinator/router/why.h"
+#include "proto/capability.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ static void write_needs(const struct explaining *it, struct json_writer *out)
     uint32_t bit;
     const char *name;
     json_writer_array(out, "needs");
-    for (size_t i = 0; (name = explain_need_at(i, &bit)); i++)
+    for (size_t i = 0; (name = capability_need_at(i, &bit)); i++)
         if (it->needs & bit)
             json_writer_str(out, NULL, name);
     json_writer_array_end(out);

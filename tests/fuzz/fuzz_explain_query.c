@@ -1,6 +1,7 @@
 /* What GET /mesh/v1/explain asks: lines with mode, model, session, tokens, output and needs. What
  * is taken is within its bounds, and what is refused names a member and says why. */
 #include "coordinator/api/explain_query.h"
+#include "proto/capability.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -27,7 +28,7 @@ const char *http_exchange_query(const struct http_exchange *exchange, const char
 static void check_taken(const struct explain_query *query)
 {
     uint32_t known = 0, need;
-    for (size_t i = 0; explain_need_at(i, &need); i++)
+    for (size_t i = 0; capability_need_at(i, &need); i++)
         known |= need;
     assert(!query->mode[0] != !query->model[0]);
     assert(query->tokens > 0 && (query->needs & ~known) == 0);

@@ -112,7 +112,7 @@ def explain_names_the_node():
         raw = cluster.cli("explain", "--model", FAST, "--tokens", "9k", "--raw").stdout.splitlines()
         assert [line.split(" ")[:3] for line in raw] == [["node", "model", "state"], ["halo1", FAST, "resident"]], raw
         assert_failed(cluster.cli("explain", "--mode", "nobody", "--tokens", "1"), 1, "nobody", "known are: ask")
-        assert_failed(cluster.cli(*asked, "--needs", "wings"), 1, "wings", "vision")
+        assert_failed(cluster.cli(*asked, "--needs", "wings"), 2, '--needs: "wings" is none of chat, tools, vision, ')
         assert_failed(cluster.cli("explain", "--model", "nobody"), 1, '"nobody"', f"known are: mesh-ask, mesh-auto, {FAST}")
         assert_failed(cluster.cli("explain", "--mode", "ask", "--tokens", "many"), 2, "--tokens", '"many"')
         assert_failed(cluster.cli("explain"), 2, "--mode or --model is missing")

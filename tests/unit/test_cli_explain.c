@@ -137,6 +137,8 @@ static void wrong_command_lines_are_told(void **state)
             {"explain --mode a --model b --tokens 1", "exclude each other"},
             {"explain --mode a --tokens many", "--tokens: \"many\" is no number of tokens"},
             {"explain --mode a --output many", "--output: \"many\" is no number of tokens"},
+            {"explain --mode a --needs tool", "--needs: \"tool\" is none of chat, tools, "},
+            {"explain --mode a --needs tools,,vision", "--needs: \"\" is none of chat, tools, "},
             {"explain --mode a --tokens 1 --json --raw", "exclude each other"},
     };
 

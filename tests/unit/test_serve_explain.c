@@ -587,8 +587,10 @@ static void bad_values_are_named_with_the_way_out(void **state)
             {"mode=ask&tokens=0", 400, "tokens=0 is no number of tokens"},
             {"mode=ask&tokens=-1", 400, "tokens=-1"},
             {"mode=ask&tokens=1&output=17M", 400, "output=17M"},
-            {"mode=ask&tokens=1&needs=tools,wings", 400, "needs=wings is nothing that a model can"},
-            {"mode=ask&tokens=1&needs=,", 400, "needs="},
+            {"mode=ask&tokens=1&needs=tools,wings", 400,
+                    "needs: \"wings\" is none of chat, tools, vision, audio, fim, embeddings and "
+                    "rerank"},
+            {"mode=ask&tokens=1&needs=,", 400, "needs: \"\" is none of chat, "},
             {"mode=auto&tokens=1", 400, "name one of code, ask"},
             {"mode=gpt-5&tokens=1", 400, "mode=gpt-5: what it becomes is told by"},
             {"model=auto&tokens=1", 400, "model=auto: what it becomes is told by"},
