@@ -82,6 +82,28 @@ static const char usage_text[] =
         "usage: bench-decision [DECISIONS [SEED]]; DECISIONS is 1000 to 10000000\n"
         "(200000), SEED a whole number (1)\n";
 
+/* What is printed, in its order. */
+static const char help_text[] =
+        "\nMeasures how long the coordinator takes to decide which node answers a request: 1,000\n"
+        "nodes with 20 models each, three models that may answer, a full prefix index.\n"
+        "\nPrints a name, a tab and a value a line; SHARE is p50, p90, p99, p99.9 or max of all:\n"
+        "  clock_ns            one reading of the clock, which each part below contains\n"
+        "  own_clock_ns        one of the thread's own clock\n"
+        "  preempted           times that other programs took the processor away\n"
+        "  decision_SHARE_ns   a decision\n"
+        "  find_SHARE_ns       of it: what of the prompt is held where\n"
+        "  choose_SHARE_ns     of it: which instance answers\n"
+        "  own_SHARE_ns        a decision by the thread's own clock, without the time of others\n"
+        "  run                 decisions that sent the request at once, with those beforehand\n"
+        "                      that fill the nodes and the index …\n"
+        "  wait                … that had it wait for a slot\n"
+        "  reused              … that found more of the prompt than all prompts begin with\n"
+        "  cycles              of the processor, a decision, where the kernel tells them\n"
+        "  instructions        likewise\n"
+        "  decisions           that were measured\n"
+        "  index_bytes         that the prefix index takes\n"
+        "  index_held          blocks of prompts that it has\n";
+
 enum { EXIT_USAGE = 2 };
 
 static void die(const char *what)
@@ -463,7 +485,7 @@ static uint64_t number_of(const char *word, uint64_t low, uint64_t high)
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        fputs(usage_text, stdout);
+        printf("%s%s", usage_text, help_text);
         return 0;
     }
     if (argc > 3)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,10 @@ def every_program_knows_help_and_version():
             assert done.returncode == 0 and word == name and done.stderr == "", (name, done)
             versions.add(version)
     assert len(versions) == 1, versions
+    told = run_program("bench-decision", "--help").stdout.split()
+    printed = run_program("bench-decision", "1000").stdout.splitlines()
+    names = {re.sub("_(p[0-9.]+|max)_ns$", "_SHARE_ns", line.split("\t")[0]) for line in printed}
+    assert "own_SHARE_ns" in names and names <= set(told), (names, told)
     done = run_program("bench-decision", "12x")
     assert done.returncode == 2 and "not '12x'; usage: " in done.stderr and done.stdout == "", done
 
