@@ -204,9 +204,10 @@ const struct config_key coordinator_keys[] = {
                 .type = CONFIG_LIST,
                 .metavar = "MODEL",
                 .reloadable = true,
-                .help = "which of its models answer while prompt and answer have no more tokens "
-                        "than the key says (8k, 65536): the least that holds them counts; past "
-                        "all of them any model that holds them answers"},
+                .help = "which of its models answer while prompt and expected answer (as the "
+                        "mode's were in the mean) have no more tokens than the key says (8k, "
+                        "65536): the least that holds them counts; past all of them any model that "
+                        "holds them answers"},
         {.path = "modes.*.planning",
                 .type = CONFIG_LIST,
                 .metavar = "MODEL",
@@ -229,8 +230,8 @@ const struct config_key coordinator_keys[] = {
                 .max = MODE_POINTS_MAX,
                 .metavar = "POINTS",
                 .reloadable = true,
-                .help = "the floor while prompt and answer have no more tokens than the key says "
-                        "(8k, 65536)"},
+                .help = "the floor while prompt and expected answer have no more tokens than the "
+                        "key says (8k, 65536)"},
         {.path = "modes.*.priority",
                 .type = CONFIG_STR,
                 .metavar = "interactive|normal|batch|0…9",
