@@ -127,6 +127,25 @@ static const char *waiting_of(const cJSON *mode, char *buf, size_t size)
     return buf;
 }
 
+/* Where a request goes now; people are also told for which one it would wait. NULL: none. */
+static const cJSON *place_of(enum table_format format, const cJSON *mode)
+{
+    const cJSON *now = json_obj(mode, "now");
+
+    return now || !table_is_text(format) ? now : json_obj(mode, "waits_for");
+}
+
+static const char *now_of(enum table_format format, const cJSON *mode, char *buf, size_t size)
+{
+    const cJSON *place = place_of(format, mode);
+    const char *model = json_str(place, "model", table_is_text(format) ? "-" : "");
+
+    if (!place || json_obj(mode, "now"))
+        return model;
+    snprintf(buf, size, "waits for %s", model);
+    return buf;
+}
+
 static int fill(struct table *table, const cJSON *status, enum table_format format)
 {
     const char *none = table_is_text(format) ? "-" : "";
@@ -136,12 +155,12 @@ static int fill(struct table *table, const cJSON *status, enum table_format form
     {
         char models[REPORT_CELL_MAX], deployed[REPORT_CELL_MAX], when[REPORT_CELL_MAX];
         char waiting[32];
-        const cJSON *now = json_obj(mode, "now");
+        char now[REPORT_CELL_MAX];
         const char *cells[] = {
                 json_str(mode, "name", ""),
                 models_of(format, mode, models, sizeof(models)),
-                json_str(now, "model", none),
-                json_str(now, "node", none),
+                now_of(format, mode, now, sizeof(now)),
+                json_str(place_of(format, mode), "node", none),
                 deployed_of(format, mode, deployed, sizeof(deployed)),
                 json_str(mode, "reason", ""),
                 when_none_of(format, mode, when, sizeof(when)),

@@ -36,23 +36,31 @@ static void add_queue(struct json_writer *out, const struct admin_view *view)
     json_writer_object_end(out);
 }
 
-static void add_choice(
-        struct json_writer *out, const struct admin_view *view, const struct mode *mode)
+static void add_place(struct json_writer *out, const char *key, const struct instance *instance)
+{
+    if (!instance) {
+        json_writer_null(out, key);
+        return;
+    }
+    json_writer_object(out, key);
+    json_writer_str(out, "model", instance->model);
+    json_writer_str(out, "node", instance->node);
+    json_writer_object_end(out);
+}
+
+/* Where a request goes now; else what it would wait for, and why. */
+static void add_choice(struct json_writer *out, const struct admin_view *view, const char *client,
+        const struct mode *mode)
 {
     struct router_plan plan;
-    int r = mode_now(view, mode, &plan);
+    int r = mode_now(view, client, mode, &plan);
     bool chosen = !r && plan.routing.verdict == ROUTING_RUN;
-    if (chosen) {
-        json_writer_object(out, "now");
-        json_writer_str(out, "model", plan.instance->model);
-        json_writer_str(out, "node", plan.instance->node);
-        json_writer_object_end(out);
-    } else {
-        json_writer_null(out, "now");
-    }
+    bool waits = !r && mode_now_waits(mode, &plan);
     char why_none[WHY_MAX] = "no memory to choose";
     if (!r)
         why_not_full(&plan, why_none, sizeof(why_none));
+    add_place(out, "now", chosen ? plan.instance : NULL);
+    add_place(out, "waits_for", waits ? plan.instance : NULL);
     json_writer_str(out, "reason", chosen ? why_there(&plan.routing) : why_none);
 }
 
@@ -168,8 +176,8 @@ static void add_service(struct json_writer *out, const struct mode *mode)
     json_writer_u64(out, "patience_ms", mode->patience_ms);
 }
 
-static void add_mode(
-        struct json_writer *out, const struct admin_view *view, const struct mode *mode)
+static void add_mode(struct json_writer *out, const struct admin_view *view, const char *client,
+        const struct mode *mode)
 {
     json_writer_object(out, NULL);
     json_writer_str(out, "name", mode->name);
@@ -179,16 +187,16 @@ static void add_mode(
     add_service(out, mode);
     add_moves(out, view, mode);
     add_needs(out, mode);
-    add_choice(out, view, mode);
+    add_choice(out, view, client, mode);
     json_writer_u64(out, "waiting", jobs_waiting_in(view->jobs, mode->name));
     json_writer_object_end(out);
 }
 
-static void add_modes(struct json_writer *out, const struct admin_view *view)
+static void add_modes(struct json_writer *out, const struct admin_view *view, const char *client)
 {
     json_writer_array(out, "modes");
     for (size_t i = 0; i < view->modes->count; i++)
-        add_mode(out, view, &view->modes->list[i]);
+        add_mode(out, view, client, &view->modes->list[i]);
     json_writer_array_end(out);
     json_writer_bool(out, "modes_derived", view->modes->derived);
 }
@@ -357,14 +365,14 @@ static void add_nodes(struct json_writer *out, const struct admin_view *view)
     json_writer_u64(out, "pending_nodes", pending_count(door_pending(view->door)));
 }
 
-int admin_append_status(const struct admin_view *view, struct buf *out)
+int admin_append_status(const struct admin_view *view, const char *client, struct buf *out)
 {
     struct json_writer writer;
     json_writer_init(&writer, out);
     json_writer_object(&writer, NULL);
     add_coordinator(&writer, view);
     add_queue(&writer, view);
-    add_modes(&writer, view);
+    add_modes(&writer, view, client);
     add_aliases(&writer, view->modes);
     add_nodes(&writer, view);
     json_writer_object_end(&writer);

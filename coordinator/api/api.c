@@ -48,9 +48,11 @@ struct route {
 
 static void serve_status(const struct call *call)
 {
+    char client[REQUEST_CLIENT_MAX];
     struct buf body;
+    caller_name(call->caller, client, sizeof(client));
     buf_init(&body, REPLY_MAX);
-    call_reply_json(call, admin_append_status(call->api->view, &body), &body);
+    call_reply_json(call, admin_append_status(call->api->view, client, &body), &body);
     buf_fini(&body);
 }
 

@@ -193,6 +193,13 @@ int explaining_prepare(struct explaining *it, struct err *err)
 
 /* --- the decision --- */
 
+static bool is_greedy(const struct explaining *it, enum request_lane lane)
+{
+    char client[REQUEST_CLIENT_MAX];
+    caller_name(it->call->caller, client, sizeof(client));
+    return jobs_is_greedy(it->call->api->jobs, client, lane, it->models, it->model_count);
+}
+
 int explaining_decide(struct explaining *it)
 {
     const struct conversation *conversation = &it->conversation;
@@ -200,6 +207,7 @@ int explaining_decide(struct explaining *it)
     const struct prefix_chain chain = {
             .hashes = &last_block, .count = conversation->blocks > 0 ? 1 : 0};
     const struct mode *mode = it->mode;
+    enum request_lane lane = it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT;
     const struct router_ask ask = {.chain = &chain,
             .hash_blocks = conversation->blocks,
             .prompt_tokens = it->query.tokens,
@@ -213,9 +221,10 @@ int explaining_decide(struct explaining *it)
             .quality_floor = it->policy.floor,
             .quality_wanted = it->policy.wanted,
             .needs = it->needs,
-            .lane = it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT,
+            .lane = lane,
             .batch = it->policy.batch,
-            .tell_free = mode && mode->when_none == WHEN_NONE_REFUSE,
+            .greedy = is_greedy(it, lane),
+            .tell_free = true,
             .whole = explaining_next_mode(it) != NULL,
             .awaits = !mode || (mode->when_none != WHEN_NONE_REFUSE && !explaining_next_mode(it)),
             .session_epoch = conversation->may_stay ? conversation->epoch : 0,

@@ -18,7 +18,8 @@ static void choose_models(const struct admin_view *view, const struct mode *mode
     mode_policy_of(mode, &facts, ret_policy);
 }
 
-int mode_now(const struct admin_view *view, const struct mode *mode, struct router_plan *ret_plan)
+int mode_now(const struct admin_view *view, const char *client, const struct mode *mode,
+        struct router_plan *ret_plan)
 {
     const char *models[MODE_MODELS_MAX];
     uint8_t quality[MODE_MODELS_MAX];
@@ -29,6 +30,7 @@ int mode_now(const struct admin_view *view, const struct mode *mode, struct rout
         models[i] = node_table_model(view->nodes, mode->models[policy.options[i].model]);
         quality[i] = policy.options[i].quality;
     }
+    enum request_lane lane = needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT;
     const struct prefix_chain chain = {.count = 0};
     const struct router_ask ask = {.chain = &chain,
             .prompt_tokens = MODE_NOW_TOKENS,
@@ -42,8 +44,16 @@ int mode_now(const struct admin_view *view, const struct mode *mode, struct rout
             .quality_floor = policy.floor,
             .quality_wanted = policy.wanted,
             .needs = needs,
-            .lane = needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT,
+            .lane = lane,
             .batch = policy.batch,
+            .greedy = jobs_is_greedy(view->jobs, client, lane, models, policy.option_count),
+            .tell_free = true,
             .awaits = mode->when_none == WHEN_NONE_WAIT};
     return router_choose(view->router, &ask, ret_plan);
+}
+
+bool mode_now_waits(const struct mode *mode, const struct router_plan *plan)
+{
+    bool refuses = mode->when_none == WHEN_NONE_REFUSE && !plan->routing.slot_free;
+    return plan->routing.verdict == ROUTING_WAIT && !refuses;
 }

@@ -27,6 +27,7 @@
 #include "coordinator/reply.h"
 #include "coordinator/request.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -109,6 +110,10 @@ void jobs_dispatch_changed(struct jobs *jobs);
 /* Time limits and signs of life; about ten times a second. */
 void jobs_tick(struct jobs *jobs);
 
+/* Whether one that `client` (request.h) sent now would be looked at as one of a greedy key
+ * (fair_queue.h): for who tells where it would go. Changes nothing. */
+bool jobs_is_greedy(const struct jobs *jobs, const char *client, enum request_lane lane,
+        const char *const *models, size_t model_count);
 size_t jobs_waiting(const struct jobs *jobs);
 /* Of them those that go by that mode's terms now; JOB_TERMS_NO_MODE: that asked for a model. */
 size_t jobs_waiting_in(const struct jobs *jobs, const char *mode);

@@ -11,14 +11,20 @@
 
 /* --- choosing --- */
 
-/* What its key runs on the models that may answer it. */
-static size_t run_count(const struct job *job)
+/* What a key runs on the models that may answer a request. */
+static size_t run_count(const struct fair_key *key, const char *const *models, size_t model_count)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < model_count; i++)
+        count += fair_key_run_count(key, affinity_model(models[i]));
+    return count;
+}
+
+static bool is_greedy(const struct job *job, size_t slots)
 {
     const struct job_terms *terms = job->terms;
-    size_t count = 0;
-    for (size_t i = 0; i < terms->model_count; i++)
-        count += fair_key_run_count(job->key, affinity_model(terms->models[i]));
-    return count;
+    size_t running = run_count(job->key, (const char *const *)terms->models, terms->model_count);
+    return fair_queue_is_greedy(job->jobs->queue, &job->queued, running, slots);
 }
 
 struct manner {     /* in which a job is asked */
@@ -393,7 +399,7 @@ static bool is_asked(
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
     struct look *look = look_of(looks, job);
-    bool greedy = look && fair_queue_is_greedy(queue, &job->queued, run_count(job), look->slots);
+    bool greedy = look && is_greedy(job, look->slots);
     if (look && !is_hopeless(look, job) && is_asked(looks, look, greedy, job)) {
         ask(queue, look, greedy, job);
         return;
@@ -442,4 +448,15 @@ void jobs_dispatch_changed(struct jobs *jobs)
 {
     while (jobs->changed) /* who is refused may ask for something else at once */
         jobs_dispatch(jobs);
+}
+
+bool jobs_is_greedy(const struct jobs *jobs, const char *client, enum request_lane lane,
+        const char *const *models, size_t model_count)
+{
+    const struct fair_key *key = fair_key_find(jobs->queue, client);
+    if (!key)
+        return false;
+    fair_queue_at(jobs->queue, (double)env_now_us(jobs->config.env) / 1e6);
+    return fair_key_is_greedy(key, lane, run_count(key, models, model_count),
+            router_slots(jobs->config.router, models, model_count));
 }

@@ -116,22 +116,27 @@ static double bounded(double tokens, double least)
 
 /* --- keys --- */
 
-static struct list *bucket_of(struct fair_queue *queue, const char *name)
+static size_t bucket_of(const char *name)
 {
     size_t hash = 5381; /* djb2: names are our own, nobody searches for those that collide */
     for (; *name; name++)
         hash = hash * 33 + (unsigned char)*name;
-    return &queue->buckets[hash % BUCKETS];
+    return hash % BUCKETS;
 }
 
-static struct fair_key *find_key(struct fair_queue *queue, const char *name)
+static struct fair_key *find_key(const struct fair_queue *queue, const char *name)
 {
-    list_for_each (it, bucket_of(queue, name)) {
+    list_for_each (it, &queue->buckets[bucket_of(name)]) {
         struct fair_key *key = list_entry(it, struct fair_key, bucket);
         if (strcmp(key->name, name) == 0)
             return key;
     }
     return NULL;
+}
+
+const struct fair_key *fair_key_find(const struct fair_queue *queue, const char *name)
+{
+    return find_key(queue, name);
 }
 
 static void forget_leaving(struct fair_key *key)
@@ -187,7 +192,7 @@ static struct fair_key *key_create(struct fair_queue *queue, const char *name)
     key->queue = queue;
     list_init(&key->idle);
     list_init(&key->left);
-    list_push_back(bucket_of(queue, name), &key->bucket);
+    list_push_back(&queue->buckets[bucket_of(name)], &key->bucket);
     for (size_t i = 0; i < RANKS; i++) {
         key->flows[i].key = key;
         list_init(&key->flows[i].waiting);
@@ -310,14 +315,21 @@ static bool has_many_tokens(const struct fair_key *key, size_t keys)
     return all > 0 && faded(&key->given, queue->now_s) * (double)keys >= FAIR_GREEDY_TOKENS * all;
 }
 
-bool fair_queue_is_greedy(
-        struct fair_queue *queue, const struct fair_entry *entry, size_t running, size_t slots)
+bool fair_key_is_greedy(
+        const struct fair_key *key, enum request_lane lane, size_t running, size_t slots)
 {
-    size_t keys = fair_queue_recent_keys(queue);
+    size_t keys = fair_queue_recent_keys(key->queue);
     if (keys < 2 || running == 0)
         return false;
     return running * keys >= FAIR_GREEDY_SLOTS * slots ||
-           (entry->lane == LANE_CHAT && has_many_tokens(entry->key, keys));
+           (lane == LANE_CHAT && has_many_tokens(key, keys));
+}
+
+bool fair_queue_is_greedy(
+        struct fair_queue *queue, const struct fair_entry *entry, size_t running, size_t slots)
+{
+    assert(entry->key->queue == queue);
+    return fair_key_is_greedy(entry->key, entry->lane, running, slots);
 }
 
 /* --- counters --- */

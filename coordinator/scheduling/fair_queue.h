@@ -84,6 +84,8 @@ void fair_queue_destroy(struct fair_queue *queue);
  * idle. */
 MUST_CHECK int fair_key_hold(struct fair_queue *queue, const char *name, struct fair_key **ret_key);
 void fair_key_release(struct fair_queue *queue, struct fair_key *key);
+/* The key of that name, borrowed as above. NULL: nothing is known of it. */
+const struct fair_key *fair_key_find(const struct fair_queue *queue, const char *name);
 /* One of its requests has left the queue and runs, or has ended: told by who sends them. `place`
  * is the caller's number for what it runs on, not 0. */
 void fair_key_begin(struct fair_key *key, uint64_t place);
@@ -103,6 +105,9 @@ size_t fair_queue_recent_keys(struct fair_queue *queue);
  * how many there are, of all that could serve it. */
 bool fair_queue_is_greedy(
         struct fair_queue *queue, const struct fair_entry *entry, size_t running, size_t slots);
+/* The same of a key of which an entry might come in that lane. */
+bool fair_key_is_greedy(
+        const struct fair_key *key, enum request_lane lane, size_t running, size_t slots);
 
 /* The key stays as long as the entry waits. One that is pushed again, as its node was lost, has the
  * place among its key's that it had. */

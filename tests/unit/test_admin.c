@@ -88,6 +88,11 @@ static void join(struct world *world, size_t node, const char *model)
                             .memory_total_bytes = UINT64_C(1) << 40}});
 }
 
+static int append_status(const struct admin_view *view, struct buf *out)
+{
+    return admin_append_status(view, "local", out);
+}
+
 static const cJSON *get(
         struct world *world, int (*append)(const struct admin_view *view, struct buf *out))
 {
@@ -114,7 +119,7 @@ static void an_empty_mesh_is_described(void **state)
 {
     struct world *world = *state;
     virtual_env_advance_ms(&world->mesh.env, 5000);
-    const cJSON *json = get(world, admin_append_status);
+    const cJSON *json = get(world, append_status);
     const cJSON *coordinator = json_obj(json, "coordinator");
     assert_string_equal(json_str(coordinator, "version", ""), "1.2.3");
     assert_true(json_num(coordinator, "uptime_ms", 0) == 5000);
@@ -147,7 +152,7 @@ static void a_policy_is_told(void **state)
             "model-aliases: {\"gpt-*\": code}\n");
     world->view.modes = &modes;
     join(world, 1, "large");
-    const cJSON *json = get(world, admin_append_status);
+    const cJSON *json = get(world, append_status);
     const cJSON *code = at(json_array(json, "modes"), 0), *ask = at(json_array(json, "modes"), 1);
     const cJSON *quality = json_array(code, "quality"), *rule = at(json_array(code, "rules"), 0);
     static const char *const from[] = {"config", "node", "place"};
@@ -189,12 +194,50 @@ static void a_mode_goes_where_its_requests_go(void **state)
     world->view.modes = &modes;
     join(world, 0, "small");
     join(world, 1, "large");
-    const cJSON *json = get(world, admin_append_status);
+    const cJSON *json = get(world, append_status);
     for (int i = 0; i < 4; i++) {
         const cJSON *mode = at(json_array(json, "modes"), i);
         assert_string_equal(json_str(mode, "reason", ""), reasons[i]);
         assert_string_equal(json_str(json_obj(mode, "now"), "model", ""), i < 2 ? models[i] : "");
     }
+    modes_fini(&modes);
+}
+
+/* Its slots, and what comes next. */
+static void what_a_mode_would_wait_for_is_not_where_it_goes(void **state)
+{
+    enum { TRIPS = 3 };
+    struct world *world = *state;
+    struct modes modes = modes_maker_make("modes:\n  ask:\n    models: [small]\n"
+                                          "  once:\n    models: [small]\n    when-none: refuse\n");
+    static const char *const models[] = {"small"};
+    const struct prefix_chain chain = {.bytes = 300};
+    const struct router_ask ask = {
+            .chain = &chain, .mode = "ask", .models = models, .model_count = 1};
+    struct router_trip trips[TRIPS] = {{.alone = false}};
+    struct router_plan plan;
+    world->view.modes = &modes;
+    join(world, 0, "small");
+    for (size_t i = 0; i < TRIPS; i++) {
+        assert_int_equal(router_choose(world->mesh.router, &ask, &plan), 0);
+        router_sent(world->mesh.router, &plan, &chain, &trips[i]);
+    }
+    const cJSON *json = json_array(get(world, append_status), "modes");
+    for (int i = 0; i < 2; i++) {
+        assert_true(cJSON_IsNull(cJSON_GetObjectItem(at(json, i), "now")));
+        assert_string_equal(json_str(at(json, i), "reason", ""),
+                "every instance that could serve it soon is full");
+    }
+    const cJSON *waits_for = json_obj(at(json, 0), "waits_for");
+    assert_string_equal(json_str(waits_for, "model", ""), "small");
+    assert_string_equal(json_str(waits_for, "node", ""), "node0");
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(at(json, 1), "waits_for")));
+    for (size_t i = 0; i < TRIPS; i++)
+        router_ended(world->mesh.router, &trips[i], "ask", &chain, ROUTER_REFUSED,
+                &(struct msg_usage){.prompt_tokens = 0});
+    json = at(json_array(get(world, append_status), "modes"), 0);
+    assert_string_equal(json_str(json_obj(json, "now"), "node", ""), "node0");
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "waits_for")));
     modes_fini(&modes);
 }
 
@@ -221,7 +264,7 @@ static void a_mesh_without_a_loopback_listener_is_described(void **state)
 {
     struct world *world = *state;
     world->view.http = NULL;
-    const cJSON *json = get(world, admin_append_status);
+    const cJSON *json = get(world, append_status);
     assert_string_equal(json_str(json_obj(json, "coordinator"), "http", "?"), "");
 }
 
@@ -230,7 +273,7 @@ static void a_node_is_described(void **state)
     struct world *world = *state;
     join(world, 1, "large");
     virtual_env_advance_ms(&world->mesh.env, 12);
-    const cJSON *json = get(world, admin_append_status);
+    const cJSON *json = get(world, append_status);
     const cJSON *now = json_obj(at(json_array(json, "modes"), 0), "now");
     assert_string_equal(json_str(now, "model", ""), "large");
     assert_string_equal(json_str(now, "node", ""), "node1");
@@ -253,7 +296,7 @@ static void a_model_is_known_by_more_than_its_name(void **state)
     struct world *world = *state;
     join(world, 0, "large");
     join(world, 1, "large");
-    const cJSON *json = get(world, admin_append_status);
+    const cJSON *json = get(world, append_status);
     const cJSON *first = at(json_array(at(json_array(json, "nodes"), 0), "models"), 0),
                 *second = at(json_array(at(json_array(json, "nodes"), 1), "models"), 0);
     assert_string_equal(json_str(first, "fingerprint", ""),
@@ -274,7 +317,7 @@ static void an_alias_that_means_another_model_is_told(void **state)
     struct world *world = *state;
     join(world, 0, "small");
     join(world, 1, "large");
-    const cJSON *json = get(world, admin_append_status);
+    const cJSON *json = get(world, append_status);
     const cJSON *small = at(json_array(at(json_array(json, "nodes"), 0), "models"), 0),
                 *large = at(json_array(at(json_array(json, "nodes"), 1), "models"), 0);
     assert_int_equal(cJSON_GetArraySize(json_array(large, "aliases_of_others")), 0);
@@ -291,7 +334,7 @@ static void memberships_are_described(void **state)
     assert_int_equal(members_put(world->mesh.members, &laptop, NULL), 0);
     assert_int_equal(door_revoke(world->mesh.door, "node0", NULL), 0);
     assert_false(door_allow(world->mesh.door, fake_link_peer(5).key, "10.0.0.5"));
-    const cJSON *json = get(world, admin_append_status);
+    const cJSON *json = get(world, append_status);
     const cJSON *revoked = at(json_array(json, "nodes"), 0),
                 *edge = at(json_array(json, "nodes"), 1);
     assert_true(json_bool(revoked, "revoked", false));
@@ -307,7 +350,7 @@ static void a_status_that_does_not_fit_is_an_error(void **state)
     struct world *world = *state;
     struct buf out;
     buf_init(&out, 200);
-    assert_int_equal(admin_append_status(&world->view, &out), -ENOBUFS);
+    assert_int_equal(append_status(&world->view, &out), -ENOBUFS);
     buf_fini(&out);
 }
 
@@ -317,7 +360,7 @@ static void a_mode_tells_what_a_deploy_has_moved(void **state)
     const char *yaml = "modes:\n  ask:\n    models: [small, large]\n  code:\n    models: [coder]\n";
     struct modes config = task_bench_modes(yaml);
     struct mode_moves *moves;
-    const cJSON *mode = at(json_array(get(world, admin_append_status), "modes"), 0);
+    const cJSON *mode = at(json_array(get(world, append_status), "modes"), 0);
     assert_string_equal(json_str(mode, "deployed", "?"), "");
     assert_int_equal(mode_moves_open(scratch_path(&world->mesh.scratch, "moves.json"), &config,
                              &moves, NULL),
@@ -325,7 +368,7 @@ static void a_mode_tells_what_a_deploy_has_moved(void **state)
     assert_int_equal(mode_moves_put(moves, "ask", "new", 1234, NULL), 0);
     world->view.modes = mode_moves_modes(moves);
     world->view.moves = moves;
-    const cJSON *modes = json_array(get(world, admin_append_status), "modes");
+    const cJSON *modes = json_array(get(world, append_status), "modes");
     mode = at(modes, 0);
     assert_string_equal(json_str(mode, "deployed", ""), "new");
     assert_string_equal(at(json_array(mode, "models"), 0)->valuestring, "new");
@@ -347,6 +390,7 @@ int main(void)
             ADMIN_TEST(a_mesh_without_a_loopback_listener_is_described),
             ADMIN_TEST(a_policy_is_told),
             ADMIN_TEST(a_mode_goes_where_its_requests_go),
+            ADMIN_TEST(what_a_mode_would_wait_for_is_not_where_it_goes),
             ADMIN_TEST(modes_to_keep_are_told),
             ADMIN_TEST(a_node_is_described),
             ADMIN_TEST(a_model_is_known_by_more_than_its_name),

@@ -77,6 +77,22 @@ static void modes_that_are_derived_say_so(void **state)
     cli_bench_assert_has(bench->out, "no node has a model to derive them from");
 }
 
+static void what_a_mode_waits_for_is_no_answer(void **state)
+{
+    struct cli_bench *bench = *state;
+
+    cli_bench_answer(bench, STATUS, 200,
+            "{\"modes\":[{\"name\":\"ask\",\"models\":[\"a\"],\"now\":null,\"waits_for\":"
+            "{\"model\":\"a\",\"node\":\"halo\"},\"reason\":\"full\"}],\"aliases\":[]}");
+    assert_int_equal(cli_bench_run(bench, "modes"), 0);
+    cli_bench_assert_has(bench->out, "ask  a      waits for a halo ");
+    assert_int_equal(cli_bench_run(bench, "modes --json"), 0);
+    cli_bench_assert_has(bench->out, "\"model\":\"\",\"node\":\"\"");
+    assert_int_equal(cli_bench_run(bench, "modes --raw"), 0);
+    assert_null(strstr(bench->out, "waits"));
+    assert_null(strstr(bench->out, "halo"));
+}
+
 static void modes_to_keep_are_printed(void **state)
 {
     struct cli_bench *bench = *state;
@@ -103,6 +119,7 @@ int main(void)
             MODES_TEST(modes_show_their_policy),
             MODES_TEST(modes_are_json_and_rows),
             MODES_TEST(modes_that_are_derived_say_so),
+            MODES_TEST(what_a_mode_waits_for_is_no_answer),
             MODES_TEST(modes_to_keep_are_printed),
     };
     return cmocka_run_group_tests_name("cli_modes", tests, NULL, NULL);

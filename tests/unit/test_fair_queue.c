@@ -721,6 +721,24 @@ static void who_runs_much_more_than_its_share_is_greedy(void **state)
     assert_false(fair_queue_is_greedy(queue, entry, 0, 0)); /* so that it does not wait for ever */
 }
 
+static void whether_a_key_is_greedy_is_told_before_its_request_comes(void **state)
+{
+    (void)state;
+    struct fair_entry *entry = push(0, 100);
+    push(1, 100);
+    const struct fair_key *key = fair_key_find(queue, "key 0");
+    assert_ptr_equal(key, key_of(0));
+    assert_null(fair_key_find(queue, "key 2"));
+    fair_queue_remove(queue, entry);
+    fair_key_begin(key_of(0), 7);
+    assert_true(fair_key_is_greedy(key, LANE_CHAT, 8, 8));
+    assert_false(fair_key_is_greedy(key, LANE_CHAT, 8, 9));
+    fair_queue_charge(queue, key_of(0), entry, 8400);
+    assert_true(fair_key_is_greedy(key, LANE_CHAT, 1, 1000));
+    assert_false(fair_key_is_greedy(key, LANE_AUTOCOMPLETE, 1, 1000));
+    fair_key_end(key_of(0), 7);
+}
+
 /* Of four keys, one that was given three quarters of all and runs something. */
 static void who_was_given_much_more_than_its_share_is_greedy(void **state)
 {
@@ -897,6 +915,7 @@ int main(void)
             test(what_runs_is_counted_by_its_place),
             test(who_left_a_moment_ago_is_recent),
             test(who_runs_much_more_than_its_share_is_greedy),
+            test(whether_a_key_is_greedy_is_told_before_its_request_comes),
             test(who_was_given_much_more_than_its_share_is_greedy),
             test(what_was_given_long_ago_counts_less),
             test(the_longest_idle_is_forgotten),

@@ -1,6 +1,7 @@
 #include "coordinator/api/serve_explain.h"
 
 #include "common/json/json.h"
+#include "coordinator/dialects/openai/openai.h"
 #include "coordinator/scheduling/affinity.h"
 #include "coordinator/scheduling/prefix_index.h"
 #include "tests/lib/fake_exchange.h"
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES = 4, TRIPS = 3 /* that two slots take */ };
+enum { NODES = 4, TRIPS = 3 /* that two slots take */, LIVE = 6 };
 
 static const struct prefix_chain short_prompt = {.bytes = 300};
 
@@ -37,6 +38,9 @@ struct world {
     struct modes modes;
     struct admin_view view;
     struct affinities *affinities;
+    struct jobs *jobs;
+    struct http_exchange live[LIVE]; /* of requests that are no question */
+    size_t live_count;
     struct api api;
     struct api_key *key; /* of who asks; NULL: none */
     struct router_trip trips[TRIPS];
@@ -55,7 +59,11 @@ static void wire(struct world *world)
             .door = world->mesh.door};
     world->affinities = affinities_create(16, 1);
     assert_non_null(world->affinities);
-    world->api = (struct api){.view = &world->view, .affinities = world->affinities};
+    world->jobs = jobs_create(
+            &(struct jobs_config){.env = &world->mesh.env.env, .router = world->mesh.router});
+    assert_non_null(world->jobs);
+    world->api = (struct api){
+            .view = &world->view, .jobs = world->jobs, .affinities = world->affinities};
     fake_exchange_init(&world->client);
 }
 
@@ -75,6 +83,9 @@ static int tear_down(void **state)
         router_ended(world->mesh.router, &world->trips[i], "ask", &short_prompt, ROUTER_REFUSED,
                 &(struct msg_usage){.prompt_tokens = 0});
     cJSON_Delete(world->json);
+    jobs_destroy(world->jobs);
+    for (size_t i = 0; i < world->live_count; i++)
+        fake_exchange_fini(&world->live[i]);
     fake_exchange_fini(&world->client);
     affinities_destroy(world->affinities);
     fake_mesh_fini(&world->mesh);
@@ -447,6 +458,70 @@ static void a_full_one_is_waited_for(void **state)
     assert_true(json_num(row_at(json, 0), "running", 0) == TRIPS);
 }
 
+static const char *no_header(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+    return NULL;
+}
+
+/* A live request for a model, which is refused where it would have to wait. Returns its exchange.
+ */
+static const struct http_exchange *come(
+        struct world *world, const char *client, const char *model, enum mode_when_none when_none)
+{
+    static const char body[] = "{\"model\":\"once\",\"messages\":[{\"role\":\"user\","
+                               "\"content\":\"hi\"}]}";
+    struct http_exchange *exchange = &world->live[world->live_count++];
+    const struct dialect_input input = {
+            .body = body, .len = strlen(body), .content_type = "", .header = no_header};
+    struct job_terms *terms = job_terms_of_models("once", &model, 1);
+    const char *param;
+    struct request request;
+    assert_true(world->live_count <= LIVE);
+    terms->when_none = when_none;
+    fake_exchange_init(exchange);
+    const struct reply reply = reply_to_exchange(exchange);
+    request_init(&request);
+    strcpy(request.id, "req_1");
+    strcpy(request.client, client);
+    assert_int_equal(dialect_openai_chat.parse(&input, &request, &param, NULL), 0);
+    jobs_start(world->jobs, &reply, &dialect_openai_chat, &request, terms);
+    request_fini(&request);
+    jobs_dispatch_changed(world->jobs);
+    return exchange;
+}
+
+/* Both slots are the caller's, and another client is here: what is left beside them is that one's.
+ */
+static void who_has_much_is_told_what_its_requests_get(void **state)
+{
+    struct world *world = *state;
+    struct api_key key = {.name = "neighbour"};
+    const struct msg_instance large = instance_of("large", 500);
+    join_small(world, 0, 10000);
+    join(world, 1, &large);
+    (void)come(world, "local", "small", WHEN_NONE_WAIT);
+    (void)come(world, "local", "small", WHEN_NONE_WAIT);
+    assert_int_equal(jobs_running(world->jobs), 2);
+    assert_says(ask(world, "mode=once&tokens=100"), "verdict", "run"); /* nobody else is here */
+    (void)come(world, "key neighbour", "large", WHEN_NONE_WAIT);
+    const cJSON *json = ask(world, "mode=once&tokens=100");
+    assert_says(json, "verdict", "none");
+    assert_says(json, "why", "every instance that could serve it soon is full");
+    assert_says(row_of(json, "node0"), "why", "full");
+    assert_says(ask(world, "mode=ask&tokens=100"), "verdict", "wait");
+    assert_says(ask(world, "model=small&tokens=100"), "verdict", "wait");
+    assert_int_equal(come(world, "local", "small", WHEN_NONE_REFUSE)->status, 503);
+    (void)come(world, "local", "small", WHEN_NONE_WAIT); /* and behind others */
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    assert_says(ask(world, "mode=once&tokens=100"), "verdict", "none");
+    world->key = &key;
+    assert_says(ask(world, "mode=once&tokens=100"), "verdict", "run");
+    assert_int_equal(come(world, "key neighbour", "small", WHEN_NONE_REFUSE)->status, 0);
+    assert_int_equal(jobs_running(world->jobs), 4);
+}
+
 /* The quicker one is waited for; the other has slots, so that nobody is refused. */
 static void where_a_slot_is_free_who_would_refuse_waits(void **state)
 {
@@ -647,6 +722,7 @@ int main(void)
             EXPLAIN_TEST(another_mode_may_be_asked_instead),
             EXPLAIN_TEST(what_is_too_long_goes_on_too),
             EXPLAIN_TEST(a_full_one_is_waited_for),
+            EXPLAIN_TEST(who_has_much_is_told_what_its_requests_get),
             EXPLAIN_TEST(where_a_slot_is_free_who_would_refuse_waits),
             EXPLAIN_TEST(rows_do_not_depend_on_the_order_of_nodes),
             EXPLAIN_TEST(a_conversation_is_held_where_it_was),
