@@ -102,11 +102,19 @@ static const char *worst_term(const struct cost *loser, const struct cost *chose
                                                              : cost_terms[worst].name;
 }
 
+/* An instance may have no room though a slot is free: it still computes much, or the slot is kept
+ * for others. */
+static bool has_slot(const struct explanation_row *row)
+{
+    uint32_t slots = row->entry->slots ? row->entry->slots : 1;
+    return row->entry->running < slots;
+}
+
 /* Why one that costs about the same is not taken; NULL: it costs more all the same. */
 static const char *why_no_tie(const struct routing_plan *plan, const struct explanation_row *row)
 {
     if (row->refusal == REFUSAL_FULL && plan->verdict == ROUTING_RUN)
-        return "as good, and full";
+        return has_slot(row) ? "as good, and has no room just now" : "as good, and full";
     return row->entry->last_used > plan->instance->last_used
                    ? "as good, and was given a request more recently"
                    : NULL;
@@ -133,7 +141,8 @@ static void say_lost(const struct explanation *explanation, const struct explana
 {
     const struct routing_plan *plan = &explanation->plan.routing;
     double more_s = row->cost.total_s - plan->cost.total_s;
-    const char *full = row->refusal == REFUSAL_FULL ? ", and it is full" : "";
+    const char *no_room = has_slot(row) ? ", and it has no room just now" : ", and it is full";
+    const char *full = row->refusal == REFUSAL_FULL ? no_room : "";
     const char *tie = more_s <= ROUTING_TIE_S ? why_no_tie(plan, row) : NULL;
     if (plan->policy != ROUTING_BEST)
         snprintf(why, EXPLANATION_WHY_MAX, "%s (routing: %s)%s", why_not_by_policy(plan, row),
@@ -164,6 +173,17 @@ static void say_refused(const struct explanation *explanation, const struct expl
         snprintf(why, EXPLANATION_WHY_MAX, "%s", name);
 }
 
+static void say_chosen(const struct routing_plan *plan, const struct explanation_row *row,
+        char why[EXPLANATION_WHY_MAX])
+{
+    const char *awaits = has_slot(row) ? "others wait for the slot that is free" : "full now";
+    if (plan->verdict == ROUTING_RUN)
+        snprintf(why, EXPLANATION_WHY_MAX, "chosen: %s", why_there(plan));
+    else
+        snprintf(why, EXPLANATION_WHY_MAX, "chosen, and %s",
+                plan->slot_there ? "it waits for its turn" : awaits);
+}
+
 const char *explanation_why(const struct explanation *explanation,
         const struct explanation_row *row, char why[EXPLANATION_WHY_MAX])
 {
@@ -172,9 +192,7 @@ const char *explanation_why(const struct explanation *explanation,
         say_refused(explanation, row, why);
     else if (!explanation_is_chosen(explanation, row))
         say_lost(explanation, row, why);
-    else if (plan->verdict == ROUTING_RUN)
-        snprintf(why, EXPLANATION_WHY_MAX, "chosen: %s", why_there(plan));
     else
-        snprintf(why, EXPLANATION_WHY_MAX, "chosen, and full now");
+        say_chosen(plan, row, why);
     return why;
 }

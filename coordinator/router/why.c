@@ -39,7 +39,8 @@ const char *why_not(const struct routing_plan *plan)
     if (plan->refusal == REFUSAL_LACKS && plan->absent == 0)
         return "no model that may answer can do that";
     if (waits_for && plan->slot_free && plan->refusal == REFUSAL_FULL)
-        return "a slot is free, and its turn has not come";
+        return plan->slot_there ? "a slot is free, and its turn has not come"
+                                : "another has a slot free, and costs more than to wait";
     return sentence ? sentence : "no instance takes it now";
 }
 

@@ -511,12 +511,17 @@ static void plan_for(const struct fleet *fleet, const struct routing_request *re
     cost_on(&aim, chosen->instance, &plan->cost);
 }
 
-static void note_free(const struct routing_request *request, const struct spare *spare,
-        uint32_t pass, const struct fleet_instance *instance, struct routing_plan *plan)
+static bool has_slot(const struct fleet_instance *instance, uint32_t pass)
 {
     bool loaded = instance->state == INSTANCE_RESIDENT || instance->state == INSTANCE_LOADING;
     uint64_t taken = (uint64_t)instance->running + fleet_promised(instance, pass);
-    plan->slot_free |= loaded && taken < slots_of(instance);
+    return loaded && taken < slots_of(instance);
+}
+
+static void note_free(const struct routing_request *request, const struct spare *spare,
+        uint32_t pass, const struct fleet_instance *instance, struct routing_plan *plan)
+{
+    plan->slot_free |= has_slot(instance, pass);
     plan->room_left |= has_room(request, spare, instance);
 }
 
@@ -532,6 +537,7 @@ static void tell_free(const float *totals, const struct fleet *fleet,
                         plan);
         totals += blocks_of(option) * FLEET_LANES;
     }
+    plan->slot_there = has_slot(plan->instance, fleet_pass(fleet));
 }
 
 static uint32_t absent_of(const struct routing_request *request)

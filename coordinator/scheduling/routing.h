@@ -114,9 +114,10 @@ struct routing_plan {
     enum routing_policy policy; /* by which it was chosen */
 
     /* Where the request says `tell_free`, and waits for `instance`: */
-    bool slot_free; /* one that can take it is loaded, or being, and has a slot that nobody waits
-                       for who is before it: it is only held back */
-    bool room_left; /* one has room for it now, and costs more than to wait */
+    bool slot_free;  /* one that can take it is loaded, or being, and has a slot that nobody waits
+                        for who is before it: it is only held back */
+    bool slot_there; /* `instance` itself has such a slot */
+    bool room_left;  /* one has room for it now, and costs more than to wait */
 
     /* Where none is feasible: */
     uint32_t lacking; /* CAPABILITY_… that the one lacks which lacks the fewest; 0: none does */

@@ -522,6 +522,31 @@ static void who_has_much_is_told_what_its_requests_get(void **state)
     assert_int_equal(jobs_running(world->jobs), 4);
 }
 
+/* The last slot is kept for the other clients. */
+static void a_slot_that_is_kept_for_others_is_not_called_full(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance small = instance_of("small", 10000);
+    const struct msg_instance large = instance_of("large", 500);
+    small.slots = 4;
+    join(world, 0, &small);
+    join(world, 1, &large);
+    (void)come(world, "key neighbour", "large", WHEN_NONE_WAIT);
+    (void)come(world, "key third", "large", WHEN_NONE_WAIT);
+    for (int i = 0; i < 3; i++)
+        (void)come(world, "local", "small", WHEN_NONE_WAIT);
+    assert_int_equal(jobs_running(world->jobs), 5);
+    const cJSON *json = ask(world, "mode=once&tokens=100");
+    assert_says(json, "verdict", "wait");
+    assert_says(json, "why", "a slot is free, and its turn has not come");
+    assert_says(row_at(json, 0), "why", "chosen, and it waits for its turn");
+    assert_int_equal(come(world, "local", "small", WHEN_NONE_REFUSE)->status, 0);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    json = ask(world, "mode=once&tokens=100");
+    assert_says(json, "verdict", "none");
+    assert_says(row_at(json, 0), "why", "chosen, and others wait for the slot that is free");
+}
+
 /* The quicker one is waited for; the other has slots, so that nobody is refused. */
 static void where_a_slot_is_free_who_would_refuse_waits(void **state)
 {
@@ -531,8 +556,10 @@ static void where_a_slot_is_free_who_would_refuse_waits(void **state)
     join_small(world, 1, 10);
     const cJSON *json = ask(world, "mode=once&tokens=1000");
     assert_says(json, "verdict", "wait");
-    assert_says(json, "why", "a slot is free");
+    assert_says(json, "why", "another has a slot free, and costs more than to wait");
     assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node0");
+    assert_says(row_at(json, 0), "why", "chosen, and full now");
+    assert_null(strstr(json_str(row_at(json, 1), "why", ""), "full"));
 }
 
 static void rows_do_not_depend_on_the_order_of_nodes(void **state)
@@ -723,6 +750,7 @@ int main(void)
             EXPLAIN_TEST(what_is_too_long_goes_on_too),
             EXPLAIN_TEST(a_full_one_is_waited_for),
             EXPLAIN_TEST(who_has_much_is_told_what_its_requests_get),
+            EXPLAIN_TEST(a_slot_that_is_kept_for_others_is_not_called_full),
             EXPLAIN_TEST(where_a_slot_is_free_who_would_refuse_waits),
             EXPLAIN_TEST(rows_do_not_depend_on_the_order_of_nodes),
             EXPLAIN_TEST(a_conversation_is_held_where_it_was),

@@ -80,7 +80,9 @@ static void what_is_only_held_back_does_not_call_the_others_full(void **state)
     struct routing_plan plan = {
             .verdict = ROUTING_WAIT, .refusal = REFUSAL_FULL, .slot_free = true};
     (void)state;
-    assert_non_null(strstr(why_not(&plan), "a slot is free"));
+    assert_string_equal(why_not(&plan), "another has a slot free, and costs more than to wait");
+    plan.slot_there = true;
+    assert_string_equal(why_not(&plan), "a slot is free, and its turn has not come");
     plan.refusal = REFUSAL_AVOIDED;
     assert_non_null(strstr(why_not(&plan), "tried again"));
 }
