@@ -208,6 +208,7 @@ int explaining_decide(struct explaining *it)
             .hashes = &last_block, .count = conversation->blocks > 0 ? 1 : 0};
     const struct mode *mode = it->mode;
     enum request_lane lane = it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT;
+    const uint32_t of_other_kinds = CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK | CAPABILITY_FIM;
     const struct router_ask ask = {.chain = &chain,
             .hash_blocks = conversation->blocks,
             .prompt_tokens = it->query.tokens,
@@ -226,6 +227,7 @@ int explaining_decide(struct explaining *it)
             .greedy = is_greedy(it, lane),
             .tell_free = true,
             .whole = explaining_next_mode(it) != NULL,
+            .one_prompt = !(it->needs & of_other_kinds),
             .awaits = !mode || (mode->when_none != WHEN_NONE_REFUSE && !explaining_next_mode(it)),
             .session_epoch = conversation->may_stay ? conversation->epoch : 0,
             .session_model = conversation->may_stay,

@@ -46,15 +46,15 @@ static void write_session(const struct explaining *it, struct json_writer *out)
     json_writer_object_end(out);
 }
 
-/* What is longer than every context goes to the longest all the same: tokens are an estimate. */
+/* What is longer than every context goes to an engine all the same: tokens are an estimate. */
 static void write_why(const struct explaining *it, struct json_writer *out)
 {
     const struct router_plan *plan = &it->explanation.plan;
     char why[WHY_MAX];
     if (plan->instance && plan->prompt_tokens < it->query.tokens)
         snprintf(why, sizeof(why), "%s",
-                "longer than every context: the engine with the longest counts the tokens, and "
-                "refuses what it cannot hold");
+                "longer than every context: its engine counts the tokens, and refuses what it "
+                "cannot hold");
     else if (plan->routing.verdict == ROUTING_RUN)
         snprintf(why, sizeof(why), "%s", why_there(&plan->routing));
     else

@@ -32,6 +32,11 @@ struct manner {     /* in which a job is asked */
     bool tell_room; /* whether others have room is to be told */
 };
 
+static bool is_one_prompt(const struct request *request)
+{
+    return request->kind == REQUEST_CHAT || request->kind == REQUEST_COMPLETION;
+}
+
 static struct router_ask ask_of(const struct job *job, struct manner manner)
 {
     const struct job_terms *terms = job->terms;
@@ -51,6 +56,7 @@ static struct router_ask ask_of(const struct job *job, struct manner manner)
             .greedy = manner.greedy,
             .tell_free = manner.tell_room || terms->when_none == WHEN_NONE_REFUSE,
             .whole = job->all_terms->next && !job->overlong,
+            .one_prompt = is_one_prompt(&job->request),
             .awaits = terms->when_none != WHEN_NONE_REFUSE && !terms->next,
             .due = fair_queue_is_due(job->jobs->queue)};
 }
@@ -202,21 +208,47 @@ static enum outcome wait_for(struct job *job, const struct router_plan *plan)
     return plan->routing.room_left ? WAITS_FOR_QUICKER : WAITS_FOR_ONE;
 }
 
-/* -ENOMEM. Of its terms those with the longest context that it is too long for; NULL: it is too
- * long for none. */
-static int find_longest(struct job *job, struct manner manner, struct job_terms **ret_terms)
+struct longest {                      /* of the terms that it is too long for; NULL: of none */
+    struct job_terms *terms, *loaded; /* … by what is loaded */
+    uint32_t context, context_loaded; /* … the latter of `loaded`, 0: nothing is */
+    bool far_too_long;                /* for `terms` */
+};
+
+static void note_longest(
+        struct longest *longest, struct job_terms *terms, const struct router_plan *plan)
+{
+    const struct routing_plan *routing = &plan->routing;
+    if (routing->context_max > longest->context) {
+        longest->context = routing->context_max;
+        longest->terms = terms;
+        longest->far_too_long = plan->far_too_long;
+    }
+    if (routing->context_loaded > longest->context_loaded) {
+        longest->context_loaded = routing->context_loaded;
+        longest->loaded = terms;
+    }
+}
+
+/* Those of `longest` to go by: rather than for what no engine could hold something is loaded, what
+ * is loaded already counts the tokens. */
+static struct job_terms *terms_to_ask(const struct longest *longest)
+{
+    bool same = longest->context_loaded == longest->context;
+    bool enough = longest->context_loaded >= ROUTER_LONG_ENOUGH * longest->context;
+    return same || (enough && longest->far_too_long) ? longest->loaded : longest->terms;
+}
+
+/* -ENOMEM */
+static int find_longest(struct job *job, struct manner manner, struct longest *ret_longest)
 {
     struct job_terms *own = job->terms;
     struct router_plan plan;
-    uint32_t most = 0;
     int r = 0;
-    *ret_terms = NULL;
+    *ret_longest = (struct longest){.terms = NULL};
     for (job->terms = job->all_terms; !r && job->terms; job->terms = job->terms->next) {
         r = choose(job, manner, &plan);
-        if (!r && !plan.instance && plan.routing.context_max > most) {
-            most = plan.routing.context_max;
-            *ret_terms = job->terms;
-        }
+        if (!r && !plan.instance)
+            note_longest(ret_longest, job->terms, &plan);
     }
     job->terms = own;
     return r;
@@ -226,9 +258,9 @@ static int find_longest(struct job *job, struct manner manner, struct job_terms 
  * it so. */
 static int choose_longest(struct job *job, struct manner manner, struct router_plan *plan)
 {
-    struct job_terms *longest;
+    struct longest longest;
     int r = find_longest(job, manner, &longest);
-    if (r || !longest || !job_take_longest_terms(job, longest))
+    if (r || !longest.terms || !job_take_longest_terms(job, terms_to_ask(&longest)))
         return r;
     return choose(job, manner, plan);
 }

@@ -169,12 +169,32 @@ static void refuse_unable(struct job *job, const struct routing_plan *plan)
                           .message = text.text});
 }
 
+/* Nothing is loaded only to say so. Editors look for the words of engines (node/backends/answers/):
+ * by them they shorten and try again. */
+static void refuse_too_long(struct job *job, const struct router_plan *plan)
+{
+    char why[WHY_MAX];
+    struct sentence text = {.len = 0};
+    uint32_t context = plan->routing.context_max;
+    why_not_full(plan, why, sizeof(why));
+    tell(job, why);
+    say(&text, "%s: prompt is too long, maximum context length is %u tokens", why, context);
+    job_fail(job, &(struct api_error){.status = 400,
+                          .code = fail_code_name(FAIL_CONTEXT_EXCEEDED),
+                          .param = "messages",
+                          .message = text.text,
+                          .prompt_tokens = (uint32_t)fmin(plan->prompt_tokens, UINT32_MAX),
+                          .context_tokens = context});
+}
+
 void job_refuse_plan(struct job *job, const struct router_plan *plan)
 {
     char why[WHY_MAX];
     why_not_full(plan, why, sizeof(why));
     if (plan->routing.refusal == REFUSAL_LACKS && plan->routing.absent == 0)
         refuse_unable(job, &plan->routing);
+    else if (plan->far_too_long)
+        refuse_too_long(job, plan);
     else
         job_refuse(job, "no_node_available", why);
 }

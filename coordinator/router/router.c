@@ -6,6 +6,7 @@
 #include "coordinator/modes/mode_look.h"
 #include "coordinator/router/alike.h"
 #include "coordinator/router/seat.h"
+#include "coordinator/scheduling/fleet_digest.h"
 #include "coordinator/scheduling/prefix_index.h"
 
 #include <errno.h>
@@ -390,19 +391,61 @@ static int await(const struct router *router, const struct router_ask *ask,
     return 0;
 }
 
+static bool is_far_too_long(const struct router_ask *ask, const struct routing_plan *plan,
+        const struct routing_option *options)
+{
+    if (!ask->one_prompt || plan->verdict != ROUTING_NONE || plan->avoided > 0 ||
+            !plan->context_max)
+        return false;
+    return options[plan->longest].prompt_tokens > ROUTER_FAR_TOO_LONG * plan->context_max;
+}
+
+static bool is_loaded_for_it(const struct routing_plan *plan)
+{
+    return plan->context_loaded >= ROUTER_LONG_ENOUGH * plan->context_max;
+}
+
+/* Of what is too long for all: the context that it goes to, and whether only to what is loaded. 0:
+ * none is worth it. */
+static uint32_t context_for(
+        const struct routing_plan *plan, bool far_too_long, uint32_t *ret_loaded)
+{
+    *ret_loaded = plan->context_loaded == plan->context_max || far_too_long ? FLEET_ABLE_LOADED : 0;
+    if (!*ret_loaded)
+        return plan->context_max;
+    return is_loaded_for_it(plan) ? plan->context_loaded : 0;
+}
+
 /* What is estimated to be too long for every instance goes to the longest: it is the engine that
  * counts the tokens, and says both numbers to the client. One that holds it and has failed it is
- * rather tried again. */
-static bool shorten(const struct router_ask *ask, const struct routing_plan *plan,
+ * rather tried again. Nothing is loaded for what no engine could hold, nor where another is that
+ * has the same context. */
+static bool shorten(const struct router_ask *ask, const struct router_plan *plan,
         struct routing_request *request, struct routing_option *options)
 {
-    if (ask->whole || plan->verdict != ROUTING_NONE || plan->avoided > 0 ||
-            plan->context_max <= request->output_reserve)
+    const struct routing_plan *routing = &plan->routing;
+    uint32_t loaded, context = context_for(routing, plan->far_too_long, &loaded);
+    if (ask->whole || routing->verdict != ROUTING_NONE || routing->avoided > 0 ||
+            context <= request->output_reserve)
         return false;
-    double room = plan->context_max - request->output_reserve;
+    double room = context - request->output_reserve;
     for (size_t i = 0; i < request->option_count; i++)
         options[i].prompt_tokens = fmin(options[i].prompt_tokens, room);
+    request->loaded = loaded;
     return true;
+}
+
+/* What is resident comes before what is still being loaded. */
+static int choose_for_shortened(
+        struct router *router, struct routing_request *request, struct routing_plan *plan)
+{
+    uint32_t loaded = request->loaded;
+    request->loaded = loaded ? FLEET_ABLE_RESIDENT : 0;
+    int r = routing_choose(router->routing, router->fleet, request, NULL, NULL, plan);
+    if (r || !loaded || plan->instance)
+        return r;
+    request->loaded = loaded;
+    return routing_choose(router->routing, router->fleet, request, NULL, NULL, plan);
 }
 
 static bool stands_in(const struct router_ask *ask, const struct routing_plan *plan)
@@ -431,6 +474,13 @@ static int prefer_named(struct router *router, const struct router_ask *ask,
 static uint32_t held_blocks(const struct routing_plan *plan, const struct routing_option *options)
 {
     return plan->held_tokens > 0 ? options[plan->option].held_blocks[plan->instance->holder] : 0;
+}
+
+static void note_length(const struct router_ask *ask, const struct routing_option *options,
+        struct router_plan *plan)
+{
+    plan->far_too_long = is_far_too_long(ask, &plan->routing, options);
+    plan->longest = ask->models[plan->routing.longest];
 }
 
 int router_explain(struct router *router, const struct router_ask *ask, routing_look_fn *look,
@@ -463,8 +513,11 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     int r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
     if (!r)
         r = await(router, ask, &request, ret_plan);
-    if (!r && shorten(ask, plan, &request, options))
-        r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
+    if (!r)
+        note_length(ask, options, ret_plan);
+    if (!r && shorten(ask, ret_plan, &request, options))
+        r = choose_for_shortened(router, &request, plan);
+    ret_plan->far_too_long &= plan->verdict == ROUTING_NONE;
     if (!r && look)
         r = routing_choose(router->routing, router->fleet, &request, look, ctx, &seen);
     if (!r && stands_in(ask, plan))
@@ -475,7 +528,7 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     ret_plan->stands_in = stands_in(ask, plan);
     ret_plan->instance = plan->instance ? seat_of(plan->instance)->instance : NULL;
     ret_plan->held_blocks = held_blocks(plan, options);
-    ret_plan->prompt_tokens = options[plan->option].prompt_tokens;
+    ret_plan->prompt_tokens = options[plan->instance ? plan->option : plan->longest].prompt_tokens;
     ret_plan->output_tokens = request.output_tokens;
     return 0;
 }

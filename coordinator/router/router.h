@@ -28,6 +28,12 @@ enum {
     ROUTER_MODES_MAX = MODES_MAX + 1,
 };
 
+/* Of its longest context so much is a prompt estimated to be that is too long for it without doubt:
+ * what is spelt with \u has three times the bytes for a token. */
+#define ROUTER_FAR_TOO_LONG 3.0
+/* Of the longest context so much is enough for what only counts the tokens. */
+#define ROUTER_LONG_ENOUGH 0.5
+
 #define ROUTER_OUTPUT_WEIGHT 0.1  /* of one answer in the mean of its mode's */
 #define ROUTER_ANSWER_CLIP   8.0  /* … nor does it count as more than so many of the mean … */
 #define ROUTER_ANSWER_SHORT  64.0 /* … or of this, where the mean is less */
@@ -72,7 +78,10 @@ struct router_ask { /* borrowed for the call; at least one model */
     uint32_t needs;
     enum request_lane lane;
     bool batch, greedy, due, tell_free;
-    bool whole;  /* what is too long for each instance is sent to none; else to the longest */
+    bool whole; /* what is too long for each instance is sent to none; else to the longest, or to
+                   one that is loaded */
+    bool one_prompt; /* which an engine takes as it is, or refuses: not several texts, nor what it
+                        cuts, or only counts */
     bool awaits; /* where only nodes that are away or drain could take it, it is to wait for them */
     uint32_t
             session_epoch; /* of the session of the node where its conversation was last; 0: none */
@@ -100,9 +109,11 @@ struct router_plan {
     struct router_awaited awaited;       /* ROUTING_WAIT, REFUSAL_UNUSABLE: for this node */
     struct instance *instance;           /* of routing.instance; NULL: none */
     uint32_t held_blocks;                /* of the prompt, by it */
-    double prompt_tokens, output_tokens; /* as estimated for it */
-    size_t named_count;                  /* of the ask */
-    bool stands_in;                      /* for the models that are named */
+    double prompt_tokens, output_tokens; /* as estimated for it, or for the longest context */
+    bool far_too_long; /* ROUTING_NONE: by ROUTER_FAR_TOO_LONG, and nothing is loaded for it … */
+    const char *longest; /* … the model with the longest context; borrowed from the ask */
+    size_t named_count;  /* of the ask */
+    bool stands_in;      /* for the models that are named */
 };
 
 /* -ENOMEM. The plan is good until something changes. */

@@ -50,6 +50,10 @@ void why_not_full(const struct router_plan *plan, char *text, size_t size)
     if (awaited->state)
         snprintf(text, size, "%s, which has the model, %s", awaited->node,
                 why_awaited(awaited->state));
+    else if (plan->far_too_long)
+        snprintf(text, size,
+                "the prompt has about %.0f tokens, and the longest context, that of %.64s, is %u",
+                plan->prompt_tokens, plan->longest, plan->routing.context_max);
     else if (plan->routing.refusal == REFUSAL_CONTEXT && plan->routing.context_max > 0)
         snprintf(text, size, "%s, of at most %u tokens", why_not(&plan->routing),
                 plan->routing.context_max);

@@ -10,7 +10,8 @@ enum { WHY_MAX = 160 }; /* bytes of a sentence */
 
 /* Of a plan that is no ROUTING_RUN: what is waited for, or why no waiting helps. Static. */
 const char *why_not(const struct routing_plan *plan);
-/* The same in `text`, with the node that is waited for, or the longest context there is. */
+/* The same in `text`, with the node that is waited for, or the longest context there is, and how
+ * long the prompt is beside it where it is far too long. */
 void why_not_full(const struct router_plan *plan, char *text, size_t size);
 /* "is away": of a node that is waited for. Static. */
 const char *why_awaited(enum awaited state);

@@ -81,9 +81,16 @@ void fleet_cost_state(const struct fleet_instance *instance, uint32_t pass, doub
     };
 }
 
+uint32_t fleet_digest_loaded(const struct fleet_instance *instance)
+{
+    if (instance->state == INSTANCE_RESIDENT)
+        return FLEET_ABLE_RESIDENT | FLEET_ABLE_LOADED;
+    return instance->state == INSTANCE_LOADING ? FLEET_ABLE_LOADED : 0;
+}
+
 static uint32_t able(const struct fleet_instance *it)
 {
-    uint32_t bits = refusal_abilities(it);
+    uint32_t bits = refusal_abilities(it) | fleet_digest_loaded(it);
     enum refusal refusal = refusal_for_all(it);
     if (refusal == REFUSAL_NONE)
         bits |= FLEET_ABLE_OPEN;

@@ -19,6 +19,8 @@ enum {                                /* beside CAPABILITY_…, in what a digest
     FLEET_ABLE_OPEN = 1 << 30,        /* refusal_for_all() says REFUSAL_NONE */
     FLEET_ABLE_ALIVE = 1 << 29,       /* … or REFUSAL_TRIPPED */
     FLEET_ABLE_INTERACTIVE = 1 << 28, /* more than batch work */
+    FLEET_ABLE_RESIDENT = 1 << 27,    /* it is loaded … */
+    FLEET_ABLE_LOADED = 1 << 26,      /* … or being loaded */
 };
 
 enum { FLEET_LANES = 4 };
@@ -62,6 +64,8 @@ struct fleet_question {
  * counts. `held_tokens` is passed on. */
 void fleet_cost_state(const struct fleet_instance *instance, uint32_t pass, double held_tokens,
         double now_s, struct cost_state *ret_state);
+/* FLEET_ABLE_RESIDENT and FLEET_ABLE_LOADED, as far as they are true of it. */
+uint32_t fleet_digest_loaded(const struct fleet_instance *instance);
 /* Writes one lane of a block. */
 void fleet_digest_make(const struct fleet_instance *instance, uint32_t pass,
         struct fleet_block *block, size_t lane);

@@ -77,7 +77,8 @@ static uint8_t most_quality(const struct routing_request *request)
 
 static uint32_t needs_of(const struct routing_request *request)
 {
-    uint32_t needs = request->needs | (request->tripped_too ? FLEET_ABLE_ALIVE : FLEET_ABLE_OPEN);
+    uint32_t needs = request->needs | request->loaded |
+                     (request->tripped_too ? FLEET_ABLE_ALIVE : FLEET_ABLE_OPEN);
     return request->batch ? needs : needs | FLEET_ABLE_INTERACTIVE;
 }
 
@@ -421,6 +422,14 @@ static struct candidate best_of(const float *totals, const struct fleet *fleet,
 
 /* --- what it comes to, in full --- */
 
+/* A prompt that only what is loaded is to have is asked for as if it were shorter. */
+static bool is_too_long(const struct aim *aim, const struct fleet_instance *instance)
+{
+    if (aim->request->loaded & ~fleet_digest_loaded(instance))
+        return true;
+    return instance->context && aim->question.whole_tokens > (float)instance->context;
+}
+
 static enum refusal refusal_of(const struct aim *aim, const struct fleet_instance *instance)
 {
     const struct routing_request *request = aim->request;
@@ -431,7 +440,7 @@ static enum refusal refusal_of(const struct aim *aim, const struct fleet_instanc
         return REFUSAL_QUALITY;
     if (instance->batch_only && !request->batch)
         return REFUSAL_BATCH_ONLY;
-    if (instance->context && aim->question.whole_tokens > (float)instance->context)
+    if (is_too_long(aim, instance))
         return REFUSAL_CONTEXT;
     if (has_failed(aim, instance->epoch))
         return REFUSAL_AVOIDED;
@@ -479,6 +488,24 @@ static uint32_t fewest(uint32_t some, uint32_t lacks)
     return !some || more < 0 || (more == 0 && lacks < some) ? lacks : some;
 }
 
+static bool could_count(const struct aim *aim, const struct fleet_instance *instance)
+{
+    enum refusal refusal = refusal_for_all(instance);
+    return fleet_digest_loaded(instance) && !has_failed(aim, instance->epoch) &&
+           (refusal == REFUSAL_NONE || refusal == REFUSAL_TRIPPED);
+}
+
+static void note_context(
+        const struct aim *aim, const struct fleet_instance *instance, struct routing_plan *plan)
+{
+    if (instance->context > plan->context_max) {
+        plan->context_max = instance->context;
+        plan->longest = aim->option_index;
+    }
+    if (instance->context > plan->context_loaded && could_count(aim, instance))
+        plan->context_loaded = instance->context;
+}
+
 static void note_refusal(void *ctx, const struct aim *aim, const struct fleet_instance *instance)
 {
     struct routing_plan *plan = ctx;
@@ -487,8 +514,8 @@ static void note_refusal(void *ctx, const struct aim *aim, const struct fleet_in
         plan->refusal = refusal;
     if (refusal == REFUSAL_LACKS)
         plan->lacking = fewest(plan->lacking, aim->request->needs & ~refusal_abilities(instance));
-    if (refusal == REFUSAL_CONTEXT && instance->context > plan->context_max)
-        plan->context_max = instance->context;
+    if (refusal == REFUSAL_CONTEXT)
+        note_context(aim, instance, plan);
     plan->avoided += refusal == REFUSAL_AVOIDED;
 }
 

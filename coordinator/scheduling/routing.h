@@ -73,6 +73,8 @@ struct routing_request {
                                   0: none */
     uint8_t quality_wanted;    /* points that cost nothing; 0: the most that an option has */
     uint32_t needs;            /* CAPABILITY_… */
+    uint32_t loaded; /* FLEET_ABLE_RESIDENT or FLEET_ABLE_LOADED: it is too long a prompt to load
+                        a model for, and others have too small a context. 0: none have */
     enum request_lane lane;
     bool batch;  /* nobody waits in front of a screen */
     bool greedy; /* its key has much more than its share: it leaves room for others */
@@ -121,8 +123,11 @@ struct routing_plan {
 
     /* Where none is feasible: */
     uint32_t lacking; /* CAPABILITY_… that the one lacks which lacks the fewest; 0: none does */
-    uint32_t context_max; /* tokens of the largest that is refused for its context; 0: none is */
-    uint32_t avoided;     /* instances that are refused for having failed it */
+    uint32_t context_max;    /* tokens of the largest that is refused for its context; 0: none is */
+    size_t longest;          /* … its option */
+    uint32_t context_loaded; /* … and of the largest of them that is loaded, or being, and that it
+                                could go to; 0: none is */
+    uint32_t avoided;        /* instances that are refused for having failed it */
 };
 
 /* Told of every instance of every option, in no order; changes nothing. `cost` is NULL where it is

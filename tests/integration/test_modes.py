@@ -123,6 +123,28 @@ def a_prompt_too_long_for_a_mode_goes_to_the_next():
             assert answer.status == 400 and "(2048 tokens)" in answer.error(), (answer.status, answer.body)
 
 
+def what_is_too_long_for_all_loads_no_model():
+    with Mesh({"ask": [FAST]}) as cluster:
+        idle = cluster.add_node("halo1", [], [FAST], slots=1)
+        wait_until("its model is told", lambda: idle.model(FAST))
+        answer = cluster.ask("ask", "hello " * 8000, max_tokens=2)
+        assert answer.status == 400, (answer.status, answer.body)
+        error = json.loads(answer.body)["error"]
+        assert error["code"] == "context_length_exceeded" and error["param"] == "messages", error
+        assert f" tokens, and the longest context, that of {FAST}, is 1024: prompt is too long, maximum context" in \
+            error["message"], error
+        shown = cluster.cli("explain", "--mode", "ask", "--tokens", "12000").stdout
+        assert f"about 12000 tokens, and the longest context, that of {FAST}, is 1024" in shown, shown
+        # Where one is loaded it counts them.
+        loaded = cluster.add_node("halo2", [FAST], slots=1)
+        answer = cluster.ask("ask", "hello " * 8000, max_tokens=2)
+        assert answer.status == 400 and "exceeds the available context size (1024 tokens)" in answer.error(), answer.body
+        assert answer.headers["X-Modemesh-Node"] == "halo2", answer.headers.as_string()
+        shown = cluster.cli("explain", "--mode", "ask", "--tokens", "12000").stdout
+        assert "longer than every context: its engine counts the tokens" in shown, shown
+        assert loaded.model(FAST)["state"] == "resident" and idle.model(FAST)["state"] == "available"
+
+
 def a_line_in_the_config_moves_the_mode():
     with three_nodes() as cluster:
         assert_served(cluster.ask("ask", "hello", temperature=0), "ask", FAST)
@@ -375,6 +397,7 @@ if __name__ == "__main__":
         an_alias_is_a_name_like_any_other,
         next_model_answers_when_a_node_dies,
         a_prompt_too_long_for_a_mode_goes_to_the_next,
+        what_is_too_long_for_all_loads_no_model,
         a_line_in_the_config_moves_the_mode,
         a_bad_config_changes_nothing_on_reload,
         what_the_readme_shows_can_be_copied,

@@ -117,7 +117,7 @@ struct circuit { /* of a model on a node, counted by ourselves */
 };
 
 struct tally {
-    unsigned asked, answered, refused, unable, failed, left, moved, storms;
+    unsigned asked, answered, refused, unable, too_long, failed, left, moved, storms;
     uint64_t longest_wait_ms, longest_calm_ms;
     size_t most_open;
 };
@@ -206,6 +206,11 @@ static uint64_t below(uint64_t bound)
 static bool chance(unsigned percent)
 {
     return below(100) < percent;
+}
+
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 static uint64_t gap_ms(uint64_t mean_ms)
@@ -696,6 +701,25 @@ static uint64_t patience_ms(const struct ask *ask)
     return sum;
 }
 
+/* For a prompt that is too long it would be asked. */
+static void check_nothing_is_loaded(const struct ask *ask)
+{
+    uint32_t longest = 0;
+    for (size_t link = 0; link < CHAIN_MAX && policy_at(ask, link); link++)
+        longest = (uint32_t)greater(longest, largest_context(ask, link));
+    check(ask, ask->prompt_tokens > 2 * longest);
+    for (size_t n = 0; n < TOY_NODES; n++)
+        for (size_t m = 0; m < TOY_MODELS; m++) {
+            const struct toy_model *model = &w->fleet.nodes[n].models[m];
+            bool loaded = model->state == INSTANCE_RESIDENT || model->state == INSTANCE_LOADING;
+            for (size_t link = 0; link < CHAIN_MAX && policy_at(ask, link); link++)
+                check(ask,
+                        !loaded || model->context < longest || !(ask->options[link] & BIT(m)) ||
+                                standing_of(ask, policy_at(ask, link)->batch, n, m) != TOO_LONG ||
+                                has_failed(ask, n, m) || now_of_node(&w->fleet.nodes[n]) != ABLE);
+        }
+}
+
 static void check_refusal(struct ask *ask)
 {
     if (said(ask, "no_node_available")) {
@@ -704,6 +728,10 @@ static void check_refusal(struct ask *ask)
     } else if (said(ask, "unsupported_by_model")) {
         check(ask, best_standing(ask, last_link(ask)) <= TOO_LONG);
         w->tally.unable++;
+    } else if (fake_exchange_has(&ask->exchange, "the prompt has about ")) {
+        check(ask, best_standing(ask, last_link(ask)) <= TOO_LONG);
+        check_nothing_is_loaded(ask);
+        w->tally.too_long++;
     } else if (fake_exchange_has(&ask->exchange, "no node can serve")) {
         check(ask, ask->policy->refuses || now_ms() - ask->asked_ms >= ask->policy->patience_ms);
         check(ask, ask->policy->refuses || !w->calm || now_ms() - ask->asked_ms < FLOOD_MS);
@@ -763,11 +791,6 @@ static uint64_t since(uint64_t since_ms, bool holds)
 static uint64_t for_ms(uint64_t since_ms)
 {
     return since_ms ? now_ms() - since_ms : 0;
-}
-
-static uint64_t greater(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
 }
 
 static void look_at_wait(struct ask *ask)
@@ -1159,11 +1182,12 @@ static void end(void)
 static void report(void)
 {
     const struct tally *t = &w->tally;
-    print_message("# %u requests: %u answered, %u refused, %u asked for what none can, %u failed, "
+    print_message("# %u requests: %u answered, %u refused, %u asked for what none can, %u too much "
+                  "to load a model for, %u failed, "
                   "%u given up; %u moved, %u events, %zu open at most; could have been sent for "
                   "%" PRIu64 " ms at most, %" PRIu64 " ms in calm weather\n",
-            t->asked, t->answered, t->refused, t->unable, t->failed, t->left, t->moved, t->storms,
-            t->most_open, t->longest_wait_ms, t->longest_calm_ms);
+            t->asked, t->answered, t->refused, t->unable, t->too_long, t->failed, t->left, t->moved,
+            t->storms, t->most_open, t->longest_wait_ms, t->longest_calm_ms);
 }
 
 static void run(uint64_t seed)

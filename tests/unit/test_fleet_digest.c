@@ -94,8 +94,9 @@ static struct fleet_question some_question(void)
             .quality_floor = (float)below(60),
             .quality = chance(50) ? (float)below(101) : 0,
             .needs = (chance(80) ? FLEET_ABLE_OPEN : FLEET_ABLE_ALIVE) |
-                     (chance(80) ? FLEET_ABLE_INTERACTIVE : 0) | CAPABILITY_CHAT |
-                     (chance(20) ? CAPABILITY_VISION : 0),
+                     (chance(80) ? FLEET_ABLE_INTERACTIVE : 0) |
+                     (chance(10) ? FLEET_ABLE_RESIDENT : 0) | (chance(10) ? FLEET_ABLE_LOADED : 0) |
+                     CAPABILITY_CHAT | (chance(20) ? CAPABILITY_VISION : 0),
             .now_s = NOW_S};
 }
 
@@ -110,6 +111,11 @@ static bool is_feasible(const struct fleet_question *question, const struct flee
     bool open = refusal == REFUSAL_NONE ||
                 (refusal == REFUSAL_TRIPPED && !(question->needs & FLEET_ABLE_OPEN));
     if (!open || (it->batch_only && question->needs & FLEET_ABLE_INTERACTIVE))
+        return false;
+    bool loading = it->state == INSTANCE_LOADING;
+    if (it->state != INSTANCE_RESIDENT &&
+            (question->needs & FLEET_ABLE_RESIDENT ||
+                    (question->needs & FLEET_ABLE_LOADED && !loading)))
         return false;
     return !(question->needs & CAPABILITY_ALL & ~refusal_abilities(it)) &&
            quality_of(question, it) >= (double)question->quality_floor &&

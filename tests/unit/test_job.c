@@ -2648,6 +2648,154 @@ static void what_the_next_mode_lacks_leaves_the_longest(void **state)
     assert_int_equal(world->clients[0].status, 200);
 }
 
+/* Node 1 is idle, and would load it at no cost; node 0 is slow. */
+static void two_of_the_same(struct world *world, enum instance_state first)
+{
+    join(world, 0, "small");
+    join(world, 1, "small");
+    say_context(world, 0, "small", first, 1024);
+    say_context(world, 1, "small", INSTANCE_AVAILABLE, 1024);
+}
+
+static void ask_for_small(struct world *world, int kib)
+{
+    static const char *const models[] = {"small"};
+    world->edit = kib > 8 ? be_long : be_of_2k_tokens;
+    ask_for(world, 0, false, models, 1);
+    turn(world);
+}
+
+static void is_refused_without_a_load(struct world *world, const char *model, unsigned context)
+{
+    struct http_exchange *client = &world->clients[0];
+    char text[160];
+    assert_int_equal(client->status, 400);
+    assert_true(fake_exchange_has(client, "the prompt has about 56898"));
+    (void)snprintf(text, sizeof(text),
+            " tokens, and the longest context, that of %s, is %u: prompt is too long, maximum "
+            "context "
+            "length is %u tokens\"",
+            model, context, context);
+    assert_true(fake_exchange_has(client, text));
+    assert_true(fake_exchange_has(
+            client, "\"param\":\"messages\",\"code\":\"context_length_exceeded\""));
+    assert_int_equal(jobs_waiting(world->jobs), 0);
+    for (size_t node = 0; node < 2; node++)
+        nothing_sent(world, node);
+}
+
+static void what_is_too_long_goes_to_what_is_loaded(void **state)
+{
+    struct world *world = *state;
+    two_of_the_same(world, INSTANCE_RESIDENT);
+    for (unsigned i = 0; i < 2; i++) { /* also what may be shorter than it is thought to be */
+        ask_for_small(world, i == 0 ? 8 : 200);
+        nothing_sent(world, 1);
+        uint64_t stream = next(world, 0, MSG_START).start.stream;
+        fake_link_forget(&world->mesh.link, 0);
+        say_fail(world, 0, stream, FAIL_CONTEXT_EXCEEDED, 400, "it is too long");
+        assert_int_equal(world->clients[0].status, 400);
+    }
+    say_context(world, 0, "small", INSTANCE_LOADING, 1024);
+    ask_for_small(world, 200);
+    nothing_sent(world, 1);
+    (void)next(world, 0, MSG_START);
+}
+
+static void what_is_resident_comes_before_what_loads(void **state)
+{
+    struct world *world = *state;
+    two_of_the_same(world, INSTANCE_LOADING);
+    say_context(world, 1, "small", INSTANCE_RESIDENT, 1024);
+    ask_for_small(world, 200);
+    nothing_sent(world, 0);
+    (void)next(world, 1, MSG_START);
+}
+
+static void a_somewhat_shorter_context_comes_before_a_load(void **state)
+{
+    struct world *world = *state;
+    two_of_the_same(world, INSTANCE_RESIDENT);
+    say_context(world, 1, "small", INSTANCE_AVAILABLE, 2048);
+    ask_for_small(world, 200);
+    nothing_sent(world, 1);
+    (void)next(world, 0, MSG_START);
+}
+
+static void what_is_far_too_long_loads_nothing(void **state)
+{
+    struct world *world = *state;
+    two_of_the_same(world, INSTANCE_AVAILABLE);
+    ask_for_small(world, 200);
+    is_refused_without_a_load(world, "small", 1024);
+}
+
+/* By its engine's word a client would shorten too much. */
+static void a_much_shorter_context_does_not_speak_for_the_longest(void **state)
+{
+    struct world *world = *state;
+    two_of_the_same(world, INSTANCE_RESIDENT);
+    say_context(world, 1, "small", INSTANCE_AVAILABLE, 8192);
+    ask_for_small(world, 200);
+    is_refused_without_a_load(world, "small", 8192);
+}
+
+/* Estimates are rough. */
+static void what_may_be_shorter_than_it_seems_is_loaded_for(void **state)
+{
+    struct world *world = *state;
+    two_of_the_same(world, INSTANCE_AVAILABLE);
+    say_context(world, 1, "small", INSTANCE_RESIDENT, 1000);
+    ask_for_small(world, 8);
+    (void)next(world, 0, MSG_START);
+}
+
+static void count_tokens(struct request *request)
+{
+    be_long(request);
+    request->kind = REQUEST_COUNT;
+}
+
+static void what_is_only_counted_is_never_too_long(void **state)
+{
+    static const char *const models[] = {"small"};
+    struct world *world = *state;
+    two_of_the_same(world, INSTANCE_AVAILABLE);
+    say_context(world, 1, "small", INSTANCE_AVAILABLE, 1000);
+    world->edit = count_tokens;
+    ask_for(world, 0, false, models, 1);
+    turn(world);
+    (void)next(world, 0, MSG_START);
+}
+
+static void ask_two_modes(struct world *world, enum instance_state first,
+        enum instance_state second, uint32_t second_context)
+{
+    join(world, 0, "small");
+    join(world, 1, "other");
+    say_context(world, 0, "small", first, 2048);
+    say_context(world, 1, "other", second, second_context);
+    world->edit = be_long;
+    ask_by(world, 0, false, terms_before("code", "small", terms_for("ask", "other")));
+    turn(world);
+}
+
+static void what_is_too_long_for_all_modes_loads_nothing(void **state)
+{
+    struct world *world = *state;
+    ask_two_modes(world, INSTANCE_AVAILABLE, INSTANCE_AVAILABLE, 4096);
+    is_refused_without_a_load(world, "other", 4096);
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
+}
+
+static void of_all_modes_that_which_is_loaded_counts(void **state)
+{
+    struct world *world = *state;
+    ask_two_modes(world, INSTANCE_AVAILABLE, INSTANCE_RESIDENT, 1024);
+    nothing_sent(world, 0);
+    (void)next(world, 1, MSG_START);
+}
+
 static void be_long_and_follow_the_mode(struct request *request)
 {
     be_of_2k_tokens(request);
@@ -3175,6 +3323,15 @@ int main(void)
             JOB_TEST(what_is_too_long_for_all_modes_goes_to_the_longest),
             JOB_TEST(the_longest_may_be_that_of_the_last_mode),
             JOB_TEST(what_the_next_mode_lacks_leaves_the_longest),
+            JOB_TEST(what_is_too_long_goes_to_what_is_loaded),
+            JOB_TEST(what_is_resident_comes_before_what_loads),
+            JOB_TEST(a_somewhat_shorter_context_comes_before_a_load),
+            JOB_TEST(what_is_far_too_long_loads_nothing),
+            JOB_TEST(a_much_shorter_context_does_not_speak_for_the_longest),
+            JOB_TEST(what_may_be_shorter_than_it_seems_is_loaded_for),
+            JOB_TEST(what_is_only_counted_is_never_too_long),
+            JOB_TEST(what_is_too_long_for_all_modes_loads_nothing),
+            JOB_TEST(of_all_modes_that_which_is_loaded_counts),
             JOB_TEST(terms_that_may_count_again_follow_their_mode),
             JOB_TEST(what_is_too_long_waits_no_longer_than_others),
             JOB_TEST(the_longest_context_is_named),

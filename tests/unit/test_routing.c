@@ -1,5 +1,6 @@
 #include "coordinator/scheduling/routing.h"
 
+#include "coordinator/scheduling/fleet_digest.h"
 #include "coordinator/scheduling/prefix_index.h"
 #include "tests/lib/short_memory.h"
 
@@ -581,6 +582,49 @@ static void prompt_and_answer_fit_in_the_context(void **state)
     runs_on(bed, 1);
 }
 
+static void what_is_too_long_tells_what_is_loaded(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    add(bed, "small")->context = 400;
+    add(bed, "small")->context = 500;
+    add(bed, "large")->context = 800;
+    at(bed, 2)->state = INSTANCE_AVAILABLE;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_max, 800);
+    assert_int_equal(bed->plan.longest, 1);
+    assert_int_equal(bed->plan.context_loaded, 500);
+    at(bed, 1)->usable = false;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_loaded, 400);
+    at(bed, 0)->tripped = true; /* better one that fails than none */
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_loaded, 400);
+    bed->request.avoid[0] = (struct routing_place){1, fleet_find(bed->fleet, "small")};
+    bed->request.avoid_count = 1;
+    at(bed, 2)->state = INSTANCE_LOADING;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_loaded, 800);
+    assert_int_equal(bed->plan.longest, 1);
+}
+
+/* However dear. */
+static void what_may_load_nothing_goes_to_what_is_loaded(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->state = INSTANCE_AVAILABLE;
+    at(bed, 0)->load_s = 0;
+    add(bed, "small")->state = INSTANCE_LOADING;
+    at(bed, 1)->ready_s = 500;
+    runs_on(bed, 0);
+    bed->request.loaded = FLEET_ABLE_LOADED;
+    runs_on(bed, 1);
+    bed->request.loaded = FLEET_ABLE_RESIDENT;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    add(bed, "small")->rates.prefill_tok_s = 1;
+    runs_on(bed, 2);
+}
+
 static void quality_has_a_floor(void **state)
 {
     struct bed *bed = *state;
@@ -903,6 +947,8 @@ int main(void)
             unit(what_a_model_cannot_do_is_not_asked_of_it),
             unit(what_is_known_before_it_is_loaded_counts),
             unit(prompt_and_answer_fit_in_the_context),
+            unit(what_is_too_long_tells_what_is_loaded),
+            unit(what_may_load_nothing_goes_to_what_is_loaded),
             unit(quality_has_a_floor),
             unit(what_swaps_is_for_batch_alone),
             unit(what_failed_is_avoided_and_nothing_else),

@@ -342,6 +342,27 @@ static void what_nobody_can_take_says_so(void **state)
     assert_says(cJSON_GetArrayItem(json_array(json, "models"), 0), "why", "by our estimate");
 }
 
+static void what_is_far_too_long_loads_nothing(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance instance = instance_of("small", 100);
+    instance.state = INSTANCE_AVAILABLE;
+    join(world, 0, &instance);
+    const cJSON *json = ask(world, "mode=ask&tokens=33312");
+    assert_says(json, "verdict", "none");
+    assert_says(json, "why",
+            "the prompt has about 33312 tokens, and the longest context, that of small, is 8192");
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));
+    assert_says(row_of(json, "node0"), "why", "context too small: 8192 tokens");
+    assert_says(ask(world, "mode=ask&tokens=16k"), "verdict", "run"); /* it may be shorter */
+    instance.state = INSTANCE_RESIDENT;
+    join(world, 1, &instance);
+    json = ask(world, "mode=ask&tokens=33312");
+    assert_says(json, "verdict", "run");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node1");
+    assert_says(row_of(json, "node0"), "why", "context too small: 8192 tokens");
+}
+
 static void what_comes_back_by_itself_is_waited_for(void **state)
 {
     struct world *world = *state;
@@ -743,6 +764,7 @@ int main(void)
             EXPLAIN_TEST(refusals_are_named),
             EXPLAIN_TEST(models_agree_with_their_instances),
             EXPLAIN_TEST(what_nobody_can_take_says_so),
+            EXPLAIN_TEST(what_is_far_too_long_loads_nothing),
             EXPLAIN_TEST(what_comes_back_by_itself_is_waited_for),
             EXPLAIN_TEST(who_is_away_is_waited_for),
             EXPLAIN_TEST(who_drains_is_waited_for),

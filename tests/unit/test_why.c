@@ -57,6 +57,22 @@ static void the_longest_context_is_named(void **state)
     assert_non_null(strstr(text, " of each node, of at most 4294967295 tokens"));
 }
 
+static void what_is_far_too_long_is_told_both_lengths(void **state)
+{
+    struct router_plan plan = {.routing = {.verdict = ROUTING_NONE,
+                                       .refusal = REFUSAL_NO_FIT,
+                                       .context_max = UINT32_MAX},
+            .far_too_long = true,
+            .prompt_tokens = 4e15,
+            .longest = "gpt-oss-20b"};
+    char text[WHY_MAX];
+    (void)state;
+    why_not_full(&plan, text, sizeof(text));
+    assert_string_equal(text,
+            "the prompt has about 4000000000000000 tokens, and the longest context, that of "
+            "gpt-oss-20b, is 4294967295");
+}
+
 static void what_failed_it_may_be_waited_for(void **state)
 {
     const struct routing_plan waits = {.verdict = ROUTING_WAIT, .refusal = REFUSAL_AVOIDED},
@@ -120,6 +136,7 @@ int main(void)
             cmocka_unit_test(each_refusal_has_a_sentence_of_its_own),
             cmocka_unit_test(who_is_awaited_is_named),
             cmocka_unit_test(the_longest_context_is_named),
+            cmocka_unit_test(what_is_far_too_long_is_told_both_lengths),
             cmocka_unit_test(what_failed_it_may_be_waited_for),
             cmocka_unit_test(models_that_are_all_there_are_not_called_absent),
             cmocka_unit_test(what_is_only_held_back_does_not_call_the_others_full),
