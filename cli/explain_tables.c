@@ -124,6 +124,21 @@ static const char *line_of(const cJSON *object, const char *key, char line[LINE_
     return terminal_line(json_str(object, key, ""), line, LINE_MAX_BYTES);
 }
 
+/* The modes that have none for it, each with the one that is asked instead. */
+static void print_passed(const cJSON *answer, FILE *out)
+{
+    char mode[LINE_MAX_BYTES], next[LINE_MAX_BYTES], why[LINE_MAX_BYTES];
+    const cJSON *passed;
+
+    cJSON_ArrayForEach(passed, json_array(answer, "passed"))
+    {
+        fprintf(out, "The mode %s has none for it, and %s is asked instead: %s.\n",
+                line_of(passed, "mode", mode),
+                line_of(passed->next ? passed->next : answer, "mode", next),
+                line_of(passed, "why", why));
+    }
+}
+
 static void print_request(const cJSON *answer, FILE *out)
 {
     char rule[LINE_MAX_BYTES];
@@ -166,7 +181,7 @@ static void print_verdict(const cJSON *answer, FILE *out)
         fprintf(out, "Goes to %s on %s now", model, node);
     else if (strcmp(verdict, "wait") == 0 && chosen)
         fprintf(out, "Waits for %s on %s", model, node);
-    else if (strcmp(verdict, "next") == 0)
+    else if (strcmp(verdict, "next") == 0) /* an older coordinator goes no further */
         fprintf(out, "Goes to the mode %s, as %s has none for it", line_of(answer, "next", line),
                 line_of(answer, "mode", mode));
     else
@@ -186,6 +201,7 @@ int explain_tables_print(const cJSON *answer, FILE *out, struct err *err)
 {
     const cJSON *models = json_array(answer, "models");
 
+    print_passed(answer, out);
     print_request(answer, out);
     print_session(json_obj(answer, "session"), out);
     print_verdict(answer, out);

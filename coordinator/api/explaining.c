@@ -44,9 +44,11 @@ static void add_model(struct explaining *it, const char *name, uint8_t quality)
     it->quality[it->model_count++] = quality;
 }
 
+/* Those that come instead have all their models. */
 bool explaining_leaves(const struct explaining *it, const char *model)
 {
-    return modes_name_leaves(it->call->api->view->modes, it->mode, it->named.by, model);
+    return it->at > 0 ||
+           modes_name_leaves(it->call->api->view->modes, it->mode, it->named.by, model);
 }
 
 static void look_at_models(struct explaining *it)
@@ -63,16 +65,17 @@ static void look_at_models(struct explaining *it)
 
 double explaining_output_tokens(const struct explaining *it)
 {
-    const struct mode *mode = it->mode;
-    uint32_t most = mode ? mode_output_limit(mode, it->query.output) : it->query.output;
+    const struct mode *mode = it->mode, *first = it->named.mode;
+    uint32_t most = first ? mode_output_limit(first, it->query.output) : it->query.output;
     return router_output_tokens(
             it->call->api->view->router, mode ? mode->name : JOB_TERMS_NO_MODE, it->needs, most);
 }
 
 /* In the middle of a known conversation tools have been called: it is no planning call. */
-static int take_mode(struct explaining *it, struct err *err)
+static void go_by_mode(struct explaining *it)
 {
     const struct mode *mode = it->mode;
+    it->model_count = it->named_count = 0;
     look_at_models(it);
     const struct mode_facts facts = {.prompt_tokens = it->query.tokens,
             .output_tokens = (uint32_t)explaining_output_tokens(it),
@@ -85,11 +88,16 @@ static int take_mode(struct explaining *it, struct err *err)
         if (i + it->policy.stand_ins < it->policy.option_count)
             it->named_count = it->model_count;
     }
+}
+
+static int take_mode(struct explaining *it, struct err *err)
+{
+    go_by_mode(it);
     if (it->model_count > 0)
         return 0;
     return err_set(err, -EACCES,
             "the API key \"%s\" may not use the mode \"%s\"; GET /v1/models lists what it may",
-            it->call->caller->key->name, mode->name);
+            it->call->caller->key->name, it->mode->name);
 }
 
 static int take_model(struct explaining *it, struct err *err)
@@ -139,14 +147,37 @@ static int find_name(struct explaining *it, struct err *err)
     return r;
 }
 
-const struct mode *explaining_next_mode(const struct explaining *it)
+/* --- the modes that it goes through --- */
+
+static bool is_step(const struct explaining *it, const struct mode *mode)
 {
-    const struct mode *mode = it->mode;
+    for (size_t i = 0; i < it->step_count; i++)
+        if (it->steps[i].mode == mode)
+            return true;
+    return false;
+}
+
+/* Each is asked once; one that the caller may not use ends it. NULL: none comes after this one. */
+static const struct mode *find_next(const struct explaining *it, const struct mode *mode)
+{
     const char *allowed[MODE_MODELS_MAX];
-    if (!mode || mode->when_none != WHEN_NONE_NEXT || !mode->next)
+    if (mode->when_none != WHEN_NONE_NEXT || !mode->next)
         return NULL;
     const struct mode *next = modes_find(it->call->api->view->modes, mode->next);
-    return next && caller_models_of_mode(it->call->caller, next, allowed) > 0 ? next : NULL;
+    if (!next || is_step(it, next))
+        return NULL;
+    return caller_models_of_mode(it->call->caller, next, allowed) > 0 ? next : NULL;
+}
+
+static void find_steps(struct explaining *it)
+{
+    for (const struct mode *mode = it->named.mode; mode; mode = find_next(it, mode))
+        it->steps[it->step_count++].mode = mode;
+}
+
+const struct mode *explaining_next_mode(const struct explaining *it)
+{
+    return it->at + 1 < it->step_count ? it->steps[it->at + 1].mode : NULL;
 }
 
 /* --- its conversation --- */
@@ -174,9 +205,23 @@ static void find_conversation(struct explaining *it)
 static void find_whether_it_may_stay(struct explaining *it)
 {
     struct conversation *conversation = &it->conversation;
+    conversation->may_stay = NULL;
     for (size_t i = 0; conversation->epoch && i < it->model_count; i++)
         if (affinity_model(it->models[i]) == conversation->model)
             conversation->may_stay = it->models[i];
+}
+
+static enum request_lane lane_of(const struct explaining *it)
+{
+    return it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT;
+}
+
+/* Of a client that has much already, by what the first mode has. */
+static bool is_greedy(const struct explaining *it)
+{
+    char client[REQUEST_CLIENT_MAX];
+    caller_name(it->call->caller, client, sizeof(client));
+    return jobs_is_greedy(it->call->api->jobs, client, lane_of(it), it->models, it->model_count);
 }
 
 int explaining_prepare(struct explaining *it, struct err *err)
@@ -185,29 +230,24 @@ int explaining_prepare(struct explaining *it, struct err *err)
     if (r)
         return r;
     it->needs = it->query.needs | (it->mode ? mode_needs(it->mode->name) : 0);
+    find_steps(it);
     find_conversation(it);
     r = it->mode ? take_mode(it, err) : take_model(it, err);
     find_whether_it_may_stay(it);
+    it->greedy = is_greedy(it);
     return r;
 }
 
 /* --- the decision --- */
 
-static bool is_greedy(const struct explaining *it, enum request_lane lane)
-{
-    char client[REQUEST_CLIENT_MAX];
-    caller_name(it->call->caller, client, sizeof(client));
-    return jobs_is_greedy(it->call->api->jobs, client, lane, it->models, it->model_count);
-}
-
-int explaining_decide(struct explaining *it)
+/* -ENOMEM. By the mode that it is at. */
+static int decide(struct explaining *it)
 {
     const struct conversation *conversation = &it->conversation;
     uint64_t last_block = conversation->last_block;
     const struct prefix_chain chain = {
             .hashes = &last_block, .count = conversation->blocks > 0 ? 1 : 0};
     const struct mode *mode = it->mode;
-    enum request_lane lane = it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT;
     const uint32_t of_other_kinds = CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK | CAPABILITY_FIM;
     const struct router_ask ask = {.chain = &chain,
             .hash_blocks = conversation->blocks,
@@ -222,11 +262,11 @@ int explaining_decide(struct explaining *it)
             .quality_floor = it->policy.floor,
             .quality_wanted = it->policy.wanted,
             .needs = it->needs,
-            .lane = lane,
+            .lane = lane_of(it),
             .batch = it->policy.batch,
-            .greedy = is_greedy(it, lane),
+            .greedy = it->greedy,
             .tell_free = true,
-            .whole = explaining_next_mode(it) != NULL,
+            .whole = it->step_count > 1 && !it->overlong,
             .one_prompt = !(it->needs & of_other_kinds),
             .awaits = !mode || (mode->when_none != WHEN_NONE_REFUSE && !explaining_next_mode(it)),
             .session_epoch = conversation->may_stay ? conversation->epoch : 0,
@@ -235,4 +275,56 @@ int explaining_decide(struct explaining *it)
                     .bytes = conversation->bytes,
                     .answer_tokens = conversation->answer_tokens}};
     return explanation_make(it->call->api->view->router, &ask, &it->explanation);
+}
+
+static void go_to_step(struct explaining *it, size_t at)
+{
+    it->at = at;
+    it->mode = it->steps[at].mode;
+    go_by_mode(it);
+    find_whether_it_may_stay(it);
+}
+
+/* False: the mode that it is at has an instance for it, or is the last. */
+static bool go_on(struct explaining *it)
+{
+    const struct router_plan *plan = &it->explanation.plan;
+    struct explaining_step *step = &it->steps[it->at];
+    if (plan->instance || it->step_count == 0)
+        return false;
+    why_not_full(plan, step->why, sizeof(step->why));
+    step->context_max = plan->routing.context_max;
+    if (!explaining_next_mode(it))
+        return false;
+    go_to_step(it, it->at + 1);
+    return true;
+}
+
+/* -ENOMEM. None of its modes can: where it is too long for one of them, the longest of all counts
+ * its tokens. */
+static int decide_by_longest(struct explaining *it)
+{
+    uint32_t most = 0;
+    size_t longest = 0;
+    for (size_t i = 0; i < it->step_count; i++)
+        if (it->steps[i].context_max > most) {
+            most = it->steps[i].context_max;
+            longest = i;
+        }
+    if (most == 0)
+        return 0;
+    it->overlong = true;
+    go_to_step(it, longest);
+    return decide(it);
+}
+
+int explaining_decide(struct explaining *it)
+{
+    int r;
+    do
+        r = decide(it);
+    while (!r && go_on(it));
+    if (!r && it->step_count > 1 && it->explanation.plan.routing.verdict == ROUTING_NONE)
+        r = decide_by_longest(it);
+    return r;
 }

@@ -1,6 +1,7 @@
 /* A request that might be, and what becomes of it: what serve_explain() tells. First its mode's
- * rules (modes/mode_policy.h), then the decision of live requests (router/explanation.h). Changes
- * nothing. Inside coordinator/api/ only. */
+ * rules (modes/mode_policy.h), then the decision of live requests (router/explanation.h), and where
+ * that mode has none for it, the same of those that are asked instead, as job_dispatch.c goes
+ * through them. Changes nothing. Inside coordinator/api/ only. */
 #pragma once
 
 #include "coordinator/api/caller.h"
@@ -8,6 +9,7 @@
 #include "coordinator/api/inference.h"
 #include "coordinator/modes/mode_policy.h"
 #include "coordinator/router/explanation.h"
+#include "coordinator/router/why.h"
 
 struct conversation { /* where it was last */
     bool known;
@@ -18,13 +20,26 @@ struct conversation { /* where it was last */
     uint32_t blocks, bytes, answer_tokens;
 };
 
+struct explaining_step { /* of the modes that are asked one after another */
+    const struct mode *mode;
+    /* Once it was asked, and has none: */
+    char why[WHY_MAX];
+    uint32_t context_max; /* tokens of the longest that is too short; 0: none is */
+};
+
 struct explaining {          /* of one call; zeroed at first but for these two */
     const struct call *call; /* borrowed */
     struct explain_query query;
 
-    uint32_t needs;                                 /* CAPABILITY_… */
-    struct inference_name named;                    /* what the query's name asks for */
-    const struct mode *mode;                        /* of `named`; NULL: a model was asked for */
+    uint32_t needs;                          /* CAPABILITY_… */
+    struct inference_name named;             /* what the query's name asks for */
+    bool greedy;                             /* the caller's key is */
+    struct explaining_step steps[MODES_MAX]; /* the mode of `named` and what comes instead */
+    size_t step_count, at;                   /* 0: a model was asked for */
+    bool overlong; /* too long for all of them: it goes by the one with the longest context */
+
+    /* By the step that it is at, in the end the one that decides: */
+    const struct mode *mode;                        /* NULL: a model was asked for */
     struct mode_model_facts facts[MODE_MODELS_MAX]; /* of each of the mode's models */
     struct mode_policy policy;                      /* of a mode */
     const char *models[MODE_MODELS_MAX]; /* that may answer, by their own names; borrowed */
@@ -37,11 +52,12 @@ struct explaining {          /* of one call; zeroed at first but for these two *
 /* Fills all but the explanation. -EINVAL, -ENOENT (no such mode or model), -EACCES (the caller may
  * not use it). */
 MUST_CHECK int explaining_prepare(struct explaining *it, struct err *err);
-/* Then the explanation. -ENOMEM. */
+/* Then the explanation, by the first of its modes that has an instance for it, or in the end none.
+ * -ENOMEM. */
 MUST_CHECK int explaining_decide(struct explaining *it);
 
-/* The mode that is asked instead where no instance of this one's can take it, not even later: as
- * its config says, and where the caller may use it. NULL: none. */
+/* The mode that would be asked instead of the one that decides: as its config says, and where the
+ * caller may use it. NULL: none. */
 const struct mode *explaining_next_mode(const struct explaining *it);
 /* Tokens of the answer, as expected. */
 double explaining_output_tokens(const struct explaining *it);

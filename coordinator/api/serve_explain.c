@@ -67,8 +67,6 @@ static const char *verdict_of(const struct explaining *it)
     const struct router_plan *plan = &it->explanation.plan;
     if (plan->routing.verdict == ROUTING_RUN)
         return "run";
-    if (!plan->instance && explaining_next_mode(it))
-        return "next";
     bool refuses = it->mode && it->mode->when_none == WHEN_NONE_REFUSE && !plan->routing.slot_free;
     return plan->routing.verdict == ROUTING_WAIT && !refuses ? "wait" : "none";
 }
@@ -83,6 +81,19 @@ static void write_awaited(const struct router_awaited *awaited, struct json_writ
     json_writer_str(out, "node", awaited->node);
     json_writer_str(out, "why", why_awaited(awaited->state));
     json_writer_object_end(out);
+}
+
+/* The modes whose place the one that decides takes. */
+static void write_passed(const struct explaining *it, struct json_writer *out)
+{
+    json_writer_array(out, "passed");
+    for (size_t i = 0; i < it->at; i++) {
+        json_writer_object(out, NULL);
+        json_writer_str(out, "mode", it->steps[i].mode->name);
+        json_writer_str(out, "why", it->steps[i].why);
+        json_writer_object_end(out);
+    }
+    json_writer_array_end(out);
 }
 
 static void write_verdict(const struct explaining *it, struct json_writer *out)
@@ -214,6 +225,7 @@ static int write_all(const struct explaining *it, struct buf *body)
     json_writer_init(&out, body);
     json_writer_object(&out, NULL);
     json_writer_str(&out, "mode", it->mode ? it->mode->name : "");
+    write_passed(it, &out);
     json_writer_str(&out, "rule", it->mode ? it->policy.rule : "a model asked for by its name");
     json_writer_u64(&out, "prompt_tokens", it->query.tokens);
     json_writer_num(&out, "output_tokens", it->explanation.plan.output_tokens);

@@ -1,13 +1,17 @@
 /* GET /mesh/v1/explain?mode=MODE&tokens=N: where a request would go now, and what it would cost on
  * every instance that may answer, term by term. Instead of `mode` `model`, any name that a request
  * may have there; besides `session`, `output` and `needs` (explain_query.h). The decision is the
- * one of live requests (router/explanation.h), after the mode's rules (modes/mode_policy.h);
- * nothing changes by it.
+ * one of live requests (router/explanation.h), after the mode's rules (modes/mode_policy.h), as one
+ * gets it that the caller sends now, behind all that waits already; nothing changes by it. Where
+ * the mode has none for it, the modes that are asked instead are gone through as well, and all
+ * members are those of the mode that decides in the end.
  *
- * {"mode", "rule", "prompt_tokens", "output_tokens", "needs": ["chat"],
- *  "session": null | {"id", "known", "node", "model"}, "verdict": "run" | "wait" | "next" | "none",
+ * {"mode": that decides; "": a model was asked for, "passed": [{"mode", "why"}], those before it,
+ *  the one that was asked for first, which have none for it, "rule", "prompt_tokens",
+ *  "output_tokens", "needs": ["chat"],
+ *  "session": null | {"id", "known", "node", "model"}, "verdict": "run" | "wait" | "none",
  *  "why", "awaited": null | {"node", "why": "is away"}, of whom it waits for that no instance here
- *  can take, "when_none", "next": the mode that "next" asks instead; "": none,
+ *  can take, "when_none", "next": the mode that would come after this one; "": none,
  *  "chosen": null | {"node", "model"},
  *  "models": [{"model", "points", "option": it may answer, by the rule and by one of its instances,
  *              "why"}], of the mode, in its order

@@ -134,7 +134,7 @@ def who_does_not_wait_is_told():
         assert "Is refused: no connected node has the model.\n" in explained(cluster, "--mode", "once")
         answer = cluster.ask("else", "hello", max_tokens=2)
         assert answer.status == 200 and answer.headers["X-Modemesh-Mode"] == "code", answer.body
-        assert "Goes to the mode code" in explained(cluster, "--mode", "else")
+        assert f"Goes to {CODER} on halo2 now" in explained(cluster, "--mode", "else")
         # Who may not come back is waited for no longer.
         waiting = Waiting(cluster, "ask")
         cluster.wait_queued(1)

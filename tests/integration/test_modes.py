@@ -115,8 +115,8 @@ def a_prompt_too_long_for_a_mode_goes_to_the_next():
         answer = cluster.ask("ask", "hello " * 400, max_tokens=2)
         assert answer.status == 200 and answer.headers["X-Modemesh-Mode"] == "code", (answer.status, answer.body)
         shown = cluster.cli("explain", "--mode", "ask", "--tokens", "1000").stdout
-        assert "Goes to the mode code" in shown, shown
-        assert "prompt and answer are longer than the context of each node, of at most 512 tokens.\n" in shown, shown
+        assert ("The mode ask has none for it, and code is asked instead: prompt and answer are longer than the context of "
+                "each node, of at most 512 tokens.\n") in shown and f"Goes to {CODER} on halo2 now" in shown, shown
         # Too long for both, in either order: the longest says so.
         for name in ("ask", "debug"):
             answer = cluster.ask(name, "hello " * 8000, max_tokens=2)
@@ -251,7 +251,8 @@ def the_mode_that_takes_the_place_of_another_says_so():
         reason = answer.headers["X-Modemesh-Reason"]
         assert reason.startswith(f"code has none for it; ask any model: {FAST}"), reason
         told = cluster.cli("explain", "--mode", "code", "--tokens", "20").stdout
-        assert "Goes to the mode ask, as code has none for it: no connected node has the model." in told, told
+        assert told.startswith("The mode code has none for it, and ask is asked instead: no connected node has the model.\n"
+                               f"Rule: ask any model: {FAST}"), told
         cluster.add_node("halo1", [CODER, THINKER])
         tool = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}
         answer = cluster.ask("mesh-code", "hello", tools=[tool])

@@ -28,6 +28,11 @@
     "}},{\"node\":\"halo2\",\"model\":\"large\",\"state\":\"stopping\",\"running\":0,"             \
     "\"slots\":2,\"chosen\":false,\"feasible\":false,\"why\":\"engine is being stopped\","         \
     "\"held_tokens\":0,\"seconds\":null}],\"left_out\":" left_out "}"
+#define BEGINNING                                                                                  \
+    "The mode code has none for it, and debug is asked instead: no node.\n"                        \
+    "The mode debug has none for it, and ask is asked instead: too long.\n"                        \
+    "Rule: ask any model: a (a prompt of 1 tokens, about 2 of answer)\n"                           \
+    "Goes to a on halo1 now: the only instance.\n"
 #define HALO1 "{\"node\":\"halo1\",\"model\":\"large\"}"
 
 static void every_term_is_shown(void **state)
@@ -72,6 +77,19 @@ static void what_it_waits_for_is_told(void **state)
             "\"chosen\":null}");
     assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
     cli_bench_assert_has(bench->out, "Goes to the mode ask, as code has none for it: no node.\n");
+}
+
+static void modes_that_have_none_are_told_first(void **state)
+{
+    struct cli_bench *bench = *state;
+
+    cli_bench_answer(bench, ASKED, 200,
+            "{\"mode\":\"ask\",\"passed\":[{\"mode\":\"code\",\"why\":\"no node\"},"
+            "{\"mode\":\"debug\",\"why\":\"too\\u001b long\"}],\"rule\":\"ask any model: a\","
+            "\"prompt_tokens\":1,\"output_tokens\":2,\"verdict\":\"run\",\"why\":\"the only "
+            "instance\",\"chosen\":{\"node\":\"halo1\",\"model\":\"a\"}}");
+    assert_int_equal(cli_bench_run(bench, "explain --mode code --tokens 30k"), 0);
+    assert_int_equal(strncmp(bench->out, BEGINNING, strlen(BEGINNING)), 0);
 }
 
 static void nothing_to_choose_from_is_told(void **state)
@@ -166,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             EXPLAIN_TEST(every_term_is_shown),
             EXPLAIN_TEST(what_it_waits_for_is_told),
+            EXPLAIN_TEST(modes_that_have_none_are_told_first),
             EXPLAIN_TEST(nothing_to_choose_from_is_told),
             EXPLAIN_TEST(programs_get_json_and_rows),
             EXPLAIN_TEST(a_prompt_without_a_length_is_short),

@@ -29,6 +29,7 @@ static const char yaml[] = "modes:\n"
                            "  ask:\n    models: [small]\n"
                            "  big:\n    models: [large]\n    when-none: ask\n"
                            "  once:\n    models: [small]\n    when-none: refuse\n"
+                           "  huge:\n    models: [absent]\n    when-none: big\n"
                            "  autocomplete:\n    models: [small]\n"
                            "  design:\n    models: [small, large]\n    planning: [large]\n"
                            "model-aliases: {gpt-4o: code, gpt-5: auto, o9: small}\n";
@@ -296,6 +297,21 @@ static void assert_model(const cJSON *json, int index, bool may_answer, const ch
 }
 
 /* A model that the rule names answers only where one of its instances can. */
+static void assert_passed(const cJSON *json, int index, const char *mode, const char *why)
+{
+    const cJSON *passed = cJSON_GetArrayItem(json_array(json, "passed"), index);
+    assert_string_equal(json_str(passed, "mode", ""), mode);
+    assert_says(passed, "why", why);
+    assert_null(cJSON_GetArrayItem(json_array(json, "passed"), index + 1));
+}
+
+/* Of its modes that one decides, with this verdict. */
+static void assert_decides(const cJSON *json, const char *mode, const char *verdict)
+{
+    assert_string_equal(json_str(json, "mode", ""), mode);
+    assert_string_equal(json_str(json, "verdict", ""), verdict);
+}
+
 static void models_agree_with_their_instances(void **state)
 {
     struct world *world = *state;
@@ -316,7 +332,7 @@ static void models_agree_with_their_instances(void **state)
     instance.context = 1024;
     join(world, 3, &instance);
     assert_model(ask(world, "mode=code&tokens=5000"), 1, false, "its context is too short");
-    assert_model(ask(world, "mode=big&tokens=5000"), 0, false, "context too small: 1024 tokens");
+    assert_passed(ask(world, "mode=big&tokens=5000"), 0, "big", "of at most 1024 tokens");
     lose(world, 3);
     assert_model(ask(world, "mode=code&tokens=5000"), 1, false, "its context is too short");
     assert_model(ask(world, "mode=code&tokens=500"), 1, false, "each node that has it is away");
@@ -418,35 +434,6 @@ static void who_drains_is_waited_for(void **state)
     assert_says(ask(world, "mode=once&tokens=1000"), "verdict", "none");
 }
 
-static void another_mode_may_be_asked_instead(void **state)
-{
-    struct world *world = *state;
-    char *modes[] = {"big"};
-    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 1};
-    join_small(world, 0, 100);
-    const cJSON *json = ask(world, "mode=big&tokens=1000");
-    assert_says(json, "verdict", "next");
-    assert_string_equal(json_str(json, "next", ""), "ask");
-    assert_string_equal(json_str(json, "when_none", ""), "next");
-    world->key = &key;
-    assert_says(ask(world, "mode=big&tokens=1000"), "verdict", "none");
-}
-
-static void what_is_too_long_goes_on_too(void **state)
-{
-    struct world *world = *state;
-    char *modes[] = {"big"};
-    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 1};
-    const struct msg_instance large = instance_of("large", 100);
-    join(world, 0, &large);
-    assert_says(ask(world, "mode=big&tokens=1000"), "verdict", "run");
-    const cJSON *json = ask(world, "mode=big&tokens=20000");
-    assert_says(json, "verdict", "next");
-    assert_says(json, "why", "longer than the context of each node, of at most 8192 tokens");
-    world->key = &key; /* which has no other mode: the engine counts */
-    assert_says(ask(world, "mode=big&tokens=20000"), "verdict", "run");
-}
-
 /* Gives node0's instance as many requests as it may have at once. */
 static void fill(struct world *world)
 {
@@ -459,6 +446,94 @@ static void fill(struct world *world)
         assert_int_equal(plan.routing.verdict, ROUTING_RUN);
         router_sent(world->mesh.router, &plan, &short_prompt, &world->trips[world->trip_count++]);
     }
+}
+
+static void another_mode_may_be_asked_instead(void **state)
+{
+    struct world *world = *state;
+    char *modes[] = {"big"};
+    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 1};
+    join_small(world, 0, 100);
+    const cJSON *json = ask(world, "mode=big&tokens=1000");
+    assert_decides(json, "ask", "run");
+    assert_passed(json, 0, "big", "no connected node has the model");
+    assert_says(json, "rule", "ask any model: small");
+    assert_says(json, "why", "the only instance");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "small");
+    assert_string_equal(json_str(json, "when_none", ""), "wait");
+    assert_string_equal(json_str(json, "next", "?"), "");
+    assert_model(json, 0, true, "the rule names it");
+    assert_int_equal(cJSON_GetArraySize(json_array(json, "instances")), 1);
+    assert_passed(ask(world, "mode=huge&tokens=1000"), 1, "big", "no connected node");
+    world->key = &key;
+    json = ask(world, "mode=big&tokens=1000");
+    assert_decides(json, "big", "none");
+    assert_int_equal(cJSON_GetArraySize(json_array(json, "passed")), 0);
+}
+
+/* Also the one that comes instead can wait, or have none. */
+static void the_last_mode_has_the_last_word(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance small = instance_of("small", 10000);
+    const cJSON *json = ask(world, "mode=big&tokens=1000");
+    assert_decides(json, "ask", "none");
+    assert_passed(json, 0, "big", "no connected node has the model");
+    small.capabilities = CAPABILITY_CHAT | CAPABILITY_EXACT;
+    join(world, 0, &small);
+    json = ask(world, "mode=big&tokens=1000&needs=tools");
+    assert_decides(json, "ask", "none");
+    assert_says(json, "why", "no model that may answer can do that");
+    assert_model(json, 0, false, "cannot call tools");
+    fill(world);
+    json = ask(world, "mode=big&tokens=1000");
+    assert_decides(json, "ask", "wait");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node0");
+    lose(world, 0);
+    assert_awaits(ask(world, "mode=big&tokens=1000"), "node0", "is away");
+}
+
+static void what_is_too_long_goes_on_too(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance small = instance_of("small", 100);
+    const struct msg_instance large = instance_of("large", 100);
+    join(world, 0, &large);
+    assert_decides(ask(world, "mode=big&tokens=1000"), "big", "run");
+    small.context = 32768;
+    join(world, 1, &small);
+    const cJSON *json = ask(world, "mode=big&tokens=20000");
+    assert_decides(json, "ask", "run");
+    assert_passed(json, 0, "big", "longer than the context of each node, of at most 8192 tokens");
+    assert_says(json, "why", "the only instance");
+}
+
+/* Whose engine counts the tokens. */
+static void what_is_too_long_for_all_goes_to_the_longest(void **state)
+{
+    struct world *world = *state;
+    char *modes[] = {"big"};
+    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 1};
+    struct msg_instance small = instance_of("small", 100);
+    const struct msg_instance large = instance_of("large", 100);
+    static const uint32_t contexts[] = {0, 4096, 16384}; /* of small; 0: it is not there */
+    join(world, 0, &large);
+    for (size_t i = 0; i < 3; i++) {
+        bool is_last = contexts[i] > large.context;
+        small.context = contexts[i];
+        if (i == 1)
+            join(world, 1, &small);
+        if (i > 1)
+            say(world, 1, &small);
+        const cJSON *json = ask(world, "mode=big&tokens=20000");
+        assert_decides(json, is_last ? "ask" : "big", "run");
+        assert_says(json, "why", "longer than every context");
+        assert_string_equal(
+                json_str(json_obj(json, "chosen"), "model", ""), is_last ? "small" : "large");
+        assert_int_equal(cJSON_GetArraySize(json_array(json, "passed")), is_last);
+    }
+    world->key = &key; /* which has no other mode */
+    assert_decides(ask(world, "mode=big&tokens=20000"), "big", "run");
 }
 
 static void a_full_one_is_waited_for(void **state)
@@ -769,7 +844,9 @@ int main(void)
             EXPLAIN_TEST(who_is_away_is_waited_for),
             EXPLAIN_TEST(who_drains_is_waited_for),
             EXPLAIN_TEST(another_mode_may_be_asked_instead),
+            EXPLAIN_TEST(the_last_mode_has_the_last_word),
             EXPLAIN_TEST(what_is_too_long_goes_on_too),
+            EXPLAIN_TEST(what_is_too_long_for_all_goes_to_the_longest),
             EXPLAIN_TEST(a_full_one_is_waited_for),
             EXPLAIN_TEST(who_has_much_is_told_what_its_requests_get),
             EXPLAIN_TEST(a_slot_that_is_kept_for_others_is_not_called_full),
