@@ -162,7 +162,7 @@ def another_model_of_the_mode_answers_meanwhile():
         assert f"Goes to {CODER} on halo2" in explained(cluster, "--mode", "ask")
         # The other one is not good enough.
         answer = cluster.ask("strict", "hello", max_tokens=2)
-        assert answer.status == 503 and "halo1, which is away" in answer.error(), answer.body
+        assert answer.status == 503 and "halo1, which has the model, is away; waited " in answer.error(), answer.body
 
 
 if __name__ == "__main__":
