@@ -281,6 +281,36 @@ static void what_stands_in_has_a_slot_all_the_same(void **state)
             &(struct msg_usage){.prompt_tokens = 0});
 }
 
+/* A greedy key asks, where of two slots so many requests are: another instance came later, which is
+ * quicker, and is left for others. */
+static void ask_beside(struct world *world, size_t count, const char *chosen, const char *lost)
+{
+    const struct prefix_chain chain = {.bytes = 1};
+    struct router_trip trips[3] = {{.held_blocks = 0}};
+    join_with(world, 0, 1, 1000, 2);
+    for (size_t i = 0; i < count; i++)
+        router_sent(world->mesh.router, &explain(world, 1)->plan, &chain, &trips[i]);
+    join_with(world, 1, 1, 2000, 2);
+    const struct explanation *explanation =
+            explain_with(world, 1, (struct router_ask){.greedy = true, .tell_free = true});
+    assert_string_equal(node_of(explanation, 0), "node1");
+    assert_why(explanation, 0, chosen);
+    assert_why(explanation, 1, lost);
+    for (size_t i = 0; i < count; i++)
+        router_ended(world->mesh.router, &trips[i], "-", &chain, ROUTER_REFUSED,
+                &(struct msg_usage){.prompt_tokens = 0});
+}
+
+static void a_slot_that_is_left_for_others_has_words_of_its_own(void **state)
+{
+    ask_beside(*state, 1, "chosen, and it waits for its turn", ", and it has no room just now");
+}
+
+static void what_has_no_slot_is_full(void **state)
+{
+    ask_beside(*state, 2, "chosen, and it waits for its turn", ", and it is full");
+}
+
 #define EXPLANATION_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -298,6 +328,8 @@ int main(void)
             EXPLANATION_TEST(what_only_stands_in_has_to_be_worth_it),
             EXPLANATION_TEST(what_is_worth_it_stands_in),
             EXPLANATION_TEST(what_stands_in_has_a_slot_all_the_same),
+            EXPLANATION_TEST(a_slot_that_is_left_for_others_has_words_of_its_own),
+            EXPLANATION_TEST(what_has_no_slot_is_full),
     };
     return cmocka_run_group_tests_name("explanation", tests, NULL, NULL);
 }
