@@ -10,8 +10,11 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { REASON_MAX = WHY_MAX + 2 * MSG_NAME_MAX + 32 };
 
 static void add_coordinator(struct json_writer *out, const struct admin_view *view)
 {
@@ -48,20 +51,33 @@ static void add_place(struct json_writer *out, const char *key, const struct ins
     json_writer_object_end(out);
 }
 
+static void add_reason(struct json_writer *out, const struct mode *mode, const struct mode_now *now)
+{
+    char why[WHY_MAX], reason[REASON_MAX];
+    if (now->plan.routing.verdict == ROUTING_RUN)
+        snprintf(why, sizeof(why), "%s", why_there(&now->plan.routing));
+    else
+        why_not_full(&now->plan, why, sizeof(why));
+    snprintf(
+            reason, sizeof(reason), "%s has none for it; %s: %s", mode->name, now->mode->name, why);
+    json_writer_str(out, "reason", now->mode == mode ? why : reason);
+}
+
 /* Where a request goes now; else what it would wait for, and why. */
 static void add_choice(struct json_writer *out, const struct admin_view *view, const char *client,
         const struct mode *mode)
 {
-    struct router_plan plan;
-    int r = mode_now(view, client, mode, &plan);
-    bool chosen = !r && plan.routing.verdict == ROUTING_RUN;
-    bool waits = !r && mode_now_waits(mode, &plan);
-    char why_none[WHY_MAX] = "no memory to choose";
-    if (!r)
-        why_not_full(&plan, why_none, sizeof(why_none));
-    add_place(out, "now", chosen ? plan.instance : NULL);
-    add_place(out, "waits_for", waits ? plan.instance : NULL);
-    json_writer_str(out, "reason", chosen ? why_there(&plan.routing) : why_none);
+    struct mode_now now;
+    if (mode_now_find(view, client, mode, &now)) {
+        add_place(out, "now", NULL);
+        add_place(out, "waits_for", NULL);
+        json_writer_str(out, "reason", "no memory to choose");
+        return;
+    }
+    bool goes = now.plan.routing.verdict == ROUTING_RUN;
+    add_place(out, "now", goes ? now.plan.instance : NULL);
+    add_place(out, "waits_for", now.waits ? now.plan.instance : NULL);
+    add_reason(out, mode, &now);
 }
 
 /* What a deploy has moved: "" and nothing where the mode is as the config has it. */

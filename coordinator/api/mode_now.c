@@ -18,7 +18,14 @@ static void choose_models(const struct admin_view *view, const struct mode *mode
     mode_policy_of(mode, &facts, ret_policy);
 }
 
-int mode_now(const struct admin_view *view, const char *client, const struct mode *mode,
+/* NULL: none comes after it. */
+static const struct mode *next_of(const struct admin_view *view, const struct mode *mode)
+{
+    bool goes_on = mode->when_none == WHEN_NONE_NEXT && mode->next;
+    return goes_on ? modes_find(view->modes, mode->next) : NULL;
+}
+
+static int decide(const struct admin_view *view, const char *client, const struct mode *mode,
         struct router_plan *ret_plan)
 {
     const char *models[MODE_MODELS_MAX];
@@ -48,12 +55,24 @@ int mode_now(const struct admin_view *view, const char *client, const struct mod
             .batch = policy.batch,
             .greedy = jobs_is_greedy(view->jobs, client, lane, models, policy.option_count),
             .tell_free = true,
-            .awaits = mode->when_none == WHEN_NONE_WAIT};
+            .awaits = mode->when_none != WHEN_NONE_REFUSE && !next_of(view, mode)};
     return router_choose(view->router, &ask, ret_plan);
 }
 
-bool mode_now_waits(const struct mode *mode, const struct router_plan *plan)
+int mode_now_find(const struct admin_view *view, const char *client, const struct mode *mode,
+        struct mode_now *ret_now)
 {
-    bool refuses = mode->when_none == WHEN_NONE_REFUSE && !plan->routing.slot_free;
-    return plan->routing.verdict == ROUTING_WAIT && !refuses;
+    struct mode_now now = {.mode = mode};
+    const struct mode *next;
+    int r = decide(view, client, now.mode, &now.plan);
+    while (!r && !now.plan.instance && (next = next_of(view, now.mode))) {
+        now.mode = next;
+        r = decide(view, client, now.mode, &now.plan);
+    }
+    if (r)
+        return r;
+    bool refuses = now.mode->when_none == WHEN_NONE_REFUSE && !now.plan.routing.slot_free;
+    now.waits = now.plan.routing.verdict == ROUTING_WAIT && !refuses;
+    *ret_now = now;
+    return 0;
 }

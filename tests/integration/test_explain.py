@@ -111,6 +111,9 @@ def the_modes_that_are_asked_instead_are_gone_through_to_their_end():
         cluster.add_node("halo2", [CODER], slots=1, engine={"context": 2048})
         entry, answer = assert_same(cluster, "plan", "hello", 20)
         assert entry["mode"] == "ask" and answer.status == 200, (entry, answer.body)
+        entry = now(cluster, "plan")
+        assert entry["now"] == {"model": FAST, "node": "halo1"}, entry
+        assert entry["reason"] == "plan has none for it; ask: the only instance", entry
         entry, answer = assert_same(cluster, "plan", "hello " * 400, 1000)
         assert entry["mode"] == "code" and len(entry["passed"]) == 2 and answer.status == 200, (entry, answer.body)
         shown = explained(cluster, "plan", "--tokens", "1000")

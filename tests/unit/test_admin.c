@@ -203,6 +203,26 @@ static void a_mode_goes_where_its_requests_go(void **state)
     modes_fini(&modes);
 }
 
+static void a_mode_that_has_none_goes_where_the_next_one_goes(void **state)
+{
+    struct world *world = *state;
+    struct modes modes = modes_maker_make(
+            "modes:\n  code:\n    models: [absent]\n    when-none: debug\n"
+            "  debug:\n    models: [absent]\n    when-none: ask\n  ask:\n    models: [small]\n");
+    world->view.modes = &modes;
+    join(world, 0, "small");
+    const cJSON *code = at(json_array(get(world, append_status), "modes"), 0);
+    assert_string_equal(json_str(json_obj(code, "now"), "model", ""), "small");
+    assert_string_equal(
+            json_str(code, "reason", ""), "code has none for it; ask: the only instance");
+    node_session_end(node_table_find_key(world->mesh.nodes, fake_link_peer(0).key), "it is gone");
+    code = at(json_array(get(world, append_status), "modes"), 0);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(code, "now")));
+    assert_string_equal(json_str(code, "reason", ""),
+            "code has none for it; ask: node0, which has the model, is away");
+    modes_fini(&modes);
+}
+
 /* Its slots, and what comes next. */
 static void what_a_mode_would_wait_for_is_not_where_it_goes(void **state)
 {
@@ -391,6 +411,7 @@ int main(void)
             ADMIN_TEST(a_policy_is_told),
             ADMIN_TEST(a_mode_goes_where_its_requests_go),
             ADMIN_TEST(what_a_mode_would_wait_for_is_not_where_it_goes),
+            ADMIN_TEST(a_mode_that_has_none_goes_where_the_next_one_goes),
             ADMIN_TEST(modes_to_keep_are_told),
             ADMIN_TEST(a_node_is_described),
             ADMIN_TEST(a_model_is_known_by_more_than_its_name),
