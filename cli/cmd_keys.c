@@ -1,5 +1,6 @@
 #include "cli/admin.h"
 #include "cli/report.h"
+#include "cli/terminal.h"
 #include "common/json/json.h"
 
 #include <errno.h>
@@ -139,6 +140,18 @@ static int make_request(const struct command_line *line, cJSON *request, struct 
     return rc;
 }
 
+static void print_notes(const struct cli *cli, const cJSON *answer)
+{
+    char line[REPORT_CELL_MAX];
+    const cJSON *note;
+
+    cJSON_ArrayForEach(note, json_array(answer, "notes"))
+    {
+        if (cJSON_IsString(note))
+            fprintf(cli->notes, "%s.\n", terminal_line(note->valuestring, line, sizeof(line)));
+    }
+}
+
 static void explain(const struct cli *cli, const cJSON *answer)
 {
     char name[ADMIN_WORD_MAX];
@@ -149,6 +162,7 @@ static void explain(const struct cli *cli, const cJSON *answer)
             "Key '%s', a secret, is shown this once. Editors take it as their API key, this\n"
             "command as MODEMESH_KEY. To end it: modemesh keys revoke %s\n",
             name, name);
+    print_notes(cli, answer);
 }
 
 static int refuse_key(const struct command_line *line, struct err *err)

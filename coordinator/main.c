@@ -543,6 +543,8 @@ static void fill_view(struct coordinator *c)
             .door = c->door,
             .keys = c->api_keys,
             .nodes = c->nodes,
+            .modes = mode_moves_modes(c->modes),
+            .router = c->router,
             .tasks = c->tasks,
             .tls = c->tls,
             .link_endpoint = link_server_endpoint(c->link)};

@@ -6,6 +6,7 @@
 #include "common/text.h"
 #include "common/trust/join_token.h"
 #include "common/trust/phrase.h"
+#include "coordinator/api/key_scope.h"
 #include "coordinator/api/model_operations.h"
 #include "coordinator/api/operation_body.h"
 
@@ -437,51 +438,37 @@ static int list_keys(const struct operations *operations, const cJSON *body,
     return 0;
 }
 
-/* The scope of a key is models: an alias stands for the one that it means at this time, so that no
- * node can widen it later by another alias. */
-static void name_models(struct node_table *nodes, const struct operation_words *given,
-        struct operation_words *ret_models)
-{
-    ret_models->count = 0;
-    for (size_t i = 0; i < given->count; i++) {
-        const char *model = node_table_model(nodes, given->at[i]);
-        bool known = false; /* by another name; the same one twice is refused */
-        for (size_t k = 0; k < i; k++)
-            known = known || (strcmp(given->at[k], given->at[i]) != 0 &&
-                                     strcmp(node_table_model(nodes, given->at[k]), model) == 0);
-        if (!known)
-            ret_models->at[ret_models->count++] = model;
-    }
-}
-
 static int create_key(const struct operations *operations, const cJSON *body,
         struct json_writer *out, struct err *err)
 {
     char text[API_KEY_TEXT_LEN + 1];
     struct api_key_spec spec = {.name = NULL};
-    struct operation_words modes, names, models;
+    struct key_scope scope = {
+            .modes = operations->modes, .nodes = operations->nodes, .router = operations->router};
     int r = operation_take_text(body, "name", NULL, &spec.name, err);
     if (!r)
         r = operation_take_flag(body, "admin", &spec.admin, err);
     if (!r)
-        r = operation_take_list(body, "modes", &modes, err);
+        r = operation_take_list(body, "modes", &scope.asked_modes, err);
     if (!r)
-        r = operation_take_list(body, "models", &names, err);
+        r = operation_take_list(body, "models", &scope.asked_models, err);
     if (!r)
         r = operation_take_whole(
                 body, "requests_per_minute", 0, API_KEY_RATE_MAX, &spec.requests_per_minute, err);
+    if (!r)
+        r = key_scope_resolve(&scope, err);
     if (r)
         return r;
-    name_models(operations->nodes, &names, &models);
-    spec.modes = modes.at;
-    spec.mode_count = modes.count;
-    spec.models = models.at;
-    spec.model_count = models.count;
+    spec.modes = scope.for_modes.at;
+    spec.mode_count = scope.for_modes.count;
+    spec.models = scope.for_models.at;
+    spec.model_count = scope.for_models.count;
     r = api_keys_create(operations->keys, &spec, text, err);
     if (r)
         return r;
     json_writer_str(out, "name", spec.name);
     json_writer_str(out, "key", text);
+    key_scope_write_notes(&scope, out);
     explicit_bzero(text, sizeof(text));
     return 0;
 }

@@ -12,9 +12,8 @@
  *   POST tokens         {"uses"?, "expires_in_ms"?, "roles"?, "addresses"?: ["HOST:PORT", …]}
  *   POST tokens/revoke  {"id"}
  *   GET  keys
- *   POST keys           {"name", "modes"?, "models"?, "admin"?, "requests_per_minute"?}
- *   POST keys/revoke    {"name"}
- *   GET  tls
+ *   POST keys           {"name", "modes"?, "models"?, "admin"?, "requests_per_minute"?}; any name
+ * of a mode or model will do, and "notes" says what it means POST keys/revoke    {"name"} GET  tls
  *
  * and what takes longer than a request (model_operations.h). */
 #pragma once
@@ -24,7 +23,9 @@
 #include "common/json/json_writer.h"
 #include "coordinator/api/api_keys.h"
 #include "coordinator/http/tls.h"
+#include "coordinator/modes/modes.h"
 #include "coordinator/node_table.h"
+#include "coordinator/router/router.h"
 #include "coordinator/trust/door.h"
 
 #include <cjson/cJSON.h>
@@ -43,6 +44,8 @@ struct operations { /* what they work on; all borrowed */
     struct door *door;
     struct api_keys *keys;
     struct node_table *nodes;
+    const struct modes *modes; /* in force */
+    const struct router *router;
     struct tasks *tasks;
     const struct tls *tls;     /* NULL: no listener has TLS */
     const char *link_endpoint; /* "tcp://0.0.0.0:8421", as bound */

@@ -101,6 +101,20 @@ def modes_and_models_are_tables_and_json():
         assert raw[0][:3] == ["name", "node", "state"] and [FAST, "halo1", "resident"] in [row[:3] for row in raw[1:]]
 
 
+def keys_are_for_modes_and_models_that_are_there():
+    with Mesh({"ask": [FAST], "debug": [FAST]}) as cluster:
+        one_node(cluster)
+        done = cluster.owner("keys", "create", "a", "--modes", "nosuch")
+        assert done.returncode == 1 and not done.stdout, done
+        assert 'there is no mode "nosuch"; known are: ask, debug' in done.stderr, done.stderr
+        done = cluster.owner("keys", "create", "a", "--modes", "chat", "--models", f"{FAST},nosuch")
+        assert done.returncode == 0 and done.stdout.startswith("mm_") and done.stdout.count("\n") == 1, done
+        assert '"chat" is the mode ask: the key is for that.\n' in done.stderr, done.stderr
+        assert 'warning: there is no model "nosuch" yet' in done.stderr and f'"{FAST}"' not in done.stderr, done.stderr
+        [key] = cluster.owner_get("keys")["keys"]
+        assert key["modes"] == ["ask"] and key["models"] == [FAST, "nosuch"], key
+
+
 def explain_names_the_node():
     with Mesh({"ask": [FAST, CODER]}) as cluster:
         one_node(cluster, slots=3)
@@ -316,6 +330,7 @@ if __name__ == "__main__":
         every_program_knows_help_and_version,
         status_shows_the_mesh,
         modes_and_models_are_tables_and_json,
+        keys_are_for_modes_and_models_that_are_there,
         explain_names_the_node,
         explain_knows_a_conversation,
         ask_says_what_the_engine_says,

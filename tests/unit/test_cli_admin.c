@@ -272,6 +272,13 @@ static void a_key_is_the_only_line(void **state)
     assert_string_equal(bench->requests,
             "POST /mesh/v1/keys {\"name\":\"ci\",\"modes\":[\"ask\",\"code\"],\"models\":"
             "[\"m1\",\"m2\"],\"requests_per_minute\":60,\"admin\":true}\n");
+    cli_bench_answer(bench, "POST /mesh/v1/keys", 200,
+            "{\"key\":\"" KEY "\",\"name\":\"ci\",\"notes\":[\"one\\u001b[2J\",\"warning: two\"]}");
+    assert_int_equal(cli_bench_run(bench, "keys create ci --modes review"), 0);
+    assert_string_equal(bench->out, KEY "\n");
+    cli_bench_assert_has(bench->notes, "one");
+    cli_bench_assert_has(bench->notes, "\nwarning: two.\n");
+    assert_null(strchr(bench->notes, 0x1b));
     assert_int_equal(cli_bench_run(bench, "keys create ci --modes ask,,code"), -EINVAL);
     assert_int_equal(cli_bench_run(bench, "keys create ci --models x,"), -EINVAL);
     cli_bench_assert_has(bench->err.text, "--models");

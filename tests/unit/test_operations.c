@@ -12,6 +12,7 @@
 #include "common/trust/join_token.h"
 #include "common/trust/phrase.h"
 #include "tests/lib/fake_mesh.h"
+#include "tests/lib/modes_maker.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -33,6 +34,7 @@ struct world {
     struct fake_mesh mesh;
     struct api_keys *keys;
     struct operations operations;
+    struct modes modes;
     struct buf text; /* of the last answer */
     cJSON *json;     /* … and what it says */
     struct err err;
@@ -49,7 +51,10 @@ static int setup(void **state)
             .door = world->mesh.door,
             .keys = world->keys,
             .nodes = world->mesh.nodes,
+            .modes = &world->modes,
+            .router = world->mesh.router,
             .link_endpoint = "tcp://192.0.2.1:8421"};
+    world->modes.derived = true;
     buf_init(&world->text, ANSWER_MAX);
     *state = world;
     return 0;
@@ -61,6 +66,7 @@ static int teardown(void **state)
     cJSON_Delete(world->json);
     buf_fini(&world->text);
     api_keys_close(world->keys);
+    modes_fini(&world->modes);
     fake_mesh_fini(&world->mesh);
     free(world);
     return 0;
@@ -758,12 +764,64 @@ static void a_key_is_for_models_by_whatever_name(void **state)
     fake_mesh_say(&world->mesh, 0,
             &(struct msg){
                     .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
-    post(world, keys, "{\"name\":\"coder\",\"models\":[\"nick\",\"other\",\"glm\"]}");
+    const cJSON *json =
+            post(world, keys, "{\"name\":\"coder\",\"models\":[\"nick\",\"other\",\"glm\"]}");
+    assert_int_equal(length(json, "notes"), 2);
+    assert_string_equal(
+            at(json, "notes", 0)->valuestring, "\"nick\" is the model glm: the key is for that");
+    assert_string_equal(at(json, "notes", 1)->valuestring,
+            "warning: there is no model \"other\" yet: the key is for it as soon as there is");
     const cJSON *key = at(get(world, keys), "keys", 0);
     assert_int_equal(length(key, "models"), 2);
     assert_string_equal(at(key, "models", 0)->valuestring, "glm");
     assert_string_equal(at(key, "models", 1)->valuestring, "other");
     refuses(world, keys, "{\"name\":\"a\",\"models\":[\"nick\",\"nick\"]}", -EINVAL);
+}
+
+static void have_modes(struct world *world)
+{
+    modes_fini(&world->modes);
+    world->modes = modes_maker_make("modes: {ask: {models: [small]}, debug: {models: [small]}}\n"
+                                    "mode-aliases: {fix: debug}\n");
+}
+
+static void a_key_is_for_modes_by_whatever_name(void **state)
+{
+    struct world *world = *state;
+    have_modes(world);
+    const cJSON *json = post(world, keys,
+            "{\"name\":\"coder\",\"modes\":[\"fix\",\"mesh-ask\",\"debug\",\"chat\"]}");
+    assert_int_equal(length(json, "notes"), 3);
+    assert_string_equal(
+            at(json, "notes", 0)->valuestring, "\"fix\" is the mode debug: the key is for that");
+    assert_string_equal(
+            at(json, "notes", 1)->valuestring, "\"mesh-ask\" is the mode ask: the key is for that");
+    const cJSON *key = at(get(world, keys), "keys", 0);
+    assert_int_equal(length(key, "modes"), 2);
+    assert_string_equal(at(key, "modes", 0)->valuestring, "debug");
+    assert_string_equal(at(key, "modes", 1)->valuestring, "ask");
+    refuses(world, keys, "{\"name\":\"a\",\"modes\":[\"fix\",\"fix\"]}", -EINVAL);
+}
+
+static void a_key_for_no_mode_is_refused(void **state)
+{
+    struct world *world = *state;
+    have_modes(world);
+    refuses(world, keys, "{\"name\":\"a\",\"modes\":[\"ask\",\"nosuch\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "there is no mode \"nosuch\"; known are: ask, debug"));
+    refuses(world, keys, "{\"name\":\"a\",\"modes\":[\"auto\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "chooses among the modes"));
+    refuses(world, keys, "{\"name\":\"a\",\"modes\":[\"mesh-ask-small\"]}", -EINVAL);
+}
+
+/* They come and go with what the nodes have. */
+static void a_derived_mode_may_come(void **state)
+{
+    struct world *world = *state;
+    const cJSON *json = post(world, keys, "{\"name\":\"a\",\"modes\":[\"code\"]}");
+    assert_string_equal(at(json, "notes", 0)->valuestring,
+            "warning: there is no mode \"code\" yet: the key is for it as soon as there is");
+    assert_string_equal(at(at(get(world, keys), "keys", 0), "modes", 0)->valuestring, "code");
 }
 
 static void what_is_no_key_is_refused(void **state)
@@ -897,6 +955,9 @@ int main(void)
             TEST(a_token_is_revoked_by_its_id),
             TEST(a_key_is_made_as_it_was_asked_for),
             TEST(keys_are_listed_without_their_secrets),
+            TEST(a_key_is_for_modes_by_whatever_name),
+            TEST(a_key_for_no_mode_is_refused),
+            TEST(a_derived_mode_may_come),
             TEST(a_key_is_for_models_by_whatever_name),
             TEST(what_is_no_key_is_refused),
             TEST(a_key_is_revoked_by_its_name),
