@@ -293,7 +293,7 @@ static bool go_on(struct explaining *it)
     if (plan->instance || it->step_count == 0)
         return false;
     why_not_full(plan, step->why, sizeof(step->why));
-    step->context_max = plan->routing.context_max;
+    router_longest_note(&it->longest, it->at, plan);
     if (!explaining_next_mode(it))
         return false;
     go_to_step(it, it->at + 1);
@@ -304,17 +304,10 @@ static bool go_on(struct explaining *it)
  * its tokens. */
 static int decide_by_longest(struct explaining *it)
 {
-    uint32_t most = 0;
-    size_t longest = 0;
-    for (size_t i = 0; i < it->step_count; i++)
-        if (it->steps[i].context_max > most) {
-            most = it->steps[i].context_max;
-            longest = i;
-        }
-    if (most == 0)
+    if (!it->longest.context)
         return 0;
     it->overlong = true;
-    go_to_step(it, longest);
+    go_to_step(it, router_longest_at(&it->longest));
     return decide(it);
 }
 

@@ -24,7 +24,6 @@ struct explaining_step { /* of the modes that are asked one after another */
     const struct mode *mode;
     /* Once it was asked, and has none: */
     char why[WHY_MAX];
-    uint32_t context_max; /* tokens of the longest that is too short; 0: none is */
 };
 
 struct explaining {          /* of one call; zeroed at first but for these two */
@@ -36,7 +35,8 @@ struct explaining {          /* of one call; zeroed at first but for these two *
     bool greedy;                             /* the caller's key is */
     struct explaining_step steps[MODES_MAX]; /* the mode of `named` and what comes instead */
     size_t step_count, at;                   /* 0: a model was asked for */
-    bool overlong; /* too long for all of them: it goes by the one with the longest context */
+    struct router_longest longest;           /* of the steps */
+    bool overlong;                           /* too long for all of them: it goes by that one */
 
     /* By the step that it is at, in the end the one that decides: */
     const struct mode *mode;                        /* NULL: a model was asked for */

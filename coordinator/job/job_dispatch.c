@@ -208,59 +208,39 @@ static enum outcome wait_for(struct job *job, const struct router_plan *plan)
     return plan->routing.room_left ? WAITS_FOR_QUICKER : WAITS_FOR_ONE;
 }
 
-struct longest {                      /* of the terms that it is too long for; NULL: of none */
-    struct job_terms *terms, *loaded; /* … by what is loaded */
-    uint32_t context, context_loaded; /* … the latter of `loaded`, 0: nothing is */
-    bool far_too_long;                /* for `terms` */
-};
-
-static void note_longest(
-        struct longest *longest, struct job_terms *terms, const struct router_plan *plan)
-{
-    const struct routing_plan *routing = &plan->routing;
-    if (routing->context_max > longest->context) {
-        longest->context = routing->context_max;
-        longest->terms = terms;
-        longest->far_too_long = plan->far_too_long;
-    }
-    if (routing->context_loaded > longest->context_loaded) {
-        longest->context_loaded = routing->context_loaded;
-        longest->loaded = terms;
-    }
-}
-
-/* Those of `longest` to go by: rather than for what no engine could hold something is loaded, what
- * is loaded already counts the tokens. */
-static struct job_terms *terms_to_ask(const struct longest *longest)
-{
-    bool same = longest->context_loaded == longest->context;
-    bool enough = longest->context_loaded >= ROUTER_LONG_ENOUGH * longest->context;
-    return same || (enough && longest->far_too_long) ? longest->loaded : longest->terms;
-}
-
 /* -ENOMEM */
-static int find_longest(struct job *job, struct manner manner, struct longest *ret_longest)
+static int find_longest(struct job *job, struct manner manner, struct router_longest *ret_longest)
 {
     struct job_terms *own = job->terms;
     struct router_plan plan;
     int r = 0;
-    *ret_longest = (struct longest){.terms = NULL};
-    for (job->terms = job->all_terms; !r && job->terms; job->terms = job->terms->next) {
+    *ret_longest = (struct router_longest){.context = 0};
+    job->terms = job->all_terms;
+    for (size_t i = 0; !r && job->terms; i++, job->terms = job->terms->next) {
         r = choose(job, manner, &plan);
         if (!r && !plan.instance)
-            note_longest(ret_longest, job->terms, &plan);
+            router_longest_note(ret_longest, i, &plan);
     }
     job->terms = own;
     return r;
+}
+
+static struct job_terms *terms_at(const struct job *job, size_t i)
+{
+    struct job_terms *terms = job->all_terms;
+    while (i-- > 0)
+        terms = terms->next;
+    return terms;
 }
 
 /* -ENOMEM. None of its modes can: where it is too long for one of them, the longest of all tells
  * it so. */
 static int choose_longest(struct job *job, struct manner manner, struct router_plan *plan)
 {
-    struct longest longest;
+    struct router_longest longest;
     int r = find_longest(job, manner, &longest);
-    if (r || !longest.terms || !job_take_longest_terms(job, terms_to_ask(&longest)))
+    if (r || !longest.context ||
+            !job_take_longest_terms(job, terms_at(job, router_longest_at(&longest))))
         return r;
     return choose(job, manner, plan);
 }

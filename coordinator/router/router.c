@@ -448,6 +448,27 @@ static int choose_for_shortened(
     return routing_choose(router->routing, router->fleet, request, NULL, NULL, plan);
 }
 
+void router_longest_note(struct router_longest *longest, size_t at, const struct router_plan *plan)
+{
+    const struct routing_plan *routing = &plan->routing;
+    if (routing->context_max > longest->context) {
+        longest->context = routing->context_max;
+        longest->at = at;
+        longest->far_too_long = plan->far_too_long;
+    }
+    if (routing->context_loaded > longest->context_loaded) {
+        longest->context_loaded = routing->context_loaded;
+        longest->at_loaded = at;
+    }
+}
+
+size_t router_longest_at(const struct router_longest *longest)
+{
+    bool same = longest->context_loaded == longest->context;
+    bool enough = longest->context_loaded >= ROUTER_LONG_ENOUGH * longest->context;
+    return same || (enough && longest->far_too_long) ? longest->at_loaded : longest->at;
+}
+
 static bool stands_in(const struct router_ask *ask, const struct routing_plan *plan)
 {
     return ask->named_count && plan->instance && plan->option >= ask->named_count;

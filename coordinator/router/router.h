@@ -116,6 +116,18 @@ struct router_plan {
     bool stands_in;      /* for the models that are named */
 };
 
+/* Of several asks for one prompt, by one mode after another, that which it goes by where it is too
+ * long for each. Zeroed at first; `at` is the ask's place. */
+struct router_longest {
+    size_t at, at_loaded;             /* that of the longest context, and of the longest loaded */
+    uint32_t context, context_loaded; /* 0: it is too long for none; nothing is loaded */
+    bool far_too_long;                /* for `context` */
+};
+void router_longest_note(struct router_longest *longest, size_t at, const struct router_plan *plan);
+/* Rather than for what no engine could hold something is loaded, what is loaded counts its tokens.
+ */
+size_t router_longest_at(const struct router_longest *longest);
+
 /* -ENOMEM. The plan is good until something changes. */
 MUST_CHECK int router_choose(
         struct router *router, const struct router_ask *ask, struct router_plan *ret_plan);

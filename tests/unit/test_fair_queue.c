@@ -733,6 +733,8 @@ static void whether_a_key_is_greedy_is_told_before_its_request_comes(void **stat
     fair_key_begin(key_of(0), 7);
     assert_true(fair_key_is_greedy(key, LANE_CHAT, 8, 8));
     assert_false(fair_key_is_greedy(key, LANE_CHAT, 8, 9));
+    push(2, 100);
+    push(3, 100);
     fair_queue_charge(queue, key_of(0), entry, 8400);
     assert_true(fair_key_is_greedy(key, LANE_CHAT, 1, 1000));
     assert_false(fair_key_is_greedy(key, LANE_AUTOCOMPLETE, 1, 1000));

@@ -332,7 +332,7 @@ static void models_agree_with_their_instances(void **state)
     instance.context = 1024;
     join(world, 3, &instance);
     assert_model(ask(world, "mode=code&tokens=5000"), 1, false, "its context is too short");
-    assert_passed(ask(world, "mode=big&tokens=5000"), 0, "big", "of at most 1024 tokens");
+    assert_passed(ask(world, "mode=big&tokens=5000"), 0, "big", "that of large, is 1024");
     lose(world, 3);
     assert_model(ask(world, "mode=code&tokens=5000"), 1, false, "its context is too short");
     assert_model(ask(world, "mode=code&tokens=500"), 1, false, "each node that has it is away");
