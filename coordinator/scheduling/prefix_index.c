@@ -22,8 +22,6 @@ enum {
     WORDS_MAX = PREFIX_HOLDERS_MAX / 64,
     NUMBERS_STEP = 64, /* a group has room for so many holders more at a time */
     BATCH = 16, /* blocks that are looked up side by side, so that memory is waited for once */
-    STRIDE = PREFIX_HOLE_MAX + 1,
-    FEW_LEFT = 4,      /* holders */
     RELIEFS_MAX = 16,  /* attempts to make room for one prompt */
     RICHER_LOOKS = 16, /* holders that are looked at to find one with more than its part */
     LAPS_MAX = 3,      /* the rest of one, one over blocks that were all used, one that finds one */
@@ -680,62 +678,27 @@ static size_t fetch(
     return batch;
 }
 
-static bool are_few(const struct finding *finding)
+static bool is_one(const struct finding *finding)
 {
-    int left = 0;
-    for (uint32_t w = finding->begin; w < finding->end; w++)
-        left += __builtin_popcountll(finding->set[w]);
-    return left <= FEW_LEFT;
+    uint64_t set = finding->set[finding->begin];
+    return finding->end - finding->begin == 1 && !(set & (set - 1));
 }
 
-/* The last block of each of the next BATCH strides, which are looked up side by side. */
-static void prefetch_ends(
-        const struct prefix_group *group, const uint64_t *chain, size_t count, size_t at)
-{
-    size_t end = number_lesser(count, at + BATCH * STRIDE);
-    for (size_t last = at + STRIDE - 1; last < end; last += STRIDE)
-        prefetch(group, chain + last, 1);
-}
-
-static const struct prefix_entry *entry_of(const struct prefix_group *group, uint64_t hash)
-{
-    return prefix_table_find(&group->index->table, key_of(group, hash));
-}
-
-static bool all_hold(const struct finding *finding, const struct prefix_entry *entry)
-{
-    for (uint32_t w = finding->begin; w < finding->end; w++)
-        for (uint64_t left = finding->set[w]; left; left &= left - 1)
-            if (!is_held(prefix_entry_get(&finding->group->index->table, entry,
-                        w * 64 + (uint32_t)__builtin_ctzll(left))))
-                return false;
-    return true;
-}
-
-/* Block by block. Returns where it came to: `end`, or where nobody was left. */
-static size_t walk_blocks(struct finding *finding, const uint64_t *chain, size_t at, size_t end)
-{
-    prefetch(finding->group, chain + at, end - at);
-    for (; at < end && finding->begin < finding->end; at++)
-        keep_holders(finding, entry_of(finding->group, chain[at]), (uint32_t)at);
-    return at;
-}
-
-/* Goes on from `at` with the few that are left, as most of a long prompt is known to few: by
- * strides, and block by block in one that somebody does not hold to its end. */
-static uint32_t walk_with_few(
-        struct finding *finding, const uint64_t *chain, size_t count, size_t at)
+/* Goes on from `at` with the one that is left, as most of a long prompt is known to one holder
+ * only. Returns how many blocks it has. */
+static uint32_t walk_with_one(
+        const struct finding *finding, const uint64_t *chain, size_t count, size_t at)
 {
     const struct prefix_group *group = finding->group;
-    for (size_t fetched = at; at < count && finding->begin < finding->end;) {
-        for (; fetched <= at + BATCH * STRIDE; fetched += BATCH * STRIDE)
-            prefetch_ends(group, chain, count, fetched);
-        if (count - at >= STRIDE && all_hold(finding, entry_of(group, chain[at + STRIDE - 1])))
-            at += STRIDE;
-        else
-            at = walk_blocks(finding, chain, at, number_lesser(at + STRIDE, count));
+    const struct prefix_table *table = &group->index->table;
+    uint32_t number = finding->begin * 64 + (uint32_t)__builtin_ctzll(finding->set[finding->begin]);
+    for (size_t i = at; i < count; i++) {
+        if ((i - at) % BATCH == 0 && count - i > BATCH)
+            prefetch(group, chain + i + BATCH, number_lesser(BATCH, count - i - BATCH));
+        if (!is_held(prefix_table_get(table, key_of(group, chain[i]), number)))
+            return (uint32_t)i;
     }
-    return (uint32_t)at;
+    return (uint32_t)count;
 }
 
 /* Narrows the set until nobody is left. Returns how many blocks those have that are. */
@@ -745,8 +708,8 @@ static uint32_t walk(struct finding *finding, const uint64_t *chain, size_t coun
     uint32_t blocks = 0;
     size_t batch = fetch(finding->group, chain, count, 0);
     for (size_t at = 0; batch && finding->begin < finding->end;) {
-        if (are_few(finding))
-            return walk_with_few(finding, chain, count, at);
+        if (is_one(finding))
+            return walk_with_one(finding, chain, count, at);
         size_t next = fetch(finding->group, chain, count, at + batch);
         find_entries(finding->group, chain + at, batch, entries);
         for (size_t i = 0; i < batch && finding->begin < finding->end; i++)

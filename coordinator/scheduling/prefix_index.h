@@ -27,7 +27,6 @@
 enum {
     PREFIX_HOLDERS_MAX = 4096, /* of one group, the dying ones too */
     PREFIX_BYTES_MIN = 64 * 1024,
-    PREFIX_HOLE_MAX = 3, /* blocks in a row that are not looked at one by one (prefix_find()) */
 };
 #define PREFIX_BYTES_MAX ((size_t)16 << 30)
 #define PREFIX_NO_HOLDER UINT32_MAX
@@ -73,9 +72,7 @@ void prefix_note(struct prefix_group *group, uint32_t holder, const uint64_t *ch
 void prefix_correct(struct prefix_group *group, uint32_t holder, const uint64_t *chain,
         size_t count, size_t kept);
 /* Fills ret_blocks[0 … prefix_group_holders()): how many blocks from the beginning each holds.
- * PREFIX_HOLE_MAX blocks that one has forgotten may count as held where it holds the next: an
- * engine holds a sequence whole or up to somewhere, so that such a hole is not the engine's, but of
- * what was forgotten here. Changes nothing. */
+ * Changes nothing. */
 void prefix_find(const struct prefix_group *group, const uint64_t *chain, size_t count,
         uint32_t *ret_blocks);
 

@@ -68,22 +68,21 @@ static uint16_t few_of(uint32_t number, enum prefix_held held)
     return (uint16_t)(number + held * PREFIX_NUMBERS_MAX);
 }
 
-/* Its place; entry->tag where it is not there. */
-static uint16_t find_few(const struct prefix_entry *entry, uint32_t number)
+static uint16_t *find_few(struct prefix_entry *entry, uint32_t number)
 {
-    uint16_t i = 0;
-    while (i < entry->tag && prefix_few_number(entry->few[i]) != number)
-        i++;
-    return i;
+    for (uint16_t i = 0; i < entry->tag; i++)
+        if (prefix_few_number(entry->few[i]) == number)
+            return &entry->few[i];
+    return NULL;
 }
 
 /* Takes out the number, and with the last one the entry. */
 static void clear_few(struct prefix_table *table, struct prefix_entry *entry, uint32_t number)
 {
-    uint16_t i = find_few(entry, number);
-    if (i == entry->tag)
+    uint16_t *few = find_few(entry, number);
+    if (!few)
         return;
-    entry->few[i] = entry->few[--entry->tag];
+    *few = entry->few[--entry->tag];
     if (entry->tag)
         return;
     entry->tag = 1; /* removing goes by it */
@@ -218,19 +217,14 @@ static void clear_in_row(struct prefix_table *table, struct prefix_entry *entry,
 
 enum prefix_held prefix_table_get(const struct prefix_table *table, uint64_t key, uint32_t number)
 {
-    return prefix_entry_get(table, find(table, key), number);
-}
-
-enum prefix_held prefix_entry_get(
-        const struct prefix_table *table, const struct prefix_entry *entry, uint32_t number)
-{
+    struct prefix_entry *entry = find(table, key);
     if (!entry)
         return PREFIX_HELD_NOT;
     if (is_row(entry))
         return row_reaches(entry, number) ? get_bits(bits_of(table, entry, number))
                                           : PREFIX_HELD_NOT;
-    uint16_t i = find_few(entry, number);
-    return i < entry->tag ? prefix_few_held(entry->few[i]) : PREFIX_HELD_NOT;
+    const uint16_t *few = find_few(entry, number);
+    return few ? prefix_few_held(*few) : PREFIX_HELD_NOT;
 }
 
 static void clear(struct prefix_table *table, uint64_t key, uint32_t number)
@@ -245,9 +239,9 @@ static void clear(struct prefix_table *table, uint64_t key, uint32_t number)
 static bool set_few(struct prefix_table *table, struct prefix_entry *entry, uint32_t number,
         enum prefix_held held)
 {
-    uint16_t i = find_few(entry, number);
-    if (i < entry->tag)
-        entry->few[i] = few_of(number, held);
+    uint16_t *few = find_few(entry, number);
+    if (few)
+        *few = few_of(number, held);
     else if (entry->tag < PREFIX_FEW)
         entry->few[entry->tag++] = few_of(number, held);
     else

@@ -62,9 +62,6 @@ static inline void prefix_table_prefetch(const struct prefix_table *table, uint6
 const struct prefix_entry *prefix_table_find(const struct prefix_table *table, uint64_t key);
 
 enum prefix_held prefix_table_get(const struct prefix_table *table, uint64_t key, uint32_t number);
-/* Takes NULL: nobody holds it. */
-enum prefix_held prefix_entry_get(
-        const struct prefix_table *table, const struct prefix_entry *entry, uint32_t number);
 /* False where there is no room for the block, or no row for its holders; nothing is changed then.
  * Where the number is there already, and for PREFIX_HELD_NOT, always true. */
 bool prefix_table_set(

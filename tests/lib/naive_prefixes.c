@@ -105,19 +105,15 @@ void naive_prefixes_resize(struct naive_prefixes *all, uint32_t number, uint32_t
     }
 }
 
-bool naive_prefixes_holds(const struct naive_prefixes *all, uint32_t number, uint64_t hash)
-{
-    const struct naive_place *place = find(&all->holders[number], hash);
-    return place && place->state != NAIVE_GHOST;
-}
-
-uint32_t naive_prefixes_find(const struct naive_prefixes *all, uint32_t number,
-        const uint64_t *chain, size_t count, size_t hole_max)
+uint32_t naive_prefixes_find(
+        const struct naive_prefixes *all, uint32_t number, const uint64_t *chain, size_t count)
 {
     uint32_t blocks = 0;
-    for (size_t i = 0; i < count && i <= blocks + hole_max; i++)
-        if (naive_prefixes_holds(all, number, chain[i]))
-            blocks = (uint32_t)i + 1;
+    for (; blocks < count; blocks++) {
+        const struct naive_place *place = find(&all->holders[number], chain[blocks]);
+        if (!place || place->state == NAIVE_GHOST)
+            break;
+    }
     return blocks;
 }
 

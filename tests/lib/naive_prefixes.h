@@ -2,7 +2,6 @@
  * array, searched from end to end. With memory for all. */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,9 +32,7 @@ void naive_prefixes_note(
 void naive_prefixes_correct(struct naive_prefixes *all, uint32_t holder, const uint64_t *chain,
         size_t count, size_t kept);
 void naive_prefixes_resize(struct naive_prefixes *all, uint32_t holder, uint32_t capacity);
-/* How many from the beginning, where up to `hole_max` in a row that it has not count as held before
- * one that it has; 0 for a holder that is not there. */
-uint32_t naive_prefixes_find(const struct naive_prefixes *all, uint32_t holder,
-        const uint64_t *chain, size_t count, size_t hole_max);
-bool naive_prefixes_holds(const struct naive_prefixes *all, uint32_t holder, uint64_t hash);
+/* How many from the beginning; 0 for a holder that is not there. */
+uint32_t naive_prefixes_find(
+        const struct naive_prefixes *all, uint32_t holder, const uint64_t *chain, size_t count);
 size_t naive_prefixes_held(const struct naive_prefixes *all);
