@@ -31,12 +31,14 @@ def now(cluster, mode, headers=None):
 
 
 def hold(cluster, stack, model, count):
-    """So many answers without end, the first two of them under way."""
-    streams = [cluster.stream(model, f"tell me story {i}", **ENDLESS) for i in range(count)]
-    for stream in streams:
-        stack.callback(stream.close)
-    for stream in streams[:2]:
-        stream.read_content(1)
+    """So many answers without end, the first two of them under way: they have a slot before a third is asked for, which an
+    engine might take first."""
+    streams = []
+    for i in range(count):
+        streams.append(cluster.stream(model, f"tell me story {i}", **ENDLESS))
+        stack.callback(streams[-1].close)
+        if i < 2:
+            streams[-1].read_content(1)
     cluster.wait_running(count)
     return streams
 

@@ -156,11 +156,16 @@ class Stream:
         return self.response
 
     def events(self):
-        """Yields each event's JSON; ends with [DONE] or with the connection."""
+        """Yields each event's JSON; ends with [DONE] or with the connection. Comments alone, which come as long as a
+        request waits, are in the end a failure."""
         response = self.open()
+        last = time.monotonic()
         while line := self.read_line(response):
             if not line.startswith(b"data: "):
+                if time.monotonic() - last > DEADLINE_S:
+                    raise AssertionError(f"no event in {DEADLINE_S} s after {self.chunks} pieces, the last line {line}")
                 continue
+            last = time.monotonic()
             data = line[6:].strip()
             if data == b"[DONE]":
                 self.done = True
