@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -390,4 +391,34 @@ size_t text_utf8_cut(const char *data, size_t len, size_t max)
     while (lead > 0 && max - lead < 3 && is_continuation((unsigned char)data[lead]))
         lead--;
     return lead + text_utf8_seq(data + lead, len - lead) > max ? lead : max;
+}
+
+/* Without the part of a character at its end. */
+static size_t whole_characters(const char *text, size_t len)
+{
+    size_t last = len;
+    while (last > 0 && is_continuation((unsigned char)text[last - 1]))
+        last--;
+    if (last == 0)
+        return 0;
+    last--;
+    return last + text_utf8_seq(text + last, len - last) == len ? len : last;
+}
+
+void text_write(struct text_writer *to, const char *fmt, ...)
+{
+    size_t room = to->size - to->len;
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(to->text + to->len, room, fmt, args);
+    va_end(args);
+    if (len < 0)
+        return;
+    if ((size_t)len < room) {
+        to->len += (size_t)len;
+        return;
+    }
+    to->len += whole_characters(to->text + to->len, room - 1);
+    to->text[to->len] = '\0';
+    to->size = to->len + 1; /* full */
 }

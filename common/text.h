@@ -50,3 +50,13 @@ size_t text_utf8_cut(const char *data, size_t len, size_t max);
 /* Length in bytes of the UTF-8 sequence that `data` begins with; 0 where there is none, or only
  * part of one. */
 size_t text_utf8_seq(const char *data, size_t len);
+
+/* A text that is written piece by piece. It lies at `text`, which the caller owns, has `len` bytes
+ * and at most `size` with its NUL. */
+struct text_writer {
+    char *text;
+    size_t size, len;
+};
+
+/* Appends; what does not fit is cut after its last whole character, and nothing comes after it. */
+void text_write(struct text_writer *to, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

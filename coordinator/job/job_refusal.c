@@ -1,10 +1,10 @@
 #include "coordinator/job/job_internal.h"
 
+#include "common/text.h"
 #include "coordinator/router/why.h"
 #include "proto/capability.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,25 +86,6 @@ static uint32_t retry_after_s(const struct job *job)
     return (uint32_t)fmin(ceil(job->first_token_s), JOB_RETRY_AFTER_MAX_S);
 }
 
-struct sentence { /* cut where it is too long */
-    char text[JOB_REFUSAL_MAX + 1];
-    size_t len;
-};
-
-static void say(struct sentence *sentence, const char *fmt, ...)
-        __attribute__((format(printf, 2, 3)));
-
-static void say(struct sentence *sentence, const char *fmt, ...)
-{
-    size_t room = sizeof(sentence->text) - sentence->len;
-    va_list args;
-    va_start(args, fmt);
-    int len = vsnprintf(sentence->text + sentence->len, room, fmt, args);
-    va_end(args);
-    if (len > 0)
-        sentence->len += (size_t)len < room ? (size_t)len : room - 1;
-}
-
 /* The reason may be the job's own. */
 static void tell(struct job *job, const char *reason)
 {
@@ -112,23 +93,24 @@ static void tell(struct job *job, const char *reason)
         snprintf(job->reason, sizeof(job->reason), "%s", reason);
 }
 
-static void append_refusal(const struct job *job, const char *reason, struct sentence *out)
+static void append_refusal(const struct job *job, const char *reason, struct text_writer *out)
 {
-    say(out, "no node can serve \"%s\" now", job->request.asked);
+    text_write(out, "no node can serve \"%s\" now", job->request.asked);
     for (const struct job_terms *terms = job->all_terms; terms != job->terms; terms = terms->next)
-        say(out, ", nor \"%s\" in its place", terms->next->mode);
-    say(out, ": %s; `modemesh status` shows the nodes", reason);
+        text_write(out, ", nor \"%s\" in its place", terms->next->mode);
+    text_write(out, ": %s; `modemesh status` shows the nodes", reason);
 }
 
 void job_refuse(struct job *job, const char *code, const char *reason)
 {
-    struct sentence text = {.len = 0};
+    char text[JOB_REFUSAL_MAX + 1];
+    struct text_writer out = {.text = text, .size = sizeof(text)};
     bool full = strcmp(code, "queue_full") == 0;
-    append_refusal(job, reason, &text);
+    append_refusal(job, reason, &out);
     tell(job, reason);
     job_fail(job, &(struct api_error){.status = full ? 429 : 503,
                           .code = code,
-                          .message = text.text,
+                          .message = text,
                           .retry_after_s = retry_after_s(job)});
 }
 
@@ -144,29 +126,31 @@ void job_refuse_waited(struct job *job)
 }
 
 /* A mode with its models: "ask" (small, …). Those after the first go by their own names. */
-static void append_mode(const struct job *job, const struct job_terms *terms, struct sentence *out)
+static void append_mode(
+        const struct job *job, const struct job_terms *terms, struct text_writer *out)
 {
     const char *name = terms == job->all_terms ? job->request.asked : terms->mode;
-    say(out, "\"%s\" (%s%s)", name, terms->models[0], terms->model_count == 1 ? "" : ", …");
+    text_write(out, "\"%s\" (%s%s)", name, terms->models[0], terms->model_count == 1 ? "" : ", …");
 }
 
 /* No waiting helps: the request is refused as the client's fault. */
 static void refuse_unable(struct job *job, const struct routing_plan *plan)
 {
-    struct sentence text = {.len = 0};
+    char text[JOB_REFUSAL_MAX + 1];
+    struct text_writer out = {.text = text, .size = sizeof(text)};
     tell(job, why_not(plan));
     for (const struct job_terms *terms = job->all_terms; terms != job->terms; terms = terms->next) {
-        append_mode(job, terms, &text);
-        say(&text, " has none for it, ");
+        append_mode(job, terms, &out);
+        text_write(&out, " has none for it, ");
     }
-    say(&text, "%s", job->terms == job->all_terms ? "" : "and ");
-    append_mode(job, job->terms, &text);
-    say(&text, " cannot %s; ask for a model or a mode that can",
+    text_write(&out, "%s", job->terms == job->all_terms ? "" : "and ");
+    append_mode(job, job->terms, &out);
+    text_write(&out, " cannot %s; ask for a model or a mode that can",
             capability_lack_name(plan->lacking));
     job_fail(job, &(struct api_error){.status = 400,
                           .code = "unsupported_by_model",
                           .param = "model",
-                          .message = text.text});
+                          .message = text});
 }
 
 /* Nothing is loaded only to say so. Editors look for the words of engines (node/backends/answers/):
@@ -174,15 +158,16 @@ static void refuse_unable(struct job *job, const struct routing_plan *plan)
 static void refuse_too_long(struct job *job, const struct router_plan *plan)
 {
     char why[WHY_MAX];
-    struct sentence text = {.len = 0};
+    char text[JOB_REFUSAL_MAX + 1];
     uint32_t context = plan->routing.context_max;
     why_not_full(plan, why, sizeof(why));
     tell(job, why);
-    say(&text, "%s: prompt is too long, maximum context length is %u tokens", why, context);
+    snprintf(text, sizeof(text), "%s: prompt is too long, maximum context length is %u tokens", why,
+            context);
     job_fail(job, &(struct api_error){.status = 400,
                           .code = fail_code_name(FAIL_CONTEXT_EXCEEDED),
                           .param = "messages",
-                          .message = text.text,
+                          .message = text,
                           .prompt_tokens = (uint32_t)fmin(plan->prompt_tokens, UINT32_MAX),
                           .context_tokens = context});
 }

@@ -3,34 +3,19 @@
 #include "common/text.h"
 #include "coordinator/placement/placement_seating.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 /* What is explained, and the text as far as it is written. */
 struct words {
     const struct placement_fleet *fleet;
     const struct placement *placement;
-    char *text;
-    size_t len;
+    struct text_writer out;
 };
-
-__attribute__((format(printf, 2, 3))) static void say(struct words *words, const char *fmt, ...)
-{
-    size_t left = PLACEMENT_TEXT_MAX - words->len;
-    va_list args;
-
-    va_start(args, fmt);
-    int n = vsnprintf(words->text + words->len, left, fmt, args);
-    va_end(args);
-    if (n > 0)
-        words->len += (size_t)n < left ? (size_t)n : left - 1;
-}
 
 static void say_size(struct words *words, uint64_t bytes)
 {
     char size[32];
-    say(words, "%s", text_format_size(bytes, size, sizeof(size)));
+    text_write(&words->out, "%s", text_format_size(bytes, size, sizeof(size)));
 }
 
 static const char *model_name(const struct words *words, size_t file)
@@ -70,9 +55,9 @@ static size_t say_modes(struct words *words, const char *before, size_t engine, 
         uint32_t copies = copies_at(words, m, engine, node, but);
         if (!copies)
             continue;
-        say(words, "%s%s", said++ ? ", " : before, words->fleet->modes[m].name);
+        text_write(&words->out, "%s%s", said++ ? ", " : before, words->fleet->modes[m].name);
         if (copies > 1)
-            say(words, " (%u copies)", copies);
+            text_write(&words->out, " (%u copies)", copies);
     }
     return said;
 }
@@ -84,7 +69,8 @@ static void say_uses(struct words *words, size_t engine)
     size_t file = words->placement->engines[engine].file;
     bool pinned = words->fleet->files[file].pinned;
     if (pinned)
-        say(words, words->fleet->files[file].foreign ? "not ours, left as it is" : "pinned");
+        text_write(&words->out,
+                words->fleet->files[file].foreign ? "not ours, left as it is" : "pinned");
     say_modes(words, pinned ? "; for " : "for ", engine, words->fleet->files[file].node, NULL);
 }
 
@@ -100,20 +86,21 @@ static void say_loads(struct words *words, size_t node)
     for (size_t i = 0; i < words->placement->engine_count; i++) {
         const struct placement_engine *it = &words->placement->engines[i];
         if (words->fleet->files[it->file].node == node && gets_loaded(it))
-            say(words, "%s\"%s\"", said++ ? ", " : "its room is needed for ",
+            text_write(&words->out, "%s\"%s\"", said++ ? ", " : "its room is needed for ",
                     model_name(words, it->file));
     }
     if (!said)
-        say(words, "there is no room for it");
+        text_write(&words->out, "there is no room for it");
 }
 
 static void say_refusal(struct words *words, const struct placement_engine *engine)
 {
     const struct placement_host *host =
             &words->placement->hosts[words->fleet->files[engine->file].node];
-    say(words, "pinned, but it takes ");
+    text_write(&words->out, "pinned, but it takes ");
     say_size(words, engine->memory_bytes);
-    say(words, ", and beside what is pinned there before it the node has less of its ");
+    text_write(
+            &words->out, ", and beside what is pinned there before it the node has less of its ");
     say_size(words, host->capacity_bytes);
 }
 
@@ -121,21 +108,23 @@ static void say_swap(struct words *words, const struct placement_engine *engine)
 {
     if (!engine->swap_bytes)
         return;
-    say(words, "; ");
+    text_write(&words->out, "; ");
     say_size(words, engine->swap_bytes);
-    say(words, " of it in swap");
+    text_write(&words->out, " of it in swap");
 }
 
 const char *placement_explain_engine(const struct placement_fleet *fleet,
         const struct placement *placement, size_t engine, char text[PLACEMENT_TEXT_MAX])
 {
-    struct words words = {.fleet = fleet, .placement = placement, .text = text};
+    struct words words = {.fleet = fleet,
+            .placement = placement,
+            .out = {.text = text, .size = PLACEMENT_TEXT_MAX}};
     const struct placement_engine *it = &placement->engines[engine];
     const struct placement_file *file = &fleet->files[it->file];
 
     text[0] = '\0';
     if (it->action == PLACEMENT_SPARE)
-        say(&words, "no mode uses it, and nothing needs its room");
+        text_write(&words.out, "no mode uses it, and nothing needs its room");
     else if (it->action == PLACEMENT_REFUSE)
         say_refusal(&words, it);
     else if (it->action == PLACEMENT_UNLOAD)
@@ -143,7 +132,7 @@ const char *placement_explain_engine(const struct placement_fleet *fleet,
     else
         say_uses(&words, engine);
     if (it->action == PLACEMENT_RELOAD)
-        say(&words, "; had %u tokens and %u slots", file->context, file->slots);
+        text_write(&words.out, "; had %u tokens and %u slots", file->context, file->slots);
     say_swap(&words, it);
     return text;
 }
@@ -236,23 +225,23 @@ static void say_pinned(struct words *words, size_t file, uint32_t context)
 {
     const struct placement_file *it = &words->fleet->files[file];
 
-    say(words, "\"%s\" %s on \"%s\"", model_name(words, file),
+    text_write(&words->out, "\"%s\" %s on \"%s\"", model_name(words, file),
             it->foreign ? "is not ours" : "is pinned", node_name(words, file));
     if (is_refused(words, file))
-        say(words, ", where there is no room for it");
+        text_write(&words->out, ", where there is no room for it");
     else if (it->context < context)
-        say(words, " with %u tokens, fewer than %u", it->context, context);
+        text_write(&words->out, " with %u tokens, fewer than %u", it->context, context);
     else
-        say(words, ": its slots are %u, too few", it->slots);
+        text_write(&words->out, ": its slots are %u, too few", it->slots);
 }
 
 static void say_obstacle(
         struct words *words, const struct obstacle *obstacle, uint32_t context, bool beside)
 {
-    say(words, "\"%s\" takes ", model_name(words, obstacle->roomiest));
+    text_write(&words->out, "\"%s\" takes ", model_name(words, obstacle->roomiest));
     say_size(words, obstacle->needed);
-    say(words, " with %u tokens; \"%s\" has %s", context, node_name(words, obstacle->roomiest),
-            beside ? "beside the rest of this plan " : "");
+    text_write(&words->out, " with %u tokens; \"%s\" has %s", context,
+            node_name(words, obstacle->roomiest), beside ? "beside the rest of this plan " : "");
     say_size(words, obstacle->room);
 }
 
@@ -264,18 +253,20 @@ static void say_why_not(
     bool possible = find_obstacle(words, model, context, mode->slots, false, &obstacle);
 
     if (!is_on_a_disk(words->fleet, model))
-        say(words, "no node of this plan has \"%s\" to load", words->fleet->models[model]);
+        text_write(&words->out, "no node of this plan has \"%s\" to load",
+                words->fleet->models[model]);
     else if (!possible && pinned != PLACEMENT_NONE)
         say_pinned(words, pinned, context);
     else if (!possible)
-        say(words, "\"%s\" was not trained for %u tokens", words->fleet->models[model], context);
+        text_write(&words->out, "\"%s\" was not trained for %u tokens", words->fleet->models[model],
+                context);
     else if (obstacle.needed > obstacle.room)
         say_obstacle(words, &obstacle, context, false);
     else if (find_obstacle(words, model, context, mode->slots, true, &obstacle) &&
              obstacle.needed > obstacle.room)
         say_obstacle(words, &obstacle, context, true);
     else
-        say(words, "\"%s\" with %u tokens would cost the fleet more than it gains",
+        text_write(&words->out, "\"%s\" with %u tokens would cost the fleet more than it gains",
                 words->fleet->models[model], context);
 }
 
@@ -285,11 +276,11 @@ static void say_choice(struct words *words, const struct placement_service *serv
 {
     const struct placement_mode *mode = &words->fleet->modes[service->mode];
     if (service->engine == PLACEMENT_NONE)
-        say(words, "not served: ");
+        text_write(&words->out, "not served: ");
     else if (service->choice == 0)
-        say(words, "first choice");
+        text_write(&words->out, "first choice");
     else
-        say(words, "choice %zu of %zu: ", service->choice + 1, mode->choice_count);
+        text_write(&words->out, "choice %zu of %zu: ", service->choice + 1, mode->choice_count);
     if (service->engine == PLACEMENT_NONE || service->choice > 0)
         say_why_not(words, mode, 0, least_context(mode));
 }
@@ -300,10 +291,10 @@ static void say_context(struct words *words, const struct placement_service *ser
     if (service->engine == PLACEMENT_NONE)
         return;
     if (service->context == mode->context) {
-        say(words, "; its whole context");
+        text_write(&words->out, "; its whole context");
         return;
     }
-    say(words, "; %u of %u tokens: ", service->context, mode->context);
+    text_write(&words->out, "; %u of %u tokens: ", service->context, mode->context);
     say_why_not(words, mode, service->choice, mode->context);
 }
 
@@ -315,13 +306,15 @@ static void say_company(struct words *words, const struct placement_service *ser
     char before[PLACEMENT_TEXT_MAX];
     snprintf(before, sizeof(before), "; shares \"%s\" with ", node_name(words, file));
     if (!say_modes(words, before, PLACEMENT_NONE, words->fleet->files[file].node, service))
-        say(words, "; alone on \"%s\"", node_name(words, file));
+        text_write(&words->out, "; alone on \"%s\"", node_name(words, file));
 }
 
 const char *placement_explain_service(const struct placement_fleet *fleet,
         const struct placement *placement, size_t service, char text[PLACEMENT_TEXT_MAX])
 {
-    struct words words = {.fleet = fleet, .placement = placement, .text = text};
+    struct words words = {.fleet = fleet,
+            .placement = placement,
+            .out = {.text = text, .size = PLACEMENT_TEXT_MAX}};
     const struct placement_service *it = &placement->services[service];
 
     text[0] = '\0';

@@ -4,9 +4,6 @@
 #include "common/text.h"
 #include "node/residency/residency_room.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
 enum { SIZE_TEXT_MAX = 32, AGE_TEXT_MAX = 32, MS_PER_S = 1000 };
 
 /* What is explained, and the text so far. */
@@ -15,8 +12,7 @@ struct words {
     const struct residency_model *models;
     size_t count;
     const struct residency_model *model;
-    char *buf;
-    size_t size, len;
+    struct text_writer out;
 };
 
 struct size_text {
@@ -31,39 +27,6 @@ static struct size_text size_text(uint64_t bytes)
     return ret;
 }
 
-/* Without the part of a character at its end. */
-static size_t whole_characters(const char *text, size_t len)
-{
-    size_t last = len;
-
-    while (last > 0 && ((unsigned char)text[last - 1] & 0xc0) == 0x80)
-        last--;
-    if (last == 0)
-        return 0;
-    last--;
-    return last + text_utf8_seq(text + last, len - last) == len ? len : last;
-}
-
-__attribute__((format(printf, 2, 3))) static void say(struct words *words, const char *fmt, ...)
-{
-    size_t room = words->size - words->len;
-    va_list args;
-    int len;
-
-    va_start(args, fmt);
-    len = vsnprintf(words->buf + words->len, room, fmt, args);
-    va_end(args);
-    if (len < 0)
-        return;
-    if ((size_t)len < room) {
-        words->len += (size_t)len;
-        return;
-    }
-    words->len += whole_characters(words->buf + words->len, room - 1);
-    words->size = words->len + 1; /* full */
-    words->buf[words->len] = '\0';
-}
-
 /* A duration that begins with nothing reads "0 s": at least a second is left of what still lasts.
  */
 static void say_until(struct words *words, const char *before, uint64_t at_ms)
@@ -71,13 +34,14 @@ static void say_until(struct words *words, const char *before, uint64_t at_ms)
     uint64_t left_ms = saturating_difference(at_ms, words->host->now_ms);
     char age[AGE_TEXT_MAX];
 
-    say(words, "%s%s", before,
+    text_write(&words->out, "%s%s", before,
             text_format_age(left_ms < MS_PER_S ? MS_PER_S : left_ms, age, sizeof age));
 }
 
 static void say_need(struct words *words)
 {
-    say(words, "%s needs %s", words->model->name, size_text(words->model->memory_bytes).text);
+    text_write(&words->out, "%s needs %s", words->model->name,
+            size_text(words->model->memory_bytes).text);
 }
 
 /* --- who holds the memory --- */
@@ -163,17 +127,17 @@ static void say_models(struct words *words, who_fn *who)
     const struct residency_model *model = NULL;
 
     if (count == 0)
-        say(words, "other models");
+        text_write(&words->out, "other models");
     while (named < RESIDENCY_NAMED_MAX && (model = next_of(words, who, model)) != NULL) {
         named++;
-        say(words, "%s%s (%s)",
+        text_write(&words->out, "%s%s (%s)",
                 named == 1       ? ""
                 : named == count ? " and "
                                  : ", ",
                 model->name, size_text(model->memory_bytes).text);
     }
     if (count > named)
-        say(words, " and %zu more", count - named);
+        text_write(&words->out, " and %zu more", count - named);
 }
 
 /* --- sentences --- */
@@ -184,7 +148,7 @@ static void say_load(struct words *words)
             residency_room(words->host, words->models, words->count, words->model);
 
     say_need(words);
-    say(words, " of the %s that are free for models", size_text(room.now_bytes).text);
+    text_write(&words->out, " of the %s that are free for models", size_text(room.now_bytes).text);
 }
 
 static void say_too_big(struct words *words)
@@ -193,11 +157,13 @@ static void say_too_big(struct words *words)
     uint64_t excess = saturating_difference(words->model->memory_bytes, limit);
 
     say_need(words);
-    say(words, "; this node may use %s: %s less", size_text(limit).text, size_text(excess).text);
-    say(words, " would fit (a shorter context, a smaller cache type or quantisation), or a higher "
-               "memory limit");
+    text_write(&words->out, "; this node may use %s: %s less", size_text(limit).text,
+            size_text(excess).text);
+    text_write(&words->out,
+            " would fit (a shorter context, a smaller cache type or quantisation), or a higher "
+            "memory limit");
     if (words->host->swap_bytes > 0)
-        say(words, "; the swap allowance of %s is too small for it",
+        text_write(&words->out, "; the swap allowance of %s is too small for it",
                 size_text(words->host->swap_bytes).text);
 }
 
@@ -207,9 +173,10 @@ static void say_pins(struct words *words)
             residency_room(words->host, words->models, words->count, words->model);
 
     say_need(words);
-    say(words, "; beside the pinned %s", count_of(words, is_pinned) == 1 ? "model " : "models ");
+    text_write(&words->out, "; beside the pinned %s",
+            count_of(words, is_pinned) == 1 ? "model " : "models ");
     say_models(words, is_pinned);
-    say(words, " there are %s of the limit of %s: unpin one, or use a shorter context",
+    text_write(&words->out, " there are %s of the limit of %s: unpin one, or use a shorter context",
             size_text(room.beside_pins_bytes).text, size_text(words->host->limit_bytes).text);
 }
 
@@ -219,18 +186,18 @@ static void say_others(struct words *words)
             residency_room(words->host, words->models, words->count, words->model);
 
     say_need(words);
-    say(words, "; other programs");
+    text_write(&words->out, "; other programs");
     if (count_of(words, is_foreign) > 0) {
-        say(words, ", among them engines with ");
+        text_write(&words->out, ", among them engines with ");
         say_models(words, is_foreign);
-        say(words, ",");
+        text_write(&words->out, ",");
     }
-    say(words, " leave %s", size_text(room.beside_pins_bytes).text);
+    text_write(&words->out, " leave %s", size_text(room.beside_pins_bytes).text);
     if (count_of(words, is_pinned) > 0) {
-        say(words, " beside the pinned ");
+        text_write(&words->out, " beside the pinned ");
         say_models(words, is_pinned);
     }
-    say(words, ": end some of them, or ask again when their memory is back");
+    text_write(&words->out, ": end some of them, or ask again when their memory is back");
 }
 
 static void say_failed(struct words *words)
@@ -238,19 +205,19 @@ static void say_failed(struct words *words)
     struct residency_room room =
             residency_room(words->host, words->models, words->count, words->model);
 
-    say(words, "%s failed to load %u time%s; ", words->model->name, words->model->failures,
-            words->model->failures == 1 ? "" : "s");
-    say(words, "it needs %s, %s are free, and ", size_text(words->model->memory_bytes).text,
-            size_text(room.now_bytes).text);
+    text_write(&words->out, "%s failed to load %u time%s; ", words->model->name,
+            words->model->failures, words->model->failures == 1 ? "" : "s");
+    text_write(&words->out, "it needs %s, %s are free, and ",
+            size_text(words->model->memory_bytes).text, size_text(room.now_bytes).text);
     say_models(words, is_engine);
     say_until(words, " will not be stopped for it within ", residency_pardon_ms(words->model));
-    say(words, ": mend it, or unload one of them");
+    text_write(&words->out, ": mend it, or unload one of them");
 }
 
 static void say_batch_only(struct words *words)
 {
     say_need(words);
-    say(words,
+    text_write(&words->out,
             ", more than the limit of %s; with the swap allowance of %s it serves batch work "
             "only",
             size_text(words->host->limit_bytes).text, size_text(words->host->swap_bytes).text);
@@ -263,25 +230,25 @@ static void say_backoff(struct words *words)
 
 static void say_turn(struct words *words)
 {
-    say(words, "loads come one at a time: first ");
+    text_write(&words->out, "loads come one at a time: first ");
     say_models(words, is_first);
 }
 
 static void say_claimed(struct words *words)
 {
-    say(words, "its memory is kept for ");
+    text_write(&words->out, "its memory is kept for ");
     say_models(words, has_claim);
 }
 
 static void say_leaving(struct words *words)
 {
     say_models(words, is_in_the_way);
-    say(words, count_of(words, is_in_the_way) == 1 ? " is stopping" : " are stopping");
+    text_write(&words->out, count_of(words, is_in_the_way) == 1 ? " is stopping" : " are stopping");
 }
 
 static void say_settling(struct words *words)
 {
-    say(words, "the memory of an engine that has ended is not free yet");
+    text_write(&words->out, "the memory of an engine that has ended is not free yet");
 }
 
 static void say_calm(struct words *words)
@@ -293,7 +260,7 @@ static void say_calm(struct words *words)
 static void say_regret(struct words *words)
 {
     if (words->model->until_ms == 0) {
-        say(words, "nobody needs it now, so no other model is stopped for it");
+        text_write(&words->out, "nobody needs it now, so no other model is stopped for it");
         return;
     }
     say_until(words,
@@ -305,14 +272,14 @@ static void say_regret(struct words *words)
 static void say_busy(struct words *words)
 {
     say_models(words, is_displaced);
-    say(words, count_of(words, is_displaced) == 1 ? " makes" : " make");
-    say(words, " room once the requests under way have ended");
+    text_write(&words->out, count_of(words, is_displaced) == 1 ? " makes" : " make");
+    text_write(&words->out, " room once the requests under way have ended");
 }
 
 static void say_young(struct words *words)
 {
     say_models(words, is_displaced);
-    say(words, count_of(words, is_displaced) == 1 ? " was" : " were");
+    text_write(&words->out, count_of(words, is_displaced) == 1 ? " was" : " were");
     say_until(words, " loaded only just now and may be stopped in ", words->model->until_ms);
 }
 
@@ -341,19 +308,19 @@ static void say_eviction(struct words *words)
     uint64_t over = room_over_limit(room, words->host);
 
     if (model->displaced_by != NULL)
-        say(words, "%s makes room for %s, which needs %s", model->name, model->displaced_by->name,
-                size_text(model->displaced_by->memory_bytes).text);
+        text_write(&words->out, "%s makes room for %s, which needs %s", model->name,
+                model->displaced_by->name, size_text(model->displaced_by->memory_bytes).text);
     else if (over > 0)
-        say(words, "%s is stopped: the models take %s more than the limit of %s", model->name,
-                size_text(over).text, size_text(words->host->limit_bytes).text);
+        text_write(&words->out, "%s is stopped: the models take %s more than the limit of %s",
+                model->name, size_text(over).text, size_text(words->host->limit_bytes).text);
     else
-        say(words, "%s is stopped: other programs took memory, %s too little is free", model->name,
-                size_text(room_short_bytes(room, words->host)).text);
+        text_write(&words->out, "%s is stopped: other programs took memory, %s too little is free",
+                model->name, size_text(room_short_bytes(room, words->host)).text);
 }
 
 static void say_closed(struct words *words)
 {
-    say(words, "%s takes no new request: it makes room for %s", words->model->name,
+    text_write(&words->out, "%s takes no new request: it makes room for %s", words->model->name,
             words->model->displaced_by->name);
 }
 
@@ -365,12 +332,11 @@ const char *residency_explain(const struct residency_host *host,
             .models = models,
             .count = count,
             .model = model,
-            .buf = buf,
-            .size = size};
+            .out = {.text = buf, .size = size}};
 
     buf[0] = '\0';
     if (model->verdict == RESIDENCY_WAIT)
-        say(&words, "%s waits: ", model->name);
+        text_write(&words.out, "%s waits: ", model->name);
     if (model->verdict != RESIDENCY_NONE)
         say_reason[model->reason](&words);
     else if (model->evict)

@@ -338,6 +338,34 @@ static void utf8_cut(void **state)
     assert_int_equal(text_utf8_cut(NULL, 0, 3), 0);
 }
 
+static void what_is_written_is_cut_at_a_character(void **state)
+{
+    (void)state;
+    char text[8];
+    struct text_writer out = {.text = text, .size = 7};
+    text_write(&out, "%s", "");
+    assert_string_equal(text, "");
+    text_write(&out, "%d: ", 12);
+    text_write(&out, "%s", "ab");
+    assert_string_equal(text, "12: ab");
+    assert_int_equal(out.len, 6);
+    text_write(&out, "c");
+    assert_string_equal(text, "12: ab");
+
+    text[7] = '#';
+    out = (struct text_writer){.text = text, .size = 7};
+    text_write(&out, "1234");
+    text_write(&out, "5\xe2\x82\xac"); /* of three bytes, one too many */
+    assert_string_equal(text, "12345");
+    text_write(&out, "6");
+    assert_string_equal(text, "12345");
+    assert_int_equal(text[7], '#');
+
+    out = (struct text_writer){.text = text, .size = 1};
+    text_write(&out, "\xe2\x82\xac");
+    assert_string_equal(text, "");
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -357,6 +385,7 @@ int main(void)
             cmocka_unit_test(nearest_has_limits),
             cmocka_unit_test(utf8_sequences),
             cmocka_unit_test(utf8_cut),
+            cmocka_unit_test(what_is_written_is_cut_at_a_character),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
