@@ -33,21 +33,34 @@ struct wish {
     bool completes; /* code, by a model's own tokens */
 };
 
-static bool may_do(const struct wish *wish, const char *model, uint32_t needs)
+struct ability {    /* of a model, for what a request needs */
+    bool known;     /* some node has it now */
+    bool able;      /* one of its instances can all of it */
+    uint32_t lacks; /* what none of them can */
+};
+
+static struct ability find_ability(const struct wish *wish, const char *model, uint32_t needs)
 {
     struct node_table *nodes = wish->call->api->view->nodes;
     size_t count;
     struct instance *const *instances = node_table_instances(nodes, &count);
     const char *name = node_table_model(nodes, model);
-    bool known = false;
+    struct ability ability = {.lacks = needs};
     for (size_t i = 0; i < count; i++) {
         if (strcmp(instances[i]->model, name) != 0)
             continue;
-        if (!instance_lacks(instances[i], wish->request->needs | needs))
-            return true;
-        known = true;
+        uint32_t lacks = instance_lacks(instances[i], needs);
+        ability.known = true;
+        ability.able |= lacks == 0;
+        ability.lacks &= lacks;
     }
-    return !known; /* no node has it now */
+    return ability;
+}
+
+static bool may_do(const struct wish *wish, const char *model, uint32_t needs)
+{
+    struct ability ability = find_ability(wish, model, wish->request->needs | needs);
+    return ability.able || !ability.known;
 }
 
 /* What serves other kinds of requests is none for a conversation. */
@@ -78,28 +91,16 @@ static const char *find_mode(void *ctx, const char *name)
     return mode ? mode->name : NULL;
 }
 
-/* What none of its instances can; 0: each can something else, or there is none. */
-static uint32_t lacking(const struct wish *wish, const char *model, uint32_t needs)
-{
-    struct node_table *nodes = wish->call->api->view->nodes;
-    size_t count;
-    struct instance *const *instances = node_table_instances(nodes, &count);
-    const char *name = node_table_model(nodes, model);
-    uint32_t lacks = UINT32_MAX;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(instances[i]->model, name) == 0)
-            lacks &= instance_lacks(instances[i], needs);
-    return lacks == UINT32_MAX ? 0 : lacks;
-}
-
 /* "call tools", without by what that was seen of one model. */
 static void tell_lacking(const struct wish *wish, const struct mode *mode, char *text, size_t size)
 {
     const char *allowed[MODE_MODELS_MAX];
     uint32_t needs = wish->request->needs | mode_needs(mode->name), lacks = needs;
     size_t count = caller_models_of_mode(wish->call->caller, mode, allowed);
-    for (size_t i = 0; i < count; i++)
-        lacks &= lacking(wish, allowed[i], needs);
+    for (size_t i = 0; i < count; i++) {
+        struct ability ability = find_ability(wish, allowed[i], needs);
+        lacks &= ability.known ? ability.lacks : 0;
+    }
     const char *what = capability_lack_name(lacks);
     if (count == 0)
         (void)snprintf(text, size, "the key may not use %.40s", mode->name);
