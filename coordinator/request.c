@@ -61,6 +61,11 @@ static int set_cursor_within(struct request *request, const struct fim_prompt *f
     return request_set_cursor(request, before, "", after);
 }
 
+enum request_lane request_lane_for(uint32_t needs)
+{
+    return needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT;
+}
+
 int request_note_fim(struct request *request, const char *prompt, bool warms_up)
 {
     struct fim_prompt fim;

@@ -27,6 +27,8 @@ enum request_lane {
     LANE_AUTOCOMPLETE, /* a person waits at the cursor: overtakes chat, and has room of its own */
     LANE_COUNT,
 };
+/* Of a request of which nothing is known but what it needs, of CAPABILITY_…. */
+enum request_lane request_lane_for(uint32_t needs);
 
 struct cursor;
 struct response_store;

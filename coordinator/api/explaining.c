@@ -149,26 +149,19 @@ static int find_name(struct explaining *it, struct err *err)
 
 /* --- the modes that it goes through --- */
 
-static bool is_step(const struct explaining *it, const struct mode *mode)
-{
-    for (size_t i = 0; i < it->step_count; i++)
-        if (it->steps[i].mode == mode)
-            return true;
-    return false;
-}
-
-/* Each is asked once; one that the caller may not use ends it. NULL: none comes after this one. */
+/* One that the caller may not use ends it. NULL: none comes after this one. */
 static const struct mode *find_next(const struct explaining *it, const struct mode *mode)
 {
     const char *allowed[MODE_MODELS_MAX];
     if (mode->when_none != WHEN_NONE_NEXT || !mode->next)
         return NULL;
     const struct mode *next = modes_find(it->call->api->view->modes, mode->next);
-    if (!next || is_step(it, next))
+    if (!next)
         return NULL;
     return caller_models_of_mode(it->call->caller, next, allowed) > 0 ? next : NULL;
 }
 
+/* No config has them go round in a circle. */
 static void find_steps(struct explaining *it)
 {
     for (const struct mode *mode = it->named.mode; mode; mode = find_next(it, mode))
@@ -211,17 +204,13 @@ static void find_whether_it_may_stay(struct explaining *it)
             conversation->may_stay = it->models[i];
 }
 
-static enum request_lane lane_of(const struct explaining *it)
-{
-    return it->needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT;
-}
-
 /* Of a client that has much already, by what the first mode has. */
 static bool is_greedy(const struct explaining *it)
 {
     char client[REQUEST_CLIENT_MAX];
     caller_name(it->call->caller, client, sizeof(client));
-    return jobs_is_greedy(it->call->api->jobs, client, lane_of(it), it->models, it->model_count);
+    return jobs_is_greedy(
+            it->call->api->jobs, client, request_lane_for(it->needs), it->models, it->model_count);
 }
 
 int explaining_prepare(struct explaining *it, struct err *err)
@@ -262,7 +251,7 @@ static int decide(struct explaining *it)
             .quality_floor = it->policy.floor,
             .quality_wanted = it->policy.wanted,
             .needs = it->needs,
-            .lane = lane_of(it),
+            .lane = request_lane_for(it->needs),
             .batch = it->policy.batch,
             .greedy = it->greedy,
             .tell_free = true,

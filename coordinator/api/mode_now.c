@@ -37,7 +37,7 @@ static int decide(const struct admin_view *view, const char *client, const struc
         models[i] = node_table_model(view->nodes, mode->models[policy.options[i].model]);
         quality[i] = policy.options[i].quality;
     }
-    enum request_lane lane = needs & CAPABILITY_FIM ? LANE_AUTOCOMPLETE : LANE_CHAT;
+    enum request_lane lane = request_lane_for(needs);
     const struct prefix_chain chain = {.count = 0};
     const struct router_ask ask = {.chain = &chain,
             .prompt_tokens = MODE_NOW_TOKENS,
