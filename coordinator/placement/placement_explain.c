@@ -3,6 +3,7 @@
 #include "common/text.h"
 #include "coordinator/placement/placement_seating.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What is explained, and the text as far as it is written. */
