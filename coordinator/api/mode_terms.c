@@ -3,6 +3,7 @@
 #include "coordinator/api/request_signs.h"
 #include "coordinator/router/router.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,18 +68,35 @@ static void choose(const struct making *making, struct mode_policy *ret_policy)
     mode_policy_of(making->mode, &facts, ret_policy);
 }
 
+static int add(
+        const struct making *making, const struct mode_option *option, struct job_terms *terms)
+{
+    return job_terms_add(terms, own_name(making, option->model), option->quality);
+}
+
 static int add_options(
         const struct making *making, const struct mode_policy *policy, struct job_terms *terms)
 {
-    struct node_table *nodes = making->call->api->view->nodes;
     int r = 0;
     for (size_t i = 0; !r && i < policy->option_count; i++) {
-        const struct mode_option *option = &policy->options[i];
-        r = job_terms_add(terms, node_table_model(nodes, making->mode->models[option->model]),
-                option->quality);
+        r = add(making, &policy->options[i], terms);
         if (i + policy->stand_ins < policy->option_count)
             terms->named_count = terms->model_count;
     }
+    return r;
+}
+
+static int add_spares(
+        const struct making *making, const struct mode_policy *policy, struct job_terms *terms)
+{
+    int r = 0;
+    if (policy->spare_count == 0)
+        return 0;
+    if (!(terms->spare = job_terms_create(terms->mode)))
+        return -ENOMEM;
+    for (size_t i = 0; !r && i < policy->spare_count; i++)
+        r = add(making, &policy->spares[i], terms->spare);
+    terms->spare->named_count = terms->spare->model_count;
     return r;
 }
 
@@ -99,7 +117,7 @@ static struct job_terms *make(const struct making *making)
     terms->answer = mode_answer_of(mode);
     terms->when_none = mode->when_none;
     terms->patience_ms = mode->patience_ms;
-    if (add_options(making, &policy, terms) == 0)
+    if (!add_options(making, &policy, terms) && !add_spares(making, &policy, terms))
         return terms;
     job_terms_destroy(terms);
     return NULL;

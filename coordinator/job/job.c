@@ -168,8 +168,9 @@ void job_set_kind(struct job *job)
                     (uint64_t)job->overlong << 1 | terms->batch;
     kind = hash_text(terms->mode, kind);
     kind = hash_text(terms->rule, kind);
-    for (size_t i = 0; i < terms->model_count; i++)
-        kind = hash_text(terms->models[i], kind);
+    for (; terms; terms = terms->spare)
+        for (size_t i = 0; i < terms->model_count; i++)
+            kind = hash_text(terms->models[i], kind);
     job->kind = kind;
 }
 

@@ -20,9 +20,26 @@ static size_t run_count(const struct fair_key *key, const char *const *models, s
     return count;
 }
 
-static bool is_greedy(const struct job *job, size_t slots)
+static bool has_one_there(const struct job *job, const struct job_terms *terms)
+{
+    const struct router *router = job->jobs->config.router;
+    for (size_t i = 0; i < terms->model_count; i++)
+        if (router_look(router, terms->models[i], job->request.needs, terms->batch).there)
+            return true;
+    return false;
+}
+
+/* Whose models are asked: those in force, or their spare. */
+static const struct job_terms *models_of(const struct job *job)
 {
     const struct job_terms *terms = job->terms;
+    bool spared = terms->spare && !has_one_there(job, terms) && has_one_there(job, terms->spare);
+    return spared ? terms->spare : terms;
+}
+
+static bool is_greedy(const struct job *job, size_t slots)
+{
+    const struct job_terms *terms = models_of(job);
     size_t running = run_count(job->key, (const char *const *)terms->models, terms->model_count);
     return fair_queue_is_greedy(job->jobs->queue, &job->queued, running, slots);
 }
@@ -39,13 +56,13 @@ static bool is_one_prompt(const struct request *request)
 
 static struct router_ask ask_of(const struct job *job, struct manner manner)
 {
-    const struct job_terms *terms = job->terms;
+    const struct job_terms *terms = job->terms, *models = models_of(job);
     return (struct router_ask){.chain = &job->request.chain,
             .mode = terms->mode,
-            .models = (const char *const *)terms->models,
-            .quality = terms->quality,
-            .model_count = terms->model_count,
-            .named_count = terms->named_count,
+            .models = (const char *const *)models->models,
+            .quality = models->quality,
+            .model_count = models->model_count,
+            .named_count = models->named_count,
             .output_max = job->request.output_max,
             .beta = terms->beta,
             .quality_floor = terms->floor,
@@ -96,17 +113,23 @@ static int choose(const struct job *job, struct manner manner, struct router_pla
 /* The job's own copy of the name, which lives as long as it. */
 static const char *own_name(const struct job *job, const char *model)
 {
-    return job->terms->models[job_terms_place(job->terms, model)];
+    const struct job_terms *terms = job->terms;
+    size_t place = job_terms_place(terms, model);
+    if (place < terms->model_count)
+        return terms->models[place];
+    return terms->spare->models[job_terms_place(terms->spare, model)];
 }
 
 static void tell_reason(struct job *job, const struct router_plan *plan)
 {
     double waited_s = (double)job_waited_ms(job) / 1e3;
     char after[JOB_WAITED_MAX + 1] = "";
+    bool spared = job_terms_place(job->terms, job->model) == job->terms->model_count;
     if (waited_s >= JOB_WAITED_TOLD_S)
         snprintf(after, sizeof(after), " after %.2f s in the queue", waited_s);
     snprintf(job->reason, sizeof(job->reason),
-            "%s: first token in about %.2f s%s, %.0f of about %.0f tokens of the prompt cached",
+            "%s%s: first token in about %.2f s%s, %.0f of about %.0f tokens of the prompt cached",
+            spared ? "no node has those now; " : "",
             plan->stands_in ? "stands in, as it costs less" : why_there(&plan->routing),
             plan->routing.cost.ttft_s, after, plan->routing.held_tokens, plan->prompt_tokens);
 }
@@ -349,9 +372,10 @@ static struct look *look_of(struct looks *looks, const struct job *job)
         looks->count++;
     else if (looks->more++ >= JOBS_LOOKS_MORE_MAX)
         return NULL;
+    const struct job_terms *models = models_of(job);
     *look = (struct look){.kind = kind,
-            .slots = router_slots(job->jobs->config.router, (const char *const *)job->terms->models,
-                    job->terms->model_count),
+            .slots = router_slots(job->jobs->config.router, (const char *const *)models->models,
+                    models->model_count),
             .hopeless_bytes = SIZE_MAX};
     return look;
 }

@@ -19,14 +19,22 @@ static bool may_follow(const struct job *job)
     return job->request.follows_mode && !job->committed && !job->ended;
 }
 
+static void move_terms(
+        struct job *job, struct job_terms *terms, const char *replaced, const char *model)
+{
+    for (; terms; terms = terms->spare)
+        if (job->replaced_count < JOB_MOVES_MAX &&
+                job_terms_place(terms, replaced) < terms->model_count)
+            follow(job, terms, replaced, model);
+}
+
 /* Those that come instead are followed too, and those before, which may count again
  * (job_take_longest_terms()). */
 static void move(struct job *job, const char *mode, const char *replaced, const char *model)
 {
     for (struct job_terms *terms = job->all_terms; terms; terms = terms->next)
-        if (job->replaced_count < JOB_MOVES_MAX && strcmp(terms->mode, mode) == 0 &&
-                job_terms_place(terms, replaced) < terms->model_count)
-            follow(job, terms, replaced, model);
+        if (strcmp(terms->mode, mode) == 0)
+            move_terms(job, terms, replaced, model);
 }
 
 static void move_list(struct list *list, const char *mode, const char *replaced, const char *model)

@@ -45,6 +45,7 @@ void job_terms_destroy(struct job_terms *terms)
         struct job_terms *next = terms->next;
         for (size_t i = 0; i < terms->model_count; i++)
             free(terms->models[i]);
+        job_terms_destroy(terms->spare);
         free(terms);
         terms = next;
     }

@@ -21,7 +21,10 @@ struct job_terms {
     char *models[MODE_MODELS_MAX];    /* their own names, no aliases; each once */
     uint8_t quality[MODE_MODELS_MAX]; /* points of each; 0: nodes say it */
     size_t model_count;
-    size_t named_count;    /* of them by the rule; those behind only stand in for these */
+    size_t named_count; /* of them by the rule; those behind only stand in for these */
+    /* Whose models count while no connected node has one of these to serve it; of it nothing but
+     * mode, models and points is asked. Owned; NULL: nothing. */
+    struct job_terms *spare;
     uint8_t floor, wanted; /* points, as of struct mode_policy */
     uint8_t priority;      /* of the queue; that of the first terms counts */
     double beta;           /* 0: as people wait */
@@ -38,7 +41,7 @@ struct job_terms *job_terms_create(const char *mode);
 /* With these models, each liked a little less than the one before. NULL where malloc refuses. */
 struct job_terms *job_terms_of_models(
         const char *mode, const char *const *models, size_t model_count);
-/* Those that follow it, too. Takes NULL. */
+/* Those that follow it and its spare, too. Takes NULL. */
 void job_terms_destroy(struct job_terms *terms);
 
 /* Adds one that is liked less than those before it; one that is there, or past MODE_MODELS_MAX, is

@@ -79,16 +79,20 @@ static bool is_option(const struct mode_policy *policy, size_t model)
     return false;
 }
 
-static void add_option(struct choosing *choosing, size_t model)
+static struct mode_option option_of(const struct choosing *choosing, size_t model)
 {
-    struct mode_policy *policy = choosing->policy;
-    if (is_option(policy, model))
-        return;
     uint8_t points = choosing->points[model];
     bool by_node = choosing->facts->models[model].points &&
                    !mode_said_points(choosing->mode, choosing->mode->models[model]);
-    policy->options[policy->option_count++] = (struct mode_option){
+    return (struct mode_option){
             .model = (uint32_t)model, .points = points, .quality = by_node ? 0 : points};
+}
+
+static void add_option(struct choosing *choosing, size_t model)
+{
+    struct mode_policy *policy = choosing->policy;
+    if (!is_option(policy, model))
+        policy->options[policy->option_count++] = option_of(choosing, model);
 }
 
 /* In the order of `models`: that of its rule. */
@@ -134,6 +138,14 @@ static void add_stand_ins(struct choosing *choosing)
         if (serves(choosing, m) && choosing->points[m] >= least)
             add_option(choosing, m);
     policy->stand_ins = policy->option_count - named;
+}
+
+static void add_spares(struct choosing *choosing)
+{
+    struct mode_policy *policy = choosing->policy;
+    for (size_t m = 0; m < choosing->mode->model_count; m++)
+        if (!is_option(policy, m) && serves(choosing, m) && choosing->points[m] >= policy->floor)
+            policy->spares[policy->spare_count++] = option_of(choosing, m);
 }
 
 /* --- words --- */
@@ -251,6 +263,7 @@ static void choose(struct choosing *choosing)
     choosing->only_there = some_are_ready(choosing);
     if (!take_a_rule(choosing))
         take_rest(choosing);
+    add_spares(choosing);
 }
 
 /* Who is liked best is what is asked for: nobody is charged for having no more. */

@@ -12,6 +12,8 @@
  * the mode's models are options, and the scheduler tells why none of them can. A rule whose models
  * are all on nodes that are away, or on none, is passed over too, where another rule, or another
  * model of the mode, of enough points for the floor, is there; else it is the scheduler that waits.
+ * What nodes have may change as long as a request waits: its spares are the mode's other models
+ * that would do, for as long as none of its options is there.
  *
  * With stand_in, the mode's other models of at least the same points are options too, after those
  * of the rule, and nobody is charged for being as good as the rule asks.
@@ -59,6 +61,8 @@ struct mode_policy {
     struct mode_option options[MODE_MODELS_MAX]; /* the best liked first */
     size_t option_count;                         /* 0: the key allows none of them */
     size_t stand_ins;                            /* of them, at the end */
+    struct mode_option spares[MODE_MODELS_MAX];  /* in the mode's order; none is an option */
+    size_t spare_count;
     uint8_t floor;  /* points; an instance of less is not feasible. 0: any is */
     uint8_t wanted; /* points that cost nothing */
     double beta; /* what the config says, or batch work; else the request's own, where it has one */

@@ -103,6 +103,26 @@ def what_a_node_had_begun_is_begun_again():
         assert waiting.end().status == 200, waiting.answer.body
 
 
+def what_a_node_had_begun_goes_by_another_rule():
+    """Where no node has the model of the one that it came by; and so does what waits behind it."""
+    modes = {"code": {"models": [FAST, CODER], "up-to": {"1k": [FAST]}}}
+    with Mesh(modes) as cluster:
+        halo1 = cluster.add_node("halo1", [FAST], slots=1)
+        cluster.add_node("halo2", [CODER])
+        halo1.engine(FAST).freeze()
+        asked = [Waiting(cluster, "code") for _ in range(3)]  # one lies beside the slot, one waits
+        cluster.wait_running(2)
+        cluster.wait_queued(1)
+        halo1.daemon.kill()
+        for waiting in asked:
+            answer = waiting.end()
+            assert answer.status == 200 and answer.headers["X-Modemesh-Node"] == "halo2", answer.body
+            reason = answer.headers["X-Modemesh-Reason"]
+            assert reason.startswith(f"code up to 1k: {FAST}; no node has those now; "), reason
+        answer = cluster.ask("code", "hello", max_tokens=2)
+        assert answer.headers["X-Modemesh-Reason"].startswith("code where no rule's model can: "), answer.headers.as_string()
+
+
 def its_names_are_known_meanwhile():
     with Mesh({"code": [CODER]}) as cluster:
         halo1 = cluster.add_node("halo1", [FAST])  # which no mode names
@@ -167,5 +187,6 @@ def another_model_of_the_mode_answers_meanwhile():
 
 if __name__ == "__main__":
     mesh.run(a_request_waits_until_its_node_is_back, a_stream_is_told_whom_it_waits_for, a_node_that_sleeps_is_waited_for,
-             what_a_node_had_begun_is_begun_again, its_names_are_known_meanwhile, who_does_not_wait_is_told,
+             what_a_node_had_begun_is_begun_again,
+        what_a_node_had_begun_goes_by_another_rule, its_names_are_known_meanwhile, who_does_not_wait_is_told,
              another_model_of_the_mode_answers_meanwhile)

@@ -2820,6 +2820,80 @@ static void terms_that_may_count_again_follow_their_mode(void **state)
     is_refused_by_its_engine(world, 0, "code");
 }
 
+static struct job_terms *terms_with_spare(const char *mode, const char *model, const char *spare)
+{
+    struct job_terms *terms = terms_for(mode, model);
+    terms->spare = job_terms_of_models(mode, &spare, 1);
+    assert_non_null(terms->spare);
+    return terms;
+}
+
+static void who_has_lost_his_node_takes_what_is_there(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    ask_by(world, 0, true, terms_with_spare("code", "small", "other"));
+    take_request(world, 0);
+    nothing_sent(world, 1);
+    lose(world, 0);
+    complete(world, 1, take_request(world, 1), "x");
+    is_complete_stream(&world->clients[0]);
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Model: other\n"));
+    assert_true(fake_exchange_has_header(&world->clients[0],
+            "X-Modemesh-Reason: code any model: small; no node has those now; "
+            "the only instance: "));
+}
+
+static void who_waits_takes_what_comes_first(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    lose(world, 0);
+    for (size_t i = 0; i < 2 + ROUTING_BEYOND_SLOTS; i++)
+        ask_by(world, i, true, terms_with_spare("code", "small", "other"));
+    wait_ms(world, 1000);
+    assert_int_equal(jobs_waiting(world->jobs), 2 + ROUTING_BEYOND_SLOTS);
+    join(world, 1, "other");
+    turn(world);
+    uint64_t first = next(world, 1, MSG_START).start.stream;
+    fake_link_forget(&world->mesh.link, 1); /* and one beyond its slots */
+    join(world, 0, "small");                /* its own is not passed over any longer */
+    complete(world, 0, take_request(world, 0), "y");
+    complete(world, 1, first, "x");
+    assert_int_equal(jobs_waiting(world->jobs), 0);
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Model: other\n"));
+    assert_true(fake_exchange_has_header(&world->clients[2], "X-Modemesh-Model: small\n"));
+}
+
+static void what_is_only_full_is_waited_for_beside_a_spare(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    fill(world);
+    ask_by(world, 0, true, terms_with_spare("code", "small", "other"));
+    wait_ms(world, 1000);
+    nothing_sent(world, 1);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    drain(world, 0, true);
+    complete(world, 1, take_request(world, 1), "x");
+    is_complete_stream(&world->clients[0]);
+}
+
+static void a_spare_follows_its_mode(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    lose(world, 0);
+    world->edit = be_long_and_follow_the_mode;
+    ask_by(world, 0, true, terms_with_spare("code", "small", "older"));
+    jobs_move_mode(world->jobs, "code", "older", "newer");
+    join(world, 1, "newer");
+    complete(world, 1, take_request(world, 1), "x");
+    is_complete_stream(&world->clients[0]);
+}
+
 /* However often it is looked at meanwhile. */
 static void what_is_too_long_waits_no_longer_than_others(void **state)
 {
@@ -3333,6 +3407,10 @@ int main(void)
             JOB_TEST(what_is_too_long_for_all_modes_loads_nothing),
             JOB_TEST(of_all_modes_that_which_is_loaded_counts),
             JOB_TEST(terms_that_may_count_again_follow_their_mode),
+            JOB_TEST(who_has_lost_his_node_takes_what_is_there),
+            JOB_TEST(who_waits_takes_what_comes_first),
+            JOB_TEST(what_is_only_full_is_waited_for_beside_a_spare),
+            JOB_TEST(a_spare_follows_its_mode),
             JOB_TEST(what_is_too_long_waits_no_longer_than_others),
             JOB_TEST(the_longest_context_is_named),
             JOB_TEST(what_waits_for_a_prefill_goes_with_its_first_token),

@@ -1,5 +1,6 @@
 #include "coordinator/modes/mode_policy.h"
 
+#include "common/text.h"
 #include "coordinator/modes/mode_config.h"
 #include "coordinator/settings.h"
 #include "tests/lib/modes_maker.h"
@@ -157,6 +158,16 @@ static void gives(struct world *world, uint32_t tokens, const char *wanted, cons
     assert_string_equal(world->policy.rule, rule);
 }
 
+static void spares(const struct world *world, const char *wanted)
+{
+    char buf[256] = "";
+    struct text_writer out = {.text = buf, .size = sizeof(buf)};
+    for (size_t i = 0; i < world->policy.spare_count; i++)
+        text_write(&out, "%s%s=%u", i ? " " : "",
+                world->mode->models[world->policy.spares[i].model], world->policy.spares[i].points);
+    assert_string_equal(buf, wanted);
+}
+
 static void points_come_from_config_node_and_place(void **state)
 {
     (void)state;
@@ -209,6 +220,29 @@ static void a_rule_whose_models_are_away_is_passed_over(void **state)
     gives(&world, 1024, "a=75 c=80", "m where no rule's model can: a, c");
     world.models[0].there = true;
     gives(&world, 1024, "a=75", "m up to 1k: a");
+    modes_fini(&world.modes);
+}
+
+static void the_others_that_would_do_are_spares(void **state)
+{
+    (void)state;
+    struct world world = world_of("modes:\n  m:\n    models: [a, b, c, d]\n    floor: 65\n"
+                                  "    up-to: {1k: [b], 2k: [a]}\n");
+    gives(&world, 1024, "b=70", "m up to 1k: b");
+    spares(&world, "a=75 c=65"); /* the last is below the floor */
+    world.models[0].barred = true;
+    world.models[2].context = 1000; /* it does not hold it */
+    world.models[3].points = 90;    /* its node says so, and to the scheduler too */
+    gives(&world, 1024, "b=70", "m up to 1k: b");
+    spares(&world, "d=90");
+    assert_int_equal(world.policy.spares[0].quality, 0);
+    gives(&world, 2049, "b=70 d=90", "m above 2k: b, d");
+    spares(&world, "");
+    modes_fini(&world.modes);
+    world = world_of("modes:\n  m:\n    models: [a, b, c]\n    stand-in: true\n    up-to: {1k: "
+                     "[b]}\n");
+    gives(&world, 1024, "b=70 a=75", "m up to 1k: b");
+    spares(&world, "c=65");
     modes_fini(&world.modes);
 }
 
@@ -349,6 +383,7 @@ int main(void)
             cmocka_unit_test(points_come_from_config_node_and_place),
             cmocka_unit_test(a_rule_without_a_model_that_serves_is_passed_over),
             cmocka_unit_test(a_rule_whose_models_are_away_is_passed_over),
+            cmocka_unit_test(the_others_that_would_do_are_spares),
             cmocka_unit_test(a_context_that_is_not_known_is_tried),
             cmocka_unit_test(a_model_as_good_may_stand_in),
             cmocka_unit_test(a_floor_goes_by_the_context),
