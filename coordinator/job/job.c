@@ -289,6 +289,7 @@ static void tick_job(struct job *job)
 {
     if (has_waited_enough(job)) {
         if (!job_take_next_terms(job)) {
+            job_tell_wait(job);
             job_refuse_waited(job);
             return;
         }

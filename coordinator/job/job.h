@@ -111,7 +111,8 @@ void jobs_dispatch_changed(struct jobs *jobs);
 void jobs_tick(struct jobs *jobs);
 
 /* Whether one that `client` (request.h) sent now would be looked at as one of a greedy key
- * (fair_queue.h): for who tells where it would go. Changes nothing. */
+ * (fair_queue.h): for who tells where it would go. Changes no more than the queue's clock, and whom
+ * it has long forgotten. */
 bool jobs_is_greedy(const struct jobs *jobs, const char *client, enum request_lane lane,
         const char *const *models, size_t model_count);
 size_t jobs_waiting(const struct jobs *jobs);

@@ -231,6 +231,19 @@ static enum outcome wait_for(struct job *job, const struct router_plan *plan)
     return plan->routing.room_left ? WAITS_FOR_QUICKER : WAITS_FOR_ONE;
 }
 
+void job_tell_wait(struct job *job)
+{
+    const struct job_terms *models = models_of(job);
+    uint64_t slots = router_slots(
+            job->jobs->config.router, (const char *const *)models->models, models->model_count);
+    const struct manner manner = {.greedy = is_greedy(job, slots), .tell_room = true};
+    struct router_plan plan;
+    router_begin_pass(job->jobs->config.router); /* what it was promised is no more … */
+    job->jobs->changed = true;                   /* … and others are promised theirs again */
+    if (!choose(job, manner, &plan) && plan.routing.verdict == ROUTING_WAIT)
+        why_not_full(&plan, job->reason, sizeof(job->reason));
+}
+
 /* -ENOMEM */
 static int find_longest(struct job *job, struct manner manner, struct router_longest *ret_longest)
 {

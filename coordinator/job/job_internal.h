@@ -104,6 +104,8 @@ void job_log_done(const struct job *job, const char *result);
 /* The instance that has it has done with it, or it with the instance: what it took is charged, what
  * it showed is learnt. Nothing happens where none has it. */
 void job_leave(struct job *job, enum router_end end);
+/* Its reason says anew why it waits, with what a look through the queue has no time for. */
+void job_tell_wait(struct job *job);
 
 /* --- job_place.c --- */
 

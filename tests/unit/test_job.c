@@ -3020,6 +3020,32 @@ static void a_key_is_greedy_only_where_it_has_much(void **state)
     assert_int_equal(jobs_running(world->jobs), 7);
 }
 
+static void who_waited_is_told_of_a_slot_that_is_kept_for_others(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_slots(world, 0, "small", INSTANCE_RESIDENT, 4);
+    join(world, 1, "large");
+    say_slots(world, 1, "large", INSTANCE_RESIDENT, 4);
+    static const char *const large[] = {"large"};
+    world->edit = be_of_a_neighbour;
+    ask_for(world, 0, true, large, 1);
+    world->edit = be_of_key_a;
+    ask_for(world, 1, true, large, 1);
+    world->edit = leave_as_it_is;
+    for (size_t i = 2; i < 5; i++)
+        ask(world, i, true);
+    assert_int_equal(jobs_running(world->jobs), 5);
+    struct job_terms *terms = terms_for("code", "small");
+    terms->patience_ms = 5000;
+    ask_by(world, 5, false, terms);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    wait_ms(world, 5001);
+    assert_int_equal(world->clients[5].status, 503);
+    assert_true(fake_exchange_has(&world->clients[5],
+            "a slot is free, and its turn has not come; waited 5.0 s, as long as "));
+}
+
 static struct job_terms *terms_that_refuse(void)
 {
     struct job_terms *terms = terms_for("code", "small");
@@ -3417,6 +3443,7 @@ int main(void)
             JOB_TEST(a_long_prompt_goes_back_to_what_holds_it),
             JOB_TEST(what_nobody_has_loaded_is_loaded_though_others_are_there),
             JOB_TEST(a_key_is_greedy_only_where_it_has_much),
+            JOB_TEST(who_waited_is_told_of_a_slot_that_is_kept_for_others),
             JOB_TEST(what_is_only_held_back_is_neither_refused_nor_sent_on),
             JOB_TEST(what_is_held_back_is_refused_where_all_slots_are_taken),
             JOB_TEST(none_that_is_to_be_refused_is_passed_over),
