@@ -147,6 +147,32 @@ static int find_name(struct explaining *it, struct err *err)
     return r;
 }
 
+/* --- of which kind it is --- */
+
+enum {
+    OTHER_KINDS = CAPABILITY_FIM | CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK | CAPABILITY_AUDIO
+};
+
+/* Such needs, and that of a chat, each tell a kind of request, which needs no more; a chat may need
+ * the others besides. What tells none is what the mode is for. */
+static uint32_t find_needs(uint32_t asked, const struct mode *mode)
+{
+    bool tells_kind = asked & (CAPABILITY_CHAT | OTHER_KINDS);
+    return mode && !tells_kind ? asked | mode_needs(mode->name) : asked;
+}
+
+static bool is_chat(uint32_t needs)
+{
+    return needs & CAPABILITY_CHAT || !(needs & OTHER_KINDS);
+}
+
+static void find_kind(struct explaining *it)
+{
+    it->needs = find_needs(it->query.needs, it->mode);
+    if (it->mode && it->needs & CAPABILITY_FIM && !is_chat(it->needs))
+        it->mode = it->named.mode = inference_mode_for_infill(it->call->api->view, it->mode);
+}
+
 /* --- the modes that it goes through --- */
 
 /* One that the caller may not use ends it. NULL: none comes after this one. */
@@ -218,7 +244,7 @@ int explaining_prepare(struct explaining *it, struct err *err)
     int r = find_name(it, err);
     if (r)
         return r;
-    it->needs = it->query.needs | (it->mode ? mode_needs(it->mode->name) : 0);
+    find_kind(it);
     find_steps(it);
     find_conversation(it);
     r = it->mode ? take_mode(it, err) : take_model(it, err);
@@ -237,7 +263,6 @@ static int decide(struct explaining *it)
     const struct prefix_chain chain = {
             .hashes = &last_block, .count = conversation->blocks > 0 ? 1 : 0};
     const struct mode *mode = it->mode;
-    const uint32_t of_other_kinds = CAPABILITY_EMBEDDINGS | CAPABILITY_RERANK | CAPABILITY_FIM;
     const struct router_ask ask = {.chain = &chain,
             .hash_blocks = conversation->blocks,
             .prompt_tokens = it->query.tokens,
@@ -256,7 +281,7 @@ static int decide(struct explaining *it)
             .greedy = it->greedy,
             .tell_free = true,
             .whole = it->step_count > 1 && !it->overlong,
-            .one_prompt = !(it->needs & of_other_kinds),
+            .one_prompt = is_chat(it->needs),
             .awaits = !mode || (mode->when_none != WHEN_NONE_REFUSE && !explaining_next_mode(it)),
             .session_epoch = conversation->may_stay ? conversation->epoch : 0,
             .session_model = conversation->may_stay,

@@ -30,9 +30,9 @@ struct explaining {          /* of one call; zeroed at first but for these two *
     const struct call *call; /* borrowed */
     struct explain_query query;
 
-    uint32_t needs;                          /* CAPABILITY_… */
-    struct inference_name named;             /* what the query's name asks for */
-    bool greedy;                             /* the caller's key is */
+    uint32_t needs;              /* CAPABILITY_…, of the query or of the mode's kind */
+    struct inference_name named; /* what the query's name asks for */
+    bool greedy;                 /* the caller's key is */
     struct explaining_step steps[MODES_MAX]; /* the mode of `named` and what comes instead */
     size_t step_count, at;                   /* 0: a model was asked for */
     struct router_longest longest;           /* of the steps */

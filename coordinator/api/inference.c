@@ -148,7 +148,7 @@ static bool some_model_can(const struct admin_view *view, const struct mode *mod
 }
 
 /* Editors send infill under the one name they know. */
-static const struct mode *mode_for_infill(const struct admin_view *view, const struct mode *mode)
+const struct mode *inference_mode_for_infill(const struct admin_view *view, const struct mode *mode)
 {
     const struct mode *autocomplete = modes_find(view->modes, kinds[REQUEST_INFILL].mode);
     return autocomplete && !some_model_can(view, mode, CAPABILITY_FIM) ? autocomplete : mode;
@@ -169,7 +169,9 @@ static int take_mode(const struct call *call, struct request *request, const str
         const char *name, struct target *target)
 {
     const struct modes *modes = call->api->view->modes;
-    target->mode = request->kind == REQUEST_INFILL ? mode_for_infill(call->api->view, mode) : mode;
+    target->mode = request->kind == REQUEST_INFILL
+                           ? inference_mode_for_infill(call->api->view, mode)
+                           : mode;
     target->count = caller_models_of_mode(call->caller, target->mode, target->models);
     if (target->mode == mode)
         keep_named(modes, name, target);

@@ -32,3 +32,7 @@ bool inference_asks_auto(const struct admin_view *view, const char *name);
 /* Of any other name, whoever may use it. -ENOENT: nothing that is known. */
 MUST_CHECK int inference_find_name(
         const struct admin_view *view, const char *name, struct inference_name *ret_name);
+/* Where infill goes that asks for `mode`: to "autocomplete", should there be one, where no model of
+ * `mode` has FIM tokens. */
+const struct mode *inference_mode_for_infill(
+        const struct admin_view *view, const struct mode *mode);

@@ -1,6 +1,8 @@
 /* GET /mesh/v1/explain?mode=MODE&tokens=N: where a request would go now, and what it would cost on
  * every instance that may answer, term by term. Instead of `mode` `model`, any name that a request
- * may have there; besides `session`, `output` and `needs` (explain_query.h). The decision is the
+ * may have there; besides `session`, `output` and `needs` (explain_query.h). What `needs` tells of
+ * "chat", "fim", "embeddings", "rerank" and "audio" is the kind of the request, without a word of
+ * them that which the mode is for; "fim" without "chat" goes where infill goes. The decision is the
  * one of live requests (router/explanation.h), after the mode's rules (modes/mode_policy.h), as one
  * gets it that the caller sends now, behind all that waits already; nothing changes by it. Where
  * the mode has none for it, the modes that are asked instead are gone through as well, and all

@@ -4,13 +4,16 @@ engines, whose answers go on until the test ends them."""
 import contextlib
 import json
 import pathlib
+import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import gguf_patch
 import mesh
-from mesh import CODER, ENDLESS, FAST, THINKER, Mesh, chat
+from mesh import CODER, ENDLESS, FAST, MODELS, THINKER, Mesh, chat
 
+MEAN = 1  # llama.cpp's number of a way of pooling
 FULL = "every instance that could serve it soon is full"
 TOOL = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}
 
@@ -91,17 +94,21 @@ def a_slot_that_is_free_elsewhere_is_not_the_one_that_is_waited_for():
         assert live.open().status == 200 and live.open().getheader("X-Modemesh-Model") == THINKER
 
 
-def assert_same(cluster, mode, text, tokens, **fields):
-    """Explained as it is answered, and by which mode; returns both."""
-    words = ("--needs", "tools") if "tools" in fields else ()
-    entry = told(cluster, mode, "--tokens", str(tokens), "--output", "2", *words)
-    answer = cluster.ask(mode, text, max_tokens=2, **fields)
+def assert_agree(entry, answer):
+    """Explained as it was answered, and by which mode."""
     headers = answer.headers
     assert entry["mode"] == headers["X-Modemesh-Mode"], (entry, headers.as_string())
     chosen = entry["chosen"] or {"model": "-", "node": "-"}
     assert chosen == {"model": headers["X-Modemesh-Model"], "node": headers["X-Modemesh-Node"]}, (entry, headers.as_string())
     passed = "".join(f"{step['mode']} has none for it; " for step in entry["passed"])
     assert headers["X-Modemesh-Reason"].startswith(f"{passed}{entry['rule']}"), (entry, headers.as_string())
+
+
+def assert_same(cluster, mode, text, tokens, **fields):
+    words = ("--needs", "tools") if "tools" in fields else ()
+    entry = told(cluster, mode, "--tokens", str(tokens), "--output", "2", *words)
+    answer = cluster.ask(mode, text, max_tokens=2, **fields)
+    assert_agree(entry, answer)
     return entry, answer
 
 
@@ -135,9 +142,34 @@ def the_modes_that_are_asked_instead_are_gone_through_to_their_end():
         assert answer.status == 400 and '"debug"' in answer.error() and "cannot call tools" in answer.error(), answer.body
 
 
+def a_request_of_another_kind_goes_where_it_is_told_to_go():
+    """FAST can but chat, CODER fills in the middle too, THINKER makes vectors and nothing else."""
+    modes = {"code": [FAST], "ask": [THINKER], "debug": [CODER], "autocomplete": [CODER]}
+    changes = {FAST: shutil.copy, CODER: gguf_patch.add_fim,
+               THINKER: lambda source, target: gguf_patch.patch(source, target, {"llama.pooling_type": MEAN})}
+    with Mesh(modes) as cluster:
+        node = cluster.add_node("halo1", changes, start=False)
+        for model, change in changes.items():
+            change(MODELS / f"{model}.gguf", node.models / f"{model}.gguf")
+        node.start()
+        node.wait_resident(*changes)
+        gap = {"input_prefix": "def ", "input_suffix": "()", "n_predict": 2}
+        for mode, served in (("code", "autocomplete"), ("debug", "debug"), ("autocomplete", "autocomplete")):
+            answer = cluster.post("/infill", json.dumps({"model": mode, **gap}))
+            assert answer.status == 200 and answer.headers["X-Modemesh-Mode"] == served, answer.headers.as_string()
+            assert_agree(told(cluster, mode, "--needs", "fim"), answer)
+        answer = cluster.post("/v1/embeddings", json.dumps({"model": "ask", "input": "hello"}))
+        assert answer.status == 200, answer.body
+        assert_agree(told(cluster, "ask", "--needs", "embeddings"), answer)
+        answer = cluster.ask("ask", "hello", max_tokens=2)
+        assert answer.status == 400 and "cannot chat" in answer.error(), answer.body
+        assert told(cluster, "ask")["verdict"] == "none"
+
+
 if __name__ == "__main__":
     mesh.run(
         who_holds_all_slots_beside_others_is_told_what_it_gets,
         a_slot_that_is_free_elsewhere_is_not_the_one_that_is_waited_for,
         the_modes_that_are_asked_instead_are_gone_through_to_their_end,
+        a_request_of_another_kind_goes_where_it_is_told_to_go,
     )

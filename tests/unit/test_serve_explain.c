@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -363,6 +364,7 @@ static void what_is_far_too_long_loads_nothing(void **state)
     struct world *world = *state;
     struct msg_instance instance = instance_of("small", 100);
     instance.state = INSTANCE_AVAILABLE;
+    instance.capabilities |= CAPABILITY_AUDIO;
     join(world, 0, &instance);
     const cJSON *json = ask(world, "mode=ask&tokens=33312");
     assert_says(json, "verdict", "none");
@@ -371,6 +373,8 @@ static void what_is_far_too_long_loads_nothing(void **state)
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "chosen")));
     assert_says(row_of(json, "node0"), "why", "context too small: 8192 tokens");
     assert_says(ask(world, "mode=ask&tokens=16k"), "verdict", "run"); /* it may be shorter */
+    assert_says(ask(world, "mode=ask&tokens=33312&needs=audio"), "verdict", "run");
+    assert_says(ask(world, "mode=ask&tokens=33312&needs=chat,audio"), "verdict", "none");
     instance.state = INSTANCE_RESIDENT;
     join(world, 1, &instance);
     json = ask(world, "mode=ask&tokens=33312");
@@ -618,6 +622,54 @@ static void who_has_much_is_told_what_its_requests_get(void **state)
     assert_int_equal(jobs_running(world->jobs), 4);
 }
 
+static void join_able(struct world *world, size_t node, const char *model, uint32_t capabilities)
+{
+    struct msg_instance instance = instance_of(model, 100);
+    instance.capabilities = capabilities | CAPABILITY_EXACT;
+    join(world, node, &instance);
+}
+
+static void at_the_cursor_it_goes_where_infill_goes(void **state)
+{
+    struct world *world = *state;
+    char *modes[] = {"big"};
+    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 1};
+    join_able(world, 0, "small", CAPABILITY_FIM);
+    join_able(world, 1, "large", CAPABILITY_CHAT);
+    assert_decides(ask(world, "mode=ask&tokens=10&needs=fim"), "ask", "run");
+    const cJSON *json = ask(world, "mode=big&tokens=10&needs=fim");
+    assert_decides(json, "autocomplete", "run");
+    assert_says(json, "rule", "autocomplete any model: small");
+    assert_int_equal(cJSON_GetArraySize(json_array(json, "passed")), 0);
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "small");
+    assert_decides(ask(world, "model=mesh-big-large&tokens=10&needs=fim"), "autocomplete", "run");
+    assert_decides(ask(world, "mode=big&tokens=10"), "big", "run");
+    assert_decides(ask(world, "mode=big&tokens=10&needs=chat,fim"), "ask", "none"); /* no infill */
+    world->key = &key;
+    (void)ask_for(world, "mode=big&tokens=10&needs=fim", 403);
+    assert_non_null(strstr(fake_exchange_text(&world->client.body), "autocomplete"));
+}
+
+/* Nor in a mode of chats. */
+static void what_tells_its_kind_need_not_chat(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *needs;
+        uint32_t capability;
+    } kinds[] = {{"embeddings", CAPABILITY_EMBEDDINGS}, {"rerank", CAPABILITY_RERANK},
+            {"audio", CAPABILITY_AUDIO}};
+    for (size_t i = 0; i < 3; i++) {
+        char query[64];
+        join_able(world, i, "small", kinds[i].capability);
+        snprintf(query, sizeof(query), "mode=ask&tokens=10&needs=%s", kinds[i].needs);
+        assert_decides(ask(world, query), "ask", "run");
+        assert_decides(ask(world, "mode=ask&tokens=10"), "ask", "none");
+        snprintf(query, sizeof(query), "mode=ask&tokens=10&needs=chat,%s", kinds[i].needs);
+        assert_decides(ask(world, query), "ask", "none");
+    }
+}
+
 /* The last slot is kept for the other clients. */
 static void a_slot_that_is_kept_for_others_is_not_called_full(void **state)
 {
@@ -849,6 +901,8 @@ int main(void)
             EXPLAIN_TEST(what_is_too_long_for_all_goes_to_the_longest),
             EXPLAIN_TEST(a_full_one_is_waited_for),
             EXPLAIN_TEST(who_has_much_is_told_what_its_requests_get),
+            EXPLAIN_TEST(at_the_cursor_it_goes_where_infill_goes),
+            EXPLAIN_TEST(what_tells_its_kind_need_not_chat),
             EXPLAIN_TEST(a_slot_that_is_kept_for_others_is_not_called_full),
             EXPLAIN_TEST(where_a_slot_is_free_who_would_refuse_waits),
             EXPLAIN_TEST(rows_do_not_depend_on_the_order_of_nodes),
