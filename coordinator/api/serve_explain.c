@@ -123,8 +123,17 @@ static size_t place_in_options(const struct mode_policy *policy, size_t model)
     return i;
 }
 
+/* A rule that applies is passed over where none of its models can answer now: the one that is taken
+ * does not name them, but that is not why. */
+static const char *why_passed_over(const struct explaining *it, size_t model, uint8_t points)
+{
+    if (!it->facts[model].there)
+        return "no node that has it takes requests now, or has room for it";
+    return points < it->policy.floor ? "below the quality floor" : "the rule does not name it";
+}
+
 /* What is too long for all is an option for all: by tokens that are an estimate. */
-static const char *why_by_rule(const struct explaining *it, size_t model)
+static const char *why_by_rule(const struct explaining *it, size_t model, uint8_t points)
 {
     const struct mode_policy *policy = &it->policy;
     const struct mode_model_facts *facts = &it->facts[model];
@@ -144,7 +153,7 @@ static const char *why_by_rule(const struct explaining *it, size_t model)
     if (!explaining_model(it, it->mode->models[model]))
         return "each node that has it is away";
     if (!is_option)
-        return "the rule does not name it";
+        return why_passed_over(it, model, points);
     return place < policy->option_count - policy->stand_ins ? "the rule names it"
                                                             : "as good as what the rule names";
 }
@@ -162,7 +171,7 @@ static void write_model(
     json_writer_bool(out, "option", row && row->feasible);
     json_writer_str(out, "why",
             row && !row->feasible ? explanation_why(&it->explanation, row, refused)
-                                  : why_by_rule(it, model));
+                                  : why_by_rule(it, model, points));
     json_writer_object_end(out);
 }
 

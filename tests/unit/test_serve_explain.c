@@ -32,6 +32,8 @@ static const char yaml[] = "modes:\n"
                            "  once:\n    models: [small]\n    when-none: refuse\n"
                            "  huge:\n    models: [absent]\n    when-none: big\n"
                            "  autocomplete:\n    models: [small]\n"
+                           "  high:\n    models: [small, large]\n    floor: 60\n"
+                           "    up-to: {4k: [small], 16k: [large]}\n"
                            "  design:\n    models: [small, large]\n    planning: [large]\n"
                            "model-aliases: {gpt-4o: code, gpt-5: auto, o9: small}\n";
 
@@ -263,6 +265,52 @@ static void the_rule_is_named_and_what_it_passes_over(void **state)
     assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "large");
 }
 
+static void assert_model(const cJSON *json, int index, bool may_answer, const char *why)
+{
+    const cJSON *model = cJSON_GetArrayItem(json_array(json, "models"), index);
+    assert_non_null(model);
+    assert_says(model, "why", why);
+    assert_int_equal(json_bool(model, "option", !may_answer), may_answer);
+}
+
+static void drain(struct world *world, size_t node, const struct msg_instance *instance)
+{
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.draining = true, .instances = instance, .instance_count = 1}});
+}
+
+/* The rule that names them is not the one that is told. */
+static void models_of_a_rule_that_is_passed_over_are_told_why(void **state)
+{
+    struct world *world = *state;
+    static const char away[] = "no node that has it takes requests now, or has room for it";
+    struct msg_instance small = instance_of("small", 500), large = instance_of("large", 500);
+    small.quality = 55;
+    large.quality = 70;
+    join(world, 0, &small);
+    join(world, 1, &large);
+    const cJSON *json = ask(world, "mode=high&tokens=10");
+    assert_string_equal(json_str(json, "rule", ""), "high up to 16k: large");
+    assert_model(json, 0, false, "below the quality floor");
+    drain(world, 0, &small);
+    json = ask(world, "mode=code&tokens=10");
+    assert_string_equal(json_str(json, "rule", ""), "code up to 16k: large");
+    assert_model(json, 0, false, away);
+    assert_model(json, 1, true, "the rule names it");
+    small.state = INSTANCE_AVAILABLE;
+    small.memory_bytes = UINT64_C(2) << 30;
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.instances = &small,
+                            .instance_count = 1,
+                            .memory_limit_bytes = UINT64_C(1) << 30}});
+    assert_model(ask(world, "mode=code&tokens=10"), 0, false, away);
+    small.state = INSTANCE_RESIDENT;
+    say(world, 0, &small);
+    assert_model(ask(world, "mode=code&tokens=10"), 0, true, "the rule names it");
+}
+
 static void refusals_are_named(void **state)
 {
     struct world *world = *state;
@@ -287,14 +335,6 @@ static void refusals_are_named(void **state)
     /* Who comes closest stands before who does not. */
     assert_string_equal(json_str(row_at(json, 1), "node", ""), "node3");
     assert_string_equal(json_str(row_at(json, 3), "node", ""), "node2");
-}
-
-static void assert_model(const cJSON *json, int index, bool may_answer, const char *why)
-{
-    const cJSON *model = cJSON_GetArrayItem(json_array(json, "models"), index);
-    assert_non_null(model);
-    assert_says(model, "why", why);
-    assert_int_equal(json_bool(model, "option", !may_answer), may_answer);
 }
 
 /* A model that the rule names answers only where one of its instances can. */
@@ -431,9 +471,7 @@ static void who_drains_is_waited_for(void **state)
     struct world *world = *state;
     const struct msg_instance small = instance_of("small", 100);
     join_small(world, 0, 100);
-    fake_mesh_say(&world->mesh, 0,
-            &(struct msg){.type = MSG_STATE,
-                    .state = {.draining = true, .instances = &small, .instance_count = 1}});
+    drain(world, 0, &small);
     assert_awaits(ask(world, "mode=ask&tokens=1000"), "node0", "is draining");
     assert_says(ask(world, "mode=once&tokens=1000"), "verdict", "none");
 }
@@ -888,6 +926,7 @@ int main(void)
             EXPLAIN_TEST(terms_add_up_to_the_total),
             EXPLAIN_TEST(the_one_that_costs_least_is_chosen_and_the_other_told_why_not),
             EXPLAIN_TEST(the_rule_is_named_and_what_it_passes_over),
+            EXPLAIN_TEST(models_of_a_rule_that_is_passed_over_are_told_why),
             EXPLAIN_TEST(refusals_are_named),
             EXPLAIN_TEST(models_agree_with_their_instances),
             EXPLAIN_TEST(what_nobody_can_take_says_so),
