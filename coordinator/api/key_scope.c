@@ -8,14 +8,51 @@
 
 enum { KNOWN_MAX = 200, NOTE_MAX = 256 }; /* bytes */
 
-/* --- modes --- */
+/* --- names --- */
+
+/* `name` itself, where it is no foreign one. */
+static const char *stands_for(const struct modes *modes, const char *name)
+{
+    const char *foreign = modes_resolve(modes, name) ? NULL : modes_foreign(modes, name);
+    return foreign ? foreign : name;
+}
 
 /* NULL: no mode's. "mesh-MODE-MODEL" is not the whole mode's. */
 static const char *mode_of(const struct modes *modes, const char *name)
 {
-    const struct mode *mode = modes_resolve(modes, name);
-    return mode && modes_name_is_open(modes, mode, name) ? mode->name : NULL;
+    const char *meant = stands_for(modes, name);
+    const struct mode *mode = modes_resolve(modes, meant);
+    return mode && modes_name_is_open(modes, mode, meant) ? mode->name : NULL;
 }
+
+static const char *own_name(const struct key_scope *scope, const char *name)
+{
+    return node_table_model(scope->nodes, name);
+}
+
+static bool is_model(const struct key_scope *scope, const char *name)
+{
+    if (router_model_known(scope->router, own_name(scope, name)))
+        return true;
+    for (size_t i = 0; i < scope->modes->count; i++)
+        if (mode_lists(&scope->modes->list[i], name))
+            return true;
+    return false;
+}
+
+/* Of a name among the models: one that is called so comes before what else it may stand for. */
+static const char *model_of(const struct key_scope *scope, const char *name)
+{
+    return own_name(scope, is_model(scope, name) ? name : stands_for(scope->modes, name));
+}
+
+/* NULL: it is a model, or nothing that is known. */
+static const char *mode_called(const struct key_scope *scope, const char *name)
+{
+    return is_model(scope, name) ? NULL : mode_of(scope->modes, name);
+}
+
+/* --- modes --- */
 
 static void list_modes(const struct modes *modes, char text[KNOWN_MAX])
 {
@@ -31,20 +68,62 @@ static void list_modes(const struct modes *modes, char text[KNOWN_MAX])
     }
 }
 
-static int resolve_mode(
-        const struct modes *modes, const char *name, const char **ret_mode, struct err *err)
+static int refuse_auto(const char *name, struct err *err)
 {
-    const char *mode = mode_of(modes, name);
+    return err_set(
+            err, -EINVAL, "\"%.80s\" chooses among the modes that a key may use: name those", name);
+}
+
+static int refuse_mode(const struct key_scope *scope, const char *name, struct err *err)
+{
+    const char *meant = stands_for(scope->modes, name);
     char known[KNOWN_MAX];
-    if (modes_asks_auto(modes, name))
+    if (meant != name && is_model(scope, meant))
         return err_set(err, -EINVAL,
-                "\"%.80s\" chooses among the modes that a key may use: name those", name);
-    if (!mode && !modes->derived) {
-        list_modes(modes, known);
-        return err_set(err, -EINVAL, "there is no mode \"%.80s\"; known are: %s", name, known);
-    }
+                "\"%.80s\" is the model %.80s, and no mode: name it with the key's models", name,
+                meant);
+    list_modes(scope->modes, known);
+    return err_set(err, -EINVAL, "there is no mode \"%.80s\"; known are: %s", name, known);
+}
+
+static int resolve_mode(
+        const struct key_scope *scope, const char *name, const char **ret_mode, struct err *err)
+{
+    const char *mode = mode_of(scope->modes, name);
+    if (modes_asks_auto(scope->modes, name))
+        return refuse_auto(name, err);
+    if (!mode && !scope->modes->derived)
+        return refuse_mode(scope, name, err);
     *ret_mode = mode ? mode : name;
     return 0;
+}
+
+/* --- models --- */
+
+static int resolve_model(
+        const struct key_scope *scope, const char *name, const char **ret_model, struct err *err)
+{
+    const char *mode = mode_called(scope, name);
+    if (mode && modes_asks_auto(scope->modes, name))
+        return refuse_auto(name, err);
+    if (mode)
+        return err_set(err, -EINVAL,
+                "\"%.80s\" is the mode %.80s, and no model: name it with the key's modes", name,
+                mode);
+    *ret_model = model_of(scope, name);
+    return 0;
+}
+
+/* A key is for what both of its lists allow: modes among the models of one that names more than
+ * these would leave nothing. */
+static bool are_modes(const struct key_scope *scope)
+{
+    if (scope->asked_modes.count > 0)
+        return false;
+    for (size_t i = 0; i < scope->asked_models.count; i++)
+        if (!mode_called(scope, scope->asked_models.at[i]))
+            return false;
+    return true;
 }
 
 /* --- both --- */
@@ -74,52 +153,76 @@ static void add(const struct operation_words *asked, size_t at, const char *mean
         meant->at[meant->count++] = means;
 }
 
-int key_scope_resolve(struct key_scope *scope, struct err *err)
+typedef int (*resolve_fn)(
+        const struct key_scope *scope, const char *name, const char **ret_means, struct err *err);
+
+static int resolve_all(const struct key_scope *scope, const struct operation_words *asked,
+        resolve_fn resolve, struct operation_words *meant, struct err *err)
 {
-    const char *mode = NULL;
-    scope->for_modes.count = scope->for_models.count = 0;
-    for (size_t i = 0; i < scope->asked_modes.count; i++) {
-        int r = resolve_mode(scope->modes, scope->asked_modes.at[i], &mode, err);
+    const char *means = NULL;
+    meant->count = 0;
+    for (size_t i = 0; i < asked->count; i++) {
+        int r = resolve(scope, asked->at[i], &means, err);
         if (r)
             return r;
-        add(&scope->asked_modes, i, mode, &scope->for_modes);
-    }
-    for (size_t i = 0; i < scope->asked_models.count; i++) {
-        const char *model = node_table_model(scope->nodes, scope->asked_models.at[i]);
-        add(&scope->asked_models, i, model, &scope->for_models);
+        add(asked, i, means, meant);
     }
     return 0;
 }
 
+int key_scope_resolve(struct key_scope *scope, struct err *err)
+{
+    static const struct operation_words none = {.count = 0};
+    bool only_modes = are_modes(scope);
+    int r = resolve_all(scope, only_modes ? &scope->asked_models : &scope->asked_modes,
+            resolve_mode, &scope->for_modes, err);
+    if (r)
+        return r;
+    return resolve_all(scope, only_modes ? &none : &scope->asked_models, resolve_model,
+            &scope->for_models, err);
+}
+
 /* --- what is to be said of it --- */
 
-/* `means` NULL: nothing. */
-static void note(struct json_writer *out, const char *what, const char *name, const char *means)
+static void note(
+        struct json_writer *out, const char *what, const char *name, const char *means, bool known)
 {
     char text[NOTE_MAX];
-    if (means && strcmp(name, means) == 0)
+    if (known && strcmp(name, means) == 0)
         return;
-    if (means)
+    if (known)
         snprintf(text, sizeof(text), "\"%.80s\" is the %s %.80s: the key is for that", name, what,
                 means);
     else
         snprintf(text, sizeof(text),
                 "warning: there is no %s \"%.80s\" yet: the key is for it as soon as there is",
-                what, name);
+                what, means);
     json_writer_str(out, NULL, text);
+}
+
+static void note_mode(const struct key_scope *scope, const char *name, struct json_writer *out)
+{
+    const char *mode = mode_of(scope->modes, name);
+    note(out, "mode", name, mode ? mode : name, mode != NULL);
+}
+
+static void note_model(const struct key_scope *scope, const char *name, struct json_writer *out)
+{
+    const char *model = model_of(scope, name);
+    note(out, "model", name, model, router_model_known(scope->router, model) != NULL);
 }
 
 void key_scope_write_notes(const struct key_scope *scope, struct json_writer *out)
 {
     json_writer_array(out, "notes");
-    for (size_t i = 0; i < scope->asked_modes.count; i++) {
-        const char *name = scope->asked_modes.at[i];
-        note(out, "mode", name, mode_of(scope->modes, name));
-    }
+    for (size_t i = 0; i < scope->asked_modes.count; i++)
+        note_mode(scope, scope->asked_modes.at[i], out);
     for (size_t i = 0; i < scope->asked_models.count; i++) {
         const char *name = scope->asked_models.at[i];
-        const char *model = node_table_model(scope->nodes, name);
-        note(out, "model", name, router_model_known(scope->router, model) ? model : NULL);
+        if (mode_called(scope, name))
+            note_mode(scope, name, out);
+        else
+            note_model(scope, name, out);
     }
     json_writer_array_end(out);
 }

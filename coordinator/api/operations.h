@@ -12,8 +12,10 @@
  *   POST tokens         {"uses"?, "expires_in_ms"?, "roles"?, "addresses"?: ["HOST:PORT", …]}
  *   POST tokens/revoke  {"id"}
  *   GET  keys
- *   POST keys           {"name", "modes"?, "models"?, "admin"?, "requests_per_minute"?}; any name
- * of a mode or model will do, and "notes" says what it means POST keys/revoke    {"name"} GET  tls
+ *   POST keys           {"name", "modes"?, "models"?, "admin"?, "requests_per_minute"?}; the answer
+ *                       has "notes" on what the names of modes and models mean (key_scope.h)
+ *   POST keys/revoke    {"name"}
+ *   GET  tls
  *
  * and what takes longer than a request (model_operations.h). */
 #pragma once

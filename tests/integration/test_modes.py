@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import mesh
-from mesh import CODER, ENDLESS, FAST, THINKER, Answer, Mesh, wait_until
+from mesh import CODER, ENDLESS, FAST, THINKER, Answer, Mesh, chat, wait_until
 
 MODES = {
     "ask": [FAST, THINKER],
@@ -231,6 +231,13 @@ def a_policy_is_shown_and_words_mean_modes():
             assert_served(cluster.ask(name, "hello", temperature=0), mode, model)
         listed = {entry["id"] for entry in cluster.get("/v1/models").json()["data"]}
         assert {"mesh-review", "gpt-4o"} <= listed and not {"mesh-agent", "claude-*"} & listed, listed
+        key = cluster.owner("keys", "create", "bot", "--models", "gpt-4o")
+        assert key.returncode == 0 and '"gpt-4o" is the mode ask: the key is for that.\n' in key.stderr, key
+        bot = {"Authorization": f"Bearer {key.stdout.strip()}"}
+        answer = cluster.post("/v1/chat/completions", json.dumps(chat("gpt-4o", "hello", temperature=0)), bot)
+        assert_served(answer, "ask", FAST)
+        answer = cluster.post("/v1/chat/completions", json.dumps(chat("claude-opus-4", "hello")), bot)
+        assert answer.status == 403 and '"code"' in answer.error(), answer.body
         shown = " ".join(cluster.cli("modes").stdout.split())
         for words in (f"{FAST} 50, {THINKER} 80", "asks code", "refuses", f"ask up to 2k {FAST} 50",
                       f"ask up to 8k {THINKER} 60", "ask above 8k any that holds it 60", "claude-* review config",

@@ -782,7 +782,78 @@ static void have_modes(struct world *world)
 {
     modes_fini(&world->modes);
     world->modes = modes_maker_make("modes: {ask: {models: [small]}, debug: {models: [small]}}\n"
-                                    "mode-aliases: {fix: debug}\n");
+                                    "mode-aliases: {fix: debug}\n"
+                                    "model-aliases: {gpt-4o: fix, \"claude-*\": ask, gpt-5: auto, "
+                                    "o9: small}\n");
+}
+
+static void have_models(struct world *world, const char *first, const char *second)
+{
+    const struct msg_instance instances[] = {{.model = first}, {.model = second}};
+    fake_mesh_hello(&world->mesh, 0, "test");
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = instances, .instance_count = 2}});
+}
+
+/* The last key's list `list` is these, with ", " between them. */
+static void assert_key_has(struct world *world, const char *list, const char *names)
+{
+    char text[128] = "";
+    const cJSON *json = get(world, keys), *name;
+    const cJSON *key = at(json, "keys", length(json, "keys") - 1);
+    cJSON_ArrayForEach(name, json_array(key, list))
+    {
+        size_t len = strlen(text);
+        (void)snprintf(text + len, sizeof(text) - len, "%s%s", len ? ", " : "", name->valuestring);
+    }
+    assert_string_equal(text, names);
+}
+
+/* Makes a key, which is for these modes and models; of its first name is noted `said`. */
+static void makes_key(struct world *world, const char *body, const char *modes, const char *models,
+        const char *said)
+{
+    const cJSON *json = post(world, keys, body);
+    assert_string_equal(at(json, "notes", 0)->valuestring, said);
+    assert_key_has(world, "modes", modes);
+    assert_key_has(world, "models", models);
+}
+
+static void a_key_is_for_what_foreign_names_stand_for(void **state)
+{
+    struct world *world = *state;
+    have_modes(world);
+    makes_key(world, "{\"name\":\"a\",\"modes\":[\"gpt-4o\",\"ask\"]}", "debug, ask", "",
+            "\"gpt-4o\" is the mode debug: the key is for that");
+    makes_key(world, "{\"name\":\"b\",\"models\":[\"gpt-4o\",\"claude-opus\"]}", "debug, ask", "",
+            "\"gpt-4o\" is the mode debug: the key is for that");
+    makes_key(world, "{\"name\":\"c\",\"models\":[\"o9\",\"other\"]}", "", "small, other",
+            "warning: there is no model \"small\" yet: the key is for it as soon as there is");
+    have_models(world, "small", "gpt-4o");
+    makes_key(world, "{\"name\":\"d\",\"models\":[\"o9\",\"gpt-4o\"]}", "", "small, gpt-4o",
+            "\"o9\" is the model small: the key is for that");
+    makes_key(world, "{\"name\":\"e\",\"modes\":[\"gpt-4o\"]}", "debug", "",
+            "\"gpt-4o\" is the mode debug: the key is for that");
+}
+
+/* What both lists allow is no more than what one of them does. */
+static void a_mode_among_models_is_refused(void **state)
+{
+    struct world *world = *state;
+    static const char as_mode[] = "\"gpt-4o\" is the mode debug, and no model";
+    have_modes(world);
+    refuses(world, keys, "{\"name\":\"a\",\"models\":[\"small\",\"gpt-4o\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, as_mode));
+    refuses(world, keys, "{\"name\":\"a\",\"modes\":[\"ask\"],\"models\":[\"gpt-4o\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, as_mode));
+    refuses(world, keys, "{\"name\":\"a\",\"modes\":[\"o9\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "\"o9\" is the model small, and no mode"));
+    refuses(world, keys, "{\"name\":\"a\",\"models\":[\"gpt-5\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "chooses among the modes"));
+    refuses(world, keys, "{\"name\":\"a\",\"models\":[\"small\",\"gpt-5\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "chooses among the modes"));
+    assert_int_equal(length(get(world, keys), "keys"), 0);
 }
 
 static void a_key_is_for_modes_by_whatever_name(void **state)
@@ -956,6 +1027,8 @@ int main(void)
             TEST(a_key_is_made_as_it_was_asked_for),
             TEST(keys_are_listed_without_their_secrets),
             TEST(a_key_is_for_modes_by_whatever_name),
+            TEST(a_key_is_for_what_foreign_names_stand_for),
+            TEST(a_mode_among_models_is_refused),
             TEST(a_key_for_no_mode_is_refused),
             TEST(a_derived_mode_may_come),
             TEST(a_key_is_for_models_by_whatever_name),
