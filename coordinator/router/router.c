@@ -504,11 +504,16 @@ static void note_length(const struct router_ask *ask, const struct routing_optio
     plan->longest = ask->models[plan->routing.longest];
 }
 
-int router_explain(struct router *router, const struct router_ask *ask, routing_look_fn *look,
-        void *ctx, struct router_plan *ret_plan)
-{
+/* A request as routing takes it. */
+struct asked {
     struct routing_option options[ROUTING_OPTIONS_MAX];
-    struct routing_request request = {.options = options,
+    struct routing_request request; /* of these options */
+};
+
+static void fill_asked(struct router *router, const struct router_ask *ask, struct asked *ret_asked)
+{
+    struct routing_request *request = &ret_asked->request;
+    *request = (struct routing_request){.options = ret_asked->options,
             .option_count =
                     ask->model_count < ROUTING_OPTIONS_MAX ? ask->model_count : ROUTING_OPTIONS_MAX,
             .output_tokens = router_output_tokens(router, ask->mode, ask->needs, ask->output_max),
@@ -525,32 +530,53 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
             .due = ask->due,
             .tell_free = ask->tell_free,
             .now_s = now_s(router)};
-    request.output_reserve = (uint32_t)fmin(request.output_tokens, ROUTER_RESERVE_MAX);
-    for (size_t i = 0; i < request.option_count; i++)
-        fill_option(router, ask, i, &options[i]);
-    fill_places(router, ask, &request);
-    struct routing_plan *plan = &ret_plan->routing, seen;
-    ret_plan->awaited = (struct router_awaited){AWAITED_NONE, NULL};
-    int r = routing_choose(router->routing, router->fleet, &request, NULL, NULL, plan);
+    request->output_reserve = (uint32_t)fmin(request->output_tokens, ROUTER_RESERVE_MAX);
+    for (size_t i = 0; i < request->option_count; i++)
+        fill_option(router, ask, i, &ret_asked->options[i]);
+    fill_places(router, ask, request);
+}
+
+/* -ENOMEM. As it is, or where that is too long for all, shortened. */
+static int choose_as_asked(struct router *router, const struct router_ask *ask, struct asked *asked,
+        struct router_plan *plan)
+{
+    struct routing_plan *routing = &plan->routing;
+    int r = routing_choose(router->routing, router->fleet, &asked->request, NULL, NULL, routing);
     if (!r)
-        r = await(router, ask, &request, ret_plan);
-    if (!r)
-        note_length(ask, options, ret_plan);
-    if (!r && shorten(ask, ret_plan, &request, options))
-        r = choose_for_shortened(router, &request, plan);
-    ret_plan->far_too_long &= plan->verdict == ROUTING_NONE;
-    if (!r && look)
-        r = routing_choose(router->routing, router->fleet, &request, look, ctx, &seen);
-    if (!r && stands_in(ask, plan))
-        r = prefer_named(router, ask, &request, plan);
+        r = await(router, ask, &asked->request, plan);
     if (r)
         return r;
-    ret_plan->named_count = ask->named_count;
-    ret_plan->stands_in = stands_in(ask, plan);
-    ret_plan->instance = plan->instance ? seat_of(plan->instance)->instance : NULL;
-    ret_plan->held_blocks = held_blocks(plan, options);
-    ret_plan->prompt_tokens = options[plan->instance ? plan->option : plan->longest].prompt_tokens;
-    ret_plan->output_tokens = request.output_tokens;
+    note_length(ask, asked->options, plan);
+    if (shorten(ask, plan, &asked->request, asked->options))
+        r = choose_for_shortened(router, &asked->request, routing);
+    if (r)
+        return r;
+    plan->far_too_long &= routing->verdict == ROUTING_NONE;
+    return 0;
+}
+
+int router_explain(struct router *router, const struct router_ask *ask, routing_look_fn *look,
+        void *ctx, struct router_plan *ret_plan)
+{
+    struct asked asked;
+    struct router_plan plan = {.awaited = {AWAITED_NONE, NULL}};
+    struct routing_plan *routing = &plan.routing, seen;
+    fill_asked(router, ask, &asked);
+    int r = choose_as_asked(router, ask, &asked, &plan);
+    if (!r && look)
+        r = routing_choose(router->routing, router->fleet, &asked.request, look, ctx, &seen);
+    if (!r && stands_in(ask, routing))
+        r = prefer_named(router, ask, &asked.request, routing);
+    if (r)
+        return r;
+    plan.named_count = ask->named_count;
+    plan.stands_in = stands_in(ask, routing);
+    plan.instance = routing->instance ? seat_of(routing->instance)->instance : NULL;
+    plan.held_blocks = held_blocks(routing, asked.options);
+    plan.prompt_tokens =
+            asked.options[routing->instance ? routing->option : routing->longest].prompt_tokens;
+    plan.output_tokens = asked.request.output_tokens;
+    *ret_plan = plan;
     return 0;
 }
 

@@ -128,7 +128,7 @@ void router_longest_note(struct router_longest *longest, size_t at, const struct
  */
 size_t router_longest_at(const struct router_longest *longest);
 
-/* -ENOMEM. The plan is good until something changes. */
+/* -ENOMEM; `*ret_plan` is untouched then. The plan is good until something changes. */
 MUST_CHECK int router_choose(
         struct router *router, const struct router_ask *ask, struct router_plan *ret_plan);
 /* As router_choose(), telling of every instance once; for people. `look` may be NULL. */

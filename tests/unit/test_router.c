@@ -4,6 +4,7 @@
 #include "coordinator/router/seat.h"
 
 #include "tests/lib/fake_mesh.h"
+#include "tests/lib/short_memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,6 +288,26 @@ static void room_follows_what_engines_reuse(void **state)
     assert_int_equal(seat_cache_room(seat), told);
     say(world, 0, &it);
     assert_int_equal(held(world, 1, 30), 30);
+}
+
+/* --- no memory --- */
+
+static void without_memory_there_is_no_plan(void **state)
+{
+    struct world *world = *state;
+    struct prefix_chain chain = chain_of(1, 1);
+    const struct router_ask ask = {
+            .chain = &chain, .mode = "ask", .models = small, .model_count = 1};
+    struct router_plan plan, before;
+    join(world, 0);
+    memset(&plan, 0x5a, sizeof(plan));
+    memcpy(&before, &plan, sizeof(before));
+    short_memory_begin(0);
+    assert_int_equal(router_choose(world->mesh.router, &ask, &plan), -ENOMEM);
+    assert_true(short_memory_end());
+    assert_memory_equal(&plan, &before, sizeof(plan));
+    assert_int_equal(router_choose(world->mesh.router, &ask, &plan), 0);
+    assert_int_equal(plan.routing.verdict, ROUTING_RUN);
 }
 
 /* --- instances that go --- */
@@ -797,6 +819,7 @@ int main(void)
             TEST(one_cancelled_before_its_first_token_leaves_what_was_there),
             TEST(one_cancelled_takes_nothing_from_another_of_the_same_prompt),
             TEST(room_follows_what_engines_reuse),
+            TEST(without_memory_there_is_no_plan),
             TEST(an_instance_goes_while_requests_run_there),
             TEST(a_session_ends_while_requests_run_there),
             TEST(one_that_drains_keeps_what_was_learnt),
