@@ -10,6 +10,7 @@ const char *refusal_name(enum refusal refusal)
             [REFUSAL_QUALITY] = "below the quality floor",
             [REFUSAL_BATCH_ONLY] = "larger than the memory: for batch work only",
             [REFUSAL_CONTEXT] = "context too small",
+            [REFUSAL_NOT_LOADED] = "not loaded: what is too long goes to one that is",
             [REFUSAL_AVOIDED] = "has failed this request",
             [REFUSAL_NO_FIT] = "larger than the memory limit",
             [REFUSAL_UNUSABLE] = "draining or gone",

@@ -12,6 +12,7 @@ enum refusal {
     REFUSAL_QUALITY,    /* below the floor */
     REFUSAL_BATCH_ONLY, /* larger than the memory */
     REFUSAL_CONTEXT,    /* prompt and answer are longer */
+    REFUSAL_NOT_LOADED, /* … than each context, and only what is loaded is to count them */
     REFUSAL_AVOIDED,    /* it has failed this request */
     REFUSAL_NO_FIT,     /* not loaded, and it can never be there */
     REFUSAL_UNUSABLE,   /* its node drains, or is gone: router.h says who waits for it */

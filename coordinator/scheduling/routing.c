@@ -422,11 +422,8 @@ static struct candidate best_of(const float *totals, const struct fleet *fleet,
 
 /* --- what it comes to, in full --- */
 
-/* A prompt that only what is loaded is to have is asked for as if it were shorter. */
 static bool is_too_long(const struct aim *aim, const struct fleet_instance *instance)
 {
-    if (aim->request->loaded & ~fleet_digest_loaded(instance))
-        return true;
     return instance->context && aim->question.whole_tokens > (float)instance->context;
 }
 
@@ -442,6 +439,8 @@ static enum refusal refusal_of(const struct aim *aim, const struct fleet_instanc
         return REFUSAL_BATCH_ONLY;
     if (is_too_long(aim, instance))
         return REFUSAL_CONTEXT;
+    if (request->loaded & ~fleet_digest_loaded(instance))
+        return REFUSAL_NOT_LOADED;
     if (has_failed(aim, instance->epoch))
         return REFUSAL_AVOIDED;
     enum refusal refusal = refusal_for_all(instance);

@@ -18,6 +18,7 @@ static void each_has_a_name_of_its_own(void **state)
         for (int j = 0; j < i; j++)
             assert_string_not_equal(refusal_name((enum refusal)i), refusal_name((enum refusal)j));
     assert_string_equal(refusal_name(REFUSAL_CONTEXT), "context too small");
+    assert_true(REFUSAL_CONTEXT < REFUSAL_NOT_LOADED && REFUSAL_NOT_LOADED < REFUSAL_SILENT);
 }
 
 static void what_runs_or_can_is_open(void **state)

@@ -620,7 +620,9 @@ static void what_may_load_nothing_goes_to_what_is_loaded(void **state)
     bed->request.loaded = FLEET_ABLE_LOADED;
     runs_on(bed, 1);
     bed->request.loaded = FLEET_ABLE_RESIDENT;
-    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    at(bed, 0)->context = 4096;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_NOT_LOADED);
+    assert_int_equal(bed->plan.context_max, 0); /* it is not too long for them */
     add(bed, "small")->rates.prefill_tok_s = 1;
     runs_on(bed, 2);
 }

@@ -420,7 +420,29 @@ static void what_is_far_too_long_loads_nothing(void **state)
     json = ask(world, "mode=ask&tokens=33312");
     assert_says(json, "verdict", "run");
     assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node1");
-    assert_says(row_of(json, "node0"), "why", "context too small: 8192 tokens");
+    assert_says(row_of(json, "node0"), "why", "not loaded: what is too long goes to one that is");
+}
+
+/* The one that is chosen is the shorter one. */
+static void what_is_not_loaded_for_it_is_not_called_too_short(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance instance = instance_of("small", 100);
+    join(world, 0, &instance);
+    instance.context = 2048;
+    join(world, 1, &instance);
+    instance.context = 16384;
+    instance.state = INSTANCE_AVAILABLE;
+    join(world, 2, &instance);
+    instance.context = 8192;
+    instance.state = INSTANCE_LOADING;
+    join(world, 3, &instance);
+    const cJSON *json = ask(world, "mode=ask&tokens=60000");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "node", ""), "node0");
+    assert_says(row_of(json, "node1"), "why", "context too small: 2048 tokens");
+    for (size_t i = 1; i < 3; i++) /* who comes closest stands before who does not */
+        assert_string_equal(json_str(row_at(json, (int)i), "why", ""),
+                "not loaded: what is too long goes to one that is");
 }
 
 static void what_comes_back_by_itself_is_waited_for(void **state)
@@ -931,6 +953,7 @@ int main(void)
             EXPLAIN_TEST(models_agree_with_their_instances),
             EXPLAIN_TEST(what_nobody_can_take_says_so),
             EXPLAIN_TEST(what_is_far_too_long_loads_nothing),
+            EXPLAIN_TEST(what_is_not_loaded_for_it_is_not_called_too_short),
             EXPLAIN_TEST(what_comes_back_by_itself_is_waited_for),
             EXPLAIN_TEST(who_is_away_is_waited_for),
             EXPLAIN_TEST(who_drains_is_waited_for),
