@@ -448,11 +448,19 @@ static int choose_for_shortened(
     return routing_choose(router->routing, router->fleet, request, NULL, NULL, plan);
 }
 
+static bool is_longer(const struct routing_plan *plan, const struct router_longest *longest)
+{
+    if (plan->context_max > 0 && longest->context > 0 && plan->longest_closed != longest->closed)
+        return longest->closed;
+    return plan->context_max > longest->context;
+}
+
 void router_longest_note(struct router_longest *longest, size_t at, const struct router_plan *plan)
 {
     const struct routing_plan *routing = &plan->routing;
-    if (routing->context_max > longest->context) {
+    if (is_longer(routing, longest)) {
         longest->context = routing->context_max;
+        longest->closed = routing->longest_closed;
         longest->at = at;
         longest->far_too_long = plan->far_too_long;
     }
@@ -549,6 +557,8 @@ static int choose_as_asked(struct router *router, const struct router_ask *ask, 
     note_length(ask, asked->options, plan);
     if (shorten(ask, plan, &asked->request, asked->options))
         r = choose_for_shortened(router, &asked->request, routing);
+    if (!r && !plan->far_too_long)
+        r = await(router, ask, &asked->request, plan);
     if (r)
         return r;
     plan->far_too_long &= routing->verdict == ROUTING_NONE;

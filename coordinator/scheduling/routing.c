@@ -494,11 +494,27 @@ static bool could_count(const struct aim *aim, const struct fleet_instance *inst
            (refusal == REFUSAL_NONE || refusal == REFUSAL_TRIPPED);
 }
 
+/* It could take no shorter prompt either, nor could it in a moment. */
+static bool is_closed(const struct fleet_instance *instance)
+{
+    enum refusal refusal = refusal_for_all(instance);
+    return refusal == REFUSAL_NO_FIT || refusal == REFUSAL_UNUSABLE;
+}
+
+static bool is_longer(const struct fleet_instance *instance, const struct routing_plan *plan)
+{
+    bool closed = is_closed(instance);
+    if (plan->context_max > 0 && closed != plan->longest_closed)
+        return plan->longest_closed;
+    return instance->context > plan->context_max;
+}
+
 static void note_context(
         const struct aim *aim, const struct fleet_instance *instance, struct routing_plan *plan)
 {
-    if (instance->context > plan->context_max) {
+    if (is_longer(instance, plan)) {
         plan->context_max = instance->context;
+        plan->longest_closed = is_closed(instance);
         plan->longest = aim->option_index;
     }
     if (instance->context > plan->context_loaded && could_count(aim, instance))

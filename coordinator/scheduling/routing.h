@@ -123,7 +123,10 @@ struct routing_plan {
 
     /* Where none is feasible: */
     uint32_t lacking; /* CAPABILITY_… that the one lacks which lacks the fewest; 0: none does */
-    uint32_t context_max;    /* tokens of the largest that is refused for its context; 0: none is */
+    uint32_t context_max;    /* tokens of the largest that is refused for its context, of those that
+                                could take a shorter prompt, now or in a moment; where none could, of
+                                all; 0: none is */
+    bool longest_closed;     /* … it could not: its node drains, or its model never fits */
     size_t longest;          /* … its option */
     uint32_t context_loaded; /* … and of the largest of them that is loaded, or being, and that it
                                 could go to; 0: none is */

@@ -324,23 +324,6 @@ static enum standing best_standing(const struct ask *ask, size_t link)
     return best;
 }
 
-/* Of those that are too short for it, however they stand else. */
-static uint32_t largest_context(const struct ask *ask, size_t link)
-{
-    uint32_t largest = 0;
-    for (size_t n = 0; n < TOY_NODES; n++)
-        for (size_t m = 0; m < TOY_MODELS; m++) {
-            const struct toy_model *model = &w->fleet.nodes[n].models[m];
-            if (ask->options[link] & BIT(m) && is_connected(n) && model->here &&
-                    !lacks(ask, model) && is_too_long(ask, model) &&
-                    (!model->batch_only || policy_at(ask, link)->batch))
-                largest = model->context > largest ? model->context : largest;
-        }
-    return largest;
-}
-
-/* --- which models may answer, when it is asked --- */
-
 /* It is there, or may come back, and has the memory. */
 static bool may_hold(bool batch, size_t n, size_t m)
 {
@@ -349,6 +332,30 @@ static bool may_hold(bool batch, size_t n, size_t m)
     return !node->draining && (!model->batch_only || batch) &&
            (model->state != INSTANCE_AVAILABLE || toy_model_fits(node, model));
 }
+
+/* Of those that are too short for it, and may hold a shorter one; or of all, where none may. */
+static uint32_t largest_of(const struct ask *ask, size_t link, bool held)
+{
+    uint32_t largest = 0;
+    bool batch = policy_at(ask, link)->batch;
+    for (size_t n = 0; n < TOY_NODES; n++)
+        for (size_t m = 0; m < TOY_MODELS; m++) {
+            const struct toy_model *model = &w->fleet.nodes[n].models[m];
+            if (ask->options[link] & BIT(m) && is_connected(n) && model->here &&
+                    !lacks(ask, model) && is_too_long(ask, model) &&
+                    (!model->batch_only || batch) && (!held || may_hold(batch, n, m)))
+                largest = model->context > largest ? model->context : largest;
+        }
+    return largest;
+}
+
+static uint32_t largest_context(const struct ask *ask, size_t link)
+{
+    uint32_t largest = largest_of(ask, link, true);
+    return largest ? largest : largest_of(ask, link, false);
+}
+
+/* --- which models may answer, when it is asked --- */
 
 /* A model that no node has may come; one that none may hold, too. */
 static bool serves(const struct ask *ask, bool batch, size_t m)

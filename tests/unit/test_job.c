@@ -2750,6 +2750,72 @@ static void what_may_be_shorter_than_it_seems_is_loaded_for(void **state)
     (void)next(world, 0, MSG_START);
 }
 
+static void say_drains(struct world *world, size_t node, uint32_t context, bool draining)
+{
+    struct msg_instance small = {.model = "small",
+            .state = INSTANCE_RESIDENT,
+            .slots = 1,
+            .context = context,
+            .engine = "fake",
+            .note = ""};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){.type = MSG_STATE,
+                    .state = {.draining = draining, .instances = &small, .instance_count = 1}});
+}
+
+/* Its context is of no use to who shortens the prompt. */
+static void one_that_drains_does_not_speak_for_the_longest(void **state)
+{
+    struct world *world = *state;
+    two_of_the_same(world, INSTANCE_RESIDENT);
+    say_drains(world, 1, 2000, true);
+    for (unsigned i = 0; i < 2; i++) {
+        ask_for_small(world, i == 0 ? 8 : 200);
+        nothing_sent(world, 1);
+        uint64_t stream = next(world, 0, MSG_START).start.stream;
+        fake_link_forget(&world->mesh.link, 0);
+        say_fail(world, 0, stream, FAIL_CONTEXT_EXCEEDED, 400, "it is too long");
+        assert_int_equal(world->clients[0].status, 400);
+    }
+}
+
+static void one_that_drains_is_not_the_longest_of_the_modes(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_drains(world, 0, 2000, true);
+    ask_what_is_long(world, 0, 1024);
+    is_refused_by_its_engine(world, 1, "ask");
+    say_context(world, 1, "other", INSTANCE_AVAILABLE, 1024);
+    world->edit = be_long;
+    ask_by(world, 0, false, terms_before("code", "small", terms_for("ask", "other")));
+    is_refused_without_a_load(world, "other", 1024);
+    ask_by(world, 0, false, terms_before("ask", "other", terms_for("code", "small")));
+    is_refused_without_a_load(world, "other", 1024);
+}
+
+/* Who waits does so for one that would take a shorter prompt: it may be shorter than it seems. */
+static void where_all_drain_what_is_too_long_waits_as_others_do(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_drains(world, 0, 1024, true);
+    ask_for_small(world, 200);
+    is_refused_without_a_load(world, "small", 1024);
+    world->edit = be_of_2k_tokens;
+    struct job_terms *refuses = terms_for("ask", "small");
+    refuses->when_none = WHEN_NONE_REFUSE;
+    ask_by(world, 0, false, refuses);
+    assert_int_equal(world->clients[0].status, 503);
+    assert_true(fake_exchange_has(&world->clients[0], "each node that has the model is draining"));
+    ask_for_small(world, 8);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    nothing_sent(world, 0);
+    say_drains(world, 0, 1024, false);
+    complete(world, 0, take_request(world, 0), "x");
+    assert_int_equal(world->clients[0].status, 200);
+}
+
 static void count_tokens(struct request *request)
 {
     be_long(request);
@@ -3432,6 +3498,9 @@ int main(void)
             JOB_TEST(what_is_only_counted_is_never_too_long),
             JOB_TEST(what_is_too_long_for_all_modes_loads_nothing),
             JOB_TEST(of_all_modes_that_which_is_loaded_counts),
+            JOB_TEST(one_that_drains_does_not_speak_for_the_longest),
+            JOB_TEST(one_that_drains_is_not_the_longest_of_the_modes),
+            JOB_TEST(where_all_drain_what_is_too_long_waits_as_others_do),
             JOB_TEST(terms_that_may_count_again_follow_their_mode),
             JOB_TEST(who_has_lost_his_node_takes_what_is_there),
             JOB_TEST(who_waits_takes_what_comes_first),

@@ -608,6 +608,34 @@ static void what_is_too_long_tells_what_is_loaded(void **state)
     assert_int_equal(bed->plan.longest, 1);
 }
 
+/* It is for the client to shorten its prompt to that. */
+static void what_could_take_nothing_shorter_is_not_the_longest(void **state)
+{
+    struct bed *bed = *state;
+    bed->request.option_count = 2;
+    add(bed, "large")->context = 800;
+    add(bed, "small")->context = 400;
+    add(bed, "small")->context = 900;
+    at(bed, 0)->usable = false; /* it drains */
+    at(bed, 2)->state = INSTANCE_AVAILABLE;
+    at(bed, 2)->fits = false;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_max, 400);
+    assert_int_equal(bed->plan.longest, 0);
+    assert_false(bed->plan.longest_closed);
+    at(bed, 1)->tripped = true;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_max, 400);
+    at(bed, 0)->silent = true; /* it may be back in a moment */
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_max, 800);
+    assert_int_equal(bed->plan.longest, 1);
+    at(bed, 0)->silent = at(bed, 1)->usable = false; /* there is no other */
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_max, 900);
+    assert_true(bed->plan.longest_closed);
+}
+
 /* However dear. */
 static void what_may_load_nothing_goes_to_what_is_loaded(void **state)
 {
@@ -950,6 +978,7 @@ int main(void)
             unit(what_is_known_before_it_is_loaded_counts),
             unit(prompt_and_answer_fit_in_the_context),
             unit(what_is_too_long_tells_what_is_loaded),
+            unit(what_could_take_nothing_shorter_is_not_the_longest),
             unit(what_may_load_nothing_goes_to_what_is_loaded),
             unit(quality_has_a_floor),
             unit(what_swaps_is_for_batch_alone),
