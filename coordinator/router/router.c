@@ -419,7 +419,7 @@ static uint32_t context_for(
 /* What is estimated to be too long for every instance goes to the longest: it is the engine that
  * counts the tokens, and says both numbers to the client. One that holds it and has failed it is
  * rather tried again. Nothing is loaded for what no engine could hold, nor where another is that
- * has the same context. */
+ * has the same context, and has room. */
 static bool shorten(const struct router_ask *ask, const struct router_plan *plan,
         struct routing_request *request, struct routing_option *options)
 {
@@ -435,17 +435,25 @@ static bool shorten(const struct router_ask *ask, const struct router_plan *plan
     return true;
 }
 
-/* What is resident comes before what is still being loaded. */
-static int choose_for_shortened(
-        struct router *router, struct routing_request *request, struct routing_plan *plan)
+/* What may be shorter than it seems waits for nothing that is loaded where another can be. */
+static bool is_served(const struct routing_plan *plan, bool far_too_long)
 {
-    uint32_t loaded = request->loaded;
-    request->loaded = loaded ? FLEET_ABLE_RESIDENT : 0;
-    int r = routing_choose(router->routing, router->fleet, request, NULL, NULL, plan);
-    if (r || !loaded || plan->instance)
-        return r;
-    request->loaded = loaded;
-    return routing_choose(router->routing, router->fleet, request, NULL, NULL, plan);
+    return plan->instance && (far_too_long || plan->verdict == ROUTING_RUN);
+}
+
+/* -ENOMEM. What is resident comes before what is still being loaded, and that before what is not.
+ */
+static int choose_for_shortened(struct router *router, struct routing_request *request,
+        bool far_too_long, struct routing_plan *plan)
+{
+    static const uint32_t loaded[] = {FLEET_ABLE_RESIDENT, FLEET_ABLE_LOADED, 0};
+    for (size_t i = request->loaded ? 0 : 2; i < (far_too_long ? 2 : 3); i++) {
+        request->loaded = loaded[i];
+        int r = routing_choose(router->routing, router->fleet, request, NULL, NULL, plan);
+        if (r || is_served(plan, far_too_long))
+            return r;
+    }
+    return 0;
 }
 
 static bool is_longer(const struct routing_plan *plan, const struct router_longest *longest)
@@ -556,7 +564,7 @@ static int choose_as_asked(struct router *router, const struct router_ask *ask, 
         return r;
     note_length(ask, asked->options, plan);
     if (shorten(ask, plan, &asked->request, asked->options))
-        r = choose_for_shortened(router, &asked->request, routing);
+        r = choose_for_shortened(router, &asked->request, plan->far_too_long, routing);
     if (!r && !plan->far_too_long)
         r = await(router, ask, &asked->request, plan);
     if (r)

@@ -2816,6 +2816,41 @@ static void where_all_drain_what_is_too_long_waits_as_others_do(void **state)
     assert_int_equal(world->clients[0].status, 200);
 }
 
+/* The slow node 0 has all that it takes at once. */
+static void fill_first_of_two(struct world *world)
+{
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 1024);
+    fill(world);
+    join(world, 1, "small");
+    say_context(world, 1, "small", INSTANCE_AVAILABLE, 1024);
+}
+
+/* Estimates are rough: it is served where a short one would be. */
+static void what_may_be_shorter_than_it_seems_waits_for_no_full_one(void **state)
+{
+    struct world *world = *state;
+    struct job_terms *refuses = terms_for("ask", "small");
+    fill_first_of_two(world);
+    refuses->when_none = WHEN_NONE_REFUSE;
+    world->edit = be_of_2k_tokens;
+    ask_by(world, 0, false, refuses);
+    nothing_sent(world, 0);
+    complete(world, 1, take_request(world, 1), "x");
+    assert_int_equal(world->clients[0].status, 200);
+    ask_for_small(world, 8);
+    (void)next(world, 1, MSG_START);
+}
+
+static void what_is_far_too_long_waits_for_what_is_loaded(void **state)
+{
+    struct world *world = *state;
+    fill_first_of_two(world);
+    ask_for_small(world, 200);
+    nothing_sent(world, 1);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+}
+
 static void count_tokens(struct request *request)
 {
     be_long(request);
@@ -3498,6 +3533,8 @@ int main(void)
             JOB_TEST(what_is_only_counted_is_never_too_long),
             JOB_TEST(what_is_too_long_for_all_modes_loads_nothing),
             JOB_TEST(of_all_modes_that_which_is_loaded_counts),
+            JOB_TEST(what_may_be_shorter_than_it_seems_waits_for_no_full_one),
+            JOB_TEST(what_is_far_too_long_waits_for_what_is_loaded),
             JOB_TEST(one_that_drains_does_not_speak_for_the_longest),
             JOB_TEST(one_that_drains_is_not_the_longest_of_the_modes),
             JOB_TEST(where_all_drain_what_is_too_long_waits_as_others_do),

@@ -290,6 +290,53 @@ static void room_follows_what_engines_reuse(void **state)
     assert_int_equal(held(world, 1, 30), 30);
 }
 
+/* --- what is too long for all --- */
+
+enum { SHORT = 4096, SOMEWHAT_LONG = 5000, FAR_TOO_LONG = 50000 };
+
+static void join_short(struct world *world, size_t node, enum instance_state state, float tok_s)
+{
+    struct msg_instance it = resident();
+    it.state = state;
+    it.context = SHORT;
+    it.prefill_tok_s = tok_s;
+    fake_mesh_hello(&world->mesh, node, "s");
+    say(world, node, &it);
+}
+
+static struct router_plan plan_for_tokens(struct world *world, double tokens)
+{
+    struct prefix_chain chain = chain_of(1, 0);
+    const struct router_ask ask = {.chain = &chain,
+            .prompt_tokens = tokens,
+            .mode = "ask",
+            .models = small,
+            .model_count = 1,
+            .one_prompt = true};
+    struct router_plan plan;
+    router_begin_pass(world->mesh.router);
+    assert_int_equal(router_choose(world->mesh.router, &ask, &plan), 0);
+    return plan;
+}
+
+static void goes_to(struct world *world, double tokens, const char *node)
+{
+    struct router_plan plan = plan_for_tokens(world, tokens);
+    assert_int_equal(plan.routing.verdict, ROUTING_RUN);
+    assert_string_equal(plan.instance->node, node);
+}
+
+/* However slow it is. */
+static void nothing_is_loaded_beside_what_loads_already(void **state)
+{
+    struct world *world = *state;
+    join_short(world, 0, INSTANCE_LOADING, 10);
+    join_short(world, 1, INSTANCE_AVAILABLE, 100000);
+    goes_to(world, 100, "node1");
+    goes_to(world, SOMEWHAT_LONG, "node0");
+    goes_to(world, FAR_TOO_LONG, "node0");
+}
+
 /* --- no memory --- */
 
 static void without_memory_there_is_no_plan(void **state)
@@ -819,6 +866,7 @@ int main(void)
             TEST(one_cancelled_before_its_first_token_leaves_what_was_there),
             TEST(one_cancelled_takes_nothing_from_another_of_the_same_prompt),
             TEST(room_follows_what_engines_reuse),
+            TEST(nothing_is_loaded_beside_what_loads_already),
             TEST(without_memory_there_is_no_plan),
             TEST(an_instance_goes_while_requests_run_there),
             TEST(a_session_ends_while_requests_run_there),
