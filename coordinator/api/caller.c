@@ -106,6 +106,14 @@ const struct mode *caller_fallback(const struct caller *caller, const struct mod
     return modes_fallback(modes, may_use, caller);
 }
 
+const struct mode *caller_next_mode(
+        const struct caller *caller, const struct modes *modes, const struct mode *mode)
+{
+    const char *name = mode->when_none == WHEN_NONE_NEXT ? mode->next : NULL;
+    const struct mode *next = name ? modes_find(modes, name) : NULL;
+    return next && may_use(caller, next) ? next : NULL;
+}
+
 static bool mode_means_model(struct node_table *nodes, const struct mode *mode, const char *model)
 {
     for (size_t i = 0; i < mode->model_count; i++)

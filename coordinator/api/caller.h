@@ -59,6 +59,10 @@ size_t caller_models_of_mode(
         const struct caller *caller, const struct mode *mode, const char *allowed[MODE_MODELS_MAX]);
 /* modes_fallback(), of the modes that the caller may use. */
 const struct mode *caller_fallback(const struct caller *caller, const struct modes *modes);
+/* The mode that is asked instead of `mode` where that has none. NULL: none is, or the caller may
+ * not use it. */
+const struct mode *caller_next_mode(
+        const struct caller *caller, const struct modes *modes, const struct mode *mode);
 /* "local", "key NAME", "edge NODE": for logs, and as the owner of what is stored. */
 void caller_name(const struct caller *caller, char *name, size_t size);
 

@@ -175,22 +175,12 @@ static void find_kind(struct explaining *it)
 
 /* --- the modes that it goes through --- */
 
-/* One that the caller may not use ends it. NULL: none comes after this one. */
-static const struct mode *find_next(const struct explaining *it, const struct mode *mode)
-{
-    const char *allowed[MODE_MODELS_MAX];
-    if (mode->when_none != WHEN_NONE_NEXT || !mode->next)
-        return NULL;
-    const struct mode *next = modes_find(it->call->api->view->modes, mode->next);
-    if (!next)
-        return NULL;
-    return caller_models_of_mode(it->call->caller, next, allowed) > 0 ? next : NULL;
-}
-
 /* No config has them go round in a circle. */
 static void find_steps(struct explaining *it)
 {
-    for (const struct mode *mode = it->named.mode; mode; mode = find_next(it, mode))
+    const struct call *call = it->call;
+    for (const struct mode *mode = it->named.mode; mode;
+            mode = caller_next_mode(call->caller, call->api->view->modes, mode))
         it->steps[it->step_count++].mode = mode;
 }
 

@@ -131,18 +131,16 @@ static bool is_among(const struct job_terms *terms, const char *mode)
     return false;
 }
 
-/* The mode that comes after this one, with the models of it that the caller may get; one that the
- * caller may not use ends it. NULL: none does. */
+/* The mode that comes after this one, with the models of it that the caller may get. NULL: none. */
 static const struct mode *next_mode(const struct making *making, const struct job_terms *first,
         const char *ret_left[MODE_MODELS_MAX], size_t *ret_count)
 {
     const struct call *call = making->call;
-    const char *name = making->mode->when_none == WHEN_NONE_NEXT ? making->mode->next : NULL;
-    const struct mode *mode = name ? modes_find(call->api->view->modes, name) : NULL;
+    const struct mode *mode = caller_next_mode(call->caller, call->api->view->modes, making->mode);
     if (!mode || is_among(first, mode->name))
         return NULL;
     *ret_count = caller_models_of_mode(call->caller, mode, ret_left);
-    return *ret_count > 0 ? mode : NULL;
+    return mode;
 }
 
 struct job_terms *mode_terms_make(const struct call *call, struct request *request,
