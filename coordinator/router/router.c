@@ -435,10 +435,12 @@ static bool shorten(const struct router_ask *ask, const struct router_plan *plan
     return true;
 }
 
-/* What may be shorter than it seems waits for nothing that is loaded where another can be. */
+/* What rests is taken only where no other can serve. What may be shorter than it seems waits for
+ * nothing that is loaded where another can be. */
 static bool is_served(const struct routing_plan *plan, bool far_too_long)
 {
-    return plan->instance && (far_too_long || plan->verdict == ROUTING_RUN);
+    return plan->instance && !plan->instance->tripped &&
+           (far_too_long || plan->verdict == ROUTING_RUN);
 }
 
 /* -ENOMEM. What is resident comes before what is still being loaded, and that before what is not.
@@ -456,24 +458,20 @@ static int choose_for_shortened(struct router *router, struct routing_request *r
     return 0;
 }
 
-static bool is_longer(const struct routing_plan *plan, const struct router_longest *longest)
-{
-    if (plan->context_max > 0 && longest->context > 0 && plan->longest_closed != longest->closed)
-        return longest->closed;
-    return plan->context_max > longest->context;
-}
-
 void router_longest_note(struct router_longest *longest, size_t at, const struct router_plan *plan)
 {
     const struct routing_plan *routing = &plan->routing;
-    if (is_longer(routing, longest)) {
+    if (routing_is_longer(
+                routing->context_max, routing->longest_closed, longest->context, longest->closed)) {
         longest->context = routing->context_max;
         longest->closed = routing->longest_closed;
         longest->at = at;
         longest->far_too_long = plan->far_too_long;
     }
-    if (routing->context_loaded > longest->context_loaded) {
+    if (routing_is_longer(routing->context_loaded, routing->loaded_rests, longest->context_loaded,
+                longest->loaded_rests)) {
         longest->context_loaded = routing->context_loaded;
+        longest->loaded_rests = routing->loaded_rests;
         longest->at_loaded = at;
     }
 }

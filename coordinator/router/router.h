@@ -121,7 +121,7 @@ struct router_plan {
 struct router_longest {
     size_t at, at_loaded;             /* that of the longest context, and of the longest loaded */
     uint32_t context, context_loaded; /* 0: it is too long for none; nothing is loaded */
-    bool closed;                      /* of `context`: routing_plan.longest_closed */
+    bool closed, loaded_rests;        /* of these two, as in routing_plan */
     bool far_too_long;                /* for `context` */
 };
 void router_longest_note(struct router_longest *longest, size_t at, const struct router_plan *plan);

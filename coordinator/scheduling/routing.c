@@ -494,6 +494,13 @@ static bool could_count(const struct aim *aim, const struct fleet_instance *inst
            (refusal == REFUSAL_NONE || refusal == REFUSAL_TRIPPED);
 }
 
+bool routing_is_longer(uint32_t context, bool last, uint32_t than, bool than_last)
+{
+    if (context > 0 && than > 0 && last != than_last)
+        return than_last;
+    return context > than;
+}
+
 /* It could take no shorter prompt either, nor could it in a moment. */
 static bool is_closed(const struct fleet_instance *instance)
 {
@@ -501,24 +508,21 @@ static bool is_closed(const struct fleet_instance *instance)
     return refusal == REFUSAL_NO_FIT || refusal == REFUSAL_UNUSABLE;
 }
 
-static bool is_longer(const struct fleet_instance *instance, const struct routing_plan *plan)
-{
-    bool closed = is_closed(instance);
-    if (plan->context_max > 0 && closed != plan->longest_closed)
-        return plan->longest_closed;
-    return instance->context > plan->context_max;
-}
-
 static void note_context(
         const struct aim *aim, const struct fleet_instance *instance, struct routing_plan *plan)
 {
-    if (is_longer(instance, plan)) {
-        plan->context_max = instance->context;
-        plan->longest_closed = is_closed(instance);
+    uint32_t context = instance->context;
+    bool closed = is_closed(instance), rests = instance->tripped;
+    if (routing_is_longer(context, closed, plan->context_max, plan->longest_closed)) {
+        plan->context_max = context;
+        plan->longest_closed = closed;
         plan->longest = aim->option_index;
     }
-    if (instance->context > plan->context_loaded && could_count(aim, instance))
-        plan->context_loaded = instance->context;
+    if (could_count(aim, instance) &&
+            routing_is_longer(context, rests, plan->context_loaded, plan->loaded_rests)) {
+        plan->context_loaded = context;
+        plan->loaded_rests = rests;
+    }
 }
 
 static void note_refusal(void *ctx, const struct aim *aim, const struct fleet_instance *instance)

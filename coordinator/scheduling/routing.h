@@ -130,6 +130,7 @@ struct routing_plan {
     size_t longest;          /* … its option */
     uint32_t context_loaded; /* … and of the largest of them that is loaded, or being, and that it
                                 could go to; 0: none is */
+    bool loaded_rests;       /* … it rests, as do all others of these */
     uint32_t avoided;        /* instances that are refused for having failed it */
 };
 
@@ -144,6 +145,9 @@ struct routing; /* memory that decisions are made in */
 struct routing *routing_create(void);
 /* Takes NULL. */
 void routing_destroy(struct routing *routing);
+
+/* Of contexts in tokens (0: there is none) one that is `last` is of use only where no other is. */
+bool routing_is_longer(uint32_t context, bool last, uint32_t than, bool than_last);
 
 /* The plan follows from the arguments alone, whatever the order of instances. Of the fleet nothing
  * changes but that its digests are fresh. `look` may be NULL. -ENOMEM; `ret_plan` is untouched

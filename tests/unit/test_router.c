@@ -294,14 +294,19 @@ static void room_follows_what_engines_reuse(void **state)
 
 enum { SHORT = 4096, SOMEWHAT_LONG = 5000, FAR_TOO_LONG = 50000 };
 
-static void join_short(struct world *world, size_t node, enum instance_state state, float tok_s)
+static void say_short(struct world *world, size_t node, enum instance_state state, float tok_s)
 {
     struct msg_instance it = resident();
     it.state = state;
     it.context = SHORT;
     it.prefill_tok_s = tok_s;
-    fake_mesh_hello(&world->mesh, node, "s");
     say(world, node, &it);
+}
+
+static void join_short(struct world *world, size_t node, enum instance_state state, float tok_s)
+{
+    fake_mesh_hello(&world->mesh, node, "s");
+    say_short(world, node, state, tok_s);
 }
 
 static struct router_plan plan_for_tokens(struct world *world, double tokens)
@@ -319,11 +324,14 @@ static struct router_plan plan_for_tokens(struct world *world, double tokens)
     return plan;
 }
 
-static void goes_to(struct world *world, double tokens, const char *node)
+#define goes_to(world, tokens, node) check_goes_to(world, tokens, node, __LINE__)
+
+static void check_goes_to(struct world *world, double tokens, const char *node, int line)
 {
     struct router_plan plan = plan_for_tokens(world, tokens);
-    assert_int_equal(plan.routing.verdict, ROUTING_RUN);
-    assert_string_equal(plan.instance->node, node);
+    if (plan.routing.verdict != ROUTING_RUN || strcmp(plan.instance->node, node) != 0)
+        fail_msg("line %d: verdict %d on %s", line, plan.routing.verdict,
+                plan.instance ? plan.instance->node : "none");
 }
 
 /* However slow it is. */
@@ -335,6 +343,47 @@ static void nothing_is_loaded_beside_what_loads_already(void **state)
     goes_to(world, 100, "node1");
     goes_to(world, SOMEWHAT_LONG, "node0");
     goes_to(world, FAR_TOO_LONG, "node0");
+}
+
+static void rest_first(struct world *world)
+{
+    for (int i = 0; i < SEAT_TRIPS; i++)
+        fail_there(world);
+}
+
+/* As for others. */
+static void what_is_too_long_rests_what_fails(void **state)
+{
+    struct world *world = *state;
+    join_short(world, 0, INSTANCE_RESIDENT, TOK_S);
+    rest_first(world);
+    goes_to(world, SOMEWHAT_LONG, "node0");
+    join_short(world, 1, INSTANCE_AVAILABLE, TOK_S);
+    goes_to(world, 100, "node1");
+    goes_to(world, SOMEWHAT_LONG, "node1");
+    goes_to(world, FAR_TOO_LONG, "node0"); /* nothing is loaded for it */
+    say_short(world, 1, INSTANCE_LOADING, TOK_S);
+    goes_to(world, SOMEWHAT_LONG, "node1");
+    goes_to(world, FAR_TOO_LONG, "node1");
+}
+
+static void of_two_modes_the_one_that_rests_does_not_count(void **state)
+{
+    (void)state;
+    struct router_longest longest = {.at = 0};
+    struct router_plan plan = {.routing = {.verdict = ROUTING_NONE,
+                                       .context_max = 8192,
+                                       .context_loaded = 8192,
+                                       .loaded_rests = true}};
+    router_longest_note(&longest, 0, &plan);
+    assert_int_equal(router_longest_at(&longest), 0);
+    plan.routing.loaded_rests = false;
+    router_longest_note(&longest, 1, &plan);
+    assert_int_equal(router_longest_at(&longest), 1);
+    plan.routing.loaded_rests = true;
+    plan.routing.context_loaded = 9000;
+    router_longest_note(&longest, 2, &plan);
+    assert_int_equal(router_longest_at(&longest), 1);
 }
 
 /* --- no memory --- */
@@ -867,6 +916,8 @@ int main(void)
             TEST(one_cancelled_takes_nothing_from_another_of_the_same_prompt),
             TEST(room_follows_what_engines_reuse),
             TEST(nothing_is_loaded_beside_what_loads_already),
+            TEST(what_is_too_long_rests_what_fails),
+            TEST(of_two_modes_the_one_that_rests_does_not_count),
             TEST(without_memory_there_is_no_plan),
             TEST(an_instance_goes_while_requests_run_there),
             TEST(a_session_ends_while_requests_run_there),

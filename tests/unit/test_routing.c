@@ -608,6 +608,35 @@ static void what_is_too_long_tells_what_is_loaded(void **state)
     assert_int_equal(bed->plan.longest, 1);
 }
 
+static void what_rests_counts_where_nothing_else_does(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->context = 800;
+    add(bed, "small")->context = 400;
+    add(bed, "small")->context = 900;
+    at(bed, 0)->tripped = at(bed, 2)->tripped = true;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_max, 900); /* it will have rested */
+    assert_int_equal(bed->plan.context_loaded, 400);
+    assert_false(bed->plan.loaded_rests);
+    at(bed, 1)->state = INSTANCE_AVAILABLE;
+    nothing_can(bed, ROUTING_NONE, REFUSAL_CONTEXT);
+    assert_int_equal(bed->plan.context_loaded, 900);
+    assert_true(bed->plan.loaded_rests);
+}
+
+static void a_context_is_longer_than_another(void **state)
+{
+    (void)state;
+    assert_true(routing_is_longer(1, false, 0, false));
+    assert_true(routing_is_longer(1, true, 0, false));
+    assert_false(routing_is_longer(0, false, 1, true));
+    assert_false(routing_is_longer(1, false, 1, false));
+    assert_true(routing_is_longer(2, true, 1, true));
+    assert_true(routing_is_longer(1, false, 2, true));
+    assert_false(routing_is_longer(2, true, 1, false));
+}
+
 /* It is for the client to shorten its prompt to that. */
 static void what_could_take_nothing_shorter_is_not_the_longest(void **state)
 {
@@ -978,6 +1007,8 @@ int main(void)
             unit(what_is_known_before_it_is_loaded_counts),
             unit(prompt_and_answer_fit_in_the_context),
             unit(what_is_too_long_tells_what_is_loaded),
+            unit(what_rests_counts_where_nothing_else_does),
+            unit(a_context_is_longer_than_another),
             unit(what_could_take_nothing_shorter_is_not_the_longest),
             unit(what_may_load_nothing_goes_to_what_is_loaded),
             unit(quality_has_a_floor),
