@@ -166,7 +166,7 @@ void job_set_kind(struct job *job)
     uint64_t kind = (uint64_t)request->needs << 16 | (uint64_t)terms->floor << 8 |
                     (uint64_t)request->lane << 3 | (uint64_t)last << 2 |
                     (uint64_t)job->overlong << 1 | terms->batch;
-    kind = hash_text(terms->mode, kind);
+    kind = hash_text(terms->mode, kind ^ (uint64_t)job->far_too_long_for << 32);
     kind = hash_text(terms->rule, kind);
     for (; terms; terms = terms->spare)
         for (size_t i = 0; i < terms->model_count; i++)
@@ -210,11 +210,12 @@ bool job_take_next_terms(struct job *job)
     return true;
 }
 
-bool job_take_longest_terms(struct job *job, struct job_terms *terms)
+bool job_take_longest_terms(struct job *job, struct job_terms *terms, uint32_t far_too_long_for)
 {
     if (terms != job->terms && !take_terms(job, terms))
         return false;
     job->overlong = true;
+    job->far_too_long_for = far_too_long_for;
     job_set_kind(job);
     return true;
 }

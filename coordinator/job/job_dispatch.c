@@ -74,6 +74,7 @@ static struct router_ask ask_of(const struct job *job, struct manner manner)
             .tell_free = manner.tell_room || terms->when_none == WHEN_NONE_REFUSE,
             .whole = job->all_terms->next && !job->overlong,
             .one_prompt = is_one_prompt(&job->request),
+            .far_too_long_for = job->far_too_long_for,
             .awaits = terms->when_none != WHEN_NONE_REFUSE && !terms->next,
             .due = fair_queue_is_due(job->jobs->queue)};
 }
@@ -276,7 +277,8 @@ static int choose_longest(struct job *job, struct manner manner, struct router_p
     struct router_longest longest;
     int r = find_longest(job, manner, &longest);
     if (r || !longest.context ||
-            !job_take_longest_terms(job, terms_at(job, router_longest_at(&longest))))
+            !job_take_longest_terms(
+                    job, terms_at(job, router_longest_at(&longest)), router_longest_far(&longest)))
         return r;
     return choose(job, manner, plan);
 }

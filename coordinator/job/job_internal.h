@@ -46,6 +46,7 @@ struct job {
     uint64_t terms_waited_ms;    /* in the queue, before these terms */
     bool overlong; /* none of the terms has a model that holds it: it goes by those with the longest
                       context, whose engine counts the tokens */
+    uint32_t far_too_long_for;     /* … of so many tokens, where it is that by far; else 0 */
     char *replaced[JOB_MOVES_MAX]; /* models that its mode has moved away from: maybe named below */
     size_t replaced_count;
 
@@ -90,8 +91,9 @@ void job_set_kind(struct job *job);
 /* The mode that comes after its own: from now on it goes by that one's terms, with a body as that
  * one fills it, and waits anew. False where there is none, or no memory for such a body. */
 bool job_take_next_terms(struct job *job);
-/* Those of its terms, by which it is sent to the longest context there is: as above. */
-bool job_take_longest_terms(struct job *job, struct job_terms *terms);
+/* Those of its terms, by which it is sent to the longest context there is: as above. The last is
+ * router_ask's. */
+bool job_take_longest_terms(struct job *job, struct job_terms *terms, uint32_t far_too_long_for);
 /* It waits and runs no more, before its client is told how it ended: who asks for it may ask for
  * another meanwhile, in the same call, and have the queue looked through. */
 void job_unlink(struct job *job);

@@ -397,7 +397,8 @@ static bool is_far_too_long(const struct router_ask *ask, const struct routing_p
     if (!ask->one_prompt || plan->verdict != ROUTING_NONE || plan->avoided > 0 ||
             !plan->context_max)
         return false;
-    return options[plan->longest].prompt_tokens > ROUTER_FAR_TOO_LONG * plan->context_max;
+    return plan->context_max <= ask->far_too_long_for ||
+           options[plan->longest].prompt_tokens > ROUTER_FAR_TOO_LONG * plan->context_max;
 }
 
 static bool is_loaded_for_it(const struct routing_plan *plan)
@@ -481,6 +482,11 @@ size_t router_longest_at(const struct router_longest *longest)
     bool same = longest->context_loaded == longest->context;
     bool enough = longest->context_loaded >= ROUTER_LONG_ENOUGH * longest->context;
     return same || (enough && longest->far_too_long) ? longest->at_loaded : longest->at;
+}
+
+uint32_t router_longest_far(const struct router_longest *longest)
+{
+    return longest->far_too_long ? longest->context : 0;
 }
 
 static bool stands_in(const struct router_ask *ask, const struct routing_plan *plan)

@@ -82,6 +82,9 @@ struct router_ask { /* borrowed for the call; at least one model */
                    one that is loaded */
     bool one_prompt; /* which an engine takes as it is, or refuses: not several texts, nor what it
                         cuts, or only counts */
+    /* Tokens: as another of its modes counts, it is far too long for a context of so many
+     * (router_longest_far()), whatever these models make of it. */
+    uint32_t far_too_long_for;
     bool awaits; /* where only nodes that are away or drain could take it, it is to wait for them */
     uint32_t
             session_epoch; /* of the session of the node where its conversation was last; 0: none */
@@ -128,6 +131,8 @@ void router_longest_note(struct router_longest *longest, size_t at, const struct
 /* Rather than for what no engine could hold something is loaded, what is loaded counts its tokens.
  */
 size_t router_longest_at(const struct router_longest *longest);
+/* The ask's far_too_long_for; 0: it may be shorter than it seems. */
+uint32_t router_longest_far(const struct router_longest *longest);
 
 /* -ENOMEM; `*ret_plan` is untouched then. The plan is good until something changes. */
 MUST_CHECK int router_choose(

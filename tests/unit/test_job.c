@@ -2750,6 +2750,49 @@ static void what_may_be_shorter_than_it_seems_is_loaded_for(void **state)
     (void)next(world, 0, MSG_START);
 }
 
+static void be_of_24_kib(struct request *request)
+{
+    be_of_kib(request, 24);
+}
+
+/* Eight bytes of a prompt are one of its tokens. */
+static void learn_long_tokens(struct world *world, size_t node)
+{
+    static const struct msg_usage usage = {.prompt_tokens = 200 * 1024 / 8};
+    static const char *const models[] = {"other"};
+    world->edit = be_long;
+    ask_for(world, 1, false, models, 1);
+    turn(world);
+    uint64_t stream = next(world, node, MSG_START).start.stream;
+    fake_link_forget(&world->mesh.link, node);
+    say_usage(world, node, stream, &usage);
+    complete(world, node, stream, "x");
+    fake_link_forget(&world->mesh.link, node);
+}
+
+/* The tokenizer of the next mode's model makes much less of it. */
+static void what_is_far_too_long_for_the_longest_is_so_in_other_modes(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    join(world, 1, "other");
+    join(world, 2, "other");
+    say_context(world, 0, "small", INSTANCE_AVAILABLE, 2048);
+    say_model(world, 2, "other", INSTANCE_STOPPING);
+    learn_long_tokens(world, 1);
+    say_context(world, 1, "other", INSTANCE_RESIDENT, 1024);
+    say_context(world, 2, "other", INSTANCE_AVAILABLE, 2000);
+    world->edit = be_of_24_kib;
+    ask_by(world, 0, false, terms_before("code", "small", terms_for("ask", "other")));
+    turn(world);
+    nothing_sent(world, 0);
+    nothing_sent(world, 2);
+    (void)next(world, 1, MSG_START);
+    ask_by(world, 2, false, terms_for("ask", "other")); /* by itself it may be shorter */
+    turn(world);
+    (void)next(world, 2, MSG_START);
+}
+
 static void say_drains(struct world *world, size_t node, uint32_t context, bool draining)
 {
     struct msg_instance small = {.model = "small",
@@ -3535,6 +3578,7 @@ int main(void)
             JOB_TEST(of_all_modes_that_which_is_loaded_counts),
             JOB_TEST(what_may_be_shorter_than_it_seems_waits_for_no_full_one),
             JOB_TEST(what_is_far_too_long_waits_for_what_is_loaded),
+            JOB_TEST(what_is_far_too_long_for_the_longest_is_so_in_other_modes),
             JOB_TEST(one_that_drains_does_not_speak_for_the_longest),
             JOB_TEST(one_that_drains_is_not_the_longest_of_the_modes),
             JOB_TEST(where_all_drain_what_is_too_long_waits_as_others_do),

@@ -23,6 +23,7 @@ enum { NODES = 2, BLOCKS = 40, SLOTS = 2, CONTEXT = 65536, TOK_S = 1000 };
 struct world {
     struct fake_mesh mesh;
     struct router_trip trip, other, trips[SLOTS + 1];
+    uint32_t far_too_long_for;
 };
 
 static int setup(void **state)
@@ -317,7 +318,8 @@ static struct router_plan plan_for_tokens(struct world *world, double tokens)
             .mode = "ask",
             .models = small,
             .model_count = 1,
-            .one_prompt = true};
+            .one_prompt = true,
+            .far_too_long_for = world->far_too_long_for};
     struct router_plan plan;
     router_begin_pass(world->mesh.router);
     assert_int_equal(router_choose(world->mesh.router, &ask, &plan), 0);
@@ -343,6 +345,27 @@ static void nothing_is_loaded_beside_what_loads_already(void **state)
     goes_to(world, 100, "node1");
     goes_to(world, SOMEWHAT_LONG, "node0");
     goes_to(world, FAR_TOO_LONG, "node0");
+}
+
+/* Of another tokenizer it has many more. */
+static void what_another_mode_knows_loads_nothing(void **state)
+{
+    struct world *world = *state;
+    struct router_longest longest = {.at = 0};
+    struct router_plan plan = {.routing = {.context_max = SHORT}};
+    join_short(world, 0, INSTANCE_AVAILABLE, TOK_S);
+    router_longest_note(&longest, 0, &plan);
+    assert_int_equal(router_longest_far(&longest), 0);
+    longest = (struct router_longest){.at = 0};
+    plan.far_too_long = true;
+    router_longest_note(&longest, 0, &plan);
+    world->far_too_long_for = router_longest_far(&longest);
+    plan = plan_for_tokens(world, SOMEWHAT_LONG);
+    assert_int_equal(plan.routing.verdict, ROUTING_NONE);
+    assert_true(plan.far_too_long);
+    goes_to(world, 100, "node0");
+    world->far_too_long_for--; /* this one's context is longer */
+    goes_to(world, SOMEWHAT_LONG, "node0");
 }
 
 static void rest_first(struct world *world)
@@ -916,6 +939,7 @@ int main(void)
             TEST(one_cancelled_takes_nothing_from_another_of_the_same_prompt),
             TEST(room_follows_what_engines_reuse),
             TEST(nothing_is_loaded_beside_what_loads_already),
+            TEST(what_another_mode_knows_loads_nothing),
             TEST(what_is_too_long_rests_what_fails),
             TEST(of_two_modes_the_one_that_rests_does_not_count),
             TEST(without_memory_there_is_no_plan),
