@@ -1,6 +1,7 @@
 #include "coordinator/api/admin.h"
 
 #include "common/json/json_writer.h"
+#include "coordinator/api/caller.h"
 #include "coordinator/api/mode_now.h"
 #include "coordinator/modes/mode_names.h"
 #include "coordinator/modes/mode_policy.h"
@@ -64,14 +65,15 @@ static void add_reason(struct json_writer *out, const struct mode *mode, const s
 }
 
 /* Where a request goes now; else what it would wait for, and why. */
-static void add_choice(struct json_writer *out, const struct admin_view *view, const char *client,
-        const struct mode *mode)
+static void add_choice(struct json_writer *out, const struct call *call, const struct mode *mode)
 {
     struct mode_now now;
-    if (mode_now_find(view, client, mode, &now)) {
+    int r = mode_now_find(call, mode, &now);
+    if (r) {
         add_place(out, "now", NULL);
         add_place(out, "waits_for", NULL);
-        json_writer_str(out, "reason", "no memory to choose");
+        json_writer_str(out, "reason",
+                r == -EACCES ? "the API key does not allow it" : "no memory to choose");
         return;
     }
     bool goes = now.plan.routing.verdict == ROUTING_RUN;
@@ -192,9 +194,9 @@ static void add_service(struct json_writer *out, const struct mode *mode)
     json_writer_u64(out, "patience_ms", mode->patience_ms);
 }
 
-static void add_mode(struct json_writer *out, const struct admin_view *view, const char *client,
-        const struct mode *mode)
+static void add_mode(struct json_writer *out, const struct call *call, const struct mode *mode)
 {
+    const struct admin_view *view = call->api->view;
     json_writer_object(out, NULL);
     json_writer_str(out, "name", mode->name);
     add_models(out, "models", mode->models, mode->model_count);
@@ -203,18 +205,19 @@ static void add_mode(struct json_writer *out, const struct admin_view *view, con
     add_service(out, mode);
     add_moves(out, view, mode);
     add_needs(out, mode);
-    add_choice(out, view, client, mode);
+    add_choice(out, call, mode);
     json_writer_u64(out, "waiting", jobs_waiting_in(view->jobs, mode->name));
     json_writer_object_end(out);
 }
 
-static void add_modes(struct json_writer *out, const struct admin_view *view, const char *client)
+static void add_modes(struct json_writer *out, const struct call *call)
 {
+    const struct modes *modes = call->api->view->modes;
     json_writer_array(out, "modes");
-    for (size_t i = 0; i < view->modes->count; i++)
-        add_mode(out, view, client, &view->modes->list[i]);
+    for (size_t i = 0; i < modes->count; i++)
+        add_mode(out, call, &modes->list[i]);
     json_writer_array_end(out);
-    json_writer_bool(out, "modes_derived", view->modes->derived);
+    json_writer_bool(out, "modes_derived", modes->derived);
 }
 
 /* What stands for modes and models. */
@@ -381,14 +384,15 @@ static void add_nodes(struct json_writer *out, const struct admin_view *view)
     json_writer_u64(out, "pending_nodes", pending_count(door_pending(view->door)));
 }
 
-int admin_append_status(const struct admin_view *view, const char *client, struct buf *out)
+int admin_append_status(const struct call *call, struct buf *out)
 {
+    const struct admin_view *view = call->api->view;
     struct json_writer writer;
     json_writer_init(&writer, out);
     json_writer_object(&writer, NULL);
     add_coordinator(&writer, view);
     add_queue(&writer, view);
-    add_modes(&writer, view, client);
+    add_modes(&writer, call);
     add_aliases(&writer, view->modes);
     add_nodes(&writer, view);
     json_writer_object_end(&writer);

@@ -27,10 +27,11 @@ struct admin_view { /* what there is to tell; all borrowed */
     const struct door *door;
 };
 
-/* Appends the status, as `client` (request.h) asks for it: where a mode goes now is told as of a
+struct call; /* caller.h */
+
+/* Appends the status, as the call's caller asks for it: where a mode goes now is told as of a
  * request of that one. -ENOMEM, -ENOBUFS: what was appended is of no use. */
-MUST_CHECK int admin_append_status(
-        const struct admin_view *view, const char *client, struct buf *out);
+MUST_CHECK int admin_append_status(const struct call *call, struct buf *out);
 /* {"derived": whether the config has no modes, "yaml": a section `modes` for it}: those in force
  * where they are derived, else what would be. Errors as above. */
 MUST_CHECK int admin_append_suggestion(const struct admin_view *view, struct buf *out);

@@ -48,11 +48,9 @@ struct route {
 
 static void serve_status(const struct call *call)
 {
-    char client[REQUEST_CLIENT_MAX];
     struct buf body;
-    caller_name(call->caller, client, sizeof(client));
     buf_init(&body, REPLY_MAX);
-    call_reply_json(call, admin_append_status(call->api->view, client, &body), &body);
+    call_reply_json(call, admin_append_status(call, &body), &body);
     buf_fini(&body);
 }
 

@@ -225,15 +225,14 @@ static bool is_greedy(const struct explaining *it)
 {
     char client[REQUEST_CLIENT_MAX];
     caller_name(it->call->caller, client, sizeof(client));
-    return jobs_is_greedy(
-            it->call->api->jobs, client, request_lane_for(it->needs), it->models, it->model_count);
+    return jobs_is_greedy(it->call->api->view->jobs, client, request_lane_for(it->needs),
+            it->models, it->model_count);
 }
 
-int explaining_prepare(struct explaining *it, struct err *err)
+/* What it asks for is found. */
+static int prepare(struct explaining *it, struct err *err)
 {
-    int r = find_name(it, err);
-    if (r)
-        return r;
+    int r;
     find_kind(it);
     find_steps(it);
     find_conversation(it);
@@ -241,6 +240,19 @@ int explaining_prepare(struct explaining *it, struct err *err)
     find_whether_it_may_stay(it);
     it->greedy = is_greedy(it);
     return r;
+}
+
+int explaining_prepare(struct explaining *it, struct err *err)
+{
+    int r = find_name(it, err);
+    return r ? r : prepare(it, err);
+}
+
+int explaining_prepare_mode(struct explaining *it, const struct mode *mode, struct err *err)
+{
+    it->mode = it->named.mode = mode;
+    it->named.by = mode->name;
+    return prepare(it, err);
 }
 
 /* --- the decision --- */
@@ -253,6 +265,7 @@ static int decide(struct explaining *it)
     const struct prefix_chain chain = {
             .hashes = &last_block, .count = conversation->blocks > 0 ? 1 : 0};
     const struct mode *mode = it->mode;
+    struct router *router = it->call->api->view->router;
     const struct router_ask ask = {.chain = &chain,
             .hash_blocks = conversation->blocks,
             .prompt_tokens = it->query.tokens,
@@ -278,7 +291,8 @@ static int decide(struct explaining *it)
             .session_turn = {.blocks = conversation->blocks,
                     .bytes = conversation->bytes,
                     .answer_tokens = conversation->answer_tokens}};
-    return explanation_make(it->call->api->view->router, &ask, &it->explanation);
+    return it->plan_only ? router_choose(router, &ask, &it->explanation.plan)
+                         : explanation_make(router, &ask, &it->explanation);
 }
 
 static void go_to_step(struct explaining *it, size_t at)
@@ -324,4 +338,11 @@ int explaining_decide(struct explaining *it)
     if (!r && it->step_count > 1 && it->explanation.plan.routing.verdict == ROUTING_NONE)
         r = decide_by_longest(it);
     return r;
+}
+
+bool explaining_waits(const struct explaining *it)
+{
+    const struct routing_plan *plan = &it->explanation.plan.routing;
+    bool refuses = it->mode && it->mode->when_none == WHEN_NONE_REFUSE && !plan->slot_free;
+    return plan->verdict == ROUTING_WAIT && !refuses;
 }

@@ -1,7 +1,8 @@
-/* A request that might be, and what becomes of it: what serve_explain() tells. First its mode's
- * rules (modes/mode_policy.h), then the decision of live requests (router/explanation.h), and where
- * that mode has none for it, the same of those that are asked instead, as job_dispatch.c goes
- * through them. Changes nothing. Inside coordinator/api/ only. */
+/* A request that might be, and what becomes of it: what serve_explain() tells, and of each mode the
+ * overview of all (mode_now.h). First its mode's rules (modes/mode_policy.h), then the decision of
+ * live requests (router/explanation.h), and where that mode has none for it, the same of those that
+ * are asked instead, as job_dispatch.c goes through them. Changes nothing. Inside coordinator/api/
+ * only. */
 #pragma once
 
 #include "coordinator/api/caller.h"
@@ -26,9 +27,10 @@ struct explaining_step { /* of the modes that are asked one after another */
     char why[WHY_MAX];
 };
 
-struct explaining {          /* of one call; zeroed at first but for these two */
+struct explaining {          /* of one call; zeroed at first but for these three */
     const struct call *call; /* borrowed */
     struct explain_query query;
+    bool plan_only; /* of the explanation nothing else is wanted, which is cheaper */
 
     uint32_t needs;              /* CAPABILITY_…, of the query or of the mode's kind */
     struct inference_name named; /* what the query's name asks for */
@@ -52,10 +54,16 @@ struct explaining {          /* of one call; zeroed at first but for these two *
 /* Fills all but the explanation. -EINVAL, -ENOENT (no such mode or model), -EACCES (the caller may
  * not use it). */
 MUST_CHECK int explaining_prepare(struct explaining *it, struct err *err);
+/* The same of a request for this mode, whatever the query's names are. -EACCES. */
+MUST_CHECK int explaining_prepare_mode(
+        struct explaining *it, const struct mode *mode, struct err *err);
 /* Then the explanation, by the first of its modes that has an instance for it, or in the end none.
  * -ENOMEM. */
 MUST_CHECK int explaining_decide(struct explaining *it);
 
+/* True where it would wait: for the plan's instance, or where that has none for any. False where it
+ * is served or refused. */
+bool explaining_waits(const struct explaining *it);
 /* The mode that would be asked instead of the one that decides: as its config says, and where the
  * caller may use it. NULL: none. */
 const struct mode *explaining_next_mode(const struct explaining *it);

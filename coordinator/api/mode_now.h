@@ -1,10 +1,9 @@
-/* Where a request for a mode would go now, for the overview of all modes: the decision that a short
- * one gets which is sent with no tools, of a caller that may use all of the mode's models, behind
- * all that waits already. Where the mode has none for it, those are asked that come instead. Inside
+/* Where a request of the caller's for a mode would go now, for the overview of all modes: what
+ * explain would say (explaining.h) of a short one without tools, but for its rows. Inside
  * coordinator/api/ only. */
 #pragma once
 
-#include "coordinator/api/admin.h"
+#include "coordinator/api/caller.h"
 
 #include <stdbool.h>
 
@@ -16,6 +15,6 @@ struct mode_now {
     bool waits; /* else it goes there, or is refused */
 };
 
-/* -ENOMEM. `mode` has a model; `client` asks for it, as request.h names it. */
-MUST_CHECK int mode_now_find(const struct admin_view *view, const char *client,
-        const struct mode *mode, struct mode_now *ret_now);
+/* -EACCES (the caller may not use the mode), -ENOMEM. */
+MUST_CHECK int mode_now_find(
+        const struct call *call, const struct mode *mode, struct mode_now *ret_now);

@@ -67,8 +67,7 @@ static const char *verdict_of(const struct explaining *it)
     const struct router_plan *plan = &it->explanation.plan;
     if (plan->routing.verdict == ROUTING_RUN)
         return "run";
-    bool refuses = it->mode && it->mode->when_none == WHEN_NONE_REFUSE && !plan->routing.slot_free;
-    return plan->routing.verdict == ROUTING_WAIT && !refuses ? "wait" : "none";
+    return explaining_waits(it) ? "wait" : "none";
 }
 
 static void write_awaited(const struct router_awaited *awaited, struct json_writer *out)

@@ -1,6 +1,7 @@
 #include "coordinator/api/admin.h"
 
 #include "common/json/json.h"
+#include "coordinator/api/caller.h"
 #include "tests/lib/fake_mesh.h"
 #include "tests/lib/modes_maker.h"
 #include "tests/lib/task_bench.h"
@@ -21,7 +22,8 @@ struct world {
     struct modes modes;
     struct mode mode_list[2];
     struct admin_view view;
-    cJSON *json; /* what was appended last */
+    struct api_key *key; /* of who asks; NULL: the owner asks */
+    cJSON *json;         /* what was appended last */
 };
 
 static char *ask_models[] = {"small", "large"};
@@ -88,20 +90,29 @@ static void join(struct world *world, size_t node, const char *model)
                             .memory_total_bytes = UINT64_C(1) << 40}});
 }
 
-static int append_status(const struct admin_view *view, struct buf *out)
+static int append_status(const struct world *world, struct buf *out)
 {
-    return admin_append_status(view, "local", out);
+    struct api api = {.view = &world->view};
+    const struct caller caller = {
+            .owner = !world->key, .key = world->key, .nodes = world->mesh.nodes};
+    const struct call call = {.api = &api, .caller = &caller};
+    return admin_append_status(&call, out);
+}
+
+static int append_suggestion(const struct world *world, struct buf *out)
+{
+    return admin_append_suggestion(&world->view, out);
 }
 
 static const cJSON *get(
-        struct world *world, int (*append)(const struct admin_view *view, struct buf *out))
+        struct world *world, int (*append)(const struct world *world, struct buf *out))
 {
     struct buf out;
     struct err err = {.text = ""};
     buf_init(&out, 1024 * 1024);
     cJSON_Delete(world->json);
     world->json = NULL;
-    assert_int_equal(append(&world->view, &out), 0);
+    assert_int_equal(append(world, &out), 0);
     if (json_parse(buf_at(&out), out.len, &json_limits_event, &world->json, &err))
         fail_msg("%s", err.text);
     buf_fini(&out);
@@ -223,6 +234,21 @@ static void a_mode_that_has_none_goes_where_the_next_one_goes(void **state)
     modes_fini(&modes);
 }
 
+static void of_a_mode_that_the_key_does_not_allow_no_place_is_told(void **state)
+{
+    struct world *world = *state;
+    char *allowed[] = {"code"};
+    struct api_key key = {.name = "laptop", .modes = allowed, .mode_count = 1};
+    world->key = &key;
+    join(world, 0, "small");
+    join(world, 1, "coder");
+    const cJSON *json = json_array(get(world, append_status), "modes");
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(at(json, 0), "now")));
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(at(json, 0), "waits_for")));
+    assert_string_equal(json_str(at(json, 0), "reason", ""), "the API key does not allow it");
+    assert_string_equal(json_str(json_obj(at(json, 1), "now"), "model", ""), "coder");
+}
+
 /* Its slots, and what comes next. */
 static void what_a_mode_would_wait_for_is_not_where_it_goes(void **state)
 {
@@ -265,7 +291,7 @@ static void modes_to_keep_are_told(void **state)
 {
     struct world *world = *state;
     join(world, 1, "large");
-    const cJSON *json = get(world, admin_append_suggestion);
+    const cJSON *json = get(world, append_suggestion);
     assert_false(json_bool(json, "derived", true));
     assert_non_null(strstr(json_str(json, "yaml", ""), "modes:\n  ask:\n    models: [large]\n"));
     world->modes.derived = true; /* then those are told that are in force */
@@ -275,7 +301,7 @@ static void modes_to_keep_are_told(void **state)
     world->mode_list[0].models = ask_models;
     world->mode_list[0].model_count = 2;
     world->modes.count = 1;
-    json = get(world, admin_append_suggestion);
+    json = get(world, append_suggestion);
     assert_true(json_bool(json, "derived", false));
     assert_string_equal(json_str(json, "yaml", ""), "modes:\n  ask:\n    models: [small, large]\n");
 }
@@ -370,7 +396,7 @@ static void a_status_that_does_not_fit_is_an_error(void **state)
     struct world *world = *state;
     struct buf out;
     buf_init(&out, 200);
-    assert_int_equal(append_status(&world->view, &out), -ENOBUFS);
+    assert_int_equal(append_status(world, &out), -ENOBUFS);
     buf_fini(&out);
 }
 
@@ -412,6 +438,7 @@ int main(void)
             ADMIN_TEST(a_mode_goes_where_its_requests_go),
             ADMIN_TEST(what_a_mode_would_wait_for_is_not_where_it_goes),
             ADMIN_TEST(a_mode_that_has_none_goes_where_the_next_one_goes),
+            ADMIN_TEST(of_a_mode_that_the_key_does_not_allow_no_place_is_told),
             ADMIN_TEST(modes_to_keep_are_told),
             ADMIN_TEST(a_node_is_described),
             ADMIN_TEST(a_model_is_known_by_more_than_its_name),

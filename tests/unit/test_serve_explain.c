@@ -1,12 +1,14 @@
 #include "coordinator/api/serve_explain.h"
 
 #include "common/json/json.h"
+#include "coordinator/api/mode_now.h"
 #include "coordinator/dialects/openai/openai.h"
 #include "coordinator/scheduling/affinity.h"
 #include "coordinator/scheduling/prefix_index.h"
 #include "tests/lib/fake_exchange.h"
 #include "tests/lib/fake_mesh.h"
 #include "tests/lib/modes_maker.h"
+#include "tests/lib/short_memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +16,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +69,7 @@ static void wire(struct world *world)
     world->jobs = jobs_create(
             &(struct jobs_config){.env = &world->mesh.env.env, .router = world->mesh.router});
     assert_non_null(world->jobs);
+    world->view.jobs = world->jobs;
     world->api = (struct api){
             .view = &world->view, .jobs = world->jobs, .affinities = world->affinities};
     fake_exchange_init(&world->client);
@@ -135,6 +139,13 @@ static void join_small(struct world *world, size_t node, float prefill_tok_s)
     join(world, node, &instance);
 }
 
+static void join_able(struct world *world, size_t node, const char *model, uint32_t capabilities)
+{
+    struct msg_instance instance = instance_of(model, 100);
+    instance.capabilities = capabilities | CAPABILITY_EXACT;
+    join(world, node, &instance);
+}
+
 static void lose(struct world *world, size_t node)
 {
     node_session_end(
@@ -143,20 +154,31 @@ static void lose(struct world *world, size_t node)
 
 /* --- asking --- */
 
-static const cJSON *ask_for(struct world *world, const char *query, int status)
+struct asking {
+    struct caller caller;
+    struct call call;
+};
+
+static void begin(struct world *world, struct asking *asking)
 {
-    const struct caller caller = {
-            .owner = !world->key, .key = world->key, .nodes = world->mesh.nodes};
-    const struct call call = {.api = &world->api,
+    asking->caller =
+            (struct caller){.owner = !world->key, .key = world->key, .nodes = world->mesh.nodes};
+    asking->call = (struct call){.api = &world->api,
             .exchange = &world->client,
-            .caller = &caller,
+            .caller = &asking->caller,
             .family = &family_openai,
             .tail = "",
             .request_id = "req_1"};
+}
+
+static const cJSON *ask_for(struct world *world, const char *query, int status)
+{
+    struct asking asking;
+    begin(world, &asking);
     fake_exchange_fini(&world->client);
     fake_exchange_init(&world->client);
     world->client.query = query;
-    serve_explain(&call);
+    serve_explain(&asking.call);
     if (world->client.status != status)
         fail_msg("%s: %d %s", query, world->client.status, fake_exchange_text(&world->client.body));
     cJSON_Delete(world->json);
@@ -682,11 +704,110 @@ static void who_has_much_is_told_what_its_requests_get(void **state)
     assert_int_equal(jobs_running(world->jobs), 4);
 }
 
-static void join_able(struct world *world, size_t node, const char *model, uint32_t capabilities)
+/* --- NOW, of the overview of modes --- */
+
+/* What is said of a mode now is what is explained of a request of as many tokens. */
+static void assert_now_agrees(struct world *world, const struct mode *mode)
 {
-    struct msg_instance instance = instance_of(model, 100);
-    instance.capabilities = capabilities | CAPABILITY_EXACT;
-    join(world, node, &instance);
+    struct asking asking;
+    struct mode_now now;
+    char query[64];
+    begin(world, &asking);
+    int r = mode_now_find(&asking.call, mode, &now);
+    snprintf(query, sizeof(query), "mode=%s&tokens=%d", mode->name, MODE_NOW_TOKENS);
+    const cJSON *json = ask_for(world, query, r == -EACCES ? 403 : 200);
+    if (r == -EACCES)
+        return;
+    const struct instance *instance = now.plan.instance;
+    bool runs = now.plan.routing.verdict == ROUTING_RUN;
+    const cJSON *chosen = json_obj(json, "chosen");
+    assert_int_equal(r, 0);
+    assert_decides(json, now.mode->name, runs ? "run" : now.waits ? "wait" : "none");
+    assert_string_equal(json_str(chosen, "node", ""), instance ? instance->node : "");
+    assert_string_equal(json_str(chosen, "model", ""), instance ? instance->model : "");
+    assert_true(json_num(json, "output_tokens", -1) == now.plan.output_tokens);
+}
+
+static void assert_all_agree(struct world *world)
+{
+    for (size_t i = 0; i < world->modes.count; i++)
+        assert_now_agrees(world, &world->modes.list[i]);
+}
+
+static void now_is_what_is_explained(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance large = instance_of("large", 500);
+    const struct msg_instance small = instance_of("small", 10000);
+    assert_all_agree(world);
+    large.context = 300; /* what is short is too long for it */
+    join(world, 1, &large);
+    assert_all_agree(world);
+    join(world, 0, &small);
+    assert_all_agree(world);
+    assert_decides(ask(world, "mode=big&tokens=100"), "ask", "run");
+    fill(world);
+    assert_all_agree(world);
+    drain(world, 0, &small);
+    assert_all_agree(world);
+    lose(world, 0);
+    assert_all_agree(world);
+    join_able(world, 2, "small", CAPABILITY_FIM);
+    assert_all_agree(world);
+}
+
+/* Nor is another mode asked instead that it may not use. */
+static void now_is_that_of_who_asks(void **state)
+{
+    struct world *world = *state;
+    char *modes[] = {"big", "once"}, *models[] = {"small"};
+    struct api_key key = {.name = "laptop", .modes = modes, .mode_count = 2};
+    struct mode_now now;
+    struct asking asking;
+    const struct mode *big = modes_find(&world->modes, "big");
+    join_small(world, 0, 100);
+    world->key = &key;
+    begin(world, &asking);
+    assert_int_equal(mode_now_find(&asking.call, big, &now), 0);
+    assert_ptr_equal(now.mode, big);
+    assert_null(now.plan.instance);
+    const struct mode *ask_mode = modes_find(&world->modes, "ask");
+    assert_int_equal(mode_now_find(&asking.call, ask_mode, &now), -EACCES);
+    assert_all_agree(world);
+    key = (struct api_key){.name = "laptop", .models = models, .model_count = 1};
+    assert_all_agree(world);
+}
+
+/* Whoever has much, also where another mode is asked instead. */
+static void now_is_greedy_by_the_mode_that_is_asked_for(void **state)
+{
+    struct world *world = *state;
+    const struct msg_instance large = instance_of("large", 500);
+    join_small(world, 0, 10000);
+    join(world, 1, &large);
+    (void)come(world, "local", "small", WHEN_NONE_WAIT);
+    (void)come(world, "local", "small", WHEN_NONE_WAIT);
+    (void)come(world, "key neighbour", "large", WHEN_NONE_WAIT);
+    assert_all_agree(world);
+    lose(world, 1);
+    assert_all_agree(world);
+}
+
+static void without_memory_now_says_so(void **state)
+{
+    struct world *world = *state;
+    struct asking asking;
+    struct mode_now now;
+    bool failed = true;
+    join_small(world, 0, 100);
+    begin(world, &asking);
+    for (size_t allocations = 0; failed; allocations++) {
+        short_memory_begin(allocations);
+        int r = mode_now_find(&asking.call, modes_find(&world->modes, "big"), &now);
+        failed = short_memory_end();
+        assert_int_equal(r, failed ? -ENOMEM : 0);
+    }
+    assert_string_equal(now.plan.instance->node, "node0");
 }
 
 static void at_the_cursor_it_goes_where_infill_goes(void **state)
@@ -963,6 +1084,10 @@ int main(void)
             EXPLAIN_TEST(what_is_too_long_for_all_goes_to_the_longest),
             EXPLAIN_TEST(a_full_one_is_waited_for),
             EXPLAIN_TEST(who_has_much_is_told_what_its_requests_get),
+            EXPLAIN_TEST(now_is_what_is_explained),
+            EXPLAIN_TEST(now_is_that_of_who_asks),
+            EXPLAIN_TEST(now_is_greedy_by_the_mode_that_is_asked_for),
+            EXPLAIN_TEST(without_memory_now_says_so),
             EXPLAIN_TEST(at_the_cursor_it_goes_where_infill_goes),
             EXPLAIN_TEST(what_tells_its_kind_need_not_chat),
             EXPLAIN_TEST(a_slot_that_is_kept_for_others_is_not_called_full),
