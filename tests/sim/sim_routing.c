@@ -730,7 +730,7 @@ static void check_nothing_is_loaded(const struct ask *ask)
 static void check_refusal(struct ask *ask)
 {
     if (said(ask, "no_node_available")) {
-        check(ask, best_standing(ask, last_link(ask)) <= TOO_LONG);
+        check(ask, best_standing(ask, last_link(ask)) < TOO_LONG);
         w->tally.refused++;
     } else if (said(ask, "unsupported_by_model")) {
         check(ask, best_standing(ask, last_link(ask)) <= TOO_LONG);
