@@ -145,6 +145,18 @@ def what_is_too_long_for_all_loads_no_model():
         assert loaded.model(FAST)["state"] == "resident" and idle.model(FAST)["state"] == "available"
 
 
+def a_node_that_drains_does_not_say_how_long_a_prompt_may_be():
+    with Mesh({"ask": [FAST]}) as cluster:
+        longest = cluster.add_node("halo1", [FAST], slots=1, engine={"context": 2048})
+        cluster.add_node("halo2", [FAST], slots=1)
+        assert cluster.owner("nodes", "drain", "halo1").returncode == 0
+        wait_until(lambda: f"it drains, now {longest.status()}", lambda: longest.status()["draining"])
+        answer = cluster.ask("ask", "hello " * 2000, max_tokens=2)
+        assert answer.status == 400 and "exceeds the available context size (1024 tokens)" in answer.error(), answer.body
+        assert answer.headers["X-Modemesh-Node"] == "halo2", answer.headers.as_string()
+        assert longest.model(FAST)["state"] == "resident"
+
+
 def a_line_in_the_config_moves_the_mode():
     with three_nodes() as cluster:
         assert_served(cluster.ask("ask", "hello", temperature=0), "ask", FAST)
@@ -406,6 +418,7 @@ if __name__ == "__main__":
         next_model_answers_when_a_node_dies,
         a_prompt_too_long_for_a_mode_goes_to_the_next,
         what_is_too_long_for_all_loads_no_model,
+        a_node_that_drains_does_not_say_how_long_a_prompt_may_be,
         a_line_in_the_config_moves_the_mode,
         a_bad_config_changes_nothing_on_reload,
         what_the_readme_shows_can_be_copied,
