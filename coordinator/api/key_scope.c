@@ -40,16 +40,29 @@ static bool is_model(const struct key_scope *scope, const char *name)
     return false;
 }
 
-/* Of a name among the models: one that is called so comes before what else it may stand for. */
-static const char *model_of(const struct key_scope *scope, const char *name)
+/* What a foreign name stands for as a whole; NULL: nothing. By those that end with '*', which are
+ * for requests, a key for a model would become one for much more. */
+static const char *foreign_of(const struct modes *modes, const char *name)
 {
-    return own_name(scope, is_model(scope, name) ? name : stands_for(scope->modes, name));
+    struct mode_alias_view alias;
+    for (size_t i = 0; !modes_resolve(modes, name) && modes_alias_at(modes, i, &alias); i++)
+        if (alias.foreign && strcmp(alias.name, name) == 0)
+            return alias.target;
+    return NULL;
 }
 
-/* NULL: it is a model, or nothing that is known. */
-static const char *mode_called(const struct key_scope *scope, const char *name)
+/* Of a name among the models: one that is called so comes before what else it may stand for. What
+ * is not known may come to be. NULL: it is a mode's. */
+static const char *model_of(const struct key_scope *scope, const char *name)
 {
-    return is_model(scope, name) ? NULL : mode_of(scope->modes, name);
+    const struct modes *modes = scope->modes;
+    const char *foreign = foreign_of(modes, name), *meant = foreign ? foreign : name;
+    const struct mode *mode = modes_resolve(modes, meant);
+    if (is_model(scope, name))
+        return own_name(scope, name);
+    bool is_mode =
+            modes_calls_auto(modes, meant) || (mode && modes_name_is_open(modes, mode, meant));
+    return is_mode && !is_model(scope, meant) ? NULL : own_name(scope, meant);
 }
 
 /* --- modes --- */
@@ -103,27 +116,15 @@ static int resolve_mode(
 static int resolve_model(
         const struct key_scope *scope, const char *name, const char **ret_model, struct err *err)
 {
-    const char *mode = mode_called(scope, name);
-    if (mode && modes_asks_auto(scope->modes, name))
+    const char *model = model_of(scope, name), *mode = mode_of(scope->modes, name);
+    *ret_model = model;
+    if (model)
+        return 0;
+    if (modes_asks_auto(scope->modes, name))
         return refuse_auto(name, err);
-    if (mode)
-        return err_set(err, -EINVAL,
-                "\"%.80s\" is the mode %.80s, and no model: name it with the key's modes", name,
-                mode);
-    *ret_model = model_of(scope, name);
-    return 0;
-}
-
-/* A key is for what both of its lists allow: modes among the models of one that names more than
- * these would leave nothing. */
-static bool are_modes(const struct key_scope *scope)
-{
-    if (scope->asked_modes.count > 0)
-        return false;
-    for (size_t i = 0; i < scope->asked_models.count; i++)
-        if (!mode_called(scope, scope->asked_models.at[i]))
-            return false;
-    return true;
+    return err_set(err, -EINVAL,
+            "\"%.80s\" is the mode %.80s, and no model: name it with the key's modes", name,
+            mode ? mode : name);
 }
 
 /* --- both --- */
@@ -172,14 +173,8 @@ static int resolve_all(const struct key_scope *scope, const struct operation_wor
 
 int key_scope_resolve(struct key_scope *scope, struct err *err)
 {
-    static const struct operation_words none = {.count = 0};
-    bool only_modes = are_modes(scope);
-    int r = resolve_all(scope, only_modes ? &scope->asked_models : &scope->asked_modes,
-            resolve_mode, &scope->for_modes, err);
-    if (r)
-        return r;
-    return resolve_all(scope, only_modes ? &none : &scope->asked_models, resolve_model,
-            &scope->for_models, err);
+    int r = resolve_all(scope, &scope->asked_modes, resolve_mode, &scope->for_modes, err);
+    return r ? r : resolve_all(scope, &scope->asked_models, resolve_model, &scope->for_models, err);
 }
 
 /* --- what is to be said of it --- */
@@ -217,12 +212,7 @@ void key_scope_write_notes(const struct key_scope *scope, struct json_writer *ou
     json_writer_array(out, "notes");
     for (size_t i = 0; i < scope->asked_modes.count; i++)
         note_mode(scope, scope->asked_modes.at[i], out);
-    for (size_t i = 0; i < scope->asked_models.count; i++) {
-        const char *name = scope->asked_models.at[i];
-        if (mode_called(scope, name))
-            note_mode(scope, name, out);
-        else
-            note_model(scope, name, out);
-    }
+    for (size_t i = 0; i < scope->asked_models.count; i++)
+        note_model(scope, scope->asked_models.at[i], out);
     json_writer_array_end(out);
 }

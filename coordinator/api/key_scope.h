@@ -20,10 +20,9 @@ struct key_scope {             /* borrowed, but for the lists that are filled */
 };
 
 /* Fills what the key gets. An alias is what it means at this time, so that nobody can widen the key
- * later by another alias; what is asked for by several names counts once. Models that are all
- * modes', as foreign names may be, make a key for these modes. -EINVAL: no mode has such a name,
- * and the config says which there are (those that are derived come and go), or it is a mode's that
- * stands among models. */
+ * later by another alias; what is asked for by several names counts once. -EINVAL: no mode has such
+ * a name, and the config says which there are (those that are derived come and go), or it is a
+ * mode's that stands among models. */
 MUST_CHECK int key_scope_resolve(struct key_scope *scope, struct err *err);
 /* The member "notes": a sentence for each name that means another, or nothing that is known. */
 void key_scope_write_notes(const struct key_scope *scope, struct json_writer *out);

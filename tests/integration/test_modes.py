@@ -244,6 +244,8 @@ def a_policy_is_shown_and_words_mean_modes():
         listed = {entry["id"] for entry in cluster.get("/v1/models").json()["data"]}
         assert {"mesh-review", "gpt-4o"} <= listed and not {"mesh-agent", "claude-*"} & listed, listed
         key = cluster.owner("keys", "create", "bot", "--models", "gpt-4o")
+        assert key.returncode == 1 and '"gpt-4o" is the mode ask, and no model' in key.stderr, key
+        key = cluster.owner("keys", "create", "bot", "--modes", "gpt-4o")
         assert key.returncode == 0 and '"gpt-4o" is the mode ask: the key is for that.\n' in key.stderr, key
         bot = {"Authorization": f"Bearer {key.stdout.strip()}"}
         answer = cluster.post("/v1/chat/completions", json.dumps(chat("gpt-4o", "hello", temperature=0)), bot)

@@ -826,8 +826,6 @@ static void a_key_is_for_what_foreign_names_stand_for(void **state)
     have_modes(world);
     makes_key(world, "{\"name\":\"a\",\"modes\":[\"gpt-4o\",\"ask\"]}", "debug, ask", "",
             "\"gpt-4o\" is the mode debug: the key is for that");
-    makes_key(world, "{\"name\":\"b\",\"models\":[\"gpt-4o\",\"claude-opus\"]}", "debug, ask", "",
-            "\"gpt-4o\" is the mode debug: the key is for that");
     makes_key(world, "{\"name\":\"c\",\"models\":[\"o9\",\"other\"]}", "", "small, other",
             "warning: there is no model \"small\" yet: the key is for it as soon as there is");
     have_models(world, "small", "gpt-4o");
@@ -838,6 +836,31 @@ static void a_key_is_for_what_foreign_names_stand_for(void **state)
 }
 
 /* What both lists allow is no more than what one of them does. */
+/* By a pattern that any name fits, or by an editor's word. */
+static void a_key_for_a_model_is_for_no_more(void **state)
+{
+    struct world *world = *state;
+    have_modes(world);
+    makes_key(world, "{\"name\":\"a\",\"models\":[\"claude-opus\"]}", "", "claude-opus",
+            "warning: there is no model \"claude-opus\" yet: the key is for it as soon as there "
+            "is");
+    refuses(world, keys, "{\"name\":\"b\",\"models\":[\"chat\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "\"chat\" is the mode ask, and no model"));
+    refuses(world, keys, "{\"name\":\"b\",\"models\":[\"gpt-4o\",\"claude-opus\"]}", -EINVAL);
+    modes_fini(&world->modes);
+    world->modes = modes_maker_make("modes: {code: {models: [small]}}\n"
+                                    "model-aliases: {gpt-5: auto, \"*\": code}\n");
+    for (size_t i = 0; i < 2; i++) {
+        refuses(world, keys,
+                i ? "{\"name\":\"b\",\"models\":[\"auto\"]}"
+                  : "{\"name\":\"b\",\"models\":[\"gpt-5\"]}",
+                -EINVAL);
+        assert_non_null(strstr(world->err.text, "chooses among the modes"));
+    }
+    makes_key(world, "{\"name\":\"b\",\"models\":[\"huge\"]}", "", "huge",
+            "warning: there is no model \"huge\" yet: the key is for it as soon as there is");
+}
+
 static void a_mode_among_models_is_refused(void **state)
 {
     struct world *world = *state;
@@ -1028,6 +1051,7 @@ int main(void)
             TEST(keys_are_listed_without_their_secrets),
             TEST(a_key_is_for_modes_by_whatever_name),
             TEST(a_key_is_for_what_foreign_names_stand_for),
+            TEST(a_key_for_a_model_is_for_no_more),
             TEST(a_mode_among_models_is_refused),
             TEST(a_key_for_no_mode_is_refused),
             TEST(a_derived_mode_may_come),
