@@ -559,6 +559,7 @@ static size_t walk_rank(const struct walk *walk)
 static struct fair_entry *walk_take(struct walk *walk)
 {
     size_t rank = walk_rank(walk);
+    walk->due = false;
     if (rank == RANKS)
         return NULL;
     struct flow *flow = flow_at(heap_first(&walk->heaps[rank]));

@@ -74,7 +74,7 @@ struct routing_request {
     uint8_t quality_wanted;    /* points that cost nothing; 0: the most that an option has */
     uint32_t needs;            /* CAPABILITY_… */
     uint32_t loaded; /* FLEET_ABLE_RESIDENT or FLEET_ABLE_LOADED: it is too long a prompt to load
-                        a model for, and others have too small a context. 0: none have */
+                        a model for: what is not loaded is not feasible. 0: it is */
     enum request_lane lane;
     bool batch;  /* nobody waits in front of a screen */
     bool greedy; /* its key has much more than its share: it leaves room for others */
