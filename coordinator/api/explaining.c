@@ -169,7 +169,7 @@ static bool is_chat(uint32_t needs)
 static void find_kind(struct explaining *it)
 {
     it->needs = find_needs(it->query.needs, it->mode);
-    if (it->mode && it->needs & CAPABILITY_FIM && !is_chat(it->needs))
+    if (it->mode && it->needs & CAPABILITY_FIM && !(it->needs & CAPABILITY_CHAT))
         it->mode = it->named.mode = inference_mode_for_infill(it->call->api->view, it->mode);
 }
 
@@ -326,6 +326,10 @@ static int decide_by_longest(struct explaining *it)
         return 0;
     it->overlong = true;
     go_to_step(it, router_longest_at(&it->longest));
+    int r = decide(it);
+    if (r || !router_longest_may_load(&it->longest, &it->explanation.plan))
+        return r;
+    go_to_step(it, it->longest.at);
     return decide(it);
 }
 

@@ -111,6 +111,7 @@ static struct job_terms *make(const struct making *making)
     strcpy(terms->rule, policy.rule);
     terms->floor = policy.floor;
     terms->wanted = policy.wanted;
+    terms->tokens = policy.tokens;
     terms->priority = policy.priority;
     terms->beta = policy.beta;
     terms->batch = policy.batch;

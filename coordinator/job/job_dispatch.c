@@ -20,16 +20,23 @@ static size_t run_count(const struct fair_key *key, const char *const *models, s
     return count;
 }
 
+static bool is_there(const struct job *job, const char *model)
+{
+    const struct job_terms *terms = job->terms;
+    const struct mode_model_facts facts =
+            router_look(job->jobs->config.router, model, job->request.needs, terms->batch);
+    return facts.there && (facts.context == 0 || facts.context >= terms->tokens);
+}
+
 static bool has_one_there(const struct job *job, const struct job_terms *terms)
 {
-    const struct router *router = job->jobs->config.router;
     for (size_t i = 0; i < terms->model_count; i++)
-        if (router_look(router, terms->models[i], job->request.needs, terms->batch).there)
+        if (is_there(job, terms->models[i]))
             return true;
     return false;
 }
 
-/* Whose models are asked: those in force, or their spare. */
+/* Whose models are asked: those in force, or their spare. O(instances) where there is one. */
 static const struct job_terms *models_of(const struct job *job)
 {
     const struct job_terms *terms = job->terms;
@@ -37,10 +44,10 @@ static const struct job_terms *models_of(const struct job *job)
     return spared ? terms->spare : terms;
 }
 
-static bool is_greedy(const struct job *job, size_t slots)
+/* `models`, which have so many slots: of its terms, or of their spare. */
+static bool is_greedy(const struct job *job, const struct job_terms *models, uint64_t slots)
 {
-    const struct job_terms *terms = models_of(job);
-    size_t running = run_count(job->key, (const char *const *)terms->models, terms->model_count);
+    size_t running = run_count(job->key, (const char *const *)models->models, models->model_count);
     return fair_queue_is_greedy(job->jobs->queue, &job->queued, running, slots);
 }
 
@@ -237,7 +244,7 @@ void job_tell_wait(struct job *job)
     const struct job_terms *models = models_of(job);
     uint64_t slots = router_slots(
             job->jobs->config.router, (const char *const *)models->models, models->model_count);
-    const struct manner manner = {.greedy = is_greedy(job, slots), .tell_room = true};
+    const struct manner manner = {.greedy = is_greedy(job, models, slots), .tell_room = true};
     struct router_plan plan;
     router_begin_pass(job->jobs->config.router); /* what it was promised is no more … */
     job->jobs->changed = true;                   /* … and others are promised theirs again */
@@ -270,15 +277,21 @@ static struct job_terms *terms_at(const struct job *job, size_t i)
     return terms;
 }
 
+static bool take_longest(struct job *job, const struct router_longest *longest, size_t at)
+{
+    return job_take_longest_terms(job, terms_at(job, at), router_longest_far(longest));
+}
+
 /* -ENOMEM. None of its modes can: where it is too long for one of them, the longest of all tells
  * it so. */
 static int choose_longest(struct job *job, struct manner manner, struct router_plan *plan)
 {
     struct router_longest longest;
     int r = find_longest(job, manner, &longest);
-    if (r || !longest.context ||
-            !job_take_longest_terms(
-                    job, terms_at(job, router_longest_at(&longest)), router_longest_far(&longest)))
+    if (r || !longest.context || !take_longest(job, &longest, router_longest_at(&longest)))
+        return r;
+    r = choose(job, manner, plan);
+    if (r || !router_longest_may_load(&longest, plan) || !take_longest(job, &longest, longest.at))
         return r;
     return choose(job, manner, plan);
 }
@@ -342,7 +355,8 @@ static enum outcome dispatch(struct job *job, struct manner manner)
  * quicker, the sooner it is. */
 struct look {
     uint64_t kind;
-    uint64_t slots;        /* of what serves it */
+    bool spared;           /* the spare of its terms serves it … */
+    uint64_t slots;        /* … and these are the slots of what does */
     unsigned waiting[2];   /* of those that were asked: whose key is not greedy; and is */
     bool room_left[2];     /* what the last of these waits for is quicker than what has room */
     unsigned passed;       /* over, as enough of them were asked */
@@ -389,6 +403,7 @@ static struct look *look_of(struct looks *looks, const struct job *job)
         return NULL;
     const struct job_terms *models = models_of(job);
     *look = (struct look){.kind = kind,
+            .spared = models != job->terms,
             .slots = router_slots(job->jobs->config.router, (const char *const *)models->models,
                     models->model_count),
             .hopeless_bytes = SIZE_MAX};
@@ -450,7 +465,8 @@ static bool is_asked(
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
     struct look *look = look_of(looks, job);
-    bool greedy = look && is_greedy(job, look->slots);
+    const struct job_terms *models = look && look->spared ? job->terms->spare : job->terms;
+    bool greedy = look && is_greedy(job, models, look->slots);
     if (look && !is_hopeless(look, job) && is_asked(looks, look, greedy, job)) {
         ask(queue, look, greedy, job);
         return;

@@ -22,9 +22,10 @@ struct job_terms {
     uint8_t quality[MODE_MODELS_MAX]; /* points of each; 0: nodes say it */
     size_t model_count;
     size_t named_count; /* of them by the rule; those behind only stand in for these */
-    /* Whose models count while no connected node has one of these to serve it; of it nothing but
-     * mode, models and points is asked. Owned; NULL: nothing. */
+    /* Whose models count while no connected node has one of these that holds it; of it nothing but
+     * the models and their points is asked. Owned; NULL: nothing. */
     struct job_terms *spare;
+    uint32_t tokens;       /* of prompt and answer, as expected when it came; 0: not known */
     uint8_t floor, wanted; /* points, as of struct mode_policy */
     uint8_t priority;      /* of the queue; that of the first terms counts */
     double beta;           /* 0: as people wait */

@@ -284,7 +284,8 @@ void mode_policy_of(
 {
     struct choosing choosing = {
             .mode = mode, .facts = facts, .tokens = tokens_of(facts), .policy = ret_policy};
-    *ret_policy = (struct mode_policy){.floor = mode_floor_at(mode, choosing.tokens),
+    *ret_policy = (struct mode_policy){.tokens = choosing.tokens,
+            .floor = mode_floor_at(mode, choosing.tokens),
             .beta = beta_of(mode, facts),
             .priority = mode->priority,
             .batch = mode->batch};

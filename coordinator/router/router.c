@@ -484,6 +484,12 @@ size_t router_longest_at(const struct router_longest *longest)
     return same || (enough && longest->far_too_long) ? longest->at_loaded : longest->at;
 }
 
+bool router_longest_may_load(const struct router_longest *longest, const struct router_plan *plan)
+{
+    return !longest->far_too_long && router_longest_at(longest) != longest->at &&
+           plan->routing.verdict != ROUTING_RUN;
+}
+
 uint32_t router_longest_far(const struct router_longest *longest)
 {
     return longest->far_too_long ? longest->context : 0;
@@ -567,10 +573,11 @@ static int choose_as_asked(struct router *router, const struct router_ask *ask, 
     if (r)
         return r;
     note_length(ask, asked->options, plan);
-    if (shorten(ask, plan, &asked->request, asked->options))
+    if (shorten(ask, plan, &asked->request, asked->options)) {
         r = choose_for_shortened(router, &asked->request, plan->far_too_long, routing);
-    if (!r && !plan->far_too_long)
-        r = await(router, ask, &asked->request, plan);
+        if (!r && !plan->far_too_long)
+            r = await(router, ask, &asked->request, plan);
+    }
     if (r)
         return r;
     plan->far_too_long &= routing->verdict == ROUTING_NONE;

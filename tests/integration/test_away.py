@@ -187,6 +187,5 @@ def another_model_of_the_mode_answers_meanwhile():
 
 if __name__ == "__main__":
     mesh.run(a_request_waits_until_its_node_is_back, a_stream_is_told_whom_it_waits_for, a_node_that_sleeps_is_waited_for,
-             what_a_node_had_begun_is_begun_again,
-        what_a_node_had_begun_goes_by_another_rule, its_names_are_known_meanwhile, who_does_not_wait_is_told,
-             another_model_of_the_mode_answers_meanwhile)
+             what_a_node_had_begun_is_begun_again, what_a_node_had_begun_goes_by_another_rule,
+             its_names_are_known_meanwhile, who_does_not_wait_is_told, another_model_of_the_mode_answers_meanwhile)

@@ -2964,6 +2964,27 @@ static void terms_that_may_count_again_follow_their_mode(void **state)
     is_refused_by_its_engine(world, 0, "code");
 }
 
+static void what_may_be_shorter_is_loaded_for_where_another_mode_is_full(void **state)
+{
+    struct world *world = *state;
+    static const char *const other[] = {"other"};
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_AVAILABLE, 1024);
+    join(world, 1, "other");
+    say_context(world, 1, "other", INSTANCE_RESIDENT, 1024);
+    for (size_t i = 0; i < 1 + ROUTING_BEYOND_SLOTS; i++) {
+        ask_for(world, CLIENTS - 1 - i, true, other, 1);
+        take_request(world, 1);
+    }
+    struct job_terms *last = terms_for("ask", "other");
+    last->when_none = WHEN_NONE_REFUSE;
+    world->edit = be_of_2k_tokens;
+    ask_by(world, 0, false, terms_before("code", "small", last));
+    turn(world);
+    assert_int_equal(next(world, 0, MSG_START).type, MSG_START);
+    assert_int_equal(world->clients[0].status, 0);
+}
+
 static struct job_terms *terms_with_spare(const char *mode, const char *model, const char *spare)
 {
     struct job_terms *terms = terms_for(mode, model);
@@ -3023,6 +3044,27 @@ static void what_is_only_full_is_waited_for_beside_a_spare(void **state)
     drain(world, 0, true);
     complete(world, 1, take_request(world, 1), "x");
     is_complete_stream(&world->clients[0]);
+}
+
+/* What is left of its own has too short a context. */
+static void what_holds_it_no_more_is_not_there(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 8192);
+    join(world, 1, "other");
+    say_context(world, 1, "other", INSTANCE_RESIDENT, 8192);
+    join(world, 2, "small");
+    say_context(world, 2, "small", INSTANCE_RESIDENT, 1024);
+    world->edit = be_of_2k_tokens;
+    struct job_terms *terms = terms_with_spare("code", "small", "other");
+    terms->tokens = 2000;
+    ask_by(world, 0, true, terms);
+    turn(world);
+    assert_int_equal(next(world, 0, MSG_START).type, MSG_START);
+    lose(world, 0);
+    assert_int_equal(next(world, 1, MSG_START).type, MSG_START);
+    assert_int_equal(jobs_waiting(world->jobs), 0);
 }
 
 static void a_spare_follows_its_mode(void **state)
@@ -3586,6 +3628,8 @@ int main(void)
             JOB_TEST(who_has_lost_his_node_takes_what_is_there),
             JOB_TEST(who_waits_takes_what_comes_first),
             JOB_TEST(what_is_only_full_is_waited_for_beside_a_spare),
+            JOB_TEST(what_holds_it_no_more_is_not_there),
+            JOB_TEST(what_may_be_shorter_is_loaded_for_where_another_mode_is_full),
             JOB_TEST(a_spare_follows_its_mode),
             JOB_TEST(what_is_too_long_waits_no_longer_than_others),
             JOB_TEST(the_longest_context_is_named),
