@@ -168,9 +168,11 @@ void job_set_kind(struct job *job)
                     (uint64_t)job->overlong << 1 | terms->batch;
     kind = hash_text(terms->mode, kind ^ (uint64_t)job->far_too_long_for << 32);
     kind = hash_text(terms->rule, kind);
-    for (; terms; terms = terms->spare)
+    for (; terms; terms = terms->spare) {
         for (size_t i = 0; i < terms->model_count; i++)
             kind = hash_text(terms->models[i], kind);
+        kind = hash_text("", kind); /* another model more is not a spare */
+    }
     job->kind = kind;
 }
 

@@ -3067,6 +3067,23 @@ static void what_holds_it_no_more_is_not_there(void **state)
     assert_int_equal(jobs_waiting(world->jobs), 0);
 }
 
+/* Two that differ in nothing else. */
+static void another_model_more_is_not_a_spare(void **state)
+{
+    struct world *world = *state;
+    join(world, 0, "small");
+    lose(world, 0);
+    struct job_terms *both = terms_for("code", "small");
+    assert_int_equal(job_terms_add(both, "other", 50), 0);
+    both->named_count = 2;
+    ask_by(world, 0, true, terms_with_spare("code", "small", "other"));
+    ask_by(world, 1, true, both);
+    assert_int_equal(jobs_waiting(world->jobs), 2);
+    join(world, 1, "other");
+    turn(world);
+    assert_int_equal(jobs_running(world->jobs), 2);
+}
+
 static void a_spare_follows_its_mode(void **state)
 {
     struct world *world = *state;
@@ -3629,6 +3646,7 @@ int main(void)
             JOB_TEST(who_waits_takes_what_comes_first),
             JOB_TEST(what_is_only_full_is_waited_for_beside_a_spare),
             JOB_TEST(what_holds_it_no_more_is_not_there),
+            JOB_TEST(another_model_more_is_not_a_spare),
             JOB_TEST(what_may_be_shorter_is_loaded_for_where_another_mode_is_full),
             JOB_TEST(a_spare_follows_its_mode),
             JOB_TEST(what_is_too_long_waits_no_longer_than_others),
