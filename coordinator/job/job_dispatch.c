@@ -44,6 +44,12 @@ static const struct job_terms *models_of(const struct job *job)
     return spared ? terms->spare : terms;
 }
 
+static uint64_t slots_of(const struct job *job, const struct job_terms *models)
+{
+    return router_slots(
+            job->jobs->config.router, (const char *const *)models->models, models->model_count);
+}
+
 /* `models`, which have so many slots: of its terms, or of their spare. */
 static bool is_greedy(const struct job *job, const struct job_terms *models, uint64_t slots)
 {
@@ -242,9 +248,8 @@ static enum outcome wait_for(struct job *job, const struct router_plan *plan)
 void job_tell_wait(struct job *job)
 {
     const struct job_terms *models = models_of(job);
-    uint64_t slots = router_slots(
-            job->jobs->config.router, (const char *const *)models->models, models->model_count);
-    const struct manner manner = {.greedy = is_greedy(job, models, slots), .tell_room = true};
+    const struct manner manner = {
+            .greedy = is_greedy(job, models, slots_of(job, models)), .tell_room = true};
     struct router_plan plan;
     router_begin_pass(job->jobs->config.router); /* what it was promised is no more … */
     job->jobs->changed = true;                   /* … and others are promised theirs again */
@@ -404,8 +409,7 @@ static struct look *look_of(struct looks *looks, const struct job *job)
     const struct job_terms *models = models_of(job);
     *look = (struct look){.kind = kind,
             .spared = models != job->terms,
-            .slots = router_slots(job->jobs->config.router, (const char *const *)models->models,
-                    models->model_count),
+            .slots = slots_of(job, models),
             .hopeless_bytes = SIZE_MAX};
     return look;
 }
