@@ -45,7 +45,9 @@ static bool is_model(const struct key_scope *scope, const char *name)
 static const char *foreign_of(const struct modes *modes, const char *name)
 {
     struct mode_alias_view alias;
-    for (size_t i = 0; !modes_resolve(modes, name) && modes_alias_at(modes, i, &alias); i++)
+    if (modes_resolve(modes, name))
+        return NULL;
+    for (size_t i = 0; modes_alias_at(modes, i, &alias); i++)
         if (alias.foreign && strcmp(alias.name, name) == 0)
             return alias.target;
     return NULL;
