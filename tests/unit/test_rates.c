@@ -137,7 +137,8 @@ static void a_line_that_begins_below_nothing_keeps_its_slope(void **state)
         rates_learn_prefill(&rates, 1000, depth, 1000 * fmax(1e-6 * z - 8e-4, 2e-4), now_s);
     }
     struct cost_rates found = learnt();
-    for (double depth = 3000; depth < 8000; depth += 1000) {
+    for (int i = 3; i < 8; i++) {
+        double depth = i * 1000;
         double right = 1000 * (1e-6 * (depth + 500) - 8e-4);
         double predicted = cost_prefill_s(&found, 1000, depth);
         if (off(predicted, right) > 0.3)

@@ -83,6 +83,14 @@ static void every_policy_serves_every_request(void **state)
     bench_fini(&bench);
 }
 
+static bool figures_equal(const struct figures *a, const struct figures *b)
+{
+    for (size_t i = 0; i < FIGURE_COUNT; i++)
+        if (figure_of(a, i) != figure_of(b, i))
+            return false;
+    return true;
+}
+
 static void the_same_seed_gives_the_same_figures(void **state)
 {
     struct bench bench;
@@ -92,8 +100,9 @@ static void the_same_seed_gives_the_same_figures(void **state)
     bench.experiment.world.mtbf_s = 300;
     for (size_t i = 0; policy_at(i); i++) {
         struct outcome a = run(&bench, policy_at(i)->name), b = run(&bench, policy_at(i)->name);
-        assert_memory_equal(a.by_seed, b.by_seed, a.seeds * sizeof(a.by_seed[0]));
-        assert_true(memcmp(&a.by_seed[0], &a.by_seed[1], sizeof(a.by_seed[0])) != 0);
+        for (size_t s = 0; s < a.seeds; s++)
+            assert_true(figures_equal(&a.by_seed[s], &b.by_seed[s]));
+        assert_false(figures_equal(&a.by_seed[0], &a.by_seed[1]));
         outcome_fini(&a);
         outcome_fini(&b);
     }
@@ -126,7 +135,7 @@ static void one_node_does_the_same_work_under_each_policy_that_sends_at_once(voi
     for (size_t i = 0; policy_at(i); i++)
         if (policy_at(i)->balancer) {
             struct outcome outcome = run(&bench, policy_at(i)->name);
-            assert_memory_equal(outcome.by_seed, first.by_seed, sizeof(first.by_seed[0]));
+            assert_true(figures_equal(&outcome.by_seed[0], &first.by_seed[0]));
             outcome_fini(&outcome);
         }
     outcome_fini(&first);
