@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -421,4 +420,16 @@ void text_write(struct text_writer *to, const char *fmt, ...)
     to->len += whole_characters(to->text + to->len, room - 1);
     to->text[to->len] = '\0';
     to->size = to->len + 1; /* full */
+}
+
+bool text_write_name(struct text_writer *to, const char *name)
+{
+    const char *comma = to->len > 0 ? ", " : "";
+    if (to->len + strlen(comma) + strlen(name) + sizeof(", …") <= to->size) {
+        text_write(to, "%s%s", comma, name);
+        return true;
+    }
+    text_write(to, "%s…", comma);
+    to->size = to->len + 1; /* full */
+    return false;
 }

@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,3 +61,7 @@ struct text_writer {
 
 /* Appends; what does not fit is cut after its last whole character, and nothing comes after it. */
 void text_write(struct text_writer *to, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Appends one of some names, "ask, code", where nothing else has been written. False: there is no
+ * room for it with an ellipsis behind it; the ellipsis stands in its place, and nothing comes after
+ * it. */
+bool text_write_name(struct text_writer *to, const char *name);

@@ -1,18 +1,16 @@
 #include "coordinator/request.h"
 
+#include "common/text.h"
 #include "coordinator/cursor.h"
 #include "coordinator/fim_prompt.h"
 #include "coordinator/http/http_server.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { EDIT_ROOM = 1024 * 1024 }; /* what a dialect may add to the body that came in */
-
-static const char ellipsis[] = "…";
 
 static_assert((int)REQUEST_PEER_MAX >= (int)HTTP_PEER_MAX, "the name of every peer");
 
@@ -107,17 +105,14 @@ static bool is_noted(const char *list, const char *what)
 
 static bool is_full(const char *list)
 {
-    size_t len = strlen(list), tail = strlen(ellipsis);
-    return len >= tail && strcmp(list + len - tail, ellipsis) == 0;
+    size_t len = strlen(list), tail = strlen("…");
+    return len >= tail && strcmp(list + len - tail, "…") == 0;
 }
 
 void request_skip(struct request *request, const char *what)
 {
     char *list = request->skipped;
-    size_t len = strlen(list), size = sizeof(request->skipped);
-    if (is_full(list) || is_noted(list, what))
-        return;
-    const char *comma = len ? ", " : "";
-    bool fits = len + strlen(comma) + strlen(what) + strlen(", ") + sizeof(ellipsis) <= size;
-    snprintf(list + len, size - len, "%s%s", comma, fits ? what : ellipsis);
+    struct text_writer out = {.text = list, .size = sizeof(request->skipped), .len = strlen(list)};
+    if (!is_full(list) && !is_noted(list, what))
+        (void)text_write_name(&out, what);
 }

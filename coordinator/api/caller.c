@@ -1,5 +1,6 @@
 #include "coordinator/api/caller.h"
 
+#include "common/text.h"
 #include "coordinator/modes/mode_names.h"
 
 #include <stdio.h>
@@ -40,20 +41,14 @@ void call_reply_json(const struct call *call, int r, const struct buf *body)
 
 const char *call_name_modes(const struct call *call, char text[CALL_MODES_MAX])
 {
-    static const char more[] = ", …";
     const struct modes *modes = call->api->view->modes;
-    size_t len = 0;
+    struct text_writer names = {.text = text, .size = CALL_MODES_MAX};
+    const char *allowed[MODE_MODELS_MAX];
     strcpy(text, "none yet");
-    for (size_t i = 0; i < modes->count; i++) {
-        const char *name = modes->list[i].name, *allowed[MODE_MODELS_MAX];
-        if (caller_models_of_mode(call->caller, &modes->list[i], allowed) == 0)
-            continue;
-        bool fits = len + strlen(", ") + strlen(name) + sizeof(more) <= CALL_MODES_MAX;
-        len += (size_t)snprintf(
-                text + len, CALL_MODES_MAX - len, "%s%s", len ? ", " : "", fits ? name : "…");
-        if (!fits)
+    for (size_t i = 0; i < modes->count; i++)
+        if (caller_models_of_mode(call->caller, &modes->list[i], allowed) > 0 &&
+                !text_write_name(&names, modes->list[i].name))
             break;
-    }
     return text;
 }
 

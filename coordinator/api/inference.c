@@ -1,6 +1,7 @@
 #include "coordinator/api/inference.h"
 
 #include "common/env.h"
+#include "common/text.h"
 #include "coordinator/api/auto_call.h"
 #include "coordinator/api/mode_terms.h"
 #include "coordinator/api/responses.h"
@@ -63,25 +64,14 @@ static bool is_known_model(const struct admin_view *view, const char *model)
            some_mode_names(view->modes, model);
 }
 
-struct names {  /* "one, two, …" */
-    char *text; /* of INFERENCE_KNOWN_MAX bytes */
-    size_t len;
-    bool full; /* ends with the ellipsis */
-};
-
-/* Behind what is held there is always room for an ellipsis. */
 static int add_name(void *ctx, const struct offer *offer)
 {
-    struct names *names = ctx;
-    names->full = names->len + strlen(offer->id) + sizeof(", , …") > INFERENCE_KNOWN_MAX;
-    names->len += (size_t)snprintf(names->text + names->len, INFERENCE_KNOWN_MAX - names->len,
-            "%s%s", names->len ? ", " : "", names->full ? "…" : offer->id);
-    return names->full;
+    return !text_write_name(ctx, offer->id);
 }
 
 const char *inference_known_names(const struct call *call, char text[INFERENCE_KNOWN_MAX])
 {
-    struct names known = {.text = text};
+    struct text_writer known = {.text = text, .size = INFERENCE_KNOWN_MAX};
     struct call_offers offers;
     call_offers_init(&offers, call);
     offers.offers.claude_names = false;

@@ -1,5 +1,6 @@
 #include "coordinator/api/key_scope.h"
 
+#include "common/text.h"
 #include "coordinator/modes/mode_names.h"
 
 #include <errno.h>
@@ -71,16 +72,11 @@ static const char *model_of(const struct key_scope *scope, const char *name)
 
 static void list_modes(const struct modes *modes, char text[KNOWN_MAX])
 {
-    size_t len = 0;
+    struct text_writer known = {.text = text, .size = KNOWN_MAX};
+    size_t i = 0;
     *text = '\0';
-    for (size_t i = 0; i < modes->count; i++) {
-        const char *name = modes->list[i].name, *comma = i ? ", " : "";
-        if (len + strlen(comma) + strlen(name) + sizeof(", …") > KNOWN_MAX) {
-            snprintf(text + len, KNOWN_MAX - len, ", …");
-            return;
-        }
-        len += (size_t)snprintf(text + len, KNOWN_MAX - len, "%s%s", comma, name);
-    }
+    while (i < modes->count && text_write_name(&known, modes->list[i].name))
+        i++;
 }
 
 static int refuse_auto(const char *name, struct err *err)

@@ -366,6 +366,29 @@ static void what_is_written_is_cut_at_a_character(void **state)
     assert_string_equal(text, "");
 }
 
+static void names_that_have_no_room_are_an_ellipsis(void **state)
+{
+    (void)state;
+    char text[16];
+    struct text_writer out = {.text = text, .size = 15};
+    assert_true(text_write_name(&out, "ask"));
+    assert_string_equal(text, "ask");
+    assert_true(text_write_name(&out, "code"));
+    assert_string_equal(text, "ask, code");
+    text[15] = '#';
+    assert_false(text_write_name(&out, "x"));
+    assert_string_equal(text, "ask, code, …");
+    assert_false(text_write_name(&out, "x"));
+    assert_string_equal(text, "ask, code, …");
+    assert_int_equal(text[15], '#');
+
+    out = (struct text_writer){.text = text, .size = 15};
+    assert_true(text_write_name(&out, "123456789")); /* as long as one may be … */
+    out = (struct text_writer){.text = text, .size = 15};
+    assert_false(text_write_name(&out, "1234567890")); /* … and a letter more */
+    assert_string_equal(text, "…");
+}
+
 int main(void)
 {
     cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -386,6 +409,7 @@ int main(void)
             cmocka_unit_test(utf8_sequences),
             cmocka_unit_test(utf8_cut),
             cmocka_unit_test(what_is_written_is_cut_at_a_character),
+            cmocka_unit_test(names_that_have_no_room_are_an_ellipsis),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
