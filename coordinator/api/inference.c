@@ -48,20 +48,11 @@ static const struct instance *some_instance(struct node_table *nodes, const char
     return NULL;
 }
 
-static bool some_mode_names(const struct modes *modes, const char *model)
-{
-    for (size_t m = 0; m < modes->count; m++)
-        for (size_t i = 0; i < modes->list[m].model_count; i++)
-            if (strcmp(modes->list[m].models[i], model) == 0)
-                return true;
-    return false;
-}
-
 static bool is_known_model(const struct admin_view *view, const char *model)
 {
     const char *own = node_table_model(view->nodes, model);
     return some_instance(view->nodes, own) || router_model_known(view->router, own) ||
-           some_mode_names(view->modes, model);
+           modes_some_lists(view->modes, model);
 }
 
 static int add_name(void *ctx, const struct offer *offer)

@@ -33,33 +33,18 @@ static const char *own_name(const struct key_scope *scope, const char *name)
 
 static bool is_model(const struct key_scope *scope, const char *name)
 {
-    if (router_model_known(scope->router, own_name(scope, name)))
-        return true;
-    for (size_t i = 0; i < scope->modes->count; i++)
-        if (mode_lists(&scope->modes->list[i], name))
-            return true;
-    return false;
+    return router_model_known(scope->router, own_name(scope, name)) ||
+           modes_some_lists(scope->modes, name);
 }
 
-/* What a foreign name stands for as a whole; NULL: nothing. By those that end with '*', which are
- * for requests, a key for a model would become one for much more. */
-static const char *foreign_of(const struct modes *modes, const char *name)
-{
-    struct mode_alias_view alias;
-    if (modes_resolve(modes, name))
-        return NULL;
-    for (size_t i = 0; modes_alias_at(modes, i, &alias); i++)
-        if (alias.foreign && strcmp(alias.name, name) == 0)
-            return alias.target;
-    return NULL;
-}
-
-/* Of a name among the models: one that is called so comes before what else it may stand for. What
- * is not known may come to be. NULL: it is a mode's. */
+/* Of a name among the models: one that is called so comes before what else it may stand for. By a
+ * foreign one that is cut a key for a model would become one for much more. What is not known may
+ * come to be. NULL: it is a mode's. */
 static const char *model_of(const struct key_scope *scope, const char *name)
 {
     const struct modes *modes = scope->modes;
-    const char *foreign = foreign_of(modes, name), *meant = foreign ? foreign : name;
+    const char *foreign = modes_resolve(modes, name) ? NULL : modes_foreign_whole(modes, name);
+    const char *meant = foreign ? foreign : name;
     const struct mode *mode = modes_resolve(modes, meant);
     if (is_model(scope, name))
         return own_name(scope, name);

@@ -22,14 +22,6 @@ static bool has_alias(const struct modes *modes, const char *name)
     return false;
 }
 
-static bool some_mode_lists(const struct modes *modes, const char *model)
-{
-    for (size_t i = 0; i < modes->count; i++)
-        if (mode_lists(&modes->list[i], model))
-            return true;
-    return false;
-}
-
 static bool is_mode(const struct modes *modes, const char *name)
 {
     return strcmp(name, MODE_AUTO) == 0 || modes_find(modes, name);
@@ -41,7 +33,7 @@ static bool means_something(const struct modes *modes, const char *target, bool 
     if (modes->count == 0 || is_mode(modes, target))
         return true;
     return foreign && (has_alias(modes, target) || modes_resolve(modes, target) ||
-                              some_mode_lists(modes, target));
+                              modes_some_lists(modes, target));
 }
 
 static int check_alias(const struct modes *modes, const char *origin, const char *name,

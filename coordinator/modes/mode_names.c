@@ -117,6 +117,14 @@ const char *modes_foreign(const struct modes *modes, const char *name)
     return target;
 }
 
+const char *modes_foreign_whole(const struct modes *modes, const char *name)
+{
+    for (size_t i = 0; i < modes->alias_count; i++)
+        if (modes->aliases[i].foreign && strcmp(modes->aliases[i].name, name) == 0)
+            return modes->aliases[i].target;
+    return NULL;
+}
+
 /* --- spellings --- */
 
 static bool begins_with(const char *model, const char *part)

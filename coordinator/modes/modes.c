@@ -43,6 +43,14 @@ const char *mode_when_none_name(enum mode_when_none when_none)
     return names[when_none];
 }
 
+bool modes_some_lists(const struct modes *modes, const char *model)
+{
+    for (size_t i = 0; i < modes->count; i++)
+        if (mode_lists(&modes->list[i], model))
+            return true;
+    return false;
+}
+
 const struct mode *modes_find(const struct modes *modes, const char *name)
 {
     if (strcmp(name, MODE_AUTO) == 0)

@@ -120,6 +120,8 @@ void modes_fini(struct modes *modes);
 /* -ENOMEM. */
 MUST_CHECK int modes_copy(const struct modes *modes, struct modes *ret_copy, struct err *err);
 
+/* Whether one of them lists `model`. Case counts. */
+bool modes_some_lists(const struct modes *modes, const char *model);
 /* The mode of that name; "auto" gives the fallback. NULL where there is none. Case counts. */
 const struct mode *modes_find(const struct modes *modes, const char *name);
 

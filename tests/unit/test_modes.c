@@ -166,9 +166,13 @@ static void a_copy_is_changed_alone(void **state)
     assert_int_equal(mode_put_first(code, code->models[0], &err), 0);
     lists(code, (const char *const[]){"b", "d", "a", NULL});
     assert_true(mode_lists(code, "d"));
+    assert_true(modes_some_lists(&copy, "d"));
+    assert_true(modes_some_lists(&copy, "c"));
+    assert_false(modes_some_lists(&modes, "d"));
     mode_take_off(code, "d");
     mode_take_off(code, "nobody");
     assert_false(mode_lists(code, "d"));
+    assert_false(modes_some_lists(&copy, "d"));
     lists(code, (const char *const[]){"b", "a", NULL});
     lists(&modes.list[0], (const char *const[]){"a", "b", NULL});
     modes_fini(&modes);
