@@ -175,7 +175,6 @@ static void find_kind(struct explaining *it)
 
 /* --- the modes that it goes through --- */
 
-/* No config has them go round in a circle. */
 static void find_steps(struct explaining *it)
 {
     const struct call *call = it->call;

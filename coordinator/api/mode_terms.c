@@ -124,23 +124,14 @@ static struct job_terms *make(const struct making *making)
     return NULL;
 }
 
-static bool is_among(const struct job_terms *terms, const char *mode)
-{
-    for (; terms; terms = terms->next)
-        if (strcmp(terms->mode, mode) == 0)
-            return true;
-    return false;
-}
-
 /* The mode that comes after this one, with the models of it that the caller may get. NULL: none. */
-static const struct mode *next_mode(const struct making *making, const struct job_terms *first,
-        const char *ret_left[MODE_MODELS_MAX], size_t *ret_count)
+static const struct mode *next_mode(
+        const struct making *making, const char *ret_left[MODE_MODELS_MAX], size_t *ret_count)
 {
     const struct call *call = making->call;
     const struct mode *mode = caller_next_mode(call->caller, call->api->view->modes, making->mode);
-    if (!mode || is_among(first, mode->name))
-        return NULL;
-    *ret_count = caller_models_of_mode(call->caller, mode, ret_left);
+    if (mode)
+        *ret_count = caller_models_of_mode(call->caller, mode, ret_left);
     return mode;
 }
 
@@ -157,7 +148,7 @@ struct job_terms *mode_terms_make(const struct call *call, struct request *reque
             return NULL;
         }
         end = &(*end)->next;
-        making.mode = next_mode(&making, first, of_next, &making.left_count);
+        making.mode = next_mode(&making, of_next, &making.left_count);
         making.left = of_next;
     }
     return first;

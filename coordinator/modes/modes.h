@@ -90,7 +90,8 @@ struct mode {
     double temperature;  /* for requests that say none */
     uint32_t max_output; /* tokens of an answer at most; 0: no limit */
     enum mode_when_none when_none;
-    char *next;           /* WHEN_NONE_NEXT: the mode that is asked instead; else NULL */
+    char *next;           /* WHEN_NONE_NEXT: the mode that is asked instead; else NULL. Never round
+                             in a circle: the config is refused */
     uint32_t patience_ms; /* in the queue; 0: as long as any request */
 
     /* For plans of which models should be loaded where (plan/plan.h): */

@@ -869,8 +869,6 @@ static void the_mode_that_is_asked_next_is_one_that_the_key_may_use(void **state
     narrow(world, one, 1, NULL, 0);
     is_refused(world, chat(world, "ask"), 503, "no connected node has the model");
     world->keyless = true;
-    world->mode_list[1].when_none = WHEN_NONE_NEXT; /* round in a circle: each is asked once */
-    world->mode_list[1].next = (char *)"ask";
     world->mode_list[1].models = names;
     is_refused(world, chat(world, "ask"), 503, "no connected node has the model");
     assert_true(fake_exchange_has_header(&world->client, "X-Modemesh-Mode: code\n"));
