@@ -317,19 +317,27 @@ static bool go_on(struct explaining *it)
     return true;
 }
 
+/* -ENOMEM */
+static int decide_at(struct explaining *it, size_t step)
+{
+    go_to_step(it, step);
+    return decide(it);
+}
+
 /* -ENOMEM. None of its modes can: where it is too long for one of them, the longest of all counts
  * its tokens. */
 static int decide_by_longest(struct explaining *it)
 {
+    const struct router_plan *plan = &it->explanation.plan;
+    size_t at = router_longest_at(&it->longest);
     if (!it->longest.context)
         return 0;
     it->overlong = true;
-    go_to_step(it, router_longest_at(&it->longest));
-    int r = decide(it);
-    if (r || !router_longest_may_load(&it->longest, &it->explanation.plan))
+    int r = decide_at(it, at);
+    if (r || !router_longest_may_load(&it->longest, plan))
         return r;
-    go_to_step(it, it->longest.at);
-    return decide(it);
+    r = decide_at(it, it->longest.at);
+    return r || router_longest_loads(plan) ? r : decide_at(it, at);
 }
 
 int explaining_decide(struct explaining *it)

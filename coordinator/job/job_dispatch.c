@@ -257,20 +257,29 @@ void job_tell_wait(struct job *job)
         why_not_full(&plan, job->reason, sizeof(job->reason));
 }
 
+/* -ENOMEM. As if it went by these terms of its. */
+static int choose_as_by(
+        struct job *job, struct job_terms *terms, struct manner manner, struct router_plan *plan)
+{
+    struct job_terms *own = job->terms;
+    job->terms = terms;
+    int r = choose(job, manner, plan);
+    job->terms = own;
+    return r;
+}
+
 /* -ENOMEM */
 static int find_longest(struct job *job, struct manner manner, struct router_longest *ret_longest)
 {
-    struct job_terms *own = job->terms;
+    struct job_terms *terms = job->all_terms;
     struct router_plan plan;
     int r = 0;
     *ret_longest = (struct router_longest){.context = 0};
-    job->terms = job->all_terms;
-    for (size_t i = 0; !r && job->terms; i++, job->terms = job->terms->next) {
-        r = choose(job, manner, &plan);
+    for (size_t i = 0; !r && terms; i++, terms = terms->next) {
+        r = choose_as_by(job, terms, manner, &plan);
         if (!r && !plan.instance)
             router_longest_note(ret_longest, i, &plan);
     }
-    job->terms = own;
     return r;
 }
 
@@ -292,13 +301,17 @@ static bool take_longest(struct job *job, const struct router_longest *longest, 
 static int choose_longest(struct job *job, struct manner manner, struct router_plan *plan)
 {
     struct router_longest longest;
+    struct router_plan loading;
     int r = find_longest(job, manner, &longest);
     if (r || !longest.context || !take_longest(job, &longest, router_longest_at(&longest)))
         return r;
     r = choose(job, manner, plan);
-    if (r || !router_longest_may_load(&longest, plan) || !take_longest(job, &longest, longest.at))
+    if (r || !router_longest_may_load(&longest, plan))
         return r;
-    return choose(job, manner, plan);
+    r = choose_as_by(job, terms_at(job, longest.at), manner, &loading);
+    if (!r && router_longest_loads(&loading) && take_longest(job, &longest, longest.at))
+        *plan = loading;
+    return r;
 }
 
 /* -ENOMEM. By its own terms, or where those have no instance for it, also none that is only full,

@@ -490,6 +490,11 @@ bool router_longest_may_load(const struct router_longest *longest, const struct 
            plan->routing.verdict != ROUTING_RUN;
 }
 
+bool router_longest_loads(const struct router_plan *plan)
+{
+    return is_served(&plan->routing, false);
+}
+
 uint32_t router_longest_far(const struct router_longest *longest)
 {
     return longest->far_too_long ? longest->context : 0;

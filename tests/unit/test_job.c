@@ -2964,25 +2964,47 @@ static void terms_that_may_count_again_follow_their_mode(void **state)
     is_refused_by_its_engine(world, 0, "code");
 }
 
-static void what_may_be_shorter_is_loaded_for_where_another_mode_is_full(void **state)
+/* A prompt that may be shorter than it seems, while that of "ask" is full. What runs there: */
+static uint64_t ask_beside_a_full_one(
+        struct world *world, enum instance_state state_of_code, enum mode_when_none when_none)
 {
-    struct world *world = *state;
     static const char *const other[] = {"other"};
+    uint64_t stream = 0;
     join(world, 0, "small");
-    say_context(world, 0, "small", INSTANCE_AVAILABLE, 1024);
+    say_context(world, 0, "small", state_of_code, 1024);
     join(world, 1, "other");
     say_context(world, 1, "other", INSTANCE_RESIDENT, 1024);
     for (size_t i = 0; i < 1 + ROUTING_BEYOND_SLOTS; i++) {
         ask_for(world, CLIENTS - 1 - i, true, other, 1);
-        take_request(world, 1);
+        stream = take_request(world, 1);
     }
     struct job_terms *last = terms_for("ask", "other");
-    last->when_none = WHEN_NONE_REFUSE;
+    last->when_none = when_none;
     world->edit = be_of_2k_tokens;
     ask_by(world, 0, false, terms_before("code", "small", last));
     turn(world);
+    return stream;
+}
+
+static void what_may_be_shorter_is_loaded_for_where_another_mode_is_full(void **state)
+{
+    struct world *world = *state;
+    (void)ask_beside_a_full_one(world, INSTANCE_AVAILABLE, WHEN_NONE_REFUSE);
     assert_int_equal(next(world, 0, MSG_START).type, MSG_START);
     assert_int_equal(world->clients[0].status, 0);
+}
+
+static void what_cannot_be_loaded_leaves_it_to_the_full_one(void **state)
+{
+    struct world *world = *state;
+    uint64_t stream = ask_beside_a_full_one(world, INSTANCE_FAILED, WHEN_NONE_WAIT);
+    nothing_sent(world, 0);
+    lose(world, 0);
+    turn(world);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    complete(world, 1, stream, "x");
+    complete(world, 1, take_request(world, 1), "y");
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
 }
 
 static struct job_terms *terms_with_spare(const char *mode, const char *model, const char *spare)
@@ -3648,6 +3670,7 @@ int main(void)
             JOB_TEST(what_holds_it_no_more_is_not_there),
             JOB_TEST(another_model_more_is_not_a_spare),
             JOB_TEST(what_may_be_shorter_is_loaded_for_where_another_mode_is_full),
+            JOB_TEST(what_cannot_be_loaded_leaves_it_to_the_full_one),
             JOB_TEST(a_spare_follows_its_mode),
             JOB_TEST(what_is_too_long_waits_no_longer_than_others),
             JOB_TEST(the_longest_context_is_named),

@@ -409,6 +409,33 @@ static void of_two_modes_the_one_that_rests_does_not_count(void **state)
     assert_int_equal(router_longest_at(&longest), 1);
 }
 
+/* The instance is only borrowed. */
+static void what_is_loaded_instead_is_no_worse(void **state)
+{
+    (void)state;
+    struct fleet_instance instance = {.tripped = false};
+    struct router_longest longest = {.at = 0};
+    struct router_plan plan = {.routing = {.verdict = ROUTING_NONE, .context_max = 8192}};
+    router_longest_note(&longest, 0, &plan);
+    plan.routing.context_loaded = 8192;
+    router_longest_note(&longest, 1, &plan);
+    plan.routing.verdict = ROUTING_RUN;
+    assert_false(router_longest_may_load(&longest, &plan)); /* what is loaded has room */
+    plan.routing.verdict = ROUTING_WAIT;
+    assert_true(router_longest_may_load(&longest, &plan));
+    longest.far_too_long = true;
+    assert_false(router_longest_may_load(&longest, &plan));
+
+    plan.routing.instance = &instance;
+    assert_false(router_longest_loads(&plan)); /* it is full, too */
+    plan.routing.verdict = ROUTING_RUN;
+    assert_true(router_longest_loads(&plan));
+    instance.tripped = true;
+    assert_false(router_longest_loads(&plan));
+    plan.routing.instance = NULL;
+    assert_false(router_longest_loads(&plan));
+}
+
 /* --- no memory --- */
 
 static void without_memory_there_is_no_plan(void **state)
@@ -942,6 +969,7 @@ int main(void)
             TEST(what_another_mode_knows_loads_nothing),
             TEST(what_is_too_long_rests_what_fails),
             TEST(of_two_modes_the_one_that_rests_does_not_count),
+            TEST(what_is_loaded_instead_is_no_worse),
             TEST(without_memory_there_is_no_plan),
             TEST(an_instance_goes_while_requests_run_there),
             TEST(a_session_ends_while_requests_run_there),

@@ -622,6 +622,26 @@ static void what_is_too_long_for_all_goes_to_the_longest(void **state)
     assert_decides(ask(world, "mode=big&tokens=20000"), "big", "run");
 }
 
+/* It may be shorter than it seems. */
+static void what_is_too_long_for_all_is_loaded_for_where_what_is_loaded_is_full(void **state)
+{
+    struct world *world = *state;
+    struct msg_instance large = instance_of("large", 100);
+    large.state = INSTANCE_AVAILABLE;
+    join(world, 0, &large);
+    join_small(world, 1, 10000);
+    assert_decides(ask(world, "mode=big&tokens=9000"), "ask", "run");
+    fill(world);
+    const cJSON *json = ask(world, "mode=big&tokens=9000");
+    assert_decides(json, "big", "run");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "large");
+    large.state = INSTANCE_FAILED; /* it is waited for what is full */
+    say(world, 0, &large);
+    json = ask(world, "mode=big&tokens=9000");
+    assert_decides(json, "ask", "wait");
+    assert_string_equal(json_str(json_obj(json, "chosen"), "model", ""), "small");
+}
+
 static void a_full_one_is_waited_for(void **state)
 {
     struct world *world = *state;
@@ -1082,6 +1102,7 @@ int main(void)
             EXPLAIN_TEST(the_last_mode_has_the_last_word),
             EXPLAIN_TEST(what_is_too_long_goes_on_too),
             EXPLAIN_TEST(what_is_too_long_for_all_goes_to_the_longest),
+            EXPLAIN_TEST(what_is_too_long_for_all_is_loaded_for_where_what_is_loaded_is_full),
             EXPLAIN_TEST(a_full_one_is_waited_for),
             EXPLAIN_TEST(who_has_much_is_told_what_its_requests_get),
             EXPLAIN_TEST(now_is_what_is_explained),
