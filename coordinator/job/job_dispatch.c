@@ -20,28 +20,52 @@ static size_t run_count(const struct fair_key *key, const char *const *models, s
     return count;
 }
 
-static bool is_there(const struct job *job, const char *model)
+/* Tokens that the models of a job's terms, and of their spare, have room for where they are there;
+ * 0: none is, and where there is no spare, of both. */
+struct reach {
+    uint32_t own, spare;
+};
+
+static uint32_t reach_of_models(const struct job *job, const struct job_terms *models)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < models->model_count; i++) {
+        const struct mode_model_facts facts = router_look(
+                job->jobs->config.router, models->models[i], job->request.needs, job->terms->batch);
+        uint32_t context = facts.context ? facts.context : UINT32_MAX; /* that is not known */
+        if (facts.there && context > most)
+            most = context;
+    }
+    return most;
+}
+
+/* O(instances) where there is a spare. */
+static struct reach reach_of(const struct job *job)
 {
     const struct job_terms *terms = job->terms;
-    const struct mode_model_facts facts =
-            router_look(job->jobs->config.router, model, job->request.needs, terms->batch);
-    return facts.there && (facts.context == 0 || facts.context >= terms->tokens);
+    if (!terms->spare)
+        return (struct reach){.own = 0};
+    return (struct reach){reach_of_models(job, terms), reach_of_models(job, terms->spare)};
 }
 
-static bool has_one_there(const struct job *job, const struct job_terms *terms)
+static bool holds(uint32_t reach, uint32_t tokens)
 {
-    for (size_t i = 0; i < terms->model_count; i++)
-        if (is_there(job, terms->models[i]))
-            return true;
-    return false;
+    return reach > 0 && reach >= tokens;
 }
 
-/* Whose models are asked: those in force, or their spare. O(instances) where there is one. */
+/* Whose models are asked: those in force, or their spare. */
+static const struct job_terms *models_by(const struct reach *reach, const struct job *job)
+{
+    const struct job_terms *terms = job->terms;
+    bool spared =
+            terms->spare && !holds(reach->own, terms->tokens) && holds(reach->spare, terms->tokens);
+    return spared ? terms->spare : terms;
+}
+
 static const struct job_terms *models_of(const struct job *job)
 {
-    const struct job_terms *terms = job->terms;
-    bool spared = terms->spare && !has_one_there(job, terms) && has_one_there(job, terms->spare);
-    return spared ? terms->spare : terms;
+    const struct reach reach = reach_of(job);
+    return models_by(&reach, job);
 }
 
 static uint64_t slots_of(const struct job *job, const struct job_terms *models)
@@ -373,11 +397,12 @@ static enum outcome dispatch(struct job *job, struct manner manner)
  * quicker, the sooner it is. */
 struct look {
     uint64_t kind;
-    bool spared;           /* the spare of its terms serves it … */
-    uint64_t slots;        /* … and these are the slots of what does */
-    unsigned waiting[2];   /* of those that were asked: whose key is not greedy; and is */
-    bool room_left[2];     /* what the last of these waits for is quicker than what has room */
-    unsigned passed;       /* over, as enough of them were asked */
+    struct reach reach;  /* of all of the kind … */
+    bool spared;         /* … of which these are served by the spare of their terms, or not … */
+    uint64_t slots;      /* … and these are the slots of what serves them */
+    unsigned waiting[2]; /* of those that were asked: whose key is not greedy; and is */
+    bool room_left[2];   /* what the last of these waits for is quicker than what has room */
+    unsigned passed;     /* over, as enough of them were asked */
     double first_token_s;  /* of the last that was asked */
     size_t hopeless_bytes; /* nothing that a prompt so long, or longer, could be sent to is there
                               just now … */
@@ -407,22 +432,33 @@ static uint64_t kind_of(const struct job *job)
     return kind;
 }
 
+static bool is_spared(const struct reach *reach, const struct job *job)
+{
+    return models_by(reach, job) != job->terms;
+}
+
 /* NULL where there are too many kinds, and none beyond them is asked any more. */
 static struct look *look_of(struct looks *looks, const struct job *job)
 {
     uint64_t kind = kind_of(job);
-    for (size_t i = 0; i < looks->count; i++)
-        if (looks->at[i].kind == kind)
-            return &looks->at[i];
-    struct look *look = &looks->at[looks->count];
+    struct look *look = looks->at;
+    const struct look *other = NULL; /* of its kind */
+    for (; look < &looks->at[looks->count]; look++) {
+        if (look->kind != kind)
+            continue;
+        if (look->spared == is_spared(&look->reach, job))
+            return look;
+        other = look;
+    }
     if (looks->count < JOBS_KINDS_MAX)
         looks->count++;
     else if (looks->more++ >= JOBS_LOOKS_MORE_MAX)
         return NULL;
-    const struct job_terms *models = models_of(job);
+    const struct reach reach = other ? other->reach : reach_of(job);
     *look = (struct look){.kind = kind,
-            .spared = models != job->terms,
-            .slots = slots_of(job, models),
+            .reach = reach,
+            .spared = is_spared(&reach, job),
+            .slots = slots_of(job, models_by(&reach, job)),
             .hopeless_bytes = SIZE_MAX};
     return look;
 }
@@ -482,8 +518,7 @@ static bool is_asked(
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
     struct look *look = look_of(looks, job);
-    const struct job_terms *models = look && look->spared ? job->terms->spare : job->terms;
-    bool greedy = look && is_greedy(job, models, look->slots);
+    bool greedy = look && is_greedy(job, models_by(&look->reach, job), look->slots);
     if (look && !is_hopeless(look, job) && is_asked(looks, look, greedy, job)) {
         ask(queue, look, greedy, job);
         return;

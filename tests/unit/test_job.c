@@ -3068,6 +3068,32 @@ static void what_is_only_full_is_waited_for_beside_a_spare(void **state)
     is_complete_stream(&world->clients[0]);
 }
 
+/* What is left of their own has too short a context for one of them. */
+static void of_two_alike_only_the_longer_one_goes_to_the_spare(void **state)
+{
+    struct world *world = *state;
+    static const uint32_t tokens[] = {500, 2000};
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 8192);
+    join(world, 1, "other");
+    say_context(world, 1, "other", INSTANCE_RESIDENT, 8192);
+    join(world, 2, "small");
+    say_context(world, 2, "small", INSTANCE_FAILED, 1024);
+    for (size_t i = 0; i < 2; i++) {
+        struct job_terms *terms = terms_with_spare("code", "small", "other");
+        terms->tokens = tokens[i];
+        world->edit = i ? be_of_2k_tokens : leave_as_it_is;
+        ask_by(world, i, true, terms);
+        take_request(world, 0);
+    }
+    lose(world, 0);
+    turn(world);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    complete(world, 1, take_request(world, 1), "x");
+    assert_true(fake_exchange_has(&world->clients[1], "x"));
+    nothing_sent(world, 1);
+}
+
 /* What is left of its own has too short a context. */
 static void what_holds_it_no_more_is_not_there(void **state)
 {
@@ -3667,6 +3693,7 @@ int main(void)
             JOB_TEST(who_has_lost_his_node_takes_what_is_there),
             JOB_TEST(who_waits_takes_what_comes_first),
             JOB_TEST(what_is_only_full_is_waited_for_beside_a_spare),
+            JOB_TEST(of_two_alike_only_the_longer_one_goes_to_the_spare),
             JOB_TEST(what_holds_it_no_more_is_not_there),
             JOB_TEST(another_model_more_is_not_a_spare),
             JOB_TEST(what_may_be_shorter_is_loaded_for_where_another_mode_is_full),
