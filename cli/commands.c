@@ -223,9 +223,10 @@ static const char token_detail[] =
 
 static const char key_detail[] =
         "The key is shown this once, as the only line on standard output; the\n"
-        "coordinator keeps a hash of it. An alias, of 'model-aliases' too, stands for the\n"
-        "mode or model that it means now; a mode that the config has not is refused, and\n"
-        "so is a mode among the models. With both it is for what both allow.";
+        "coordinator keeps a hash of it. An alias stands for the mode or model that it means\n"
+        "now, one of 'model-aliases' too, but for those that end with '*'; a mode that the\n"
+        "config has not is refused, and so is a mode among the models. With both it is for\n"
+        "what both allow.";
 
 static const char setup_detail[] =
         "Without EDITOR, lists the editors. Prints what the editor needs; with --write merges\n"

@@ -11,11 +11,17 @@ enum { KNOWN_MAX = 200, NOTE_MAX = 256 }; /* bytes */
 
 /* --- names --- */
 
-/* `name` itself, where it is no foreign one. */
+/* `name` itself, where it is no foreign one. By one that is cut any word would be a mode's, and a
+ * key for a model one for much more. */
 static const char *stands_for(const struct modes *modes, const char *name)
 {
-    const char *foreign = modes_resolve(modes, name) ? NULL : modes_foreign(modes, name);
+    const char *foreign = modes_resolve(modes, name) ? NULL : modes_foreign_whole(modes, name);
     return foreign ? foreign : name;
+}
+
+static bool asks_auto(const struct modes *modes, const char *name)
+{
+    return modes_calls_auto(modes, stands_for(modes, name));
 }
 
 /* NULL: no mode's. "mesh-MODE-MODEL" is not the whole mode's. */
@@ -37,19 +43,17 @@ static bool is_model(const struct key_scope *scope, const char *name)
            modes_some_lists(scope->modes, name);
 }
 
-/* Of a name among the models: one that is called so comes before what else it may stand for. By a
- * foreign one that is cut a key for a model would become one for much more. What is not known may
- * come to be. NULL: it is a mode's. */
+/* Of a name among the models: one that is called so comes before what else it may stand for. What
+ * is not known may come to be. NULL: it is a mode's. */
 static const char *model_of(const struct key_scope *scope, const char *name)
 {
     const struct modes *modes = scope->modes;
-    const char *foreign = modes_resolve(modes, name) ? NULL : modes_foreign_whole(modes, name);
-    const char *meant = foreign ? foreign : name;
-    const struct mode *mode = modes_resolve(modes, meant);
+    const char *meant = stands_for(modes, name);
     if (is_model(scope, name))
         return own_name(scope, name);
-    bool is_mode =
-            modes_calls_auto(modes, meant) || (mode && modes_name_is_open(modes, mode, meant));
+    if (meant != name && modes_find(modes, meant))
+        return NULL;
+    bool is_mode = asks_auto(modes, name) || mode_of(modes, name);
     return is_mode && !is_model(scope, meant) ? NULL : own_name(scope, meant);
 }
 
@@ -86,7 +90,7 @@ static int resolve_mode(
         const struct key_scope *scope, const char *name, const char **ret_mode, struct err *err)
 {
     const char *mode = mode_of(scope->modes, name);
-    if (modes_asks_auto(scope->modes, name))
+    if (asks_auto(scope->modes, name))
         return refuse_auto(name, err);
     if (!mode && !scope->modes->derived)
         return refuse_mode(scope, name, err);
@@ -100,10 +104,11 @@ static int resolve_model(
         const struct key_scope *scope, const char *name, const char **ret_model, struct err *err)
 {
     const char *model = model_of(scope, name), *mode = mode_of(scope->modes, name);
-    *ret_model = model;
-    if (model)
+    if (model) {
+        *ret_model = model;
         return 0;
-    if (modes_asks_auto(scope->modes, name))
+    }
+    if (asks_auto(scope->modes, name))
         return refuse_auto(name, err);
     return err_set(err, -EINVAL,
             "\"%.80s\" is the mode %.80s, and no model: name it with the key's modes", name,

@@ -87,6 +87,13 @@ bool modes_alias_at(const struct modes *modes, size_t index, struct mode_alias_v
     return false;
 }
 
+/* It stands for whatever begins like it. */
+static bool is_cut(const struct mode_alias *alias)
+{
+    size_t len = strlen(alias->name);
+    return len > 0 && alias->name[len - 1] == '*';
+}
+
 /* How well the alias stands for `name`: the letters that they share; 0: not at all. A whole name
  * counts more than any that is cut, also without what clients add to it. */
 static size_t foreign_rank(const struct mode_alias *alias, const char *name, const char *plain)
@@ -94,7 +101,7 @@ static size_t foreign_rank(const struct mode_alias *alias, const char *name, con
     size_t len = strlen(alias->name);
     if (!alias->foreign)
         return 0;
-    if (len > 0 && alias->name[len - 1] == '*')
+    if (is_cut(alias))
         return strncmp(alias->name, name, len - 1) == 0 ? len : 0;
     if (strcmp(alias->name, name) == 0)
         return SIZE_MAX;
@@ -119,9 +126,11 @@ const char *modes_foreign(const struct modes *modes, const char *name)
 
 const char *modes_foreign_whole(const struct modes *modes, const char *name)
 {
-    for (size_t i = 0; i < modes->alias_count; i++)
-        if (modes->aliases[i].foreign && strcmp(modes->aliases[i].name, name) == 0)
-            return modes->aliases[i].target;
+    for (size_t i = 0; i < modes->alias_count; i++) {
+        const struct mode_alias *alias = &modes->aliases[i];
+        if (alias->foreign && !is_cut(alias) && strcmp(alias->name, name) == 0)
+            return alias->target;
+    }
     return NULL;
 }
 

@@ -187,7 +187,7 @@ static void a_foreign_model_is_what_says_most_of_its_name(void **state)
     assert_string_equal(modes_foreign_whole(&modes, "claude-haiku-9"), "code");
     assert_string_equal(modes_foreign_whole(&modes, "gpt-4o:latest"), "small");
     static const char *const not_whole[] = {
-            "claude-haiku-4", "claude-haiku-9[1m]", "gpt-4o[1m]", "agent", ""};
+            "claude-haiku-4", "claude-haiku*", "claude-haiku-9[1m]", "gpt-4o[1m]", "agent", ""};
     for (size_t i = 0; i < sizeof(not_whole) / sizeof(not_whole[0]); i++)
         assert_null(modes_foreign_whole(&modes, not_whole[i]));
     modes_fini(&modes);

@@ -835,7 +835,6 @@ static void a_key_is_for_what_foreign_names_stand_for(void **state)
             "\"gpt-4o\" is the mode debug: the key is for that");
 }
 
-/* What both lists allow is no more than what one of them does. */
 /* By a pattern that any name fits, or by an editor's word. */
 static void a_key_for_a_model_is_for_no_more(void **state)
 {
@@ -859,8 +858,29 @@ static void a_key_for_a_model_is_for_no_more(void **state)
     }
     makes_key(world, "{\"name\":\"b\",\"models\":[\"huge\"]}", "", "huge",
             "warning: there is no model \"huge\" yet: the key is for it as soon as there is");
+    refuses(world, keys, "{\"name\":\"d\",\"modes\":[\"revue\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "there is no mode \"revue\"; known are: code"));
 }
 
+/* As with requests, which by that name are for the mode. */
+static void a_foreign_name_of_a_mode_is_no_models(void **state)
+{
+    struct world *world = *state;
+    static const char *const aliases[] = {"debug"};
+    const struct msg_instance instance = {.model = "glm", .aliases = aliases, .alias_count = 1};
+    modes_fini(&world->modes);
+    world->modes = modes_maker_make("modes: {debug: {models: [small]}}\n"
+                                    "model-aliases: {gpt-4o: debug}\n");
+    fake_mesh_hello(&world->mesh, 0, "test");
+    fake_mesh_say(&world->mesh, 0,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+    refuses(world, keys, "{\"name\":\"a\",\"models\":[\"gpt-4o\"]}", -EINVAL);
+    makes_key(world, "{\"name\":\"a\",\"models\":[\"debug\"]}", "", "glm",
+            "\"debug\" is the model glm: the key is for that");
+}
+
+/* What both lists allow is no more than what one of them does. */
 static void a_mode_among_models_is_refused(void **state)
 {
     struct world *world = *state;
@@ -1052,6 +1072,7 @@ int main(void)
             TEST(a_key_is_for_modes_by_whatever_name),
             TEST(a_key_is_for_what_foreign_names_stand_for),
             TEST(a_key_for_a_model_is_for_no_more),
+            TEST(a_foreign_name_of_a_mode_is_no_models),
             TEST(a_mode_among_models_is_refused),
             TEST(a_key_for_no_mode_is_refused),
             TEST(a_derived_mode_may_come),
