@@ -122,23 +122,21 @@ static size_t place_in_options(const struct mode_policy *policy, size_t model)
     return i;
 }
 
-/* By the tokens, or as what plans (explaining.c goes by the same). */
-static bool is_named_by_some_rule(const struct explaining *it, const char *model)
+static bool is_named_by_one_before(const struct explaining *it, const char *model)
 {
     const struct mode *mode = it->mode;
-    bool plans = it->needs & CAPABILITY_TOOLS && !it->conversation.known;
-    for (size_t i = 0; i < mode->rule_count; i++)
+    for (size_t i = 0; i < it->policy.passed; i++)
         if (it->policy.tokens <= mode->rules[i].tokens &&
                 mode_models_have(&mode->rules[i].models, model))
             return true;
-    return plans && mode_models_have(&mode->planning, model);
+    return it->policy.passed_planning && mode_models_have(&mode->planning, model);
 }
 
 /* A rule that applies is passed over where none of its models can answer now: the one that is taken
  * does not name them, but that is not why. */
 static const char *why_passed_over(const struct explaining *it, size_t model, uint8_t points)
 {
-    if (!is_named_by_some_rule(it, it->mode->models[model]))
+    if (!is_named_by_one_before(it, it->mode->models[model]))
         return "the rule does not name it";
     if (!it->facts[model].there)
         return "no node that has it takes requests now, or has room for it";

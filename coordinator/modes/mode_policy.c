@@ -241,10 +241,12 @@ static void take_rest(struct choosing *choosing)
 static bool take_a_rule(struct choosing *choosing)
 {
     const struct mode *mode = choosing->mode;
+    size_t *passed = &choosing->policy->passed;
     if (take_planning(choosing))
         return true;
-    for (size_t i = 0; i < mode->rule_count; i++)
-        if (take_rule(choosing, &mode->rules[i]))
+    choosing->policy->passed_planning = is_planning(mode, choosing->facts);
+    for (*passed = 0; *passed < mode->rule_count; (*passed)++)
+        if (take_rule(choosing, &mode->rules[*passed]))
             return true;
     return false;
 }

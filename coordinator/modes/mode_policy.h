@@ -63,9 +63,11 @@ struct mode_policy {
     size_t stand_ins;                            /* of them, at the end */
     struct mode_option spares[MODE_MODELS_MAX];  /* in the mode's order; none is an option */
     size_t spare_count;
-    uint32_t tokens; /* of prompt and answer, by the facts */
-    uint8_t floor;   /* points; an instance of less is not feasible. 0: any is */
-    uint8_t wanted;  /* points that cost nothing */
+    size_t passed;        /* of the mode's rules come before the one that is taken … */
+    bool passed_planning; /* … and so does that for planning calls, for this is one */
+    uint32_t tokens;      /* of prompt and answer, by the facts */
+    uint8_t floor;        /* points; an instance of less is not feasible. 0: any is */
+    uint8_t wanted;       /* points that cost nothing */
     double beta; /* what the config says, or batch work; else the request's own, where it has one */
     uint8_t priority;
     bool batch;

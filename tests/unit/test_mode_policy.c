@@ -210,14 +210,17 @@ static void a_rule_whose_models_are_away_is_passed_over(void **state)
     struct world world = world_of("modes:\n  m:\n    models: [a, b, c]\n    floor: 70\n"
                                   "    up-to: {1k: [a], 2k: [b]}\n");
     gives(&world, 1024, "a=75", "m up to 1k: a"); /* all are away: the rule's own is waited for */
-    world.models[2].there = true;                 /* below the floor */
+    assert_int_equal(world.policy.passed, 0);
+    world.models[2].there = true; /* below the floor */
     gives(&world, 1024, "a=75", "m up to 1k: a");
     world.models[1].there = true;
     gives(&world, 1024, "b=70", "m up to 2k: b");
+    assert_int_equal(world.policy.passed, 1);
     world.models[1].context = 1000; /* it does not hold it */
     gives(&world, 1024, "a=75", "m up to 1k: a");
     world.models[2].points = 80;
     gives(&world, 1024, "a=75 c=80", "m where no rule's model can: a, c");
+    assert_int_equal(world.policy.passed, 2);
     world.models[0].there = true;
     gives(&world, 1024, "a=75", "m up to 1k: a");
     modes_fini(&world.modes);
@@ -297,11 +300,14 @@ static void planning_needs_its_models(void **state)
                                   "    planning: [b]\n");
     world.facts.tools = true;
     gives(&world, 10, "b=70", "m planning: b");
+    assert_false(world.policy.passed_planning);
     world.models[1].unable = true;
     gives(&world, 10, "a=75", "m up to 1k: a");
+    assert_true(world.policy.passed_planning);
     world.models[1].unable = false;
     world.facts.tool_results = true;
     gives(&world, 10, "a=75", "m up to 1k: a");
+    assert_false(world.policy.passed_planning);
     world.facts.plan_mark = true;
     gives(&world, 10, "b=70", "m planning: b");
     modes_fini(&world.modes);

@@ -315,6 +315,9 @@ static void models_of_a_rule_that_is_passed_over_are_told_why(void **state)
     const cJSON *json = ask(world, "mode=high&tokens=10");
     assert_string_equal(json_str(json, "rule", ""), "high up to 16k: large");
     assert_model(json, 0, false, "below the quality floor");
+    drain(world, 1, &large); /* which a rule behind the one that is taken names */
+    assert_model(ask(world, "mode=code&tokens=10"), 1, false, "the rule does not name it");
+    say(world, 1, &large);
     drain(world, 0, &small);
     json = ask(world, "mode=code&tokens=10");
     assert_string_equal(json_str(json, "rule", ""), "code up to 16k: large");
