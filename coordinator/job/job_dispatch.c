@@ -167,7 +167,7 @@ static void tell_reason(struct job *job, const struct router_plan *plan)
         snprintf(after, sizeof(after), " after %.2f s in the queue", waited_s);
     snprintf(job->reason, sizeof(job->reason),
             "%s%s: first token in about %.2f s%s, %.0f of about %.0f tokens of the prompt cached",
-            spared ? "no node has those now; " : "",
+            spared ? "no node has one of those for it now; " : "",
             plan->stands_in ? "stands in, as it costs less" : why_there(&plan->routing),
             plan->routing.cost.ttft_s, after, plan->routing.held_tokens, plan->prompt_tokens);
 }

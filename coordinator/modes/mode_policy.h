@@ -13,7 +13,7 @@
  * are all on nodes that are away, or on none, is passed over too, where another rule, or another
  * model of the mode, of enough points for the floor, is there; else it is the scheduler that waits.
  * What nodes have may change as long as a request waits: its spares are the mode's other models
- * that would do, for as long as none of its options is there.
+ * that would do, for as long as none of its options is there that holds it.
  *
  * With stand_in, the mode's other models of at least the same points are options too, after those
  * of the rule, and nobody is charged for being as good as the rule asks.

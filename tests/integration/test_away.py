@@ -118,7 +118,7 @@ def what_a_node_had_begun_goes_by_another_rule():
             answer = waiting.end()
             assert answer.status == 200 and answer.headers["X-Modemesh-Node"] == "halo2", answer.body
             reason = answer.headers["X-Modemesh-Reason"]
-            assert reason.startswith(f"code up to 1k: {FAST}; no node has those now; "), reason
+            assert reason.startswith(f"code up to 1k: {FAST}; no node has one of those for it now; "), reason
         answer = cluster.ask("code", "hello", max_tokens=2)
         assert answer.headers["X-Modemesh-Reason"].startswith("code where no rule's model can: "), answer.headers.as_string()
 
