@@ -490,6 +490,18 @@ static void what_is_due_is_told_of_its_first_entries(void **state)
     assert_false(fair_queue_is_due(queue));
 }
 
+static void nothing_is_due_past_the_last(void **state)
+{
+    (void)state;
+    struct fair_entry *batch = push_as(0, LANE_CHAT, 0, 500);
+    for (size_t i = 0; i < FAIR_SHARE; i++)
+        serve(push_as(1, LANE_CHAT, 5, 1000));
+    assert_ptr_equal(fair_queue_first(queue), batch);
+    assert_true(fair_queue_is_due(queue));
+    assert_null(fair_queue_next(queue));
+    assert_false(fair_queue_is_due(queue));
+}
+
 static void no_share_is_saved_up(void **state)
 {
     (void)state;
@@ -905,6 +917,7 @@ int main(void)
             test(no_class_starves),
             test(a_low_entry_waits_for_its_share_and_no_longer),
             test(what_is_due_is_told_of_its_first_entries),
+            test(nothing_is_due_past_the_last),
             test(no_share_is_saved_up),
             test(a_walk_shows_the_order_of_service),
             test(entries_leave_while_it_walks),
