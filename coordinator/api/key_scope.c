@@ -21,7 +21,7 @@ static const char *stands_for(const struct modes *modes, const char *name)
 
 static bool asks_auto(const struct modes *modes, const char *name)
 {
-    return modes_calls_auto(modes, stands_for(modes, name));
+    return modes_calls_auto(modes, name) || modes_calls_auto(modes, stands_for(modes, name));
 }
 
 /* NULL: no mode's. "mesh-MODE-MODEL" is not the whole mode's. */

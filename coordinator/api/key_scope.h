@@ -1,8 +1,7 @@
 /* What a new API key is for: the modes and models that people name, by any of the names of whole
- * ones (modes/mode_names.h, 1 to 3 and 5, and 6 as it is written), as those that requests are held
- * against. A key that
- * names what is not there would have an empty list, and nobody would see why. Inside
- * coordinator/api/ only. Loop thread. */
+ * ones (modes/mode_names.h, 1 to 3, 5 and 6, but for those that end with '*'), as those that
+ * requests are held against. A key that names what is not there would have an empty list, and
+ * nobody would see why. Inside coordinator/api/ only. Loop thread. */
 #pragma once
 
 #include "common/err.h"

@@ -108,30 +108,32 @@ static size_t foreign_rank(const struct mode_alias *alias, const char *name, con
     return strcmp(alias->name, plain) == 0 ? SIZE_MAX - 1 : 0;
 }
 
-const char *modes_foreign(const struct modes *modes, const char *name)
+/* `whole`: by no alias that is cut. */
+static const char *find_foreign(const struct modes *modes, const char *name, bool whole)
 {
     char plain[MSG_NAME_MAX + 1];
     const char *target = NULL;
     size_t best = 0;
     modes_plain_name(name, plain);
     for (size_t i = 0; i < modes->alias_count; i++) {
-        size_t rank = foreign_rank(&modes->aliases[i], name, plain);
+        const struct mode_alias *alias = &modes->aliases[i];
+        size_t rank = whole && is_cut(alias) ? 0 : foreign_rank(alias, name, plain);
         if (rank <= best)
             continue;
         best = rank;
-        target = modes->aliases[i].target;
+        target = alias->target;
     }
     return target;
 }
 
+const char *modes_foreign(const struct modes *modes, const char *name)
+{
+    return find_foreign(modes, name, false);
+}
+
 const char *modes_foreign_whole(const struct modes *modes, const char *name)
 {
-    for (size_t i = 0; i < modes->alias_count; i++) {
-        const struct mode_alias *alias = &modes->aliases[i];
-        if (alias->foreign && !is_cut(alias) && strcmp(alias->name, name) == 0)
-            return alias->target;
-    }
-    return NULL;
+    return find_foreign(modes, name, true);
 }
 
 /* --- spellings --- */

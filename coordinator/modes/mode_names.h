@@ -49,7 +49,7 @@ void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1]);
 /* What a foreign model's name stands for: a mode, an alias of one, or a model. NULL: nothing.
  * Borrowed from `modes`. */
 const char *modes_foreign(const struct modes *modes, const char *name);
-/* Likewise only of one that is written so, and does not stand for whatever begins like it. */
+/* Likewise but by no alias that ends with '*'. */
 const char *modes_foreign_whole(const struct modes *modes, const char *name);
 
 struct mode_alias_view { /* borrowed */

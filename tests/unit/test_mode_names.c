@@ -184,12 +184,13 @@ static void a_foreign_model_is_what_says_most_of_its_name(void **state)
             fail_msg("\"%s\" is %s", cases[i][0], meant ? meant : "nothing");
     }
     assert_null(modes_resolve(&modes, "gpt-4o")); /* no word for a mode */
-    assert_string_equal(modes_foreign_whole(&modes, "claude-haiku-9"), "code");
-    assert_string_equal(modes_foreign_whole(&modes, "gpt-4o:latest"), "small");
-    static const char *const not_whole[] = {
-            "claude-haiku-4", "claude-haiku*", "claude-haiku-9[1m]", "gpt-4o[1m]", "agent", ""};
-    for (size_t i = 0; i < sizeof(not_whole) / sizeof(not_whole[0]); i++)
-        assert_null(modes_foreign_whole(&modes, not_whole[i]));
+    static const char *const whole[][2] = {{"claude-haiku-9", "code"}, {"gpt-4o:latest", "small"},
+            {"claude-haiku-9[1m]", "code"}, {"gpt-4o[1m]", "ask"}};
+    for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+        assert_string_equal(modes_foreign_whole(&modes, whole[i][0]), whole[i][1]);
+    static const char *const cut[] = {"claude-haiku-4", "claude-haiku*", "agent", ""};
+    for (size_t i = 0; i < sizeof(cut) / sizeof(cut[0]); i++)
+        assert_null(modes_foreign_whole(&modes, cut[i]));
     modes_fini(&modes);
 }
 

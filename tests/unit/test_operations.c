@@ -826,6 +826,8 @@ static void a_key_is_for_what_foreign_names_stand_for(void **state)
     have_modes(world);
     makes_key(world, "{\"name\":\"a\",\"modes\":[\"gpt-4o\",\"ask\"]}", "debug, ask", "",
             "\"gpt-4o\" is the mode debug: the key is for that");
+    makes_key(world, "{\"name\":\"b\",\"modes\":[\"gpt-4o:latest\"]}", "debug", "",
+            "\"gpt-4o:latest\" is the mode debug: the key is for that");
     makes_key(world, "{\"name\":\"c\",\"models\":[\"o9\",\"other\"]}", "", "small, other",
             "warning: there is no model \"small\" yet: the key is for it as soon as there is");
     have_models(world, "small", "gpt-4o");
@@ -870,12 +872,14 @@ static void a_foreign_name_of_a_mode_is_no_models(void **state)
     const struct msg_instance instance = {.model = "glm", .aliases = aliases, .alias_count = 1};
     modes_fini(&world->modes);
     world->modes = modes_maker_make("modes: {debug: {models: [small]}}\n"
-                                    "model-aliases: {gpt-4o: debug}\n");
+                                    "model-aliases: {gpt-4o: debug, mesh-auto: debug}\n");
     fake_mesh_hello(&world->mesh, 0, "test");
     fake_mesh_say(&world->mesh, 0,
             &(struct msg){
                     .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
     refuses(world, keys, "{\"name\":\"a\",\"models\":[\"gpt-4o\"]}", -EINVAL);
+    refuses(world, keys, "{\"name\":\"a\",\"modes\":[\"mesh-auto\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "chooses among the modes"));
     makes_key(world, "{\"name\":\"a\",\"models\":[\"debug\"]}", "", "glm",
             "\"debug\" is the model glm: the key is for that");
 }
