@@ -73,7 +73,6 @@ struct request {
     struct response_store *responses; /* where its answer is kept; borrowed; NULL: nowhere */
     struct request_signs signs;
     struct request_said said;  /* from mode_body_read() on */
-    uint32_t output_max;       /* tokens that the body lets the answer have; 0: it says nothing */
     struct prefix_chain chain; /* of the prompt, from request_chain() on; owned */
     struct buf body;           /* what goes to the engine */
 };

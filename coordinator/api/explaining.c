@@ -65,8 +65,8 @@ static void look_at_models(struct explaining *it)
 
 double explaining_output_tokens(const struct explaining *it)
 {
-    const struct mode *mode = it->mode, *first = it->named.mode;
-    uint32_t most = first ? mode_output_limit(first, it->query.output) : it->query.output;
+    const struct mode *mode = it->mode;
+    uint32_t most = mode ? mode_output_limit(mode, it->query.output) : it->query.output;
     return router_output_tokens(
             it->call->api->view->router, mode ? mode->name : JOB_TERMS_NO_MODE, it->needs, most);
 }

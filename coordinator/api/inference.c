@@ -329,7 +329,6 @@ static bool fill_body(const struct call *call, struct request *request, const st
     const struct mode_answer answer = mode ? mode_answer_of(mode) : (struct mode_answer){0};
     mode_body_read(request->kind, &request->body, &request->said);
     int r = mode ? mode_fill_body(&answer, &request->said, request->kind, &request->body) : 0;
-    request->output_max = mode_body_limit(request->kind, &request->body);
     if (r == -ENOBUFS)
         call_fail(call, 413, "request_too_large", NULL,
                 "the request is too large for what its mode adds to it");

@@ -54,12 +54,13 @@ static void choose(const struct making *making, struct mode_policy *ret_policy)
     struct mode_model_facts models[MODE_MODELS_MAX];
     struct request *request = making->request;
     const struct router *router = making->call->api->view->router;
+    const struct mode_answer answer = mode_answer_of(making->mode);
     if (making->mode->planning.count > 0) /* nothing else asks for them */
         request_signs_read(making->call, request);
     look(making, models);
     const struct mode_facts facts = {.prompt_tokens = prompt_tokens(making),
-            .output_tokens = (uint32_t)router_output_tokens(
-                    router, making->mode->name, request->needs, request->output_max),
+            .output_tokens = (uint32_t)router_output_tokens(router, making->mode->name,
+                    request->needs, mode_answer_limit(&answer, &request->said, request->kind)),
             .tools = request->signs.tools,
             .tool_results = request->signs.tool_results,
             .plan_mark = request->signs.plan_mark,

@@ -182,7 +182,6 @@ static int fill_body_anew(struct job *job, const struct mode_answer *answer)
     size_t len = request->body.len;
     int r = mode_fill_body(answer, &request->said, request->kind, &request->body);
     job->jobs->body_bytes[request->lane] += request->body.len - len;
-    request->output_max = mode_body_limit(request->kind, &request->body);
     return r;
 }
 

@@ -100,7 +100,7 @@ static struct router_ask ask_of(const struct job *job, struct manner manner)
             .quality = models->quality,
             .model_count = models->model_count,
             .named_count = models->named_count,
-            .output_max = job->request.output_max,
+            .output_max = mode_answer_limit(&terms->answer, &job->request.said, job->request.kind),
             .beta = terms->beta,
             .quality_floor = terms->floor,
             .quality_wanted = terms->wanted,

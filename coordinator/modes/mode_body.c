@@ -140,12 +140,11 @@ int mode_fill_body(const struct mode_answer *answer, const struct request_said *
     return filling.edit_count ? edit(&filling, body) : 0;
 }
 
-uint32_t mode_body_limit(enum request_kind kind, const struct buf *body)
+uint32_t mode_answer_limit(
+        const struct mode_answer *answer, const struct request_said *said, enum request_kind kind)
 {
-    const struct filling filling = {.text = buf_at(body), .len = body->len};
-    const char *key = limit_key(kind);
-    double said;
-    if (!key || body->len == 0 || !said_number(&filling, key, &said) || !(said > 0))
+    double limit = limit_key(kind) ? limit_of(answer, said) : 0;
+    if (!(limit > 0))
         return 0;
-    return said < UINT32_MAX ? (uint32_t)said : UINT32_MAX;
+    return limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
 }

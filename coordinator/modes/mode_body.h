@@ -27,5 +27,6 @@ void mode_body_read(enum request_kind kind, const struct buf *body, struct reque
  * body is as it was. */
 MUST_CHECK int mode_fill_body(const struct mode_answer *answer, const struct request_said *said,
         enum request_kind kind, struct buf *body);
-/* Tokens that such a body lets its answer have; 0: it says no limit, or lets it have none. */
-uint32_t mode_body_limit(enum request_kind kind, const struct buf *body);
+/* Tokens that the answer may have by a body that is filled so; 0: no limit, or none at all. */
+uint32_t mode_answer_limit(
+        const struct mode_answer *answer, const struct request_said *said, enum request_kind kind);

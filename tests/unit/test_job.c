@@ -2635,6 +2635,23 @@ static void the_longest_may_be_that_of_the_last_mode(void **state)
     is_refused_by_its_engine(world, 1, "ask");
 }
 
+/* By that of the last mode it would seem to fit in the first one's context. */
+static void each_mode_has_its_own_limit_of_the_answer(void **state)
+{
+    struct world *world = *state;
+    struct job_terms *second = terms_for("ask", "other");
+    second->answer.max_output = 50;
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, 2500);
+    join(world, 1, "other");
+    say_context(world, 1, "other", INSTANCE_RESIDENT, 1024);
+    world->edit = be_of_2k_tokens;
+    ask_by(world, 0, false, terms_before("code", "small", second));
+    turn(world);
+    nothing_sent(world, 1);
+    is_refused_by_its_engine(world, 0, "code");
+}
+
 static void what_the_next_mode_lacks_leaves_the_longest(void **state)
 {
     struct world *world = *state;
@@ -3674,6 +3691,7 @@ int main(void)
             JOB_TEST(what_is_too_long_for_a_mode_goes_on_to_the_next),
             JOB_TEST(what_is_too_long_for_all_modes_goes_to_the_longest),
             JOB_TEST(the_longest_may_be_that_of_the_last_mode),
+            JOB_TEST(each_mode_has_its_own_limit_of_the_answer),
             JOB_TEST(what_the_next_mode_lacks_leaves_the_longest),
             JOB_TEST(what_is_too_long_goes_to_what_is_loaded),
             JOB_TEST(what_is_resident_comes_before_what_loads),

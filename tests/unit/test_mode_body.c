@@ -129,26 +129,33 @@ static void a_body_without_room_stays_as_it_was(void **state)
     buf_fini(&body);
 }
 
-static void has_limit(enum request_kind kind, const char *text, uint32_t limit)
+/* Where a mode says nothing, and where it says 100. */
+static void has_limit(enum request_kind kind, const char *text, uint32_t alone, uint32_t by_mode)
 {
+    static const struct mode_answer nothing = {.max_output = 0};
+    const struct mode_answer answer = mode_answer_of(&mode);
+    struct request_said said;
     struct buf body;
     buf_init(&body, 1000);
     assert_int_equal(buf_append_str(&body, text), 0);
-    assert_int_equal(mode_body_limit(kind, &body), limit);
+    mode_body_read(kind, &body, &said);
+    assert_int_equal(mode_answer_limit(&nothing, &said, kind), alone);
+    assert_int_equal(mode_answer_limit(&answer, &said, kind), by_mode);
     buf_fini(&body);
 }
 
-static void the_limit_of_a_body_is_read(void **state)
+static void the_limit_of_an_answer_is_the_lesser(void **state)
 {
     (void)state;
-    has_limit(REQUEST_CHAT, "{\"max_tokens\":7}", 7);
-    has_limit(REQUEST_INFILL, "{\"n_predict\":8,\"max_tokens\":7}", 8);
-    has_limit(REQUEST_CHAT, "{\"max_tokens\":1e99}", UINT32_MAX);
-    static const char *const none[] = {"", "{}", "{\"max_tokens\":-1}", "{\"max_tokens\":0}",
-            "{\"max_tokens\":null}", "{\"max_tokens\":\"7\"}", "{\"n_predict\":7}"};
-    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
-        has_limit(REQUEST_CHAT, none[i], 0);
-    has_limit(REQUEST_EMBEDDINGS, "{\"max_tokens\":7}", 0);
+    has_limit(REQUEST_CHAT, "{\"max_tokens\":7}", 7, 7);
+    has_limit(REQUEST_INFILL, "{\"n_predict\":8,\"max_tokens\":7}", 8, 8);
+    has_limit(REQUEST_CHAT, "{\"max_tokens\":1e99}", UINT32_MAX, 100);
+    static const char *const unsaid[] = {
+            "", "{}", "{\"max_tokens\":-1}", "{\"max_tokens\":null}", "{\"n_predict\":7}"};
+    for (size_t i = 0; i < sizeof(unsaid) / sizeof(unsaid[0]); i++)
+        has_limit(REQUEST_CHAT, unsaid[i], 0, 100);
+    has_limit(REQUEST_CHAT, "{\"max_tokens\":0}", 0, 0);
+    has_limit(REQUEST_EMBEDDINGS, "{\"max_tokens\":7}", 0, 0);
 }
 
 int main(void)
@@ -161,7 +168,7 @@ int main(void)
             cmocka_unit_test(a_mode_that_says_nothing_changes_nothing),
             cmocka_unit_test(another_mode_takes_the_first_ones_place),
             cmocka_unit_test(a_body_without_room_stays_as_it_was),
-            cmocka_unit_test(the_limit_of_a_body_is_read),
+            cmocka_unit_test(the_limit_of_an_answer_is_the_lesser),
     };
     return cmocka_run_group_tests_name("mode_body", tests, NULL, NULL);
 }
