@@ -52,9 +52,10 @@ enum {
     JOB_HEADERS_WAITING_MS = 15 * 1000,
     JOB_IDLE_MS = 15 * 1000, /* a silent stream gets a sign of life this often */
     JOB_MOVES_MAX = 4,       /* so often a request follows its mode to another model */
-    /* In one look through the queue: kinds of waiting requests that are told apart; how many of
-     * each are asked; and how many more, of all kinds together, where something has room that is
-     * not worth it yet, or a mode refuses, or which are of other kinds than these. */
+    /* In one look through the queue: kinds of waiting requests that are told apart (those of one
+     * that its spare serves count as another); how many of each are asked; and how many more, of
+     * all kinds together, where something has room that is not worth it yet, or a mode refuses, or
+     * which are of other kinds than these. */
     JOBS_KINDS_MAX = 64,
     JOBS_LOOKS_MAX = 16,
     JOBS_LOOKS_MORE_MAX = 128,

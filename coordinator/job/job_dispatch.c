@@ -20,13 +20,14 @@ static size_t run_count(const struct fair_key *key, const char *const *models, s
     return count;
 }
 
-/* Tokens that the models of a job's terms, and of their spare, have room for where they are there;
- * 0: none is, and where there is no spare, of both. */
+/* Tokens that the models of a job's terms have room for where they are there, and those of their
+ * spare; 0: none of them is. Asked for as they are needed: O(instances). */
 struct reach {
     uint32_t own, spare;
+    bool knows_own, knows_spare;
 };
 
-static uint32_t reach_of_models(const struct job *job, const struct job_terms *models)
+static uint32_t reach_of(const struct job *job, const struct job_terms *models)
 {
     uint32_t most = 0;
     for (size_t i = 0; i < models->model_count; i++) {
@@ -39,33 +40,33 @@ static uint32_t reach_of_models(const struct job *job, const struct job_terms *m
     return most;
 }
 
-/* O(instances) where there is a spare. */
-static struct reach reach_of(const struct job *job)
+static bool own_hold(const struct job *job, struct reach *reach)
 {
-    const struct job_terms *terms = job->terms;
-    if (!terms->spare)
-        return (struct reach){.own = 0};
-    return (struct reach){reach_of_models(job, terms), reach_of_models(job, terms->spare)};
+    if (!reach->knows_own)
+        reach->own = reach_of(job, job->terms);
+    reach->knows_own = true;
+    return reach->own > 0 && reach->own >= job->terms->tokens;
 }
 
-static bool holds(uint32_t reach, uint32_t tokens)
+static bool spare_holds(const struct job *job, struct reach *reach)
 {
-    return reach > 0 && reach >= tokens;
+    if (!reach->knows_spare)
+        reach->spare = reach_of(job, job->terms->spare);
+    reach->knows_spare = true;
+    return reach->spare > 0 && reach->spare >= job->terms->tokens;
 }
 
-/* Whose models are asked: those in force, or their spare. */
-static const struct job_terms *models_by(const struct reach *reach, const struct job *job)
+/* Whose models are asked: those in force, or their spare. `reach` is that of its kind. */
+static const struct job_terms *models_by(const struct job *job, struct reach *reach)
 {
-    const struct job_terms *terms = job->terms;
-    bool spared =
-            terms->spare && !holds(reach->own, terms->tokens) && holds(reach->spare, terms->tokens);
-    return spared ? terms->spare : terms;
+    const struct job_terms *spare = job->terms->spare;
+    return spare && !own_hold(job, reach) && spare_holds(job, reach) ? spare : job->terms;
 }
 
 static const struct job_terms *models_of(const struct job *job)
 {
-    const struct reach reach = reach_of(job);
-    return models_by(&reach, job);
+    struct reach reach = {.knows_own = false};
+    return models_by(job, &reach);
 }
 
 static uint64_t slots_of(const struct job *job, const struct job_terms *models)
@@ -297,13 +298,16 @@ static int find_longest(struct job *job, struct manner manner, struct router_lon
 {
     struct job_terms *terms = job->all_terms;
     struct router_plan plan;
+    bool overlong = job->overlong;
     int r = 0;
     *ret_longest = (struct router_longest){.context = 0};
+    job->overlong = false;
     for (size_t i = 0; !r && terms; i++, terms = terms->next) {
         r = choose_as_by(job, terms, manner, &plan);
         if (!r && !plan.instance)
             router_longest_note(ret_longest, i, &plan);
     }
+    job->overlong = overlong;
     return r;
 }
 
@@ -320,22 +324,39 @@ static bool take_longest(struct job *job, const struct router_longest *longest, 
     return job_take_longest_terms(job, terms_at(job, at), router_longest_far(longest));
 }
 
+/* -ENOMEM. By the longest of all where that is to be had at once; else the plan stays. */
+static int choose_loading(struct job *job, struct manner manner,
+        const struct router_longest *longest, struct router_plan *plan)
+{
+    struct router_plan loading;
+    int r = choose_as_by(job, terms_at(job, longest->at), manner, &loading);
+    if (!r && router_longest_loads(&loading) && take_longest(job, longest, longest->at))
+        *plan = loading;
+    return r;
+}
+
 /* -ENOMEM. None of its modes can: where it is too long for one of them, the longest of all tells
  * it so. */
 static int choose_longest(struct job *job, struct manner manner, struct router_plan *plan)
 {
     struct router_longest longest;
-    struct router_plan loading;
     int r = find_longest(job, manner, &longest);
     if (r || !longest.context || !take_longest(job, &longest, router_longest_at(&longest)))
         return r;
     r = choose(job, manner, plan);
     if (r || !router_longest_may_load(&longest, plan))
         return r;
-    r = choose_as_by(job, terms_at(job, longest.at), manner, &loading);
-    if (!r && router_longest_loads(&loading) && take_longest(job, &longest, longest.at))
-        *plan = loading;
-    return r;
+    return choose_loading(job, manner, &longest, plan);
+}
+
+/* -ENOMEM. Since it came to the longest, another may be to be had. */
+static int choose_longest_again(struct job *job, struct manner manner, struct router_plan *plan)
+{
+    struct router_longest longest;
+    int r = find_longest(job, manner, &longest);
+    if (r || !longest.context || longest.far_too_long)
+        return r;
+    return choose_loading(job, manner, &longest, plan);
 }
 
 /* -ENOMEM. By its own terms, or where those have no instance for it, also none that is only full,
@@ -347,8 +368,11 @@ static int choose_by_terms(struct job *job, struct manner manner, struct router_
         r = choose(job, manner, plan);
     while (!r && !plan->instance && job_take_next_terms(job));
     bool several = job->all_terms->next && !job->overlong;
+    bool may_be_shorter = job->overlong && !job->far_too_long_for;
     if (!r && several && plan->routing.verdict == ROUTING_NONE)
-        r = choose_longest(job, manner, plan);
+        return choose_longest(job, manner, plan);
+    if (!r && may_be_shorter && !router_longest_loads(plan))
+        return choose_longest_again(job, manner, plan);
     return r;
 }
 
@@ -397,7 +421,7 @@ static enum outcome dispatch(struct job *job, struct manner manner)
  * quicker, the sooner it is. */
 struct look {
     uint64_t kind;
-    struct reach reach;  /* of all of the kind … */
+    struct reach reach;  /* of all of the kind, as far as it was asked for … */
     bool spared;         /* … of which these are served by the spare of their terms, or not … */
     uint64_t slots;      /* … and these are the slots of what serves them */
     unsigned waiting[2]; /* of those that were asked: whose key is not greedy; and is */
@@ -432,9 +456,9 @@ static uint64_t kind_of(const struct job *job)
     return kind;
 }
 
-static bool is_spared(const struct reach *reach, const struct job *job)
+static bool is_spared(const struct job *job, struct reach *reach)
 {
-    return models_by(reach, job) != job->terms;
+    return models_by(job, reach) != job->terms;
 }
 
 /* NULL where there are too many kinds, and none beyond them is asked any more. */
@@ -442,23 +466,23 @@ static struct look *look_of(struct looks *looks, const struct job *job)
 {
     uint64_t kind = kind_of(job);
     struct look *look = looks->at;
-    const struct look *other = NULL; /* of its kind */
+    struct reach reach = {.knows_own = false};
     for (; look < &looks->at[looks->count]; look++) {
         if (look->kind != kind)
             continue;
-        if (look->spared == is_spared(&look->reach, job))
+        if (look->spared == is_spared(job, &look->reach))
             return look;
-        other = look;
+        reach = look->reach;
     }
     if (looks->count < JOBS_KINDS_MAX)
         looks->count++;
     else if (looks->more++ >= JOBS_LOOKS_MORE_MAX)
         return NULL;
-    const struct reach reach = other ? other->reach : reach_of(job);
+    const struct job_terms *models = models_by(job, &reach);
     *look = (struct look){.kind = kind,
             .reach = reach,
-            .spared = is_spared(&reach, job),
-            .slots = slots_of(job, models_by(&reach, job)),
+            .spared = models != job->terms,
+            .slots = slots_of(job, models),
             .hopeless_bytes = SIZE_MAX};
     return look;
 }
@@ -518,7 +542,7 @@ static bool is_asked(
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
     struct look *look = look_of(looks, job);
-    bool greedy = look && is_greedy(job, models_by(&look->reach, job), look->slots);
+    bool greedy = look && is_greedy(job, models_by(job, &look->reach), look->slots);
     if (look && !is_hopeless(look, job) && is_asked(looks, look, greedy, job)) {
         ask(queue, look, greedy, job);
         return;

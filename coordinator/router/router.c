@@ -487,7 +487,7 @@ size_t router_longest_at(const struct router_longest *longest)
 bool router_longest_may_load(const struct router_longest *longest, const struct router_plan *plan)
 {
     return !longest->far_too_long && router_longest_at(longest) != longest->at &&
-           plan->routing.verdict != ROUTING_RUN;
+           !is_served(&plan->routing, false);
 }
 
 bool router_longest_loads(const struct router_plan *plan)

@@ -132,9 +132,9 @@ void router_longest_note(struct router_longest *longest, size_t at, const struct
  */
 size_t router_longest_at(const struct router_longest *longest);
 /* The plan is that of router_longest_at(): whether that of `at`, which would have to be loaded, may
- * be better, as what is loaded is full and the prompt may be shorter than it seems. */
+ * be better, as what is loaded is full, or rests, and the prompt may be shorter than it seems. */
 bool router_longest_may_load(const struct router_longest *longest, const struct router_plan *plan);
-/* That one's plan: whether it is, at once, and on nothing that only rests. */
+/* Whether the plan, that of `at`, runs at once on an instance that does not rest. */
 bool router_longest_loads(const struct router_plan *plan);
 /* The ask's far_too_long_for; 0: it may be shorter than it seems. */
 uint32_t router_longest_far(const struct router_longest *longest);

@@ -3011,6 +3011,16 @@ static void what_may_be_shorter_is_loaded_for_where_another_mode_is_full(void **
     assert_int_equal(world->clients[0].status, 0);
 }
 
+static void what_can_be_loaded_again_takes_it_from_the_full_one(void **state)
+{
+    struct world *world = *state;
+    (void)ask_beside_a_full_one(world, INSTANCE_FAILED, WHEN_NONE_WAIT);
+    nothing_sent(world, 0);
+    say_context(world, 0, "small", INSTANCE_AVAILABLE, 1024);
+    take_request(world, 0);
+    assert_int_equal(jobs_waiting(world->jobs), 0);
+}
+
 static void what_cannot_be_loaded_leaves_it_to_the_full_one(void **state)
 {
     struct world *world = *state;
@@ -3086,10 +3096,8 @@ static void what_is_only_full_is_waited_for_beside_a_spare(void **state)
 }
 
 /* What is left of their own has too short a context for one of them. */
-static void of_two_alike_only_the_longer_one_goes_to_the_spare(void **state)
+static void two_alike(struct world *world, uint8_t priority_of_longer)
 {
-    struct world *world = *state;
-    static const uint32_t tokens[] = {500, 2000};
     join(world, 0, "small");
     say_context(world, 0, "small", INSTANCE_RESIDENT, 8192);
     join(world, 1, "other");
@@ -3098,7 +3106,8 @@ static void of_two_alike_only_the_longer_one_goes_to_the_spare(void **state)
     say_context(world, 2, "small", INSTANCE_FAILED, 1024);
     for (size_t i = 0; i < 2; i++) {
         struct job_terms *terms = terms_with_spare("code", "small", "other");
-        terms->tokens = tokens[i];
+        terms->tokens = i ? 2000 : 500;
+        terms->priority = i ? priority_of_longer : 1;
         world->edit = i ? be_of_2k_tokens : leave_as_it_is;
         ask_by(world, i, true, terms);
         take_request(world, 0);
@@ -3109,6 +3118,16 @@ static void of_two_alike_only_the_longer_one_goes_to_the_spare(void **state)
     complete(world, 1, take_request(world, 1), "x");
     assert_true(fake_exchange_has(&world->clients[1], "x"));
     nothing_sent(world, 1);
+}
+
+static void of_two_alike_only_the_longer_one_goes_to_the_spare(void **state)
+{
+    two_alike(*state, 0);
+}
+
+static void of_two_alike_the_first_one_may_go_to_the_spare(void **state)
+{
+    two_alike(*state, 2);
 }
 
 /* What is left of its own has too short a context. */
@@ -3713,9 +3732,11 @@ int main(void)
             JOB_TEST(who_waits_takes_what_comes_first),
             JOB_TEST(what_is_only_full_is_waited_for_beside_a_spare),
             JOB_TEST(of_two_alike_only_the_longer_one_goes_to_the_spare),
+            JOB_TEST(of_two_alike_the_first_one_may_go_to_the_spare),
             JOB_TEST(what_holds_it_no_more_is_not_there),
             JOB_TEST(another_model_more_is_not_a_spare),
             JOB_TEST(what_may_be_shorter_is_loaded_for_where_another_mode_is_full),
+            JOB_TEST(what_can_be_loaded_again_takes_it_from_the_full_one),
             JOB_TEST(what_cannot_be_loaded_leaves_it_to_the_full_one),
             JOB_TEST(a_spare_follows_its_mode),
             JOB_TEST(what_is_too_long_waits_no_longer_than_others),

@@ -419,14 +419,17 @@ static void what_is_loaded_instead_is_no_worse(void **state)
     router_longest_note(&longest, 0, &plan);
     plan.routing.context_loaded = 8192;
     router_longest_note(&longest, 1, &plan);
+    plan.routing.instance = &instance;
     plan.routing.verdict = ROUTING_RUN;
     assert_false(router_longest_may_load(&longest, &plan)); /* what is loaded has room */
+    instance.tripped = true;
+    assert_true(router_longest_may_load(&longest, &plan));
+    instance.tripped = false;
     plan.routing.verdict = ROUTING_WAIT;
     assert_true(router_longest_may_load(&longest, &plan));
     longest.far_too_long = true;
     assert_false(router_longest_may_load(&longest, &plan));
 
-    plan.routing.instance = &instance;
     assert_false(router_longest_loads(&plan)); /* it is full, too */
     plan.routing.verdict = ROUTING_RUN;
     assert_true(router_longest_loads(&plan));
