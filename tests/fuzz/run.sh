@@ -7,5 +7,5 @@ set -eu
 name=$(basename "$1")
 seeds=$(find "$2" -type f | LC_ALL=C sort | paste -s -d ,)
 # An exit status of 77, libFuzzer's own choice, would mean "skipped" to meson.
-exec "$1" -seed=1 -runs=100000 -use_cmp=0 -entropic=0 -max_total_time=30 \
+exec "$1" -seed=1 -runs=50000 -use_cmp=0 -entropic=0 -max_total_time=20 \
     -error_exitcode=1 -artifact_prefix="${name#fuzz_}-" -seed_inputs="$seeds"
