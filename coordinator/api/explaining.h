@@ -1,7 +1,7 @@
 /* A request that might be, and what becomes of it: what serve_explain() tells, and of each mode the
  * overview of all (mode_now.h). First its mode's rules (modes/mode_policy.h), then the decision of
  * live requests (router/explanation.h), and where that mode has none for it, the same of those that
- * are asked instead, as job_dispatch.c goes through them. Changes nothing. Inside coordinator/api/
+ * are asked instead, as job_choose.c goes through them. Changes nothing. Inside coordinator/api/
  * only. */
 #pragma once
 

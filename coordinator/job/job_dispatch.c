@@ -9,144 +9,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* --- choosing --- */
-
-/* What a key runs on the models that may answer a request. */
-static size_t run_count(const struct fair_key *key, const char *const *models, size_t model_count)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < model_count; i++)
-        count += fair_key_run_count(key, affinity_model(models[i]));
-    return count;
-}
-
-/* Tokens that the models of a job's terms have room for where they are there, and those of their
- * spare; 0: none of them is. Asked for as they are needed: O(instances). */
-struct reach {
-    uint32_t own, spare;
-    bool knows_own, knows_spare;
-};
-
-static uint32_t reach_of(const struct job *job, const struct job_terms *models)
-{
-    uint32_t most = 0;
-    for (size_t i = 0; i < models->model_count; i++) {
-        const struct mode_model_facts facts = router_look(
-                job->jobs->config.router, models->models[i], job->request.needs, job->terms->batch);
-        uint32_t context = facts.context ? facts.context : UINT32_MAX; /* that is not known */
-        if (facts.there && context > most)
-            most = context;
-    }
-    return most;
-}
-
-static bool own_hold(const struct job *job, struct reach *reach)
-{
-    if (!reach->knows_own)
-        reach->own = reach_of(job, job->terms);
-    reach->knows_own = true;
-    return reach->own > 0 && reach->own >= job->terms->tokens;
-}
-
-static bool spare_holds(const struct job *job, struct reach *reach)
-{
-    if (!reach->knows_spare)
-        reach->spare = reach_of(job, job->terms->spare);
-    reach->knows_spare = true;
-    return reach->spare > 0 && reach->spare >= job->terms->tokens;
-}
-
-/* Whose models are asked: those in force, or their spare. `reach` is that of its kind. */
-static const struct job_terms *models_by(const struct job *job, struct reach *reach)
-{
-    const struct job_terms *spare = job->terms->spare;
-    return spare && !own_hold(job, reach) && spare_holds(job, reach) ? spare : job->terms;
-}
-
-static const struct job_terms *models_of(const struct job *job)
-{
-    struct reach reach = {.knows_own = false};
-    return models_by(job, &reach);
-}
-
-static uint64_t slots_of(const struct job *job, const struct job_terms *models)
-{
-    return router_slots(
-            job->jobs->config.router, (const char *const *)models->models, models->model_count);
-}
-
-/* `models`, which have so many slots: of its terms, or of their spare. */
-static bool is_greedy(const struct job *job, const struct job_terms *models, uint64_t slots)
-{
-    size_t running = run_count(job->key, (const char *const *)models->models, models->model_count);
-    return fair_queue_is_greedy(job->jobs->queue, &job->queued, running, slots);
-}
-
-struct manner {     /* in which a job is asked */
-    bool greedy;    /* its key is, with what it asks for */
-    bool tell_room; /* whether others have room is to be told */
-};
-
-static bool is_one_prompt(const struct request *request)
-{
-    return request->kind == REQUEST_CHAT || request->kind == REQUEST_COMPLETION;
-}
-
-static struct router_ask ask_of(const struct job *job, struct manner manner)
-{
-    const struct job_terms *terms = job->terms, *models = models_of(job);
-    return (struct router_ask){.chain = &job->request.chain,
-            .mode = terms->mode,
-            .models = (const char *const *)models->models,
-            .quality = models->quality,
-            .model_count = models->model_count,
-            .named_count = models->named_count,
-            .output_max = mode_answer_limit(&terms->answer, &job->request.said, job->request.kind),
-            .beta = terms->beta,
-            .quality_floor = terms->floor,
-            .quality_wanted = terms->wanted,
-            .needs = job->request.needs,
-            .lane = job->request.lane,
-            .batch = terms->batch,
-            .greedy = manner.greedy,
-            .tell_free = manner.tell_room || terms->when_none == WHEN_NONE_REFUSE,
-            .whole = job->all_terms->next && !job->overlong,
-            .one_prompt = is_one_prompt(&job->request),
-            .far_too_long_for = job->far_too_long_for,
-            .awaits = terms->when_none != WHEN_NONE_REFUSE && !terms->next,
-            .due = fair_queue_is_due(job->jobs->queue)};
-}
-
-/* Nobody but those that failed it has a model that can: one of them may be back soon, and is given
- * it again after a pause. */
-static int choose_failed(
-        const struct job *job, const struct router_ask *ask, struct router_plan *plan)
-{
-    int r = router_choose(job->jobs->config.router, ask, plan);
-    if (r || plan->routing.verdict != ROUTING_RUN ||
-            job_age_ms(job, job->state_us) >= JOB_SAME_AGAIN_MS)
-        return r;
-    plan->routing.verdict = ROUTING_WAIT;
-    plan->routing.refusal = REFUSAL_AVOIDED;
-    plan->routing.slot_free = true;
-    plan->routing.instance = NULL;
-    plan->instance = NULL;
-    return 0;
-}
-
-static int choose(const struct job *job, struct manner manner, struct router_plan *plan)
-{
-    struct router_ask ask = ask_of(job, manner);
-    job_find_place(job, &ask);
-    struct router_ask avoiding = ask;
-    avoiding.avoid = job->failed;
-    avoiding.avoid_count = job->failed_count;
-    int r = router_choose(job->jobs->config.router, &avoiding, plan);
-    if (!r && plan->routing.verdict == ROUTING_NONE && job->failed_count > 0)
-        r = choose_failed(job, &ask, plan);
-    return r;
-}
-
 /* --- going there, and leaving --- */
 
 /* The job's own copy of the name, which lives as long as it. */
@@ -272,108 +134,14 @@ static enum outcome wait_for(struct job *job, const struct router_plan *plan)
 
 void job_tell_wait(struct job *job)
 {
-    const struct job_terms *models = models_of(job);
-    const struct manner manner = {
-            .greedy = is_greedy(job, models, slots_of(job, models)), .tell_room = true};
+    const struct job_terms *models = job_models(job);
+    const struct job_manner manner = {
+            .greedy = job_is_greedy(job, models, job_slots(job, models)), .tell_room = true};
     struct router_plan plan;
     router_begin_pass(job->jobs->config.router); /* what it was promised is no more … */
     job->jobs->changed = true;                   /* … and others are promised theirs again */
-    if (!choose(job, manner, &plan) && plan.routing.verdict == ROUTING_WAIT)
+    if (!job_choose_by_own(job, manner, &plan) && plan.routing.verdict == ROUTING_WAIT)
         why_not_full(&plan, job->reason, sizeof(job->reason));
-}
-
-/* -ENOMEM. As if it went by these terms of its. */
-static int choose_as_by(
-        struct job *job, struct job_terms *terms, struct manner manner, struct router_plan *plan)
-{
-    struct job_terms *own = job->terms;
-    job->terms = terms;
-    int r = choose(job, manner, plan);
-    job->terms = own;
-    return r;
-}
-
-/* -ENOMEM */
-static int find_longest(struct job *job, struct manner manner, struct router_longest *ret_longest)
-{
-    struct job_terms *terms = job->all_terms;
-    struct router_plan plan;
-    bool overlong = job->overlong;
-    int r = 0;
-    *ret_longest = (struct router_longest){.context = 0};
-    job->overlong = false;
-    for (size_t i = 0; !r && terms; i++, terms = terms->next) {
-        r = choose_as_by(job, terms, manner, &plan);
-        if (!r && !plan.instance)
-            router_longest_note(ret_longest, i, &plan);
-    }
-    job->overlong = overlong;
-    return r;
-}
-
-static struct job_terms *terms_at(const struct job *job, size_t i)
-{
-    struct job_terms *terms = job->all_terms;
-    while (i-- > 0)
-        terms = terms->next;
-    return terms;
-}
-
-static bool take_longest(struct job *job, const struct router_longest *longest, size_t at)
-{
-    return job_take_longest_terms(job, terms_at(job, at), router_longest_far(longest));
-}
-
-/* -ENOMEM. By the longest of all where that is to be had at once; else the plan stays. */
-static int choose_loading(struct job *job, struct manner manner,
-        const struct router_longest *longest, struct router_plan *plan)
-{
-    struct router_plan loading;
-    int r = choose_as_by(job, terms_at(job, longest->at), manner, &loading);
-    if (!r && router_longest_loads(&loading) && take_longest(job, longest, longest->at))
-        *plan = loading;
-    return r;
-}
-
-/* -ENOMEM. None of its modes can: where it is too long for one of them, the longest of all tells
- * it so. */
-static int choose_longest(struct job *job, struct manner manner, struct router_plan *plan)
-{
-    struct router_longest longest;
-    int r = find_longest(job, manner, &longest);
-    if (r || !longest.context || !take_longest(job, &longest, router_longest_at(&longest)))
-        return r;
-    r = choose(job, manner, plan);
-    if (r || !router_longest_may_load(&longest, plan))
-        return r;
-    return choose_loading(job, manner, &longest, plan);
-}
-
-/* -ENOMEM. Since it came to the longest, another may be to be had. */
-static int choose_longest_again(struct job *job, struct manner manner, struct router_plan *plan)
-{
-    struct router_longest longest;
-    int r = find_longest(job, manner, &longest);
-    if (r || !longest.context || longest.far_too_long)
-        return r;
-    return choose_loading(job, manner, &longest, plan);
-}
-
-/* -ENOMEM. By its own terms, or where those have no instance for it, also none that is only full,
- * by those that come instead. */
-static int choose_by_terms(struct job *job, struct manner manner, struct router_plan *plan)
-{
-    int r;
-    do
-        r = choose(job, manner, plan);
-    while (!r && !plan->instance && job_take_next_terms(job));
-    bool several = job->all_terms->next && !job->overlong;
-    bool may_be_shorter = job->overlong && !job->far_too_long_for;
-    if (!r && several && plan->routing.verdict == ROUTING_NONE)
-        return choose_longest(job, manner, plan);
-    if (!r && may_be_shorter && !router_longest_loads(plan))
-        return choose_longest_again(job, manner, plan);
-    return r;
 }
 
 /* What it takes from when it came, by the first decision that knows. */
@@ -390,10 +158,10 @@ static bool is_refused(const struct job *job, const struct routing_plan *plan)
 }
 
 /* A WAITING job. May free it. */
-static enum outcome dispatch(struct job *job, struct manner manner)
+static enum outcome dispatch(struct job *job, struct job_manner manner)
 {
     struct router_plan plan;
-    if (choose_by_terms(job, manner, &plan)) {
+    if (job_choose(job, manner, &plan)) {
         job_cut_off(job, "no memory for the request");
         return GONE;
     }
@@ -421,7 +189,7 @@ static enum outcome dispatch(struct job *job, struct manner manner)
  * quicker, the sooner it is. */
 struct look {
     uint64_t kind;
-    struct reach reach;  /* of all of the kind, as far as it was asked for … */
+    struct job_reach reach; /* of all of the kind, as far as it was asked for … */
     bool spared;         /* … of which these are served by the spare of their terms, or not … */
     uint64_t slots;      /* … and these are the slots of what serves them */
     unsigned waiting[2]; /* of those that were asked: whose key is not greedy; and is */
@@ -456,9 +224,9 @@ static uint64_t kind_of(const struct job *job)
     return kind;
 }
 
-static bool is_spared(const struct job *job, struct reach *reach)
+static bool is_spared(const struct job *job, struct job_reach *reach)
 {
-    return models_by(job, reach) != job->terms;
+    return job_models_by(job, reach) != job->terms;
 }
 
 /* NULL where there are too many kinds, and none beyond them is asked any more. */
@@ -466,7 +234,7 @@ static struct look *look_of(struct looks *looks, const struct job *job)
 {
     uint64_t kind = kind_of(job);
     struct look *look = looks->at;
-    struct reach reach = {.knows_own = false};
+    struct job_reach reach = {.knows_own = false};
     for (; look < &looks->at[looks->count]; look++) {
         if (look->kind != kind)
             continue;
@@ -478,11 +246,11 @@ static struct look *look_of(struct looks *looks, const struct job *job)
         looks->count++;
     else if (looks->more++ >= JOBS_LOOKS_MORE_MAX)
         return NULL;
-    const struct job_terms *models = models_by(job, &reach);
+    const struct job_terms *models = job_models_by(job, &reach);
     *look = (struct look){.kind = kind,
             .reach = reach,
             .spared = models != job->terms,
-            .slots = slots_of(job, models),
+            .slots = job_slots(job, models),
             .hopeless_bytes = SIZE_MAX};
     return look;
 }
@@ -512,7 +280,7 @@ static void ask(struct fair_queue *queue, struct look *look, bool greedy, struct
 {
     size_t bytes = job->request.chain.bytes;
     bool last = look->waiting[greedy] + 1 >= JOBS_LOOKS_MAX;
-    enum outcome outcome = dispatch(job, (struct manner){greedy, last});
+    enum outcome outcome = dispatch(job, (struct job_manner){greedy, last});
     if (outcome == WAITS_FOR_ANY)
         fair_queue_skip(queue);
     if (outcome == GONE)
@@ -542,7 +310,7 @@ static bool is_asked(
 static void look_at(struct fair_queue *queue, struct looks *looks, struct job *job)
 {
     struct look *look = look_of(looks, job);
-    bool greedy = look && is_greedy(job, models_by(job, &look->reach), look->slots);
+    bool greedy = look && job_is_greedy(job, job_models_by(job, &look->reach), look->slots);
     if (look && !is_hopeless(look, job) && is_asked(looks, look, greedy, job)) {
         ask(queue, look, greedy, job);
         return;
@@ -591,15 +359,4 @@ void jobs_dispatch_changed(struct jobs *jobs)
 {
     while (jobs->changed) /* who is refused may ask for something else at once */
         jobs_dispatch(jobs);
-}
-
-bool jobs_is_greedy(const struct jobs *jobs, const char *client, enum request_lane lane,
-        const char *const *models, size_t model_count)
-{
-    const struct fair_key *key = fair_key_find(jobs->queue, client);
-    if (!key)
-        return false;
-    fair_queue_at(jobs->queue, (double)env_now_us(jobs->config.env) / 1e6);
-    return fair_key_is_greedy(key, lane, run_count(key, models, model_count),
-            router_slots(jobs->config.router, models, model_count));
 }

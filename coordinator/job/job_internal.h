@@ -1,8 +1,8 @@
 /* What the files of this room share: the job itself, and what each does for the others. `job.c` has
- * its states, memory and clock, `job_dispatch.c` the choice of an instance, `job_place.c` where
- * conversations are, `job_keystroke.c` completions that a newer one makes useless, `job_answer.c`
- * the way of the answer, `job_refusal.c` the errors, `job_follow.c` modes that move. What a job is
- * chosen by: job_terms.h. */
+ * its states, memory and clock, `job_dispatch.c` the way through the queue and to an instance,
+ * `job_choose.c` the choice of it, `job_place.c` where conversations are, `job_keystroke.c`
+ * completions that a newer one makes useless, `job_answer.c` the way of the answer, `job_refusal.c`
+ * the errors, `job_follow.c` modes that move. What a job is chosen by: job_terms.h. */
 #pragma once
 
 #include "common/list.h"
@@ -100,6 +100,34 @@ void job_unlink(struct job *job);
 void job_release_body(struct job *job);
 void job_free(struct job *job);
 void job_log_done(const struct job *job, const char *result);
+
+/* --- job_choose.c --- */
+
+/* Tokens that the models of a job's terms have room for where they are there, and those of their
+ * spare; 0: none of them is. Asked for as they are needed: O(instances). */
+struct job_reach {
+    uint32_t own, spare;
+    bool knows_own, knows_spare;
+};
+
+struct job_manner { /* in which a job is asked */
+    bool greedy;    /* its key is, with what it asks for */
+    bool tell_room; /* whether others have room is to be told */
+};
+
+/* Whose models are asked: the terms in force, or their spare. `reach` is for all of its kind. */
+const struct job_terms *job_models_by(const struct job *job, struct job_reach *reach);
+const struct job_terms *job_models(const struct job *job);
+/* The slots of these, for all of its kind. */
+uint64_t job_slots(const struct job *job, const struct job_terms *models);
+bool job_is_greedy(const struct job *job, const struct job_terms *models, uint64_t slots);
+/* The best instance, by the terms in force. -ENOMEM. */
+MUST_CHECK int job_choose_by_own(
+        const struct job *job, struct job_manner manner, struct router_plan *ret_plan);
+/* Likewise, and where those have none for it, also none that is only full, by those that come
+ * instead, which are in force then. What is too long for all of them goes by those of the longest
+ * context: it is its engine that tells the client so. */
+MUST_CHECK int job_choose(struct job *job, struct job_manner manner, struct router_plan *ret_plan);
 
 /* --- job_dispatch.c --- */
 
