@@ -17,7 +17,7 @@ GOAL_US = 50
 RUNS_DEFAULT, RUNS_MIN = 5, 2
 SHARES = ["p50", "p90", "p99", "p99.9", "max"]
 ROWS = {"decision": "a decision", "find": "  what of the prompt is held", "choose": "  which instance answers",
-        "own": "a decision, own time"}
+        "own": "a decision, own time", "arithmetic": "arithmetic as long as the median"}
 
 
 def run_once(binary, seed):
@@ -65,7 +65,9 @@ def main(folder, runs=RUNS_DEFAULT):
     results = [run_once(folder / "bench-decision", seed) for seed in range(1, runs + 1)]
     report(results)
     median_us = statistics.median(int(run["decision_p99_ns"]) for run in results) / 1000
-    print(f"goal: 99 of 100 within {GOAL_US} µs; the median of the runs is {median_us:.1f} µs")
+    added_us = statistics.median(int(run["arithmetic_p99_ns"]) - int(run["arithmetic_p50_ns"]) for run in results) / 1000
+    print(f"goal: 99 of 100 within {GOAL_US} µs; the median of the runs is {median_us:.1f} µs, where arithmetic as long as the "
+          f"median decision takes {added_us:.1f} µs more in one of 100, by what the machine does besides")
     return 0 if median_us <= GOAL_US else 1
 
 

@@ -10,8 +10,10 @@
  * and "choose", are nanoseconds of CLOCK_MONOTONIC_RAW; each part contains one reading of it
  * (clock_ns). "own" is what the thread's own clock says of the same decisions, without the time
  * that other programs took from it; it contains three readings of the other clock and one of its
- * own (own_clock_ns). Then the
- * processor's counters run over further decisions, where the kernel lets us have them. */
+ * own (own_clock_ns). "arithmetic", in turns with them, needs no memory, and would always take as
+ * long as the median decision: more is what the machine does besides, as in its timer's
+ * interrupts. Then the processor's counters run over further decisions, where the kernel lets us
+ * have them. */
 #include "common/text.h"
 #include "coordinator/scheduling/fleet.h"
 #include "coordinator/scheduling/prefix_index.h"
@@ -47,6 +49,8 @@ enum {
     DECISIONS_MAX = 10000000,
     COUNTED_SHARE = 10, /* every tenth decision again, under the processor's counters */
     CLOCK_READINGS = 100000,
+    STEPS_TRIED = 1000, /* of arithmetic */
+    TRIES = 1000,
 };
 
 struct session {
@@ -67,6 +71,7 @@ struct world {
     size_t next_flight;
     double now_s;
     size_t run, wait, reused;
+    uint64_t reckoned; /* by arithmetic, so that it is done */
 };
 
 /* What a decision is made of; made before it is measured. */
@@ -94,6 +99,8 @@ static const char help_text[] =
         "  find_SHARE_ns       of it: what of the prompt is held where\n"
         "  choose_SHARE_ns     of it: which instance answers\n"
         "  own_SHARE_ns        a decision by the thread's own clock, without the time of others\n"
+        "  arithmetic_SHARE_ns what would always take as long as the median decision, in turns\n"
+        "                      with them: more is what the machine does besides\n"
         "  run                 decisions that sent the request at once, with those beforehand\n"
         "                      that fill the nodes and the index …\n"
         "  wait                … that had it wait for a slot\n"
@@ -377,6 +384,15 @@ static void measure_clock(const char *name, clockid_t clock)
     free(times);
 }
 
+/* Each step needs the one before. */
+static uint64_t reckon(struct world *world, size_t steps)
+{
+    uint64_t begin = read_ns(CLOCK_MONOTONIC_RAW);
+    for (size_t i = 0; i < steps; i++)
+        world->reckoned = mix(world->reckoned + i);
+    return read_ns(CLOCK_MONOTONIC_RAW) - begin;
+}
+
 static long taken_away(void)
 {
     struct rusage usage;
@@ -386,7 +402,8 @@ static long taken_away(void)
 
 /* In nanoseconds, of each decision. */
 struct times {
-    uint32_t *find, *choose, *decision, *own;
+    uint32_t *find, *choose, *decision, *own, *arithmetic;
+    size_t steps; /* of the last one */
 };
 
 static void measure_one(
@@ -405,11 +422,30 @@ static void measure_one(
     times->choose[i] = (uint32_t)(end - found);
     times->decision[i] = (uint32_t)(end - begin);
     carry_out(world, prompt, &plan);
+    times->arithmetic[i] = (uint32_t)reckon(world, times->steps);
+}
+
+/* That take as long as the median decision. */
+static size_t find_steps(struct world *world, struct prompt *prompt, const struct times *times)
+{
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < TRIES; i++) {
+        uint64_t ns = reckon(world, STEPS_TRIED);
+        least = ns < least ? ns : least;
+        measure_one(world, prompt, i, times);
+    }
+    qsort(times->decision, TRIES, sizeof(*times->decision), by_value);
+    return (size_t)(times->decision[TRIES / 2] * (uint64_t)STEPS_TRIED / least);
 }
 
 static void measure_times(struct world *world, struct prompt *prompt, size_t count)
 {
-    const struct times times = {times_of(count), times_of(count), times_of(count), times_of(count)};
+    struct times times = {.find = times_of(count),
+            .choose = times_of(count),
+            .decision = times_of(count),
+            .own = times_of(count),
+            .arithmetic = times_of(count)};
+    times.steps = find_steps(world, prompt, &times);
     long before = taken_away();
     for (size_t i = 0; i < count; i++)
         measure_one(world, prompt, i, &times);
@@ -418,6 +454,7 @@ static void measure_times(struct world *world, struct prompt *prompt, size_t cou
     print_times("find", times.find, count);
     print_times("choose", times.choose, count);
     print_times("own", times.own, count);
+    print_times("arithmetic", times.arithmetic, count);
 }
 
 /* --- the processor's counters --- */
