@@ -1,6 +1,7 @@
 """The test bed itself: hosts that reach each other as such, lose each other as told, and of which nothing is left."""
 
 import pathlib
+import re
 import sys
 import time
 
@@ -41,8 +42,8 @@ class Echo:
     def __init__(self, host):
         self.host = host
         self.daemon = host.spawn([sys.executable, "-c", ECHO])
-        words = wait_until("the echo listens", lambda: self.daemon.text().split())
-        self.port = words[1]
+        said = wait_until("the echo listens", lambda: re.fullmatch(r"port (\d+)\n", self.daemon.text()))
+        self.port = said[1]
 
     def answers(self, asker, address=None, seconds=DEADLINE_S):
         """The asker's own address where it got its words back, "" where it did not."""
