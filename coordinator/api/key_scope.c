@@ -15,13 +15,14 @@ enum { KNOWN_MAX = 200, NOTE_MAX = 256 }; /* bytes */
  * key for a model one for much more. */
 static const char *stands_for(const struct modes *modes, const char *name)
 {
-    const char *foreign = modes_resolve(modes, name) ? NULL : modes_foreign_whole(modes, name);
+    bool is_own = modes_calls_auto(modes, name) || modes_resolve(modes, name);
+    const char *foreign = is_own ? NULL : modes_foreign_whole(modes, name);
     return foreign ? foreign : name;
 }
 
 static bool asks_auto(const struct modes *modes, const char *name)
 {
-    return modes_calls_auto(modes, name) || modes_calls_auto(modes, stands_for(modes, name));
+    return modes_calls_auto(modes, stands_for(modes, name));
 }
 
 /* NULL: no mode's. "mesh-MODE-MODEL" is not the whole mode's. */

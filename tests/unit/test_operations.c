@@ -872,13 +872,17 @@ static void a_foreign_name_of_a_mode_is_no_models(void **state)
     const struct msg_instance instance = {.model = "glm", .aliases = aliases, .alias_count = 1};
     modes_fini(&world->modes);
     world->modes = modes_maker_make("modes: {debug: {models: [small]}}\n"
-                                    "model-aliases: {gpt-4o: debug, mesh-auto: debug}\n");
+                                    "mode-aliases: {smart: auto}\n"
+                                    "model-aliases: {gpt-4o: debug, mesh-auto: debug, smart: "
+                                    "small}\n");
     fake_mesh_hello(&world->mesh, 0, "test");
     fake_mesh_say(&world->mesh, 0,
             &(struct msg){
                     .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
     refuses(world, keys, "{\"name\":\"a\",\"models\":[\"gpt-4o\"]}", -EINVAL);
     refuses(world, keys, "{\"name\":\"a\",\"modes\":[\"mesh-auto\"]}", -EINVAL);
+    assert_non_null(strstr(world->err.text, "chooses among the modes"));
+    refuses(world, keys, "{\"name\":\"a\",\"models\":[\"smart\"]}", -EINVAL);
     assert_non_null(strstr(world->err.text, "chooses among the modes"));
     makes_key(world, "{\"name\":\"a\",\"models\":[\"debug\"]}", "", "glm",
             "\"debug\" is the model glm: the key is for that");
