@@ -158,6 +158,19 @@ static uint64_t hash_text(const char *text, uint64_t seed)
     return XXH3_64bits_withSeed(text, strlen(text) + 1, seed);
 }
 
+static uint64_t hash_terms(const struct job_terms *terms, uint64_t kind)
+{
+    kind = hash_text(terms->mode, kind);
+    kind = hash_text(terms->rule, kind);
+    for (; terms; terms = terms->spare) {
+        for (size_t i = 0; i < terms->model_count; i++)
+            kind = hash_text(terms->models[i], kind);
+        kind = hash_text("", kind); /* another model more is not a spare */
+    }
+    return kind;
+}
+
+/* What is too long may leave the terms in force for any of its others. */
 void job_set_kind(struct job *job)
 {
     const struct request *request = &job->request;
@@ -166,13 +179,9 @@ void job_set_kind(struct job *job)
     uint64_t kind = (uint64_t)request->needs << 16 | (uint64_t)terms->floor << 8 |
                     (uint64_t)request->lane << 3 | (uint64_t)last << 2 |
                     (uint64_t)job->overlong << 1 | terms->batch;
-    kind = hash_text(terms->mode, kind ^ (uint64_t)job->far_too_long_for << 32);
-    kind = hash_text(terms->rule, kind);
-    for (; terms; terms = terms->spare) {
-        for (size_t i = 0; i < terms->model_count; i++)
-            kind = hash_text(terms->models[i], kind);
-        kind = hash_text("", kind); /* another model more is not a spare */
-    }
+    kind = hash_terms(terms, kind ^ (uint64_t)job->far_too_long_for << 32);
+    for (terms = job->overlong ? job->all_terms : NULL; terms; terms = terms->next)
+        kind = hash_terms(terms, kind);
     job->kind = kind;
 }
 
@@ -211,14 +220,25 @@ bool job_take_next_terms(struct job *job)
     return true;
 }
 
-bool job_take_longest_terms(struct job *job, struct job_terms *terms, uint32_t far_too_long_for)
+static bool take_terms_of_length(
+        struct job *job, struct job_terms *terms, bool overlong, uint32_t far_too_long_for)
 {
     if (terms != job->terms && !take_terms(job, terms))
         return false;
-    job->overlong = true;
+    job->overlong = overlong;
     job->far_too_long_for = far_too_long_for;
     job_set_kind(job);
     return true;
+}
+
+bool job_take_longest_terms(struct job *job, struct job_terms *terms, uint32_t far_too_long_for)
+{
+    return take_terms_of_length(job, terms, true, far_too_long_for);
+}
+
+bool job_take_fitting_terms(struct job *job, struct job_terms *terms)
+{
+    return take_terms_of_length(job, terms, false, 0);
 }
 
 /* Its place in the queue. -ENOMEM, -ENOSPC. */

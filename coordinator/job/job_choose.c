@@ -206,6 +206,37 @@ static int choose_longest_again(struct job *job, struct job_manner manner, struc
     return choose_loading(job, manner, &longest, plan);
 }
 
+/* -ENOMEM. By the first of its terms that hold it now, where that is to be had at once; else the
+ * plan stays. */
+static int choose_fitting(struct job *job, struct job_manner manner, struct router_plan *plan)
+{
+    const uint32_t far_too_long_for = job->far_too_long_for;
+    struct job_terms *terms = job->all_terms;
+    struct router_plan fitting;
+    job->overlong = false;
+    job->far_too_long_for = 0;
+    int r = choose_as_by(job, terms, manner, &fitting);
+    while (!r && !router_longest_loads(&fitting) && (terms = terms->next))
+        r = choose_as_by(job, terms, manner, &fitting);
+    job->overlong = true;
+    job->far_too_long_for = far_too_long_for;
+    if (!r && terms && job_take_fitting_terms(job, terms))
+        *plan = fitting;
+    return r;
+}
+
+/* -ENOMEM. It was too long for all, and what it went by cannot take it at once: that is asked for
+ * again, and from the beginning where that cannot take it at all any more. */
+static int choose_again(struct job *job, struct job_manner manner, struct router_plan *plan)
+{
+    int r = choose_fitting(job, manner, plan);
+    if (r || !job->overlong)
+        return r;
+    if (plan->routing.verdict == ROUTING_NONE)
+        return job_take_fitting_terms(job, job->all_terms) ? job_choose(job, manner, plan) : 0;
+    return job->far_too_long_for ? 0 : choose_longest_again(job, manner, plan);
+}
+
 int job_choose(struct job *job, struct job_manner manner, struct router_plan *plan)
 {
     int r;
@@ -213,11 +244,10 @@ int job_choose(struct job *job, struct job_manner manner, struct router_plan *pl
         r = job_choose_by_own(job, manner, plan);
     while (!r && !plan->instance && job_take_next_terms(job));
     bool several = job->all_terms->next && !job->overlong;
-    bool may_be_shorter = job->overlong && !job->far_too_long_for;
     if (!r && several && plan->routing.verdict == ROUTING_NONE)
         return choose_longest(job, manner, plan);
-    if (!r && may_be_shorter && !router_longest_loads(plan))
-        return choose_longest_again(job, manner, plan);
+    if (!r && job->overlong && !router_longest_loads(plan))
+        return choose_again(job, manner, plan);
     return r;
 }
 

@@ -94,6 +94,8 @@ bool job_take_next_terms(struct job *job);
 /* Those of its terms, by which it is sent to the longest context there is: as above. The last is
  * router_ask's. */
 bool job_take_longest_terms(struct job *job, struct job_terms *terms, uint32_t far_too_long_for);
+/* Those of its terms that may hold it after all, or from which it begins anew: as above. */
+bool job_take_fitting_terms(struct job *job, struct job_terms *terms);
 /* It waits and runs no more, before its client is told how it ended: who asks for it may ask for
  * another meanwhile, in the same call, and have the queue looked through. */
 void job_unlink(struct job *job);

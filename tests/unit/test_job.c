@@ -3011,14 +3011,64 @@ static void what_may_be_shorter_is_loaded_for_where_another_mode_is_full(void **
     assert_int_equal(world->clients[0].status, 0);
 }
 
-static void what_can_be_loaded_again_takes_it_from_the_full_one(void **state)
+static void can_be_loaded_again(struct world *world, uint32_t context)
 {
-    struct world *world = *state;
     (void)ask_beside_a_full_one(world, INSTANCE_FAILED, WHEN_NONE_WAIT);
     nothing_sent(world, 0);
-    say_context(world, 0, "small", INSTANCE_AVAILABLE, 1024);
+    say_context(world, 0, "small", INSTANCE_AVAILABLE, context);
     take_request(world, 0);
     assert_int_equal(jobs_waiting(world->jobs), 0);
+}
+
+static void what_can_be_loaded_again_takes_it_from_the_full_one(void **state)
+{
+    can_be_loaded_again(*state, 1024);
+}
+
+static void what_holds_it_after_all_takes_it_from_the_full_one(void **state)
+{
+    can_be_loaded_again(*state, 8192);
+}
+
+/* Both are full, and too short. */
+static void what_is_too_long_waits_for_another_where_the_longest_is_gone(void **state)
+{
+    struct world *world = *state;
+    static const char *const small[] = {"small"};
+    join(world, 2, "small");
+    say_context(world, 2, "small", INSTANCE_RESIDENT, 2048);
+    for (size_t i = 0; i < 1 + ROUTING_BEYOND_SLOTS; i++) {
+        ask_for(world, 1 + i, false, small, 1);
+        take_request(world, 2);
+    }
+    uint64_t stream = ask_beside_a_full_one(world, INSTANCE_FAILED, WHEN_NONE_WAIT);
+    lose(world, 0);
+    nothing_sent(world, 1);
+    lose(world, 2);
+    turn(world);
+    complete(world, 1, stream, "x");
+    complete(world, 1, take_request(world, 1), "y");
+    assert_true(fake_exchange_has_header(&world->clients[0], "X-Modemesh-Mode: ask\n"));
+}
+
+/* Both wait for the model of "last", which their modes have in common. */
+static void what_goes_on_to_the_same_is_not_the_same(void **state)
+{
+    struct world *world = *state;
+    static const char *const modes[] = {"fast", "ask"}, *const models[] = {"tiny", "small"};
+    join(world, 0, "other");
+    say_context(world, 0, "other", INSTANCE_FAILED, 1024);
+    world->edit = be_of_2k_tokens;
+    for (size_t i = 0; i < 2; i++) {
+        ask_by(world, i, true, terms_before(modes[i], models[i], terms_for("last", "other")));
+        turn(world);
+    }
+    assert_int_equal(jobs_waiting(world->jobs), 2);
+    join(world, 1, "small");
+    say_context(world, 1, "small", INSTANCE_AVAILABLE, 2048);
+    complete(world, 1, take_request(world, 1), "x");
+    assert_true(fake_exchange_has(&world->clients[1], "x"));
+    assert_int_equal(jobs_waiting(world->jobs), 1);
 }
 
 static void what_cannot_be_loaded_leaves_it_to_the_full_one(void **state)
@@ -3737,6 +3787,9 @@ int main(void)
             JOB_TEST(another_model_more_is_not_a_spare),
             JOB_TEST(what_may_be_shorter_is_loaded_for_where_another_mode_is_full),
             JOB_TEST(what_can_be_loaded_again_takes_it_from_the_full_one),
+            JOB_TEST(what_holds_it_after_all_takes_it_from_the_full_one),
+            JOB_TEST(what_is_too_long_waits_for_another_where_the_longest_is_gone),
+            JOB_TEST(what_goes_on_to_the_same_is_not_the_same),
             JOB_TEST(what_cannot_be_loaded_leaves_it_to_the_full_one),
             JOB_TEST(a_spare_follows_its_mode),
             JOB_TEST(what_is_too_long_waits_no_longer_than_others),
