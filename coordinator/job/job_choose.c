@@ -139,22 +139,32 @@ static int choose_as_by(struct job *job, struct job_terms *terms, struct job_man
     return r;
 }
 
+/* All its terms, as if it were not known to be too long for them. */
+struct anew {
+    struct job_terms *fitting;     /* the first by which it runs at once; NULL: none */
+    struct router_plan plan;       /* by these */
+    struct router_longest longest; /* of those that have no instance for it, up to there */
+};
+
 /* -ENOMEM */
-static int find_longest(
-        struct job *job, struct job_manner manner, struct router_longest *ret_longest)
+static int look_anew(struct job *job, struct job_manner manner, struct anew *ret_anew)
 {
+    const uint32_t far_too_long_for = job->far_too_long_for;
+    const bool overlong = job->overlong;
     struct job_terms *terms = job->all_terms;
-    struct router_plan plan;
-    bool overlong = job->overlong;
     int r = 0;
-    *ret_longest = (struct router_longest){.context = 0};
+    *ret_anew = (struct anew){.fitting = NULL};
     job->overlong = false;
-    for (size_t i = 0; !r && terms; i++, terms = terms->next) {
-        r = choose_as_by(job, terms, manner, &plan);
-        if (!r && !plan.instance)
-            router_longest_note(ret_longest, i, &plan);
+    job->far_too_long_for = 0;
+    for (size_t i = 0; !r && terms && !ret_anew->fitting; i++, terms = terms->next) {
+        r = choose_as_by(job, terms, manner, &ret_anew->plan);
+        if (!r && router_longest_loads(&ret_anew->plan))
+            ret_anew->fitting = terms;
+        else if (!r && !ret_anew->plan.instance)
+            router_longest_note(&ret_anew->longest, i, &ret_anew->plan);
     }
     job->overlong = overlong;
+    job->far_too_long_for = far_too_long_for;
     return r;
 }
 
@@ -186,55 +196,35 @@ static int choose_loading(struct job *job, struct job_manner manner,
  * it so. */
 static int choose_longest(struct job *job, struct job_manner manner, struct router_plan *plan)
 {
-    struct router_longest longest;
-    int r = find_longest(job, manner, &longest);
-    if (r || !longest.context || !take_longest(job, &longest, router_longest_at(&longest)))
+    struct anew anew;
+    const struct router_longest *longest = &anew.longest;
+    int r = look_anew(job, manner, &anew);
+    if (r || !longest->context || !take_longest(job, longest, router_longest_at(longest)))
         return r;
     r = job_choose_by_own(job, manner, plan);
-    if (r || !router_longest_may_load(&longest, plan))
+    if (r || !router_longest_may_load(longest, plan))
         return r;
-    return choose_loading(job, manner, &longest, plan);
-}
-
-/* -ENOMEM. Since it came to the longest, another may be to be had. */
-static int choose_longest_again(struct job *job, struct job_manner manner, struct router_plan *plan)
-{
-    struct router_longest longest;
-    int r = find_longest(job, manner, &longest);
-    if (r || !longest.context || longest.far_too_long)
-        return r;
-    return choose_loading(job, manner, &longest, plan);
-}
-
-/* -ENOMEM. By the first of its terms that hold it now, where that is to be had at once; else the
- * plan stays. */
-static int choose_fitting(struct job *job, struct job_manner manner, struct router_plan *plan)
-{
-    const uint32_t far_too_long_for = job->far_too_long_for;
-    struct job_terms *terms = job->all_terms;
-    struct router_plan fitting;
-    job->overlong = false;
-    job->far_too_long_for = 0;
-    int r = choose_as_by(job, terms, manner, &fitting);
-    while (!r && !router_longest_loads(&fitting) && (terms = terms->next))
-        r = choose_as_by(job, terms, manner, &fitting);
-    job->overlong = true;
-    job->far_too_long_for = far_too_long_for;
-    if (!r && terms && job_take_fitting_terms(job, terms))
-        *plan = fitting;
-    return r;
+    return choose_loading(job, manner, longest, plan);
 }
 
 /* -ENOMEM. It was too long for all, and what it went by cannot take it at once: that is asked for
  * again, and from the beginning where that cannot take it at all any more. */
 static int choose_again(struct job *job, struct job_manner manner, struct router_plan *plan)
 {
-    int r = choose_fitting(job, manner, plan);
-    if (r || !job->overlong)
+    struct anew anew;
+    int r = look_anew(job, manner, &anew);
+    if (r)
         return r;
+    if (anew.fitting) {
+        if (job_take_fitting_terms(job, anew.fitting))
+            *plan = anew.plan;
+        return 0;
+    }
     if (plan->routing.verdict == ROUTING_NONE)
         return job_take_fitting_terms(job, job->all_terms) ? job_choose(job, manner, plan) : 0;
-    return job->far_too_long_for ? 0 : choose_longest_again(job, manner, plan);
+    if (job->far_too_long_for || !anew.longest.context || anew.longest.far_too_long)
+        return 0;
+    return choose_loading(job, manner, &anew.longest, plan);
 }
 
 int job_choose(struct job *job, struct job_manner manner, struct router_plan *plan)

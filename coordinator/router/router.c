@@ -484,15 +484,15 @@ size_t router_longest_at(const struct router_longest *longest)
     return same || (enough && longest->far_too_long) ? longest->at_loaded : longest->at;
 }
 
-bool router_longest_may_load(const struct router_longest *longest, const struct router_plan *plan)
-{
-    return !longest->far_too_long && router_longest_at(longest) != longest->at &&
-           !is_served(&plan->routing, false);
-}
-
 bool router_longest_loads(const struct router_plan *plan)
 {
     return is_served(&plan->routing, false);
+}
+
+bool router_longest_may_load(const struct router_longest *longest, const struct router_plan *plan)
+{
+    return !longest->far_too_long && router_longest_at(longest) != longest->at &&
+           !router_longest_loads(plan);
 }
 
 uint32_t router_longest_far(const struct router_longest *longest)
