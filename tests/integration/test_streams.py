@@ -122,6 +122,7 @@ def a_stopping_coordinator_tells_its_clients():
         cluster.coordinator.signal(signal.SIGTERM)
         stream.read_all()
         assert not stream.done and stream.error["code"] == "stopping", stream.error
+        assert cluster.coordinator.wait() == 0  # a second signal, so late, would kill what has let go of its handlers
 
 
 if __name__ == "__main__":

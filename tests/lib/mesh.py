@@ -95,6 +95,10 @@ class Daemon:
         """Asks it to end and returns its exit status."""
         if self.alive():
             self.popen.terminate()
+        return self.wait()
+
+    def wait(self):
+        """Returns its exit status when it has ended, as it was asked to."""
         try:
             return self.popen.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
