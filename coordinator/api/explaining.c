@@ -4,6 +4,7 @@
 #include "coordinator/modes/mode_names.h"
 #include "coordinator/modes/mode_needs.h"
 #include "coordinator/scheduling/affinity.h"
+#include "coordinator/scheduling/cost.h"
 
 #include <errno.h>
 #include <string.h>
@@ -274,7 +275,7 @@ static int decide(struct explaining *it)
             .model_count = it->model_count,
             .named_count = it->named_count,
             .output_max = mode ? mode_output_limit(mode, it->query.output) : it->query.output,
-            .beta = it->policy.beta,
+            .beta = mode ? it->policy.beta : COST_BETA_INTERACTIVE,
             .quality_floor = it->policy.floor,
             .quality_wanted = it->policy.wanted,
             .needs = it->needs,

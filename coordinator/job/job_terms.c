@@ -1,5 +1,6 @@
 #include "coordinator/job/job_terms.h"
 
+#include "coordinator/scheduling/cost.h"
 #include "coordinator/scheduling/fair_queue.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ struct job_terms *job_terms_create(const char *mode)
         return NULL;
     snprintf(terms->mode, sizeof(terms->mode), "%s", mode ? mode : JOB_TERMS_NO_MODE);
     terms->priority = FAIR_PRIORITY_DEFAULT;
+    terms->beta = COST_BETA_INTERACTIVE;
     return terms;
 }
 

@@ -28,7 +28,7 @@ struct job_terms {
     uint32_t tokens;       /* of prompt and answer, as expected when it came; 0: not known */
     uint8_t floor, wanted; /* points, as of struct mode_policy */
     uint8_t priority;      /* of the queue; that of the first terms counts */
-    double beta;           /* 0: as people wait */
+    double beta;           /* scheduling/cost.h */
     bool batch;
     struct mode_answer answer; /* what the mode says of the answer: it stands in the body */
     enum mode_when_none when_none;

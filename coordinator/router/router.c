@@ -548,7 +548,7 @@ static void fill_asked(struct router *router, const struct router_ask *ask, stru
             .option_count =
                     ask->model_count < ROUTING_OPTIONS_MAX ? ask->model_count : ROUTING_OPTIONS_MAX,
             .output_tokens = router_output_tokens(router, ask->mode, ask->needs, ask->output_max),
-            .beta = ask->beta > 0 ? ask->beta : COST_BETA_INTERACTIVE,
+            .beta = ask->beta,
             .gamma = COST_GAMMA,
             .sigma = COST_SIGMA,
             .quality_floor = ask->quality_floor,

@@ -73,7 +73,7 @@ struct router_ask { /* borrowed for the call; at least one model */
     size_t model_count;
     size_t named_count;  /* of them; those behind only stand in for these. 0: all are named */
     uint32_t output_max; /* tokens, as the client said; 0: it did not */
-    double beta;         /* 0: as people wait */
+    double beta;         /* scheduling/cost.h */
     uint8_t quality_floor, quality_wanted;
     uint32_t needs;
     enum request_lane lane;

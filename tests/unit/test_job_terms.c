@@ -1,5 +1,6 @@
 #include "coordinator/job/job_terms.h"
 
+#include "coordinator/scheduling/cost.h"
 #include "coordinator/scheduling/fair_queue.h"
 #include "tests/lib/short_memory.h"
 
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +40,7 @@ static void models_by_name_are_liked_in_their_order(void **state)
     assert_string_equal(terms->mode, "code");
     assert_string_equal(terms->rule, "");
     assert_int_equal(terms->priority, FAIR_PRIORITY_DEFAULT);
+    assert_true(fabs(terms->beta - COST_BETA_INTERACTIVE) < 1e-9);
     assert_true(terms->quality[0] > terms->quality[1] && terms->quality[1] > terms->quality[2]);
     assert_int_equal(terms->floor, 0);
     job_terms_destroy(terms);

@@ -104,8 +104,11 @@ static struct prefix_chain chain_of(uint64_t number, size_t count)
 static struct router_plan plan_for(struct world *world, uint64_t number, size_t count)
 {
     struct prefix_chain chain = chain_of(number, count);
-    const struct router_ask ask = {
-            .chain = &chain, .mode = "ask", .models = small, .model_count = 1};
+    const struct router_ask ask = {.chain = &chain,
+            .mode = "ask",
+            .models = small,
+            .model_count = 1,
+            .beta = COST_BETA_INTERACTIVE};
     struct router_plan plan;
     router_begin_pass(world->mesh.router);
     assert_int_equal(router_choose(world->mesh.router, &ask, &plan), 0);

@@ -33,6 +33,7 @@ static const char yaml[] = "modes:\n"
                            "  ask:\n    models: [small]\n"
                            "  big:\n    models: [large]\n    when-none: ask\n"
                            "  once:\n    models: [small]\n    when-none: refuse\n"
+                           "  terse:\n    models: [small]\n    beta: 0\n"
                            "  huge:\n    models: [absent]\n    when-none: big\n"
                            "  autocomplete:\n    models: [small]\n"
                            "  high:\n    models: [small, large]\n    floor: 60\n"
@@ -249,6 +250,18 @@ static void terms_add_up_to_the_total(void **state)
         assert_true(fabs(ttft_s - seconds(row, "time_to_first_token")) < 1e-3);
         assert_true(seconds(row, "prefill") > 0 && seconds(row, "decode") > 0);
     }
+}
+
+static void the_writing_counts_as_the_mode_says(void **state)
+{
+    struct world *world = *state;
+    join_small(world, 0, 1000);
+    double usual_s = seconds(row_at(ask(world, "mode=ask&tokens=3000&output=200"), 0), "decode");
+    double by_name_s =
+            seconds(row_at(ask(world, "model=small&tokens=3000&output=200"), 0), "decode");
+    double terse_s = seconds(row_at(ask(world, "mode=terse&tokens=3000&output=200"), 0), "decode");
+    assert_true(usual_s > 0 && fabs(by_name_s - usual_s) < 1e-9);
+    assert_true(fabs(terse_s) < 1e-9);
 }
 
 static void the_one_that_costs_least_is_chosen_and_the_other_told_why_not(void **state)
@@ -1090,6 +1103,7 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
             EXPLAIN_TEST(terms_add_up_to_the_total),
+            EXPLAIN_TEST(the_writing_counts_as_the_mode_says),
             EXPLAIN_TEST(the_one_that_costs_least_is_chosen_and_the_other_told_why_not),
             EXPLAIN_TEST(the_rule_is_named_and_what_it_passes_over),
             EXPLAIN_TEST(models_of_a_rule_that_is_passed_over_are_told_why),
