@@ -170,16 +170,22 @@ static uint64_t hash_terms(const struct job_terms *terms, uint64_t kind)
     return kind;
 }
 
+/* Tokens of the answer that have to fit behind the prompt, as far as the request says it. */
+static uint32_t answer_room(const struct job *job)
+{
+    const struct request *request = &job->request;
+    uint32_t limit = mode_answer_limit(&job->terms->answer, &request->said, request->kind);
+    return limit && limit < ROUTER_RESERVE_MAX ? limit : ROUTER_RESERVE_MAX;
+}
+
 /* What is too long may leave the terms in force for any of its others. */
 void job_set_kind(struct job *job)
 {
-    const struct request *request = &job->request;
     const struct job_terms *terms = job->terms;
     bool last = terms->next == NULL; /* it waits where others go on to another mode */
-    uint64_t kind = (uint64_t)request->needs << 16 | (uint64_t)terms->floor << 8 |
-                    (uint64_t)request->lane << 3 | (uint64_t)last << 2 |
-                    (uint64_t)job->overlong << 1 | terms->batch;
-    kind = hash_terms(terms, kind ^ (uint64_t)job->far_too_long_for << 32);
+    const uint64_t traits[] = {job->request.needs, job->request.lane, terms->floor, terms->batch,
+            terms->when_none, last, job->overlong, job->far_too_long_for, answer_room(job)};
+    uint64_t kind = hash_terms(terms, XXH3_64bits(traits, sizeof(traits)));
     for (terms = job->overlong ? job->all_terms : NULL; terms; terms = terms->next)
         kind = hash_terms(terms, kind);
     job->kind = kind;

@@ -2570,12 +2570,44 @@ static void a_long_prompt_does_not_hold_up_a_short_one(void **state)
     is_complete_stream(&world->clients[1]);
 }
 
-/* --- what is too long for a mode --- */
-
 static void be_of_2k_tokens(struct request *request)
 {
     be_of_kib(request, 8);
 }
+
+static void ask_for_any_answer(struct request *request)
+{
+    be_of_2k_tokens(request);
+    request->said.limit_tokens = -1;
+}
+
+static void ask_for_ten_tokens(struct request *request)
+{
+    be_of_2k_tokens(request);
+    request->said.limit_tokens = 10;
+}
+
+/* Both wait for a node that is away; then one comes that has room for the shorter answer. */
+static void a_long_answer_does_not_hold_up_a_short_one(void **state)
+{
+    struct world *world = *state;
+    join(world, 1, "small");
+    lose(world, 1);
+    world->edit = ask_for_any_answer;
+    ask(world, 0, true);
+    world->edit = ask_for_ten_tokens;
+    ask(world, 1, true);
+    assert_int_equal(jobs_waiting(world->jobs), 2);
+    join(world, 0, "small");
+    say_context(world, 0, "small", INSTANCE_RESIDENT, (uint32_t)(8192 / TOKEN_RATIO_PRIOR) + 200);
+    turn(world);
+    assert_int_equal(jobs_waiting(world->jobs), 1);
+    uint64_t stream = take_request(world, 0);
+    complete(world, 0, stream, "done");
+    is_complete_stream(&world->clients[1]);
+}
+
+/* --- what is too long for a mode --- */
 
 /* Too long for the mode "code" by `code` tokens of context, and for "ask" where `ask` is short. */
 static void ask_what_is_long(struct world *world, uint32_t code, uint32_t ask)
@@ -3757,6 +3789,7 @@ int main(void)
             JOB_TEST(of_the_letter_before_only_whole_blocks_are_held),
             JOB_TEST(who_names_no_conversation_is_known_by_its_beginning),
             JOB_TEST(a_long_prompt_does_not_hold_up_a_short_one),
+            JOB_TEST(a_long_answer_does_not_hold_up_a_short_one),
             JOB_TEST(what_is_too_long_for_a_mode_goes_on_to_the_next),
             JOB_TEST(what_is_too_long_for_all_modes_goes_to_the_longest),
             JOB_TEST(the_longest_may_be_that_of_the_last_mode),
