@@ -353,6 +353,8 @@ static void lift(struct flow *flow, const struct class *class)
 {
     double least = is_waiting(class) ? least_served(class) : class->level;
     flow->served = greater(flow->served, least);
+    if (is_waiting(class)) /* what it got while nobody waited is known here at the latest */
+        flow->served = lesser(flow->served, least + FAIR_LEAD * class->largest);
 }
 
 /* `tokens` were given to the class of `rank`: they have passed all below it. */

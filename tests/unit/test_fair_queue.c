@@ -415,6 +415,21 @@ static void what_it_got_where_nobody_waited_is_soon_forgotten(void **state)
     assert_int_equal(fair_queue_position(queue, waits), 0);
 }
 
+/* As an answer is, whose request left the queue long ago. */
+static void what_was_charged_where_nobody_waited_is_soon_forgotten(void **state)
+{
+    (void)state;
+    struct fair_entry *ran = push(1, 1000);
+    struct fair_key *key = ran->key;
+    fair_queue_remove(queue, ran);
+    fair_queue_charge(queue, key, ran, 1e6);
+    for (size_t i = 0; i < 100; i++)
+        push(0, 1000);
+    size_t before = fair_queue_position(queue, push(1, 1000));
+    assert_true(before >= 2);
+    assert_true(before <= FAIR_LEAD + 1);
+}
+
 /* --- priorities --- */
 
 static void what_is_lower_fills_what_is_left(void **state)
@@ -913,6 +928,7 @@ int main(void)
             test(fifty_of_one_delay_nine_by_one_each),
             test(among_equals_nobody_waits_for_ever),
             test(what_it_got_where_nobody_waited_is_soon_forgotten),
+            test(what_was_charged_where_nobody_waited_is_soon_forgotten),
             test(what_is_lower_fills_what_is_left),
             test(no_class_starves),
             test(a_low_entry_waits_for_its_share_and_no_longer),
