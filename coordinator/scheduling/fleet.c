@@ -357,6 +357,8 @@ static void run_ahead(struct fleet_handle *handle, struct fleet_instance *it, do
     struct slot_ends ends = {.count = 0};
     uint32_t slots = it->slots ? it->slots : 1, taken = 0;
     double prefill_free_s = handle->prefill_free_s, busy_s = 0;
+    if (it->state == INSTANCE_LOADING)
+        prefill_free_s = later(prefill_free_s, it->ready_s);
     list_for_each (link, &handle->flights) {
         const struct flight *flight = list_entry(link, struct flight, link);
         bool waits = ends.count == slots;

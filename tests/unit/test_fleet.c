@@ -241,6 +241,22 @@ static void what_is_ahead_is_reckoned(void **state)
     fleet_destroy(bed.fleet);
 }
 
+/* Each of them begins when its model is loaded, whoever asked first. */
+static void what_is_sent_during_a_load_begins_behind_it(void **state)
+{
+    (void)state;
+    struct bed bed;
+    set_up(&bed);
+    fleet_at(&bed.handle)->state = INSTANCE_LOADING;
+    fleet_at(&bed.handle)->ready_s = 160;
+    send(&bed, 0, 5, 20, 100);
+    send(&bed, 1, 4, 20, 100);
+    expect_times(&bed, 169, 185);
+    fleet_ended(bed.fleet, &bed.flights[0], 101); /* the editor was closed */
+    expect_times(&bed, 164, 0);
+    fleet_destroy(bed.fleet);
+}
+
 static void it_is_corrected_as_things_happen(void **state)
 {
     (void)state;
@@ -607,6 +623,7 @@ int main(void)
             cmocka_unit_test(a_new_instance_has_been_given_nothing),
             cmocka_unit_test(there_are_limits),
             cmocka_unit_test(what_is_ahead_is_reckoned),
+            cmocka_unit_test(what_is_sent_during_a_load_begins_behind_it),
             cmocka_unit_test(it_is_corrected_as_things_happen),
             cmocka_unit_test(one_that_overtakes_says_nothing_of_the_first),
             cmocka_unit_test(of_an_overdue_answer_some_is_left),
