@@ -1,6 +1,6 @@
 /* By which rule of its mode a request is answered, and so by which models: a pure function from the
- * mode and a few facts to what the scheduler takes (scheduling/scheduler.h), and to the words that
- * people read in the reason header ("code up to 16k: qwen-coder-7b").
+ * mode and a few facts to the terms of a job (job/job_terms.h), and to the words that people
+ * read in the reason header ("code up to 16k: qwen-coder-7b").
  *
  * Which rule, the first that applies:
  *   1. planning: the mode has such models, and this is a planning call
@@ -9,9 +9,9 @@
  *   4. a mode without rules: every model of it
  * Of a rule's models those count that may be used, that can do what is needed and that hold the
  * request. Where that is none, the next rule that has one takes it; where no rule has one, all of
- * the mode's models are options, and the scheduler tells why none of them can. A rule whose models
+ * the mode's models are options, and the router tells why none of them can. A rule whose models
  * are all on nodes that are away, or on none, is passed over too, where another rule, or another
- * model of the mode, of enough points for the floor, is there; else it is the scheduler that waits.
+ * model of the mode, of enough points for the floor, is there; else the request waits.
  * What nodes have may change as long as a request waits: its spares are the mode's other models
  * that would do, for as long as none of its options is there that holds it.
  *
@@ -38,7 +38,8 @@ struct mode_model_facts {
     bool unable;      /* every node that has it is known to lack what the request needs */
     bool there;       /* a connected node has it, and has it loaded or could */
     uint8_t points;   /* as its nodes say; 0: they do not */
-    uint32_t context; /* tokens of the largest that a node has, or could load; 0: not known */
+    uint32_t context; /* tokens of the largest that a node has, or could load; UINT32_MAX: one does
+                         not say; 0: there is none */
 };
 
 struct mode_facts {
@@ -54,7 +55,7 @@ struct mode_facts {
 struct mode_option {
     uint32_t model;  /* index in mode->models */
     uint8_t points;  /* of the model */
-    uint8_t quality; /* likewise for the scheduler; 0: nodes say it, each of its own instance */
+    uint8_t quality; /* likewise for the router; 0: nodes say it, each of its own instance */
 };
 
 struct mode_policy {

@@ -46,6 +46,9 @@ static void the_longest_and_the_best_count(void **state)
     struct mode_model_facts facts = look(all, 3, CAPABILITY_CHAT, false);
     assert_int_equal(facts.context, 8192);
     assert_int_equal(facts.points, 70);
+    all[2].context = 0; /* it does not say */
+    assert_int_equal(look(all, 3, CAPABILITY_CHAT, false).context, UINT32_MAX);
+    all[2].context = 2048;
     all[1].usable = false; /* gone */
     assert_int_equal(look(all, 3, CAPABILITY_CHAT, false).context, 4096);
     all[1].silent = true; /* for a moment */
