@@ -58,16 +58,20 @@ static void take_instance(struct job *job, const struct router_plan *plan)
     job_note_place(job);
 }
 
+double job_written_tokens(const struct job *job)
+{
+    double seconds = (double)job_age_ms(job, job->state_us) / 1e3;
+    return fmin(job->usage.completion_tokens, JOB_ANSWER_TOKENS_MIN + seconds * JOB_ANSWER_TOK_S);
+}
+
 /* What its node says of it, as far as that can be: hardly a token is shorter than a byte. The
  * template's own words come to about a block. */
 static double tokens_taken(const struct job *job)
 {
     const struct msg_usage *usage = &job->usage;
-    double seconds = (double)job_age_ms(job, job->state_us) / 1e3;
     double prompt_most = (double)(job->request.chain.bytes + PREFIX_BLOCK_BYTES);
     double prompt = fmin(usage->prompt_tokens, prompt_most) - usage->cached_tokens;
-    double written_most = JOB_ANSWER_TOKENS_MIN + seconds * JOB_ANSWER_TOK_S;
-    return fmax(prompt, 0) + fmin(usage->completion_tokens, written_most);
+    return fmax(prompt, 0) + job_written_tokens(job);
 }
 
 void job_leave(struct job *job, enum router_end end)

@@ -136,6 +136,8 @@ MUST_CHECK int job_choose(struct job *job, struct job_manner manner, struct rout
 /* The instance that has it has done with it, or it with the instance: what it took is charged, what
  * it showed is learnt. Nothing happens where none has it. */
 void job_leave(struct job *job, enum router_end end);
+/* Of the answer, by what its node says and as far as that can be in the time that it took. */
+double job_written_tokens(const struct job *job);
 /* Its reason says anew why it waits, with what a look through the queue has no time for. */
 void job_tell_wait(struct job *job);
 

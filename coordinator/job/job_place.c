@@ -119,5 +119,5 @@ void job_note_turn(const struct job *job)
     struct affinity *place = id ? affinities_touch(affinities, id, now_s(job)) : NULL;
     if (place && !is_typed(job) && !is_another(job, place) && place->epoch == job->epoch &&
             !job->has_thought)
-        place->answer_tokens = job->usage.completion_tokens;
+        place->answer_tokens = (uint32_t)job_written_tokens(job);
 }

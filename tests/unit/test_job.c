@@ -2116,6 +2116,24 @@ static void a_conversation_goes_on_elsewhere(void **state)
     assert_int_equal(take_from_either(world, &stream, &session), second);
 }
 
+/* The next turn's prompt would seem to lie in its node's cache. */
+static void no_answer_is_longer_than_its_time_allows(void **state)
+{
+    static const struct msg_usage usage = {.prompt_tokens = 100, .completion_tokens = UINT32_MAX};
+    struct world *world = *state;
+    uint64_t id = affinity_id(world->affinities, "", "first");
+    world->edit = be_of_the_first_conversation;
+    join(world, 0, "small");
+    ask(world, 0, true);
+    uint64_t stream = take_request(world, 0);
+    say_usage(world, 0, stream, &usage);
+    complete(world, 0, stream, "x");
+    const struct affinity *place =
+            affinities_find(world->affinities, id, (double)env_now_us(&world->mesh.env.env) / 1e6);
+    assert_non_null(place);
+    assert_int_equal(place->answer_tokens, JOB_ANSWER_TOKENS_MIN);
+}
+
 /* --- completions and newer keystrokes --- */
 
 static const char function_start[] =
@@ -3774,6 +3792,7 @@ int main(void)
 
             JOB_TEST(turns_of_a_conversation_go_to_one_node),
             JOB_TEST(a_conversation_goes_on_elsewhere),
+            JOB_TEST(no_answer_is_longer_than_its_time_allows),
             JOB_TEST(a_newer_keystroke_ends_what_runs),
             JOB_TEST(a_newer_keystroke_ends_a_stream),
             JOB_TEST(a_newer_keystroke_ends_a_prefill),
