@@ -283,6 +283,7 @@ static int decide(struct explaining *it)
             .batch = it->policy.batch,
             .greedy = it->greedy,
             .tell_free = true,
+            .within_slots = mode && mode->when_none == WHEN_NONE_REFUSE,
             .whole = it->step_count > 1 && !it->overlong,
             .one_prompt = is_chat(it->needs),
             .awaits = !mode || (mode->when_none != WHEN_NONE_REFUSE && !explaining_next_mode(it)),

@@ -19,9 +19,8 @@ static uint32_t reach_of(const struct job *job, const struct job_terms *models)
     for (size_t i = 0; i < models->model_count; i++) {
         const struct mode_model_facts facts = router_look(
                 job->jobs->config.router, models->models[i], job->request.needs, job->terms->batch);
-        uint32_t context = facts.context ? facts.context : UINT32_MAX; /* that is not known */
-        if (facts.there && context > most)
-            most = context;
+        if (facts.there && facts.context > most)
+            most = facts.context;
     }
     return most;
 }
@@ -89,6 +88,7 @@ static struct router_ask ask_of(const struct job *job, struct job_manner manner)
             .batch = terms->batch,
             .greedy = manner.greedy,
             .tell_free = manner.tell_room || terms->when_none == WHEN_NONE_REFUSE,
+            .within_slots = terms->when_none == WHEN_NONE_REFUSE,
             .whole = job->all_terms->next && !job->overlong,
             .one_prompt = is_one_prompt(&job->request),
             .far_too_long_for = job->far_too_long_for,

@@ -560,6 +560,7 @@ static void fill_asked(struct router *router, const struct router_ask *ask, stru
             .policy = router->policy,
             .due = ask->due,
             .tell_free = ask->tell_free,
+            .within_slots = ask->within_slots,
             .now_s = now_s(router)};
     request->output_reserve = (uint32_t)fmin(request->output_tokens, ROUTER_RESERVE_MAX);
     for (size_t i = 0; i < request->option_count; i++)

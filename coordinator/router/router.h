@@ -77,7 +77,7 @@ struct router_ask { /* borrowed for the call; at least one model */
     uint8_t quality_floor, quality_wanted;
     uint32_t needs;
     enum request_lane lane;
-    bool batch, greedy, due, tell_free;
+    bool batch, greedy, due, tell_free, within_slots;
     bool whole; /* what is too long for each instance is sent to none; else to the longest, or to
                    one that is loaded */
     bool one_prompt; /* which an engine takes as it is, or refuses: not several texts, nor what it

@@ -169,7 +169,7 @@ static bool is_behind(const struct fleet_instance *instance, double now_s)
 static bool has_room(const struct routing_request *request, const struct spare *spare,
         const struct fleet_instance *instance)
 {
-    uint64_t slots = slots_of(instance), beyond = ROUTING_BEYOND_SLOTS;
+    uint64_t slots = slots_of(instance), beyond = request->within_slots ? 0 : ROUTING_BEYOND_SLOTS;
     bool hurries = request->lane == LANE_AUTOCOMPLETE || request->due;
     if (request->greedy && !request->due && slots > 1)
         return (uint64_t)instance->running + 1 < slots && !computes_prompts(instance) &&

@@ -88,6 +88,7 @@ struct routing_request {
             avoid[ROUTING_AVOID_MAX]; /* what has failed this request */
     size_t avoid_count;
     bool tell_free;     /* where it has to wait: plan.slot_free and plan.room_left are told */
+    bool within_slots;  /* ROUTING_BEYOND_SLOTS is 0 for it */
     double tail_tokens; /* of the prompt, that its session's instance holds behind the whole blocks:
                            the end of the last turn's, and the answer */
     enum routing_policy policy;

@@ -73,8 +73,21 @@ def who_holds_all_slots_beside_others_is_told_what_it_gets():
             stack.callback(waiting[-1].close)
             cluster.wait_queued(queued + 1)
         # What is left beside the slots is the other client's.
-        assert f"Goes to {FAST} on halo1 now" in explained(cluster, "one", MODEMESH_KEY=key)
-        assert now(cluster, "one", neighbour)["now"] == {"model": FAST, "node": "halo1"}, now(cluster, "one", neighbour)
+        assert f"Goes to {FAST} on halo1 now" in explained(cluster, "ask", MODEMESH_KEY=key)
+        assert now(cluster, "ask", neighbour)["now"] == {"model": FAST, "node": "halo1"}, now(cluster, "ask", neighbour)
+
+
+def a_mode_that_refuses_takes_no_more_than_the_slots():
+    """Others are given one request beyond them, which waits inside the engine."""
+    with Mesh({"one": {"models": [FAST], "when-none": "refuse"}, "ask": [FAST]}) as cluster, contextlib.ExitStack() as stack:
+        cluster.add_node("halo1", [FAST])
+        hold(cluster, stack, FAST, 2)
+        assert f"Is refused: {FULL}.\n" in explained(cluster, "one")
+        answer = cluster.ask("one", "hello", max_tokens=2)
+        assert answer.status == 503 and FULL in answer.error(), answer.body
+        assert f"Goes to {FAST} on halo1 now" in explained(cluster, "ask")
+        stack.callback(cluster.stream("ask", "hello", max_tokens=2).close)
+        cluster.wait_running(3)
 
 
 def a_slot_that_is_free_elsewhere_is_not_the_one_that_is_waited_for():
@@ -169,6 +182,7 @@ def a_request_of_another_kind_goes_where_it_is_told_to_go():
 if __name__ == "__main__":
     mesh.run(
         who_holds_all_slots_beside_others_is_told_what_it_gets,
+        a_mode_that_refuses_takes_no_more_than_the_slots,
         a_slot_that_is_free_elsewhere_is_not_the_one_that_is_waited_for,
         the_modes_that_are_asked_instead_are_gone_through_to_their_end,
         a_request_of_another_kind_goes_where_it_is_told_to_go,

@@ -250,6 +250,22 @@ static void chat_leaves_room_for_autocomplete(void **state)
     waits_for(bed, 0);
 }
 
+static void some_take_nothing_beyond_the_slots(void **state)
+{
+    struct bed *bed = *state;
+    add(bed, "small")->running = 1;
+    bed->request.within_slots = true;
+    runs_on(bed, 0);
+    at(bed, 0)->running = 2;
+    waits_for(bed, 0);
+    bed->request.lane = LANE_AUTOCOMPLETE;
+    runs_on(bed, 0);
+    at(bed, 0)->running += ROUTING_AUTOCOMPLETE_BEYOND;
+    waits_for(bed, 0);
+    bed->request.within_slots = false;
+    runs_on(bed, 0);
+}
+
 static void the_greedy_leave_a_slot_free(void **state)
 {
     struct bed *bed = *state;
@@ -986,6 +1002,7 @@ int main(void)
             unit(equal_ones_take_turns),
             unit(one_beyond_the_slots_is_sent_and_the_next_waits),
             unit(chat_leaves_room_for_autocomplete),
+            unit(some_take_nothing_beyond_the_slots),
             unit(the_greedy_leave_a_slot_free),
             unit(the_greedy_wait_until_no_prompt_is_computed),
             unit(the_greedy_leave_one_that_is_as_fast),

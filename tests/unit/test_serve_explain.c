@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES = 4, TRIPS = 3 /* that two slots take */, LIVE = 6 };
+enum { NODES = 4, TRIPS = 3 /* that two slots take */, LIVE = 7 };
 
 static const struct prefix_chain short_prompt = {.bytes = 300};
 
@@ -722,7 +722,8 @@ static void who_has_much_is_told_what_its_requests_get(void **state)
     (void)come(world, "local", "small", WHEN_NONE_WAIT);
     (void)come(world, "local", "small", WHEN_NONE_WAIT);
     assert_int_equal(jobs_running(world->jobs), 2);
-    assert_says(ask(world, "mode=once&tokens=100"), "verdict", "run"); /* nobody else is here */
+    assert_says(ask(world, "mode=ask&tokens=100"), "verdict", "run"); /* beyond the slots */
+    assert_says(ask(world, "mode=once&tokens=100"), "verdict", "none");
     (void)come(world, "key neighbour", "large", WHEN_NONE_WAIT);
     const cJSON *json = ask(world, "mode=once&tokens=100");
     assert_says(json, "verdict", "none");
@@ -735,8 +736,10 @@ static void who_has_much_is_told_what_its_requests_get(void **state)
     assert_int_equal(jobs_waiting(world->jobs), 1);
     assert_says(ask(world, "mode=once&tokens=100"), "verdict", "none");
     world->key = &key;
-    assert_says(ask(world, "mode=once&tokens=100"), "verdict", "run");
-    assert_int_equal(come(world, "key neighbour", "small", WHEN_NONE_REFUSE)->status, 0);
+    assert_says(ask(world, "mode=ask&tokens=100"), "verdict", "run");
+    assert_says(ask(world, "mode=once&tokens=100"), "verdict", "none");
+    assert_int_equal(come(world, "key neighbour", "small", WHEN_NONE_REFUSE)->status, 503);
+    assert_int_equal(come(world, "key neighbour", "small", WHEN_NONE_WAIT)->status, 0);
     assert_int_equal(jobs_running(world->jobs), 4);
 }
 
