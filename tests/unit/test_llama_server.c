@@ -1328,10 +1328,10 @@ static void test_real_engine_with_a_slow_reader(void **state)
     f->timer = loop_timer_create(&f->loop, resume, f);
     f->delta_hook = pause_each;
     run_to_end(f, "{\"messages\":[{\"role\":\"user\",\"content\":\"What is a "
-                  "node?\"}],\"max_tokens\":200,"
+                  "node?\"}],\"max_tokens\":50,"
                   "\"ignore_eos\":true}");
     assert_int_equal(f->fail_code, -1);
-    assert_int_equal(f->usage.completion_tokens, 200);
+    assert_int_equal(f->usage.completion_tokens, 50);
     stop(f);
 }
 
