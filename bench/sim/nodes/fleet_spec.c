@@ -9,7 +9,7 @@
 
 struct kind {
     double prefill_tok_s;
-    uint32_t slots;
+    double slots;
     double step_ms, step_sequence_ms;
 };
 
@@ -42,7 +42,7 @@ static int add(struct fleet_spec *spec, unsigned long count, const struct kind *
     node.rates.prefill_tok_s = (float)kind->prefill_tok_s;
     node.rates.step_s = (float)(kind->step_ms / 1000);
     node.rates.step_sequence_s = (float)(kind->step_sequence_ms / 1000);
-    node.slots = kind->slots;
+    node.slots = (uint32_t)kind->slots;
     while (count-- > 0)
         spec->nodes[spec->count++] = node;
     return 0;
@@ -61,24 +61,47 @@ static bool take(const char **at, char mark, double *ret_value)
     return true;
 }
 
+static bool is_step(double ms)
+{
+    return ms == 0 || (ms >= FLEET_STEP_MIN_MS && ms <= FLEET_STEP_MAX_MS);
+}
+
+static int check_kind(const char *part, const struct kind *kind, struct err *err)
+{
+    if (kind->prefill_tok_s < 1 || kind->prefill_tok_s > FLEET_PREFILL_MAX_TOK_S)
+        return err_set(err, -EINVAL, "'%s': a node computes 1 to %d prompt tok/s, not %g", part,
+                FLEET_PREFILL_MAX_TOK_S, kind->prefill_tok_s);
+    if (kind->slots < 1 || kind->slots > NODE_SLOTS_MAX)
+        return err_set(err, -EINVAL, "'%s': a node has 1 to %d slots, not %g", part, NODE_SLOTS_MAX,
+                kind->slots);
+    if (!is_step(kind->step_ms) || !is_step(kind->step_sequence_ms))
+        return err_set(err, -EINVAL, "'%s': a step takes 0 ms, or %g to %d, not %g", part,
+                FLEET_STEP_MIN_MS, FLEET_STEP_MAX_MS,
+                is_step(kind->step_ms) ? kind->step_sequence_ms : kind->step_ms);
+    if (kind->step_ms + kind->step_sequence_ms <= 0)
+        return err_set(
+                err, -EINVAL, "'%s': a step takes more than 0 ms, by itself or a sequence", part);
+    return 0;
+}
+
 static int add_part(
         struct fleet_spec *spec, char *part, const struct node_params *common, struct err *err)
 {
     const char *at = part;
-    double count, prefill, slots, step, sequence;
     struct kind kind;
+    double count;
+    int r;
 
-    if (!take(&at, 'x', &count) || !take(&at, '/', &prefill) || !take(&at, '/', &slots) ||
-            !take(&at, '/', &step) || !take(&at, '\0', &sequence))
+    if (!take(&at, 'x', &count) || !take(&at, '/', &kind.prefill_tok_s) ||
+            !take(&at, '/', &kind.slots) || !take(&at, '/', &kind.step_ms) ||
+            !take(&at, '\0', &kind.step_sequence_ms))
         return err_set(err, -EINVAL,
                 "'%s' is no part of a fleet: 2x1000/4/18.5/3 is 2 nodes of 1,000 tok/s, 4 slots, "
                 "18.5 ms + 3 ms a sequence",
                 part);
-    if (prefill < 1 || slots < 1 || slots > NODE_SLOTS_MAX || step + sequence <= 0)
-        return err_set(err, -EINVAL,
-                "'%s': at least 1 tok/s, 1 to %d slots, a step of more than 0 ms", part,
-                NODE_SLOTS_MAX);
-    kind = (struct kind){prefill, (uint32_t)slots, step, sequence};
+    r = check_kind(part, &kind, err);
+    if (r < 0)
+        return r;
     return add(spec, count <= WORLD_NODES_MAX ? (unsigned long)count : 0, &kind, common, err);
 }
 

@@ -5,7 +5,8 @@
  *   first-users  four machines: 1,135, 801, 131 and 101 prompt tok/s, 46, 37.5, 17.1 and 11.5 tok/s
  *                of one answer alone
  *   equal:N      N of one kind: 2,000 prompt tok/s, 4 slots, 10 ms + 1.5 ms·B
- *   COUNTxPREFILL/SLOTS/STEP_MS/STEP_SEQUENCE_MS, as often as wanted, with commas between
+ *   COUNTxPREFILL/SLOTS/STEP_MS/STEP_SEQUENCE_MS, as often as wanted, with commas between;
+ *                PREFILL and the steps within the limits below, one of the steps may be 0
  */
 #pragma once
 
@@ -14,6 +15,10 @@
 #include "common/err.h"
 
 #include <stdint.h>
+
+/* What is reckoned with them stays finite, and above 0, also where what is told of them is off. */
+enum { FLEET_PREFILL_MAX_TOK_S = 10000000, FLEET_STEP_MAX_MS = 1000000 };
+#define FLEET_STEP_MIN_MS 0.001
 
 struct fleet_spec {
     struct node_params *nodes; /* `count`; malloc */
