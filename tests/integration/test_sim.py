@@ -198,6 +198,7 @@ def errors_name_the_value():
     assert_refused(sim("--policy", "magic"), 2, "'magic'")
     assert_refused(sim("--fleet", "3x"), 2, "'3x'")
     assert_refused(sim("--fleet", "1x1e39/4/1/1"), 2, "1 to 10000000 prompt tok/s, not 1e+39")
+    assert_refused(sim("--fleet", "1.5+2"), 2, "1 to 1000 nodes, whole ones, not 1.5")
     assert_refused(sim("--sweep", "1,,2"), 2, "'1,,2'")
     assert_refused(sim("--scenario", "rain"), 2, "'rain'")
     assert_refused(sim("--format", "xml"), 2, "'xml'")

@@ -48,12 +48,34 @@ static void speeds_have_limits(void **state)
     fleet_spec_fini(&spec);
     assert_refused("1x1e39/4/1/1", "1 to 10000000 prompt tok/s, not 1e+39");
     assert_refused("1x0.5/4/1/1", "1 to 10000000 prompt tok/s, not 0.5");
-    assert_refused("1x1000/257/1/1", "1 to 256 slots, not 257");
-    assert_refused("1x1000/0/1/1", "1 to 256 slots, not 0");
+    assert_refused("1x1000/257/1/1", "1 to 256 slots, whole ones, not 257");
+    assert_refused("1x1000/0/1/1", "1 to 256 slots, whole ones, not 0");
     assert_refused("1x1000/4/1e300/0", "0 ms, or 0.001 to 1000000, not 1e+300");
     assert_refused("1x1000/4/0/1e-300", "0 ms, or 0.001 to 1000000, not 1e-300");
     assert_refused("1x1000/4/0/0", "more than 0 ms");
     assert_refused("1x1000/4/1", "no part of a fleet");
+}
+
+static void nodes_and_slots_are_whole_and_counted(void **state)
+{
+    struct fleet_spec spec;
+    (void)state;
+    assert_int_equal(fleet_spec_parse("999+1", &common, &spec, NULL), 0);
+    assert_int_equal(spec.count, 1000);
+    fleet_spec_fini(&spec);
+    assert_int_equal(fleet_spec_parse("0+1", &common, &spec, NULL), 0);
+    assert_int_equal(spec.count, 1);
+    fleet_spec_fini(&spec);
+    assert_refused("1.5+2", "1 to 1000 nodes, whole ones, not 1.5");
+    assert_refused("1+2.5", "not 2.5 more");
+    assert_refused("equal:2.9", "not 2.9");
+    assert_refused("0.5x1000/4/1/1", "not 0.5");
+    assert_refused("1x1000/4.9/1/1", "1 to 256 slots, whole ones, not 4.9");
+    assert_refused("1001+0", "1 to 1000 nodes, whole ones, not 1001");
+    assert_refused("1+1e300", "not 1e+300 more");
+    assert_refused("0+0", "not 0");
+    assert_refused("equal:0", "not 0");
+    assert_refused("600x1000/4/1/1,600x1000/4/1/1", "not 600 more than 600");
 }
 
 int main(void)
@@ -61,6 +83,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(presets_and_parts_are_nodes),
             cmocka_unit_test(speeds_have_limits),
+            cmocka_unit_test(nodes_and_slots_are_whole_and_counted),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("sim_fleet_spec", tests, NULL, NULL);

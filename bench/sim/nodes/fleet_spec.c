@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,18 +33,29 @@ void fleet_spec_fini(struct fleet_spec *spec)
     *spec = (struct fleet_spec){0};
 }
 
-static int add(struct fleet_spec *spec, unsigned long count, const struct kind *kind,
+/* Why so many more nodes do not belong to the fleet. */
+static int refuse_count(const struct fleet_spec *spec, double count, struct err *err)
+{
+    char there[32] = "";
+
+    if (spec->count > 0)
+        snprintf(there, sizeof(there), " more than %u", spec->count);
+    return err_set(err, -EINVAL, "a fleet has 1 to %d nodes, whole ones, not %.10g%s",
+            WORLD_NODES_MAX, count, there);
+}
+
+static int add(struct fleet_spec *spec, double count, const struct kind *kind,
         const struct node_params *common, struct err *err)
 {
     struct node_params node = *common;
 
-    if (count < 1 || count > WORLD_NODES_MAX - spec->count)
-        return err_set(err, -EINVAL, "a fleet has 1 to %d nodes", WORLD_NODES_MAX);
+    if (count < 1 || count > WORLD_NODES_MAX - spec->count || count != floor(count))
+        return refuse_count(spec, count, err);
     node.rates.prefill_tok_s = (float)kind->prefill_tok_s;
     node.rates.step_s = (float)(kind->step_ms / 1000);
     node.rates.step_sequence_s = (float)(kind->step_sequence_ms / 1000);
     node.slots = (uint32_t)kind->slots;
-    while (count-- > 0)
+    for (uint32_t i = 0; i < (uint32_t)count; i++)
         spec->nodes[spec->count++] = node;
     return 0;
 }
@@ -71,9 +83,9 @@ static int check_kind(const char *part, const struct kind *kind, struct err *err
     if (kind->prefill_tok_s < 1 || kind->prefill_tok_s > FLEET_PREFILL_MAX_TOK_S)
         return err_set(err, -EINVAL, "'%s': a node computes 1 to %d prompt tok/s, not %g", part,
                 FLEET_PREFILL_MAX_TOK_S, kind->prefill_tok_s);
-    if (kind->slots < 1 || kind->slots > NODE_SLOTS_MAX)
-        return err_set(err, -EINVAL, "'%s': a node has 1 to %d slots, not %g", part, NODE_SLOTS_MAX,
-                kind->slots);
+    if (kind->slots < 1 || kind->slots > NODE_SLOTS_MAX || kind->slots != floor(kind->slots))
+        return err_set(err, -EINVAL, "'%s': a node has 1 to %d slots, whole ones, not %g", part,
+                NODE_SLOTS_MAX, kind->slots);
     if (!is_step(kind->step_ms) || !is_step(kind->step_sequence_ms))
         return err_set(err, -EINVAL, "'%s': a step takes 0 ms, or %g to %d, not %g", part,
                 FLEET_STEP_MIN_MS, FLEET_STEP_MAX_MS,
@@ -100,9 +112,7 @@ static int add_part(
                 "18.5 ms + 3 ms a sequence",
                 part);
     r = check_kind(part, &kind, err);
-    if (r < 0)
-        return r;
-    return add(spec, count <= WORLD_NODES_MAX ? (unsigned long)count : 0, &kind, common, err);
+    return r < 0 ? r : add(spec, count, &kind, common, err);
 }
 
 static int add_parts(struct fleet_spec *spec, const char *text, const struct node_params *common,
@@ -119,8 +129,8 @@ static int add_parts(struct fleet_spec *spec, const char *text, const struct nod
     return r;
 }
 
-static int add_two_kinds(struct fleet_spec *spec, unsigned long fast_count,
-        unsigned long slow_count, const struct node_params *common, struct err *err)
+static int add_two_kinds(struct fleet_spec *spec, double fast_count, double slow_count,
+        const struct node_params *common, struct err *err)
 {
     int r = fast_count > 0 ? add(spec, fast_count, &fast, common, err) : 0;
 
@@ -149,11 +159,10 @@ static int add_words(struct fleet_spec *spec, const char *text, const struct nod
     if (strcmp(text, "first-users") == 0)
         return add_first_users(spec, common, err);
     if (strncmp(text, "equal:", 6) == 0 && (at += 6, take(&at, '\0', &first)))
-        return add(spec, first <= WORLD_NODES_MAX ? (unsigned long)first : 0, &equal, common, err);
+        return add(spec, first, &equal, common, err);
     at = text;
-    if (take(&at, '+', &first) && take(&at, '\0', &second) && first <= WORLD_NODES_MAX &&
-            second <= WORLD_NODES_MAX)
-        return add_two_kinds(spec, (unsigned long)first, (unsigned long)second, common, err);
+    if (take(&at, '+', &first) && take(&at, '\0', &second))
+        return add_two_kinds(spec, first, second, common, err);
     return add_parts(spec, text, common, err);
 }
 
