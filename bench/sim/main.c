@@ -69,27 +69,37 @@ static int choose_policies(struct run *run, struct err *err)
     return r;
 }
 
+/* Of `text`, up to a comma or the end; false: it is none. */
+static bool take_load(const char **text, double *ret_load)
+{
+    char *end;
+    double load = strtod(*text, &end);
+
+    if (end == *text || (*end && *end != ',') ||
+            !(load >= OPTIONS_LOAD_MIN && load <= EXPERIMENT_LOAD_MAX))
+        return false;
+    *text = end;
+    *ret_load = load;
+    return true;
+}
+
 static int choose_loads(struct run *run, struct err *err)
 {
-    const char *at = run->options.sweep;
+    const char *sweep = run->options.sweep;
+    bool more = true;
 
-    if (!*at) {
+    if (!*sweep) {
         run->loads[run->load_count++] = run->options.load;
         return 0;
     }
-    for (;;) {
-        char *end;
-        double load = strtod(at, &end);
-
-        if (end == at || (*end && *end != ',') || !(load > 0 && load <= EXPERIMENT_LOAD_MAX) ||
-                run->load_count == OPTIONS_LOADS_MAX)
-            return err_set(err, -EINVAL, "--sweep takes up to %d loads from 0 to %d, not '%s'",
-                    OPTIONS_LOADS_MAX, EXPERIMENT_LOAD_MAX, run->options.sweep);
-        run->loads[run->load_count++] = load;
-        if (!*end)
-            return 0;
-        at = end + 1;
+    for (const char *at = sweep; more; at++) {
+        if (run->load_count == OPTIONS_LOADS_MAX || !take_load(&at, &run->loads[run->load_count]))
+            return err_set(err, -EINVAL, "--sweep takes up to %d loads from %g to %d, not '%s'",
+                    OPTIONS_LOADS_MAX, OPTIONS_LOAD_MIN, EXPERIMENT_LOAD_MAX, sweep);
+        run->load_count++;
+        more = *at != '\0';
     }
+    return 0;
 }
 
 static int check_words(const struct options *options, struct err *err)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 enum { OPTIONS_LOADS_MAX = 32 };
+/* Of a million sessions one; less is no load, and an axis up to it no axis. */
+#define OPTIONS_LOAD_MIN 1e-6
 
 struct options {
     const char *trace; /* "": the generator */

@@ -199,7 +199,8 @@ def errors_name_the_value():
     assert_refused(sim("--fleet", "3x"), 2, "'3x'")
     assert_refused(sim("--fleet", "1x1e39/4/1/1"), 2, "1 to 10000000 prompt tok/s, not 1e+39")
     assert_refused(sim("--fleet", "1.5+2"), 2, "1 to 1000 nodes, whole ones, not 1.5")
-    assert_refused(sim("--sweep", "1,,2"), 2, "'1,,2'")
+    for loads in ("1,,2", "1,", "0", "0.5,5e-324", "0.5,65", ",".join(["0.5"] * 33)):
+        assert_refused(sim("--sweep", loads), 2, f"--sweep takes up to 32 loads from 1e-06 to 64, not '{loads}'")
     assert_refused(sim("--scenario", "rain"), 2, "'rain'")
     assert_refused(sim("--format", "xml"), 2, "'xml'")
     for name in ("--trace", "--sweep", "--fleet", "--policy", "--scenario", "--format", "--plot"):
