@@ -44,7 +44,7 @@ static const struct option_row rows[] = {
         NUMBER("load", load, 1, 0, EXPERIMENT_LOAD_MAX, "X",
                 "share of the sessions, whole ones; above 1 with copies"),
         TEXT("sweep", sweep, "", "X,Y,…",
-                "run at each of these loads; the plot shows p95 over load"),
+                "run at each of these loads; of two and more the plot shows p95 over load"),
         NUMBER("until-objective", until_objective, 0, 0, 1, "SHARE",
                 "find the load where least-requests meets the objective for SHARE of the requests"),
         NUMBER("until-busy", until_busy, 0, 0, 1, "SHARE",
@@ -116,7 +116,8 @@ static const struct option_row rows[] = {
         WHOLE("seed", first_seed, 1, 0, 1e15, "N", "of the first run; the others follow"),
         TEXT("format", format, "text", "NAME", "text, json"),
         TEXT("plot", plot, "", "FILE",
-                "write an SVG: shares of requests over time to first token, or p95 over load"),
+                "write an SVG: shares of requests over time to first token, or p95 over load, "
+                "with a --sweep of two and more"),
 };
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

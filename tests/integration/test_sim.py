@@ -100,6 +100,24 @@ def plots_are_svg_with_a_line_for_each_policy():
             assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == 2
 
 
+def points(plot):
+    """Of each line, as pairs of x and y."""
+    root = xml.etree.ElementTree.parse(plot).getroot()
+    return [[tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
+            for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
+
+
+def a_sweep_is_drawn_in_order_of_load():
+    with tempfile.TemporaryDirectory() as folder:
+        plots = [pathlib.Path(folder, name) for name in ("sorted.svg", "unsorted.svg")]
+        for plot, loads in zip(plots, ("0.2,0.5,0.8", "0.8,0.2,0.5")):
+            done = sim(*SMALL, "--sweep", loads, "--policy", "modemesh,round-robin", "--plot", plot)
+            assert done.returncode == 0, done
+        assert plots[0].read_bytes() == plots[1].read_bytes()
+        for line in points(plots[1]):
+            assert len(line) == 3 and line == sorted(line) and 70 < line[0][0] and line[-1][0] <= 670, line
+
+
 def a_plot_is_written_last_and_whole():
     """That it can be written is known before the runs; until then nothing is there that was not."""
     with tempfile.TemporaryDirectory() as folder:
@@ -230,6 +248,7 @@ if __name__ == "__main__":
         all_requests_of_a_trace_are_served,
         an_azure_trace_shares_nothing,
         plots_are_svg_with_a_line_for_each_policy,
+        a_sweep_is_drawn_in_order_of_load,
         a_plot_is_written_last_and_whole,
         a_flood_is_shown_beside_the_run_without_it,
         a_thousand_nodes_are_served,

@@ -12,7 +12,7 @@
 
 enum {
     CELL_MAX = 64,
-    PLOT_POINTS = 200, /* of a line of shares */
+    PLOT_POINTS = REPORT_LOADS_MAX, /* of a line of shares too */
 };
 
 #define NO_REQUEST "no request left to measure"
@@ -298,32 +298,53 @@ int report_plot(const struct report *report, struct buf *out)
     return r;
 }
 
-static void add_loads(struct plot *plot, struct lines *lines, const struct report *reports,
-        size_t count, size_t policy)
+static int compare_loads(const void *left, const void *right)
+{
+    double a = (*(const struct report *const *)left)->load;
+    double b = (*(const struct report *const *)right)->load;
+
+    return (a > b) - (a < b);
+}
+
+/* A line goes from each load to the next larger one. */
+static void sort_loads(
+        const struct report *reports, size_t count, const struct report *by_load[PLOT_POINTS])
+{
+    for (size_t i = 0; i < count; i++)
+        by_load[i] = &reports[i];
+    qsort(by_load, count, sizeof(by_load[0]), compare_loads);
+}
+
+static void add_loads(struct plot *plot, struct lines *lines,
+        const struct report *const by_load[PLOT_POINTS], size_t count, size_t policy)
 {
     for (size_t i = 0; i < count; i++) {
-        lines->x[policy][i] = reports[i].load;
-        lines->y[policy][i] = outcome_figure(&reports[i].outcomes[policy], FIGURE(ttft_p95_s)).mean;
+        lines->x[policy][i] = by_load[i]->load;
+        lines->y[policy][i] =
+                outcome_figure(&by_load[i]->outcomes[policy], FIGURE(ttft_p95_s)).mean;
         widen(&plot->y, lines->y[policy][i]);
     }
     plot->lines[plot->line_count++] = (struct plot_line){
-            reports[0].outcomes[policy].policy->name, lines->x[policy], lines->y[policy], count};
+            by_load[0]->outcomes[policy].policy->name, lines->x[policy], lines->y[policy], count};
 }
 
 int report_plot_loads(const struct report *reports, size_t count, struct buf *out)
 {
     struct lines *lines = calloc(1, sizeof(*lines));
+    const struct report *by_load[PLOT_POINTS];
     struct plot plot = {
             .title = reports[0].title,
-            .x = {"load, × the sessions", false, 0, reports[count - 1].load},
+            .x = {"load, × the sessions", false, 0, 0},
             .y = {"95th percentile of time to first token, s", true, INFINITY, 0},
     };
     int r;
 
     if (!lines)
         return -ENOMEM;
+    sort_loads(reports, count, by_load);
+    plot.x.high = by_load[count - 1]->load;
     for (size_t i = 0; i < reports[0].count; i++)
-        add_loads(&plot, lines, reports, count, i);
+        add_loads(&plot, lines, by_load, count, i);
     r = write_plot(&plot, &plot.y, out);
     free(lines);
     return r;

@@ -27,5 +27,7 @@ MUST_CHECK int report_print(const struct report *report, FILE *out, struct err *
 MUST_CHECK int report_json(const struct report *report, struct buf *out);
 /* Shares of requests over time to first token. -ENOMEM, -ENOBUFS. */
 MUST_CHECK int report_plot(const struct report *report, struct buf *out);
-/* p95 of time to first token over load; `reports` of the same policies. */
+/* p95 of time to first token over load; `reports` of the same policies, 1 to REPORT_LOADS_MAX of
+ * them in any order. -ENOMEM, -ENOBUFS. */
+enum { REPORT_LOADS_MAX = 200 };
 MUST_CHECK int report_plot_loads(const struct report *reports, size_t count, struct buf *out);
