@@ -106,6 +106,10 @@ static int check_words(const struct options *options, struct err *err)
 {
     if (strcmp(options->scenario, "plain") != 0 && strcmp(options->scenario, "flood") != 0)
         return err_set(err, -EINVAL, "--scenario is plain or flood, not '%s'", options->scenario);
+    if (strcmp(options->scenario, "flood") == 0 && options->sweep[0])
+        return err_set(err, -EINVAL,
+                "--scenario flood runs at one load, not at --sweep %s: give it as --load",
+                options->sweep);
     if (strcmp(options->format, "text") != 0 && strcmp(options->format, "json") != 0)
         return err_set(err, -EINVAL, "--format is text or json, not '%s'", options->format);
     return 0;

@@ -53,7 +53,7 @@ static const struct option_row rows[] = {
         TEXT("scenario", scenario, "plain", "NAME",
                 "plain; flood: one of the users sends --flood-times its share, only the others "
                 "count, "
-                "and the same without the flood beside it"),
+                "and the same without the flood beside it, at one load"),
         WHOLE("flood-times", flood_times, 50, 2, 1000, "N", ""),
         GROUP("Made-up requests"),
         NUMBER("duration", generator.duration_s, 3600, 1, 1e7, "S", "sessions begin within"),

@@ -220,6 +220,7 @@ def errors_name_the_value():
     for loads in ("1,,2", "1,", "0", "0.5,5e-324", "0.5,65", ",".join(["0.5"] * 33)):
         assert_refused(sim("--sweep", loads), 2, f"--sweep takes up to 32 loads from 1e-06 to 64, not '{loads}'")
     assert_refused(sim("--scenario", "rain"), 2, "'rain'")
+    assert_refused(sim("--scenario", "flood", "--sweep", "0.1,0.2"), 2, "not at --sweep 0.1,0.2: give it as --load")
     assert_refused(sim("--format", "xml"), 2, "'xml'")
     for name in ("--trace", "--sweep", "--fleet", "--policy", "--scenario", "--format", "--plot"):
         assert_refused(sim(name, ""), 2, f"{name} takes ", "not ''")
