@@ -244,6 +244,22 @@ static int run_all(struct run *run, struct err *err)
     return r;
 }
 
+/* What errno says is the cause. */
+static int output_failed(struct err *err)
+{
+    int r = errno ? -errno : -EIO;
+
+    return err_set(err, r, "cannot write to standard output: %s", strerror(-r));
+}
+
+/* What was printed has arrived. What stdio could not write it keeps, so that this meets the cause
+ * again. */
+static int end_output(struct err *err)
+{
+    errno = 0;
+    return fflush(stdout) != 0 || ferror(stdout) ? output_failed(err) : 0;
+}
+
 static int print_text(const struct run *run, struct err *err)
 {
     bool flood = strcmp(run->options.scenario, "flood") == 0;
@@ -276,10 +292,12 @@ static int print_json(const struct run *run, struct err *err)
     }
     if (r == 0)
         r = buf_append_str(&out, "]\n");
-    if (r == 0 && fwrite(buf_at(&out), 1, out.len, stdout) != out.len)
-        r = -EIO;
+    if (r < 0)
+        err_set(err, r, "the JSON cannot be made: %s", strerror(-r));
+    else if (fwrite(buf_at(&out), 1, out.len, stdout) != out.len)
+        r = output_failed(err);
     buf_fini(&out);
-    return r < 0 ? err_set(err, r, "the JSON could not be written") : 0;
+    return r;
 }
 
 static int write_plot(const struct run *run, struct err *err)
@@ -307,6 +325,8 @@ static int tell(const struct run *run, struct err *err)
 {
     int r = strcmp(run->options.format, "json") == 0 ? print_json(run, err) : print_text(run, err);
 
+    if (r == 0)
+        r = end_output(err);
     if (r == 0 && run->options.plot[0])
         r = write_plot(run, err);
     return r;
@@ -321,32 +341,36 @@ static void run_fini(struct run *run)
     workload_fini(&run->trace);
 }
 
+static int run_options(struct run *run, struct err *err)
+{
+    int r = run_all(run, err);
+
+    return r < 0 ? r : tell(run, err);
+}
+
+static int about(int what, struct err *err)
+{
+    if (what == OPTIONS_HELP)
+        options_help(stdout);
+    else
+        puts("modemesh-sim " MODEMESH_VERSION);
+    return end_output(err);
+}
+
 int main(int argc, char *argv[])
 {
     struct run run = {0};
     struct err err = {""};
-    int r = options_parse(argc, argv, &run.options, &err);
+    int failure = EXIT_USAGE;
+    int what = options_parse(argc, argv, &run.options, &err);
+    int r = what == OPTIONS_RUN ? prepare(&run, &err) : what;
 
-    if (r == OPTIONS_HELP) {
-        options_help(stdout);
-        return EXIT_SUCCESS;
+    if (r >= 0) {
+        failure = EXIT_FAILURE;
+        r = what == OPTIONS_RUN ? run_options(&run, &err) : about(what, &err);
     }
-    if (r == OPTIONS_VERSION) {
-        puts("modemesh-sim " MODEMESH_VERSION);
-        return EXIT_SUCCESS;
-    }
-    if (r == 0)
-        r = prepare(&run, &err);
-    if (r < 0) {
-        fprintf(stderr, "modemesh-sim: %s\n", err.text);
-        run_fini(&run);
-        return EXIT_USAGE;
-    }
-    r = run_all(&run, &err);
-    if (r == 0)
-        r = tell(&run, &err);
     run_fini(&run);
     if (r < 0)
         fprintf(stderr, "modemesh-sim: %s\n", err.text);
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return r < 0 ? failure : EXIT_SUCCESS;
 }

@@ -202,6 +202,17 @@ def a_search_that_finds_no_load_says_why():
                    "no request left to measure up to a load of 64: give more --sessions")
 
 
+def output_that_has_no_room_is_a_failure():
+    few = ["--duration", "60", "--seeds", "1", "--policy", "modemesh"]
+    much = [*few, "--sweep", ",".join(["1"] * 32)]  # more than stdio keeps
+    for words in (few, much, [*few, "--format", "json"], [*much, "--format", "json"], ["--help"], ["--version"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BINARY, *words], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+                                  text=True, timeout=mesh.DEADLINE_S)
+        assert done.returncode == 1, (words, done)
+        assert done.stderr == "modemesh-sim: cannot write to standard output: No space left on device\n", (words, done)
+
+
 def help_names_every_policy():
     done = sim("--help")
     assert done.returncode == 0 and all(name in done.stdout for name in ["modemesh", "no-prompts", *BASELINES]), done
@@ -258,6 +269,7 @@ if __name__ == "__main__":
         seeds_without_a_request_do_not_count,
         a_plot_without_requests_says_so,
         a_search_that_finds_no_load_says_why,
+        output_that_has_no_room_is_a_failure,
         help_names_every_policy,
         errors_name_the_value,
     )
