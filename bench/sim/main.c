@@ -2,6 +2,7 @@
  */
 #include "bench/sim/nodes/fleet_spec.h"
 #include "bench/sim/options.h"
+#include "bench/sim/report/plot_file.h"
 #include "bench/sim/report/report.h"
 #include "bench/sim/workload/trace.h"
 
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     OUTPUT_MAX = 256 * 1024 * 1024,
@@ -28,6 +28,7 @@ struct run { /* all that main() owns */
     double loads[OPTIONS_LOADS_MAX];
     size_t load_count;
     struct report *reports; /* by load */
+    struct plot_file *plot; /* NULL: none is asked for */
     char title[TITLE_MAX];
 };
 
@@ -115,20 +116,6 @@ static int check_words(const struct options *options, struct err *err)
     return 0;
 }
 
-/* The runs before it may take long. Leaves what is there as it is. */
-static int check_plot(const char *path, struct err *err)
-{
-    bool is_there = access(path, F_OK) == 0;
-    FILE *file = fopen(path, "a");
-
-    if (!file)
-        return err_set(err, -errno, "--plot %s: %s", path, strerror(errno));
-    fclose(file);
-    if (!is_there)
-        unlink(path);
-    return 0;
-}
-
 static void describe(struct run *run)
 {
     const struct options *options = &run->options;
@@ -159,7 +146,7 @@ static int prepare(struct run *run, struct err *err)
     if (r == 0 && options->trace[0])
         r = trace_read(options->trace, &run->trace, err);
     if (r == 0 && options->plot[0])
-        r = check_plot(options->plot, err);
+        r = plot_file_open(options->plot, options->trace, &run->plot, err);
     run->experiment = (struct experiment){
             .world = options->world,
             .trace = options->trace[0] ? &run->trace : NULL,
@@ -303,22 +290,18 @@ static int print_json(const struct run *run, struct err *err)
 static int write_plot(const struct run *run, struct err *err)
 {
     struct buf out;
-    FILE *file;
     int r;
 
     buf_init(&out, OUTPUT_MAX);
     r = run->load_count > 1 && run->options.sweep[0]
                 ? report_plot_loads(run->reports, run->load_count, &out)
                 : report_plot(&run->reports[run->load_count - 1], &out);
-    file = r == 0 ? fopen(run->options.plot, "w") : NULL;
-    if (r == 0 && !file)
-        r = -errno;
-    if (file && fwrite(buf_at(&out), 1, out.len, file) != out.len)
-        r = -EIO;
-    if (file && fclose(file) != 0)
-        r = -errno;
+    if (r < 0)
+        err_set(err, r, "the plot cannot be made: %s", strerror(-r));
+    else
+        r = plot_file_write(run->plot, &out, err);
     buf_fini(&out);
-    return r < 0 ? err_set(err, r, "%s: %s", run->options.plot, strerror(-r)) : 0;
+    return r;
 }
 
 static int tell(const struct run *run, struct err *err)
@@ -327,7 +310,7 @@ static int tell(const struct run *run, struct err *err)
 
     if (r == 0)
         r = end_output(err);
-    if (r == 0 && run->options.plot[0])
+    if (r == 0 && run->plot)
         r = write_plot(run, err);
     return r;
 }
@@ -337,6 +320,7 @@ static void run_fini(struct run *run)
     for (size_t i = 0; run->reports && i < OPTIONS_LOADS_MAX; i++)
         report_fini(&run->reports[i]);
     free(run->reports);
+    plot_file_close(run->plot);
     fleet_spec_fini(&run->fleet);
     workload_fini(&run->trace);
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -119,7 +120,7 @@ def a_sweep_is_drawn_in_order_of_load():
 
 
 def a_plot_is_written_last_and_whole():
-    """That it can be written is known before the runs; until then nothing is there that was not."""
+    """That it can be written is known before the runs; where they fail nothing is there that was not."""
     with tempfile.TemporaryDirectory() as folder:
         new, old = pathlib.Path(folder, "new.svg"), pathlib.Path(folder, "old.svg")
         old.write_text("mine")
@@ -127,6 +128,50 @@ def a_plot_is_written_last_and_whole():
             assert_refused(sim("--duration", "60", "--until-busy", "1", "--seeds", "1", "--policy", "modemesh",
                                "--plot", plot), 1, "--until-busy 1: ")
         assert not new.exists() and old.read_text() == "mine"
+
+
+PLOT_FEW = ["--duration", "60", "--seeds", "1", "--policy", "modemesh"]
+
+
+def a_plot_goes_to_a_file_of_its_own():
+    with tempfile.TemporaryDirectory() as folder:
+        trace, other, pipe = (pathlib.Path(folder, name) for name in ("trace.jsonl", "other", "pipe"))
+        mooncake(trace, 2)
+        before = trace.read_bytes()
+        os.link(trace, other)
+        for plot in (trace, other):
+            assert_refused(sim("--trace", trace, "--seeds", 1, "--policy", "modemesh", "--plot", plot), 2,
+                           f"--plot {plot}: it is the trace itself")
+        assert trace.read_bytes() == before
+        os.mkfifo(pipe)
+        for plot in (pipe, "/dev/full", "/dev/stdout"):
+            assert_refused(sim(*PLOT_FEW, "--plot", plot), 2, f"--plot {plot}: it is no regular file")
+        done = sim(*PLOT_FEW, "--plot", "/dev/null")
+        assert done.returncode == 0 and done.stderr == "", done
+
+
+def a_plot_goes_through_links():
+    fails = ["--duration", "60", "--until-busy", "1", "--seeds", "1", "--policy", "modemesh"]
+    with tempfile.TemporaryDirectory() as folder:
+        link, target = pathlib.Path(folder, "link"), pathlib.Path(folder, "target.svg")
+        link.symlink_to("target.svg")
+        assert_refused(sim(*fails, "--plot", link), 1, "--until-busy 1: ")
+        assert link.is_symlink() and not target.exists()
+        assert sim(*PLOT_FEW, "--plot", link).returncode == 0
+        whole = target.read_text()
+        assert link.is_symlink() and whole.endswith("</svg>\n")
+        target.write_text("old " * 100_000)  # longer than the plot
+        assert sim(*PLOT_FEW, "--plot", link).returncode == 0 and target.read_text() == whole
+
+
+def a_plot_without_room_tells_the_cause():
+    with tempfile.TemporaryDirectory() as folder:
+        plot = pathlib.Path(folder, "plot.svg")
+        done = subprocess.run([BINARY, *PLOT_FEW, "--plot", plot], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=mesh.DEADLINE_S, restore_signals=False,  # SIGXFSZ is ignored
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)))
+        assert done.returncode == 1 and done.stderr == f"modemesh-sim: --plot {plot}: File too large\n", done
+        assert not plot.exists()
 
 
 def a_flood_is_shown_beside_the_run_without_it():
@@ -262,6 +307,9 @@ if __name__ == "__main__":
         plots_are_svg_with_a_line_for_each_policy,
         a_sweep_is_drawn_in_order_of_load,
         a_plot_is_written_last_and_whole,
+        a_plot_goes_to_a_file_of_its_own,
+        a_plot_goes_through_links,
+        a_plot_without_room_tells_the_cause,
         a_flood_is_shown_beside_the_run_without_it,
         a_thousand_nodes_are_served,
         where_no_request_is_left_words_say_so,
