@@ -5,6 +5,7 @@
 #include "bench/sim/report/plot_file.h"
 #include "bench/sim/report/report.h"
 #include "bench/sim/workload/trace.h"
+#include "common/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -116,14 +117,31 @@ static int check_words(const struct options *options, struct err *err)
     return 0;
 }
 
+/* A file's name may be any bytes. A terminal could act on controls (U+0080 to U+009F are some), and
+ * an SVG has none, nor what is not UTF-8. */
+static void clean(char *text)
+{
+    while (*text) {
+        unsigned char c = (unsigned char)text[0], next = (unsigned char)text[1];
+        bool is_control = c < ' ' || c == 0x7f || (c == 0xc2 && next < 0xa0);
+        size_t len = is_control ? 0 : text_utf8_seq(text, strnlen(text, 4));
+
+        if (len == 0)
+            *text = '?';
+        text += len ? len : 1;
+    }
+}
+
 static void describe(struct run *run)
 {
     const struct options *options = &run->options;
     const char *name = strrchr(options->trace, '/');
+    struct text_writer title = {run->title, sizeof(run->title), 0};
 
-    snprintf(run->title, sizeof(run->title), "%s on %s",
+    text_write(&title, "%s on %s",
             options->trace[0] ? (name ? name + 1 : options->trace) : "made-up sessions",
             options->fleet);
+    clean(run->title);
 }
 
 static int prepare(struct run *run, struct err *err)

@@ -133,6 +133,21 @@ def a_plot_is_written_last_and_whole():
 PLOT_FEW = ["--duration", "60", "--seeds", "1", "--policy", "modemesh"]
 
 
+def any_name_of_a_trace_can_be_shown():
+    with tempfile.TemporaryDirectory() as folder:
+        plot = pathlib.Path(folder, "plot.svg")
+        for name, shown in ((b"a<b>&\"']]>.jsonl", "a<b>&\"']]>.jsonl"),
+                            (b"\xff\x01\x1b[2J\xc2\x9b\x7f.jsonl", "???[2J???.jsonl"), ("ä€".encode(), "ä€")):
+            trace = os.fsencode(folder) + b"/" + name
+            mooncake(pathlib.Path(os.fsdecode(trace)), 2)
+            words = [BINARY, "--trace", trace, "--seeds", "1", "--policy", "modemesh", "--plot", plot]
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=mesh.DEADLINE_S)
+            assert done.returncode == 0 and done.stdout.decode().startswith(f"{shown} on 1+2, load 1: "), done
+            root = xml.etree.ElementTree.parse(plot).getroot()
+            names = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+            assert f"{shown} on 1+2" in names, names
+
+
 def a_plot_goes_to_a_file_of_its_own():
     with tempfile.TemporaryDirectory() as folder:
         trace, other, pipe = (pathlib.Path(folder, name) for name in ("trace.jsonl", "other", "pipe"))
@@ -307,6 +322,7 @@ if __name__ == "__main__":
         plots_are_svg_with_a_line_for_each_policy,
         a_sweep_is_drawn_in_order_of_load,
         a_plot_is_written_last_and_whole,
+        any_name_of_a_trace_can_be_shown,
         a_plot_goes_to_a_file_of_its_own,
         a_plot_goes_through_links,
         a_plot_without_room_tells_the_cause,

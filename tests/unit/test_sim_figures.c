@@ -125,7 +125,7 @@ static void figures_are_those_reckoned_by_hand(void **state)
 static void a_plot_is_one_svg_with_names_and_units(void **state)
 {
     static const double x[] = {0, 1, 10, 100}, y[] = {0, 0.25, 0.5, 1};
-    struct plot plot = {.title = "a < b & c",
+    struct plot plot = {.title = "a < b & c ]]> d",
             .x = {"time, s", true, 1, 100},
             .y = {"share", false, 0, 1},
             .lines = {{"one", x, y, 4}, {"two", x, y, 0}},
@@ -137,7 +137,7 @@ static void a_plot_is_one_svg_with_names_and_units(void **state)
     assert_int_equal(buf_terminate(&out), 0);
     assert_true(strncmp(buf_at(&out), "<svg ", 5) == 0);
     assert_non_null(strstr(buf_at(&out), "</svg>\n"));
-    assert_non_null(strstr(buf_at(&out), "a &lt; b &amp; c"));
+    assert_non_null(strstr(buf_at(&out), "a &lt; b &amp; c ]]&gt; d<"));
     assert_non_null(strstr(buf_at(&out), "time, s"));
     assert_non_null(strstr(buf_at(&out), ">one<"));
     assert_null(strstr(buf_at(&out), "inf"));

@@ -59,6 +59,8 @@ static void draw_text(
             DRAW(canvas, "&amp;");
         else if (*text == '<')
             DRAW(canvas, "&lt;");
+        else if (*text == '>')
+            DRAW(canvas, "&gt;");
         else
             DRAW(canvas, "%c", *text);
     }

@@ -1,5 +1,5 @@
 /* A plot as one SVG text that needs neither script nor font of its own: lines over two axes, each
- * linear or logarithmic, with ticks, units, and a legend. */
+ * linear or logarithmic, with ticks, units, and a legend. Texts are UTF-8 without controls. */
 #pragma once
 
 #include "common/buf.h"
