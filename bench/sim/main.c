@@ -33,40 +33,54 @@ struct run { /* all that main() owns */
     char title[TITLE_MAX];
 };
 
+static bool has_policy(const struct run *run, const struct policy *policy)
+{
+    size_t i = 0;
+
+    while (i < run->policy_count && run->policies[i] != policy)
+        i++;
+    return i < run->policy_count;
+}
+
 static int add_policy(struct run *run, const struct policy *policy, struct err *err)
 {
     if (run->policy_count == REPORT_OUTCOMES_MAX)
-        return err_set(err, -EINVAL, "--policy takes at most %d", REPORT_OUTCOMES_MAX);
+        return err_set(err, -EINVAL, "--policy takes at most %d policies", REPORT_OUTCOMES_MAX);
     run->policies[run->policy_count++] = policy;
     return 0;
 }
 
-/* modemesh itself and all that are not its variants. */
+/* modemesh itself and all that are not its variants, but for those that were named before. */
 static int add_all(struct run *run, struct err *err)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && policy_at(i); i++)
-        if (i == 0 || policy_at(i)->balancer)
+        if ((i == 0 || policy_at(i)->balancer) && !has_policy(run, policy_at(i)))
             r = add_policy(run, policy_at(i), err);
     return r;
+}
+
+static int add_named(struct run *run, const char *name, struct err *err)
+{
+    const struct policy *policy = policy_find(name);
+
+    if (strcmp(name, "all") == 0)
+        return add_all(run, err);
+    if (!policy)
+        return err_set(err, -EINVAL, "there is no policy '%s'; see --help", name);
+    if (has_policy(run, policy))
+        return err_set(err, -EINVAL, "--policy %s has '%s' twice", run->options.policies, name);
+    return add_policy(run, policy, err);
 }
 
 static int choose_policies(struct run *run, struct err *err)
 {
     char *copy = strdup(run->options.policies), *rest = copy, *name;
-    int r = copy ? 0 : -ENOMEM;
+    int r = copy ? 0 : err_set(err, -ENOMEM, "no memory for the policies");
 
-    while (r == 0 && (name = strsep(&rest, ","))) {
-        const struct policy *policy = policy_find(name);
-
-        if (strcmp(name, "all") == 0)
-            r = add_all(run, err);
-        else if (policy)
-            r = add_policy(run, policy, err);
-        else
-            r = err_set(err, -EINVAL, "there is no policy '%s'; see --help", name);
-    }
+    while (r == 0 && (name = strsep(&rest, ",")))
+        r = add_named(run, name, err);
     free(copy);
     return r;
 }

@@ -105,7 +105,8 @@ static const struct option_row rows[] = {
         NUMBER("missed", world.missed_s, 3, 0, 1e6, "S", "… until it is noticed"),
         GROUP("What is measured"),
         TEXT("policy", policies, "all", "A,B,…",
-                "the first one is what others are compared with; all: modemesh and the baselines"),
+                "the first one is what others are compared with; all: modemesh and the baselines, "
+                "those not named before it"),
         NUMBER("objective", objective.scale, 10, 0.01, 1e6, "X",
                 "a request's time to first token is met within X times what it takes alone on the "
                 "fastest "

@@ -56,6 +56,22 @@ def every_policy_is_in_the_table():
     assert rows == ["modemesh", *BASELINES], done.stdout
 
 
+def all_policies_fit_in_one_run():
+    variants = ["no-prompts", "no-session", "no-affinity", "no-speeds", "no-decode", "no-interference", "early",
+                "unfair"]
+    with tempfile.TemporaryDirectory() as folder:
+        plot = pathlib.Path(folder, "plot.svg")
+        few = ["--duration", "60", "--seeds", "1", "--plot", plot, "--policy"]
+        [report] = sim_json(*few, ",".join(["dynamo", "all", *variants]))
+        names = [policy["policy"] for policy in report["policies"]]
+        assert names == ["dynamo", "modemesh", *BASELINES[:-1], *variants], names
+        looks = {(line.get("stroke"), line.get("stroke-dasharray"))
+                 for line in xml.etree.ElementTree.parse(plot).getroot().iter("{http://www.w3.org/2000/svg}polyline")}
+        assert len(looks) == len(names), looks
+    assert_refused(sim("--policy", "all,modemesh"), 2, "--policy all,modemesh has 'modemesh' twice")
+    assert_refused(sim("--policy", "early,all,early"), 2, "has 'early' twice")
+
+
 def the_same_command_gives_the_same_bytes():
     words = [*SMALL, "--policy", "all,no-prompts,early", "--rate-error", "0.5", "--mtbf", "300", "--format", "json"]
     first, second = sim(*words), sim(*words)
@@ -316,6 +332,7 @@ def errors_name_the_value():
 if __name__ == "__main__":
     mesh.run(
         every_policy_is_in_the_table,
+        all_policies_fit_in_one_run,
         the_same_command_gives_the_same_bytes,
         all_requests_of_a_trace_are_served,
         an_azure_trace_shares_nothing,

@@ -145,6 +145,27 @@ static void a_plot_is_one_svg_with_names_and_units(void **state)
     buf_fini(&out);
 }
 
+static void every_line_is_in_the_legend(void **state)
+{
+    static const double x[] = {0, 1}, y[] = {0, 1};
+    struct plot plot = {.title = "", .x = {"", false, 0, 1}, .y = {"", false, 0, 1}};
+    struct buf out;
+    int named = 0;
+    (void)state;
+    while (plot.line_count < PLOT_LINES_MAX)
+        plot.lines[plot.line_count++] = (struct plot_line){"name", x, y, 2};
+    buf_init(&out, 1 << 20);
+    assert_int_equal(plot_write(&plot, &out), 0);
+    assert_int_equal(buf_terminate(&out), 0);
+    for (const char *at = buf_at(&out); (at = strstr(at, "<text x=\"")); at++) {
+        const char *text = strchr(at, '>');
+        assert_true(strtod(strstr(at, " y=\"") + 4, NULL) <= 520); /* the height of it all */
+        named += strncmp(text, ">name<", 6) == 0;
+    }
+    assert_int_equal(named, PLOT_LINES_MAX);
+    buf_fini(&out);
+}
+
 static void a_plot_that_does_not_fit_says_so(void **state)
 {
     struct plot plot = {.title = "", .x = {"", false, 0, 1}, .y = {"", false, 0, 1}};
@@ -164,6 +185,7 @@ int main(void)
             cmocka_unit_test(what_was_not_measured_does_not_count),
             cmocka_unit_test(figures_are_those_reckoned_by_hand),
             cmocka_unit_test(a_plot_is_one_svg_with_names_and_units),
+            cmocka_unit_test(every_line_is_in_the_legend),
             cmocka_unit_test(a_plot_that_does_not_fit_says_so),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,5 +1,6 @@
 #include "bench/sim/report/plot.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -12,14 +13,19 @@ enum {
     BOTTOM = 60,
     TICKS_LINEAR = 10,
     NAMED_POWERS = 3,
+    LEGEND_STEP = 20, /* less where there are many lines */
 };
 
 /* Told apart by people who do not see red and green too (Okabe and Ito), and by dashes. */
 static const char *const colours[] = {
         "#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f"};
-static const char *const dashes[] = {"none", "7 3"};
+static const char *const dashes[] = {"none", "7 3", "2 3", "7 3 2 3"};
 
-enum { COLOURS = sizeof(colours) / sizeof(colours[0]) };
+enum {
+    COLOURS = sizeof(colours) / sizeof(colours[0]),
+    DASHES = sizeof(dashes) / sizeof(dashes[0]),
+};
+static_assert(PLOT_LINES_MAX <= COLOURS * DASHES, "each line has a look of its own");
 
 struct canvas {
     const struct plot *plot;
@@ -149,7 +155,8 @@ static void draw_line(struct canvas *canvas, size_t number)
     DRAW(canvas,
             "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" stroke-dasharray=\"%s\" "
             "clip-path=\"url(#inside)\" points=\"",
-            colours[number % COLOURS], number == 0 ? "3" : "1.6", dashes[number / COLOURS % 2]);
+            colours[number % COLOURS], number == 0 ? "3" : "1.6",
+            dashes[number / COLOURS % DASHES]);
     for (size_t i = 0; i < line->count; i++)
         if (is_drawn(&plot->x, line->x[i]) && is_drawn(&plot->y, line->y[i]))
             DRAW(canvas, "%.1f,%.1f ", x_of(plot, line->x[i]), y_of(plot, line->y[i]));
@@ -158,13 +165,15 @@ static void draw_line(struct canvas *canvas, size_t number)
 
 static void draw_legend(struct canvas *canvas, size_t number)
 {
-    double x = WIDTH - RIGHT + 14, y = TOP + 12 + 20.0 * (double)number;
+    double room = HEIGHT - TOP - 12;
+    double step = fmin(LEGEND_STEP, room / (double)canvas->plot->line_count);
+    double x = WIDTH - RIGHT + 14, y = TOP + 12 + step * (double)number;
 
     DRAW(canvas,
             "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" "
             "stroke-width=\"%s\" stroke-dasharray=\"%s\"/>\n",
             x, y, x + 26, y, colours[number % COLOURS], number == 0 ? "3" : "1.6",
-            dashes[number / COLOURS % 2]);
+            dashes[number / COLOURS % DASHES]);
     draw_text(canvas, x + 32, y + 4, "start", canvas->plot->lines[number].label);
 }
 

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { PLOT_LINES_MAX = 16 };
+enum { PLOT_LINES_MAX = 32 };
 
 struct plot_line {
     const char *label;
