@@ -291,7 +291,7 @@ static int print_text(const struct run *run, struct err *err)
             printf(i == 0 ? "Without the flood, all users but one:\n"
                           : "That one sends %.0f times its share, the others:\n",
                     run->options.flood_times);
-        r = report_print(&run->reports[i], stdout, err);
+        r = sim_report_print(&run->reports[i], stdout, err);
     }
     return r;
 }

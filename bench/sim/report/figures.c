@@ -9,7 +9,12 @@
 
 #define FIGURE(member)                                                                             \
     {                                                                                              \
-#member, offsetof(struct figures, member)                                                  \
+#member, offsetof(struct figures, member), false                                           \
+    }
+
+#define SHARE(member)                                                                              \
+    {                                                                                              \
+#member, offsetof(struct figures, member), true                                            \
     }
 
 const struct figure figure_list[FIGURE_COUNT] = {
@@ -22,9 +27,9 @@ const struct figure figure_list[FIGURE_COUNT] = {
         FIGURE(tpot_p95_s),
         FIGURE(e2e_p50_s),
         FIGURE(e2e_p95_s),
-        FIGURE(goodput),
-        FIGURE(cached),
-        FIGURE(busy),
+        SHARE(goodput),
+        SHARE(cached),
+        SHARE(busy),
         FIGURE(tries),
 };
 

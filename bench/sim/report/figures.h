@@ -21,10 +21,11 @@ struct figures {
 };
 
 enum { FIGURE_COUNT = 13 };
-/* The members in their order, for tables and JSON. */
+/* The members in their order, for tables and JSON; none is less than 0. */
 extern const struct figure {
     const char *name; /* "ttft_p95_s" */
     size_t offset;    /* in struct figures, of a double */
+    bool is_share;    /* at most 1 */
 } figure_list[FIGURE_COUNT];
 double figure_of(const struct figures *figures, size_t index);
 /* The index of one that is there. */

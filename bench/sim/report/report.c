@@ -12,10 +12,13 @@
 
 enum {
     CELL_MAX = 64,
+    LONG_S = 10000000,
     PLOT_POINTS = REPORT_LOADS_MAX, /* of a line of shares too */
 };
 
-#define NO_REQUEST "no request left to measure"
+/* A token at FLEET_PREFILL_MAX_TOK_S. */
+#define PLOT_LEAST_S 1e-7
+#define NO_REQUEST   "no request left to measure"
 
 void report_fini(struct report *report)
 {
@@ -35,6 +38,18 @@ static size_t figure_at(size_t offset)
 
 #define FIGURE(member) figure_at(offsetof(struct figures, member))
 
+/* Within what the figure can be: an interval about a mean knows of no ends. */
+static struct estimate estimate_of(const struct outcome *outcome, size_t figure)
+{
+    struct estimate estimate = outcome_figure(outcome, figure);
+
+    if (estimate.low < 0)
+        estimate.low = 0;
+    if (figure_list[figure].is_share && estimate.high > 1)
+        estimate.high = 1;
+    return estimate;
+}
+
 /* --- table --- */
 
 enum column { POLICY, P50, P95, P99, VERSUS, TPOT, E2E, GOODPUT, CACHED, BUSY, COLUMNS };
@@ -53,7 +68,7 @@ static const struct table_column columns[] = {
         [COLUMNS] = {.key = NULL},
 };
 
-/* Three digits; "-" for what was not measured. */
+/* Three digits, or whole seconds up to LONG_S; "-" for what was not measured. */
 static const char *seconds(double value, char text[static CELL_MAX])
 {
     if (!isfinite(value))
@@ -62,9 +77,10 @@ static const char *seconds(double value, char text[static CELL_MAX])
         snprintf(text, CELL_MAX, "%.3g ms", value * 1000);
     else
         snprintf(text, CELL_MAX,
-                value < 9.995   ? "%.2f s"
-                : value < 99.95 ? "%.1f s"
-                                : "%.0f s",
+                value < 9.995    ? "%.2f s"
+                : value < 99.95  ? "%.1f s"
+                : value < LONG_S ? "%.0f s"
+                                 : "%.3g s",
                 value);
     return text;
 }
@@ -86,16 +102,16 @@ static void fill_share(const struct outcome *outcome, size_t figure, char text[s
 
 static void fill_range(const struct outcome *outcome, size_t figure, char text[static CELL_MAX])
 {
-    struct estimate estimate = outcome_figure(outcome, figure);
+    struct estimate estimate = estimate_of(outcome, figure);
     char mean[CELL_MAX], low[CELL_MAX], high[CELL_MAX];
 
     if (!isfinite(estimate.mean))
         strcpy(text, "-");
     else if (!isfinite(estimate.low))
-        snprintf(text, CELL_MAX, "%.12s [-]", seconds(estimate.mean, mean));
+        snprintf(text, CELL_MAX, "%s [-]", seconds(estimate.mean, mean));
     else
-        snprintf(text, CELL_MAX, "%.12s [%.12s, %.12s]", seconds(estimate.mean, mean),
-                seconds(fmax(estimate.low, 0), low), seconds(estimate.high, high));
+        snprintf(text, CELL_MAX, "%s [%s, %s]", seconds(estimate.mean, mean),
+                seconds(estimate.low, low), seconds(estimate.high, high));
 }
 
 static void fill_versus(
@@ -160,7 +176,7 @@ static void print_head(const struct report *report, FILE *out)
         fprintf(out, "%.0f requests a seed, %u seeds\n", report->requests, first->seeds);
 }
 
-int report_print(const struct report *report, FILE *out, struct err *err)
+int sim_report_print(const struct report *report, FILE *out, struct err *err)
 {
     struct table *table = table_create("policies", columns, TABLE_TEXT);
     int r = table ? 0 : -ENOMEM;
@@ -197,7 +213,7 @@ static void write_outcome(
     write_num(writer, "ttft_p95_versus_first_low", ratio.low);
     write_num(writer, "ttft_p95_versus_first_high", ratio.high);
     for (size_t i = 0; i < FIGURE_COUNT; i++) {
-        struct estimate estimate = outcome_figure(outcome, i);
+        struct estimate estimate = estimate_of(outcome, i);
 
         json_writer_object(writer, figure_list[i].name);
         write_num(writer, "mean", estimate.mean);
@@ -236,22 +252,14 @@ struct lines { /* what a plot borrows */
     double y[PLOT_LINES_MAX][PLOT_POINTS];
 };
 
-static double power_below(double value)
-{
-    return pow(10, floor(log10(fmax(value, 1e-3))));
-}
-
-static double power_above(double value)
-{
-    return pow(10, ceil(log10(fmax(value, 1e-2))));
-}
-
+/* To whole powers of ten. */
 static void widen(struct plot_axis *axis, double value)
 {
     if (!isfinite(value))
         return;
-    axis->low = fmin(axis->low, power_below(value));
-    axis->high = fmax(axis->high, power_above(value));
+    value = log10(fmax(value, PLOT_LEAST_S));
+    axis->low = fmin(axis->low, pow(10, floor(value)));
+    axis->high = fmax(axis->high, pow(10, ceil(value)));
 }
 
 /* A frame needs two ends also where nothing was measured. */
@@ -262,6 +270,8 @@ static int write_plot(struct plot *plot, struct plot_axis *seconds, struct buf *
         seconds->high = 10;
         plot->note = NO_REQUEST;
     }
+    if (seconds->low == seconds->high)
+        seconds->high *= 10;
     return plot_write(plot, out);
 }
 

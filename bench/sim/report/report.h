@@ -20,9 +20,9 @@ struct report {        /* of one load */
 
 void report_fini(struct report *report);
 /* What was not measured is "-" here, and null in JSON, the interval of one seed, too; where no
- * request is left, all say so.
+ * request is left, all say so. Intervals end at 0, and those of shares at 1.
  * -ENOMEM, -EIO. */
-MUST_CHECK int report_print(const struct report *report, FILE *out, struct err *err);
+MUST_CHECK int sim_report_print(const struct report *report, FILE *out, struct err *err);
 /* Appends one JSON object. -ENOMEM, -ENOBUFS. */
 MUST_CHECK int report_json(const struct report *report, struct buf *out);
 /* Shares of requests over time to first token. -ENOMEM, -ENOBUFS. */
