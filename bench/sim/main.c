@@ -219,6 +219,8 @@ static int run_policies(struct run *run, struct report *report, struct err *err)
     int r = 0;
 
     report->title = run->title;
+    report->more = run->options.trace[0] ? "a larger --load"
+                                         : "a larger --load, or more --sessions or --users";
     report->load = run->experiment.load;
     report->first_seed = run->experiment.first_seed;
     for (size_t i = 0; r == 0 && i < run->policy_count; i++) {

@@ -231,6 +231,53 @@ static int check_loads(const struct words *words, struct err *err)
     return 0;
 }
 
+/* Rows that do nothing beside another one, or without it. */
+static const struct dependence {
+    const char *first, *last; /* from that row to this one */
+    const char *other;
+    const char *words; /* what it is to say, or not to say */
+    bool needed;
+} dependences[] = {
+        {"flood-times", "flood-times", "scenario", "--scenario flood", true},
+        {"duration", "tokens-max", "trace", "--trace", false},
+        {"repair", "missed", "mtbf", "--mtbf", true},
+        {"objective", "objective", "objective-s", "--objective-s", false},
+};
+
+static bool is_default(struct options *options, const struct option_row *row)
+{
+    return row->type == OPTION_TEXT ? strcmp(*text_at(options, row), row->text) == 0
+                                    : *number_at(options, row) == row->number;
+}
+
+static int check_dependence(const struct words *words, struct options *options,
+        const struct dependence *dependence, struct err *err)
+{
+    const struct option_row *row = find_row(dependence->first, strlen(dependence->first));
+    const struct option_row *last = find_row(dependence->last, strlen(dependence->last));
+    const struct option_row *other = find_row(dependence->other, strlen(dependence->other));
+
+    if (is_default(options, other) != dependence->needed)
+        return 0;
+    while (row <= last && !words->given[row - rows])
+        row++;
+    if (row > last)
+        return 0;
+    return err_set(err, -EINVAL,
+            dependence->needed ? "--%s does nothing without %s: give that too, or leave it out"
+                               : "--%s does nothing beside %s: leave one of them out",
+            row->name, dependence->words);
+}
+
+static int check_dependences(const struct words *words, struct options *options, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < sizeof(dependences) / sizeof(dependences[0]); i++)
+        r = check_dependence(words, options, &dependences[i], err);
+    return r;
+}
+
 int options_parse(int argc, char *const argv[], struct options *ret, struct err *err)
 {
     struct words words = {.count = argc, .at = 1, .list = argv};
@@ -242,6 +289,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct err 
         r = take_word(&words, &options, err);
     if (r == OPTIONS_RUN)
         r = check_loads(&words, err);
+    if (r == OPTIONS_RUN)
+        r = check_dependences(&words, &options, err);
     if (r != OPTIONS_RUN)
         return r;
     options.generator.systems = (uint32_t)options.systems;
@@ -270,7 +319,8 @@ void options_help(FILE *out)
             "usage: modemesh-sim [OPTIONS]\n\n"
             "Runs the coordinator's own scheduling, and others', on simulated model nodes with "
             "a virtual clock.\ndocs/SIMULATOR.md says what is modelled, and what is not. An option "
-            "is given once, and of\n--load, --sweep and the two --until-… one.\n");
+            "is given once, of --load,\n--sweep and the two --until-… one, and none that would do "
+            "nothing beside the others.\n");
     for (size_t i = 0; i < ROWS; i++)
         if (rows[i].group)
             fprintf(out, "\n%s:\n", rows[i].group);

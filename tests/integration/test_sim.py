@@ -15,6 +15,7 @@ import mesh
 
 BINARY = pathlib.Path(os.environ.get("MODEMESH_BIN", "."), "modemesh-sim")
 SMALL = ["--duration", "600", "--seeds", "2"]
+FEW = ["--duration", "60", "--seeds", "1", "--policy", "modemesh"]
 BASELINES = ["round-robin", "port-per-mode", "port-by-speed", "least-requests", "power-of-two", "bounded-hash",
              "hash-by-speed", "speed-weighted", "lmetric", "dynamo"]
 
@@ -146,7 +147,25 @@ def a_plot_is_written_last_and_whole():
         assert not new.exists() and old.read_text() == "mine"
 
 
-PLOT_FEW = ["--duration", "60", "--seeds", "1", "--policy", "modemesh"]
+def options_that_would_do_nothing_are_refused():
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder, "trace.jsonl")
+        mooncake(trace, 2)
+        for name in ("duration", "sessions", "turns", "zipf", "system-tokens", "tokens-max"):
+            for words in (("--trace", trace, f"--{name}=5"), (f"--{name}=5", "--trace", trace)):
+                assert_refused(sim(*words), 2, f"--{name} does nothing beside --trace: leave one of them out")
+        done = sim("--trace", trace, "--users", 2, "--seeds", 1, "--policy", "modemesh")
+        assert done.returncode == 0, done
+        done = sim("--trace", trace, "--load", 0, "--policy", "modemesh")
+        assert done.stdout.splitlines()[0].endswith("in 5 seeds; a larger --load"), done  # no option that is refused
+    for scenario in ([], ["--scenario", "plain"]):
+        assert_refused(sim(*scenario, "--flood-times", 20), 2, "--flood-times does nothing without --scenario flood: ")
+    for name in ("repair", "missed"):
+        for mtbf in ([], ["--mtbf", 0]):
+            assert_refused(sim(f"--{name}", 5, *mtbf), 2, f"--{name} does nothing without --mtbf: give that too")
+        assert sim(*FEW, f"--{name}", 5, "--mtbf", 600).returncode == 0
+    assert_refused(sim("--objective", 10, "--objective-s", 3), 2, "--objective does nothing beside --objective-s: ")
+    assert sim(*FEW, "--objective", 10, "--objective-s", 0).returncode == 0
 
 
 def any_name_of_a_trace_can_be_shown():
@@ -176,8 +195,8 @@ def a_plot_goes_to_a_file_of_its_own():
         assert trace.read_bytes() == before
         os.mkfifo(pipe)
         for plot in (pipe, "/dev/full", "/dev/stdout"):
-            assert_refused(sim(*PLOT_FEW, "--plot", plot), 2, f"--plot {plot}: it is no regular file")
-        done = sim(*PLOT_FEW, "--plot", "/dev/null")
+            assert_refused(sim(*FEW, "--plot", plot), 2, f"--plot {plot}: it is no regular file")
+        done = sim(*FEW, "--plot", "/dev/null")
         assert done.returncode == 0 and done.stderr == "", done
 
 
@@ -188,17 +207,17 @@ def a_plot_goes_through_links():
         link.symlink_to("target.svg")
         assert_refused(sim(*fails, "--plot", link), 1, "--until-busy 1: ")
         assert link.is_symlink() and not target.exists()
-        assert sim(*PLOT_FEW, "--plot", link).returncode == 0
+        assert sim(*FEW, "--plot", link).returncode == 0
         whole = target.read_text()
         assert link.is_symlink() and whole.endswith("</svg>\n")
         target.write_text("old " * 100_000)  # longer than the plot
-        assert sim(*PLOT_FEW, "--plot", link).returncode == 0 and target.read_text() == whole
+        assert sim(*FEW, "--plot", link).returncode == 0 and target.read_text() == whole
 
 
 def a_plot_without_room_tells_the_cause():
     with tempfile.TemporaryDirectory() as folder:
         plot = pathlib.Path(folder, "plot.svg")
-        done = subprocess.run([BINARY, *PLOT_FEW, "--plot", plot], stdin=subprocess.DEVNULL, capture_output=True,
+        done = subprocess.run([BINARY, *FEW, "--plot", plot], stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=mesh.DEADLINE_S, restore_signals=False,  # SIGXFSZ is ignored
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)))
         assert done.returncode == 1 and done.stderr == f"modemesh-sim: --plot {plot}: File too large\n", done
@@ -279,9 +298,8 @@ def a_search_that_finds_no_load_says_why():
 
 
 def output_that_has_no_room_is_a_failure():
-    few = ["--duration", "60", "--seeds", "1", "--policy", "modemesh"]
-    much = [*few, "--sweep", ",".join(["1"] * 32)]  # more than stdio keeps
-    for words in (few, much, [*few, "--format", "json"], [*much, "--format", "json"], ["--help"], ["--version"]):
+    much = [*FEW, "--sweep", ",".join(["1"] * 32)]  # more than stdio keeps
+    for words in (FEW, much, [*FEW, "--format", "json"], [*much, "--format", "json"], ["--help"], ["--version"]):
         with open("/dev/full", "w") as full:
             done = subprocess.run([BINARY, *words], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
                                   text=True, timeout=mesh.DEADLINE_S)
@@ -339,6 +357,7 @@ if __name__ == "__main__":
         plots_are_svg_with_a_line_for_each_policy,
         a_sweep_is_drawn_in_order_of_load,
         a_plot_is_written_last_and_whole,
+        options_that_would_do_nothing_are_refused,
         any_name_of_a_trace_can_be_shown,
         a_plot_goes_to_a_file_of_its_own,
         a_plot_goes_through_links,

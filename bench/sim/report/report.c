@@ -167,8 +167,7 @@ static void print_head(const struct report *report, FILE *out)
 
     fprintf(out, "%s, load %.4g: ", report->title, report->load);
     if (empty == first->seeds)
-        fprintf(out, NO_REQUEST " in %u seeds; a larger --load, or more --sessions or --users\n",
-                first->seeds);
+        fprintf(out, NO_REQUEST " in %u seeds; %s\n", first->seeds, report->more);
     else if (empty > 0)
         fprintf(out, "%.1f requests a seed, %u seeds, %u of them without one, which do not count\n",
                 report->requests, first->seeds, empty);

@@ -11,6 +11,7 @@ enum { REPORT_OUTCOMES_MAX = 32 }; /* all policies and their variants */
 
 struct report {        /* of one load */
     const char *title; /* what was run, one line */
+    const char *more;  /* options by which more requests would be left */
     double load;
     double requests;                              /* a seed, in the mean */
     struct outcome outcomes[REPORT_OUTCOMES_MAX]; /* the first is what others are compared with */
