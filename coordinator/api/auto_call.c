@@ -6,6 +6,8 @@
 #include "coordinator/auto/classifier.h"
 #include "coordinator/modes/mode_names.h"
 #include "coordinator/modes/mode_needs.h"
+#include "coordinator/router/router.h"
+#include "coordinator/scheduling/refusal.h"
 #include "proto/capability.h"
 
 #include <errno.h>
@@ -34,27 +36,28 @@ struct wish {
 };
 
 struct ability {    /* of a model, for what a request needs */
-    bool known;     /* some node has it now */
+    bool known;     /* some node has it */
     bool able;      /* one of its instances can all of it */
     uint32_t lacks; /* what none of them can */
 };
 
-static struct ability find_ability(const struct wish *wish, const char *model, uint32_t needs)
+/* As the decision sees it: not by its node's word alone (router/alike.h). */
+static struct ability ability_of(const struct fleet_model *model, uint32_t needs)
 {
-    struct node_table *nodes = wish->call->api->view->nodes;
-    size_t count;
-    struct instance *const *instances = node_table_instances(nodes, &count);
-    const char *name = node_table_model(nodes, model);
-    struct ability ability = {.lacks = needs};
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(instances[i]->model, name) != 0)
-            continue;
-        uint32_t lacks = instance_lacks(instances[i], needs);
-        ability.known = true;
+    struct ability ability = {.known = model != NULL, .lacks = needs};
+    for (uint32_t i = 0; model && i < model->count; i++) {
+        uint32_t lacks = needs & ~refusal_abilities(&model->at[i]);
         ability.able |= lacks == 0;
         ability.lacks &= lacks;
     }
     return ability;
+}
+
+/* Of what connected nodes have. */
+static struct ability find_ability(const struct wish *wish, const char *model, uint32_t needs)
+{
+    const struct admin_view *view = wish->call->api->view;
+    return ability_of(router_model(view->router, node_table_model(view->nodes, model)), needs);
 }
 
 static bool may_do(const struct wish *wish, const char *model, uint32_t needs)

@@ -515,6 +515,37 @@ static void a_mode_is_passed_over_for_what_all_its_models_lack(void **state)
     goes_to(world, "blind");
 }
 
+/* The same file on each node. */
+static void say_copy(struct world *world, size_t node, enum instance_state state, uint32_t can)
+{
+    const uint8_t fingerprint[MSG_FINGERPRINT_BYTES] = {1};
+    const struct msg_instance instance = {.model = "asker",
+            .state = state,
+            .slots = 1,
+            .engine = "",
+            .note = "",
+            .capabilities = can,
+            .fingerprint = {fingerprint, sizeof(fingerprint)}};
+    fake_mesh_say(&world->mesh, node,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+    fake_link_forget(&world->mesh.link, node);
+}
+
+static void a_copy_can_what_the_engine_of_another_one_says(void **state)
+{
+    static const char tools[] =
+            ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]";
+    struct world *world = *state;
+    fake_mesh_hello(&world->mesh, 1, "s");
+    say_copy(world, 0, INSTANCE_RESIDENT, CAPABILITY_CHAT | CAPABILITY_EXACT);
+    say_copy(world, 1, INSTANCE_AVAILABLE, CAPABILITY_CHAT); /* which itself knows nothing of it */
+    chat(world, "auto", "what is it", tools);
+    is_told(world, goes_to(world, "seer"), "chat",
+            "auto, complexity 1, by facts: question, 35 B of text, 1 tool; no model of ask can "
+            "call tools; chat any model: ");
+}
+
 static void what_no_mode_can_any_model_does_where_there_is_no_mode_for_it(void **state)
 {
     static const char looks[] =
@@ -986,6 +1017,8 @@ int main(void)
                     a_mode_whose_models_cannot_is_passed_over, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     a_mode_is_passed_over_for_what_all_its_models_lack, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    a_copy_can_what_the_engine_of_another_one_says, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     what_no_mode_can_any_model_does_where_there_is_no_mode_for_it, setup, teardown),
             cmocka_unit_test_setup_teardown(
