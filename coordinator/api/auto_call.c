@@ -66,6 +66,27 @@ static bool may_do(const struct wish *wish, const char *model, uint32_t needs)
     return ability.able || !ability.known;
 }
 
+/* The best that a model may be for a request, or one of a mode's. */
+enum chance {
+    CHANCE_BARRED, /* not the caller's, or of a mode for other kinds of requests */
+    CHANCE_UNABLE,
+    CHANCE_UNKNOWN, /* no node has had it */
+    CHANCE_AWAY,    /* able, but nodes have it that are away */
+    CHANCE_ABLE,
+};
+
+static enum chance chance_of(const struct wish *wish, const char *model, uint32_t needs)
+{
+    const struct admin_view *view = wish->call->api->view;
+    const char *name = node_table_model(view->nodes, model);
+    const struct fleet_model *known = router_model_known(view->router, name);
+    if (!known)
+        return CHANCE_UNKNOWN;
+    if (!ability_of(known, wish->request->needs | needs).able)
+        return CHANCE_UNABLE;
+    return known == router_model(view->router, name) ? CHANCE_ABLE : CHANCE_AWAY;
+}
+
 /* What serves other kinds of requests is none for a conversation. */
 static bool serves(const struct wish *wish, uint32_t needs)
 {
@@ -83,6 +104,21 @@ static const struct mode *usable_mode(const struct wish *wish, const char *name)
         if (may_do(wish, allowed[i], mode_needs(mode->name)))
             return mode;
     return NULL;
+}
+
+static enum chance chance_in(const struct wish *wish, const struct mode *mode)
+{
+    const char *allowed[MODE_MODELS_MAX];
+    uint32_t needs = mode_needs(mode->name);
+    enum chance best = CHANCE_BARRED;
+    if (!serves(wish, needs))
+        return best;
+    size_t count = caller_models_of_mode(wish->call->caller, mode, allowed);
+    for (size_t i = 0; i < count; i++) {
+        enum chance chance = chance_of(wish, allowed[i], needs);
+        best = chance > best ? chance : best;
+    }
+    return best;
 }
 
 /* What a prompt says may be any word: "auto" is no mode. */
@@ -193,14 +229,24 @@ static struct auto_choice choose(const struct call *call, const struct request *
     return choice;
 }
 
-/* Where the modes that such a request may go to are none of the caller's: the first that is. */
+/* Where none of the modes that such a request may go to will do: of the others the first of the
+ * best chance. Who could not be served by what is there is told so, and not of a model that never
+ * was. */
 static const struct mode *some_mode(const struct wish *wish)
 {
     const struct modes *modes = wish->call->api->view->modes;
     const struct mode *mode = NULL;
-    for (size_t i = 0; !mode && i < modes->count; i++)
-        mode = usable_mode(wish, modes->list[i].name);
-    return mode;
+    enum chance best = CHANCE_UNABLE;
+    bool unable = false;
+    for (size_t i = 0; i < modes->count; i++) {
+        enum chance chance = chance_in(wish, &modes->list[i]);
+        unable |= chance == CHANCE_UNABLE;
+        if (chance <= best)
+            continue;
+        best = chance;
+        mode = &modes->list[i];
+    }
+    return unable && best == CHANCE_UNKNOWN ? NULL : mode;
 }
 
 static void settle(const struct call *call, struct request *request, const struct facts *facts,

@@ -569,6 +569,57 @@ static void what_no_mode_can_any_model_does_where_there_is_no_mode_for_it(void *
     assert_true(fake_exchange_has_header(&world->client, "X-Modemesh-Mode: code\n"));
 }
 
+/* `ask` cannot, then come two modes of no known name. */
+static void have_odd_modes(struct world *world, struct mode list[3], char **first, char **second)
+{
+    static char *mute_models[] = {"mute"};
+    list[0] = (struct mode){.name = (char *)"ask", .models = mute_models, .model_count = 1};
+    list[1] = (struct mode){.name = (char *)"first", .models = first, .model_count = 1};
+    list[2] = (struct mode){.name = (char *)"second", .models = second, .model_count = 1};
+    say(world, "mute", INSTANCE_RESIDENT, CAPABILITY_EMBEDDINGS | CAPABILITY_EXACT, 0);
+    world->modes = (struct modes){.list = list, .count = 3};
+}
+
+static void at_last_a_mode_whose_model_is_there_comes_first(void **state)
+{
+    static char *absent[] = {"absent"};
+    struct world *world = *state;
+    struct mode list[3];
+    have_odd_modes(world, list, absent, code_models);
+    ask(world, "hello");
+    is_told(world, goes_to(world, "coder"), "second", "auto, complexity 1, by default: ");
+    world->modes.count = 2; /* what is there cannot, and of the other nobody has heard */
+    ask(world, "hello");
+    assert_int_equal(world->client.status, 400);
+    assert_true(fake_exchange_has_header(&world->client, "X-Modemesh-Mode: ask\n"));
+    world->modes = (struct modes){.list = list + 1, .count = 1};
+    ask(world, "hello");
+    assert_int_equal(world->client.status, 503);
+    assert_true(fake_exchange_has_header(&world->client, "X-Modemesh-Mode: first\n"));
+}
+
+static void at_last_a_mode_whose_node_is_away_comes_before_one_that_never_was(void **state)
+{
+    static char *absent[] = {"absent"}, *far[] = {"far"};
+    struct world *world = *state;
+    struct mode list[3];
+    const struct msg_instance instance = {.model = "far",
+            .state = INSTANCE_RESIDENT,
+            .slots = 1,
+            .engine = "",
+            .note = "",
+            .capabilities = TALKS};
+    have_odd_modes(world, list, absent, far);
+    fake_mesh_hello(&world->mesh, 1, "s");
+    fake_mesh_say(&world->mesh, 1,
+            &(struct msg){
+                    .type = MSG_STATE, .state = {.instances = &instance, .instance_count = 1}});
+    node_session_end(node_table_find_key(world->mesh.nodes, fake_link_peer(1).key), "it is gone");
+    ask(world, "hello");
+    assert_int_equal(world->client.status, 0);
+    assert_int_equal(jobs_waiting(world->jobs), 1); /* until the node is back */
+}
+
 /* --- how long its user waits --- */
 
 static void say_speed(struct world *world, size_t node, float prefill_tok_s, float decode_tok_s)
@@ -1021,6 +1072,11 @@ int main(void)
                     a_copy_can_what_the_engine_of_another_one_says, setup, teardown),
             cmocka_unit_test_setup_teardown(
                     what_no_mode_can_any_model_does_where_there_is_no_mode_for_it, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    at_last_a_mode_whose_model_is_there_comes_first, setup, teardown),
+            cmocka_unit_test_setup_teardown(
+                    at_last_a_mode_whose_node_is_away_comes_before_one_that_never_was, setup,
+                    teardown),
             cmocka_unit_test_setup_teardown(
                     who_waits_gladly_gets_what_writes_quickly, setup, teardown),
             cmocka_unit_test_setup_teardown(without_a_mode_for_it_any_model_does, setup, teardown),
