@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,12 @@ static const struct sm_def exchange_sm = {
         .next = state_next,
 };
 
+struct trimmed { /* a header's value without the white space behind it */
+    struct list link;
+    const char *raw; /* as the library has it */
+    char value[];
+};
+
 struct http_exchange {
     struct http_server *server;
     struct list link;
@@ -57,6 +64,7 @@ struct http_exchange {
     bool choked;               /* a write left no room: on_room is owed */
     const char *method, *path; /* in the library's memory, which lives as long as the exchange */
     char peer[HTTP_PEER_MAX + 1];
+    struct list trimmed; /* of the request's headers those that need it */
     struct buf body;
     uint64_t dropped_bytes;
     struct buf headers; /* name NUL value NUL … until the answer is made */
@@ -155,6 +163,7 @@ static struct http_exchange *exchange_create(struct http_server *server,
     exchange->method = exchange->head_only ? MHD_HTTP_METHOD_GET : method;
     exchange->path = path;
     sm_init(&exchange->sm, &exchange_sm, RECEIVING);
+    list_init(&exchange->trimmed);
     buf_init(&exchange->body, server->body_max);
     buf_init(&exchange->headers, OWN_HEADERS_MAX);
     buf_init(&exchange->out, HTTP_STREAM_HELD_MAX);
@@ -170,6 +179,8 @@ static void exchange_free(struct http_exchange *exchange)
 {
     list_del(&exchange->link);
     exchange->server->exchange_count--;
+    list_for_each_safe (it, &exchange->trimmed)
+        free(list_entry(it, struct trimmed, link));
     buf_fini(&exchange->headers);
     buf_fini(&exchange->out);
     if (exchange->response)
@@ -216,6 +227,42 @@ static bool leave_room(const struct http_exchange *exchange)
     return taken + ANSWER_ROOM <= HTTP_CONNECTION_POOL;
 }
 
+static size_t trimmed_len(const char *value)
+{
+    size_t len = strlen(value);
+    while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+        len--;
+    return len;
+}
+
+static enum MHD_Result trim(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct http_exchange *exchange = ctx;
+    size_t len = value ? trimmed_len(value) : 0;
+    (void)kind;
+    (void)name;
+    if (!value || !value[len])
+        return MHD_YES;
+    struct trimmed *trimmed = malloc(sizeof(*trimmed) + len + 1);
+    if (!trimmed)
+        return MHD_NO;
+    trimmed->raw = value;
+    memcpy(trimmed->value, value, len);
+    trimmed->value[len] = '\0';
+    list_push_back(&exchange->trimmed, &trimmed->link);
+    return MHD_YES;
+}
+
+/* White space behind a value is no part of it (RFC 9110, 5.5); the library only takes off what is
+ * before it. -ENOMEM. */
+static int trim_headers(struct http_exchange *exchange)
+{
+    int all = MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, NULL, NULL);
+    return MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, trim, exchange) == all
+                   ? 0
+                   : -ENOMEM;
+}
+
 static void screen_headers(struct http_exchange *exchange, uint64_t promised)
 {
     const struct http_server_handler *handler = &exchange->server->handler;
@@ -229,6 +276,10 @@ static void screen_headers(struct http_exchange *exchange, uint64_t promised)
     }
     if (promised > exchange->server->body_max) {
         refuse(exchange, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
+        return;
+    }
+    if (trim_headers(exchange)) {
+        refuse(exchange, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory for the headers now; try again");
         return;
     }
     int refused = handler->on_headers(handler->ctx, exchange);
@@ -363,7 +414,13 @@ const char *http_exchange_query(const struct http_exchange *exchange, const char
 
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name)
 {
-    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+    const char *raw = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+    list_for_each (it, &exchange->trimmed) {
+        const struct trimmed *trimmed = list_entry(it, struct trimmed, link);
+        if (trimmed->raw == raw)
+            return trimmed->value;
+    }
+    return raw;
 }
 
 const char *http_exchange_body(const struct http_exchange *exchange, size_t *ret_len)

@@ -95,7 +95,7 @@ const char *http_exchange_method(const struct http_exchange *exchange);
 const char *http_exchange_path(const struct http_exchange *exchange); /* without the query */
 /* The decoded value of `name` in the query: "" for "?name" and "?name=", NULL where absent. */
 const char *http_exchange_query(const struct http_exchange *exchange, const char *name);
-/* NULL where absent; names are case-insensitive. */
+/* Without white space around it. NULL where absent; names are case-insensitive. */
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
 /* Empty until on_request. NUL-terminated behind `*ret_len` bytes. Freed early by
  * http_exchange_free_body(). */

@@ -539,6 +539,25 @@ static void test_whole_reply(void **state)
     client_close(&client);
 }
 
+static void test_white_space_is_no_part_of_a_header(void **state)
+{
+    static const char *const cases[][2] = {
+            {" \t a  b \t ", "a  b"}, {"c\t", "c"}, {"d", "d"}, {"  ", ""}};
+    struct fixture *f = *state;
+    struct client client;
+    client_open(f, &client);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char request[200], facts[HTTP_PEER_MAX + 32];
+        (void)snprintf(request, sizeof(request),
+                "GET /facts HTTP/1.1\r\nHost: test\r\nX-Other: e \r\nX-Test:%s\r\n\r\n",
+                cases[i][0]);
+        (void)snprintf(facts, sizeof(facts), "\r\n\r\nGET %s %s -", f->peer, cases[i][1]);
+        client_send(&client, request);
+        client_expect(&client, facts);
+    }
+    client_close(&client);
+}
+
 static void test_body_comes_back(void **state)
 {
     struct fixture *f = *state;
@@ -1415,6 +1434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             TEST_ALL(test_whole_reply),
+            TEST_ALL(test_white_space_is_no_part_of_a_header),
             TEST_ALL(test_body_comes_back),
             TEST(test_empty_body),
             TEST_ALL(test_late_reply),
