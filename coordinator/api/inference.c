@@ -71,17 +71,12 @@ const char *inference_known_names(const struct call *call, char text[INFERENCE_K
     return text;
 }
 
-static void fail_unknown(const struct call *call, const char *text)
-{
-    call_fail(call, 404, "model_not_found", "model", text);
-}
-
 static void refuse_name(const struct call *call, const char *name)
 {
     char text[MSG_NAME_MAX + INFERENCE_KNOWN_MAX + 64], known[INFERENCE_KNOWN_MAX];
     snprintf(text, sizeof(text), "there is no mode or model \"%.*s\"; known are: %s", MSG_NAME_MAX,
             name, inference_known_names(call, known));
-    fail_unknown(call, text);
+    call_fail(call, 404, "model_not_found", "model", text);
 }
 
 /* Where only a mode may stand. */
@@ -91,7 +86,7 @@ static void refuse_mode(const struct call *call, const char *name)
     snprintf(text, sizeof(text), "there is no mode \"%.*s\" (%s); known are: %s", MSG_NAME_MAX,
             name, name == call->mode ? "in the path" : "X-Modemesh-Mode",
             call_name_modes(call, known));
-    fail_unknown(call, text);
+    call_fail(call, 404, "model_not_found", NULL, text);
 }
 
 static void refuse_caller(const struct call *call, const char *kind, const char *name)

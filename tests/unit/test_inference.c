@@ -269,6 +269,7 @@ static void the_header_comes_first(void **state)
         world->header = wrong[i];
         struct http_exchange *client = chat(world, "tiny");
         is_refused(world, client, 404, "(X-Modemesh-Mode); known are: ");
+        assert_true(fake_exchange_has(&world->client, "\"param\":null"));
         cJSON *json = NULL;
         assert_int_equal(json_parse(buf_at(&client->body), client->body.len, &json_limits_request,
                                  &json, NULL),
@@ -343,6 +344,7 @@ static void words_of_editors_and_tools_mean_modes(void **state)
     world->header = "gpt-4o"; /* the header names modes alone */
     is_refused(world, chat(world, "tiny"), 404,
             "there is no mode \\\"gpt-4o\\\" (X-Modemesh-Mode); known are: ");
+    assert_true(fake_exchange_has(&world->client, "\"param\":null"));
     assert_false(fake_exchange_has(&world->client, "tiny"));
 }
 
