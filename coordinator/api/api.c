@@ -17,6 +17,7 @@
 #include "coordinator/modes/mode_names.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -494,11 +495,17 @@ static int screen_rate(const struct call *call, const struct found *found)
     const struct env *env = call->api->view->env;
     struct api_key *key = call->caller->key;
     uint32_t wait_s;
+    char text[ERR_TEXT_MAX];
     if (!key || !costs(call, found))
         return 0;
     int r = api_key_take(key, env_now_ms(env), &wait_s);
     key->last_used_ms = env_wall_ms(env);
-    return r ? fail_wait(call, wait_s, "this API key's requests per minute are used up") : 0;
+    if (!r)
+        return 0;
+    snprintf(text, sizeof(text),
+            "the API key \"%s\" may ask %" PRIu32 " %s a minute: again in %" PRIu32 " s", key->name,
+            key->requests_per_minute, key->requests_per_minute == 1 ? "time" : "times", wait_s);
+    return fail_wait(call, wait_s, text);
 }
 
 static int fail_no_path(const struct call *call, const char *allowed)

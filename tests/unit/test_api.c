@@ -908,6 +908,8 @@ static void a_key_has_so_many_requests_a_minute(void **state)
     struct http_exchange *client = begin(world, "POST", "/v1/chat/completions");
     assert_int_equal(client->status, 429); /* before the body */
     assert_true(fake_exchange_has_header(client, "Retry-After: 30\n"));
+    assert_true(fake_exchange_has(
+            client, "\"the API key \\\"slow\\\" may ask 2 times a minute: again in 30 s\""));
     assert_int_equal(get(world, "/v1/models")->status, 200);
     virtual_env_advance_ms(&world->mesh.env, 30 * 1000);
     assert_int_equal(chat(world, "ask")->status, 503);
