@@ -36,17 +36,39 @@ static bool means_something(const struct modes *modes, const char *target, bool 
                               modes_some_lists(modes, target));
 }
 
-static int check_alias(const struct modes *modes, const char *origin, const char *name,
-        const char *target, bool foreign, struct err *err)
+/* The mode that has the name for one of its own spellings, which come first; NULL: none. */
+static const char *spelt_mode(const struct modes *modes, const char *name)
 {
-    const char *star = strchr(name, '*');
-    const char *kind = foreign ? "model-aliases" : "mode-aliases";
+    const struct mode *mode = modes_resolve_own(modes, name);
+    if (modes_spells_auto(name))
+        return MODE_AUTO;
+    return mode ? mode->name : NULL;
+}
+
+static int check_name(const struct modes *modes, const char *origin, const char *kind,
+        const char *name, struct err *err)
+{
+    const char *star = strchr(name, '*'), *mode = spelt_mode(modes, name);
     if (star && star[1])
         return err_set(
                 err, -EINVAL, "%s: %s: \"%s\" has a * that is not at its end", origin, kind, name);
     if (is_mode(modes, name))
         return err_set(
                 err, -EINVAL, "%s: %s: \"%s\" is the name of a mode already", origin, kind, name);
+    if (mode)
+        return err_set(err, -EINVAL,
+                "%s: %s: \"%.100s\" asks for the mode \"%s\" already, and would never mean "
+                "anything else; take another name",
+                origin, kind, name, mode);
+    return 0;
+}
+
+static int check_alias(const struct modes *modes, const char *origin, const char *name,
+        const char *target, bool foreign, struct err *err)
+{
+    int r = check_name(modes, origin, foreign ? "model-aliases" : "mode-aliases", name, err);
+    if (r)
+        return r;
     if (means_something(modes, target, foreign))
         return 0;
     if (foreign)

@@ -2,6 +2,7 @@
 
 #include "common/text.h"
 #include "coordinator/modes/mode_alias_config.h"
+#include "coordinator/modes/mode_names.h"
 #include "coordinator/modes/mode_policy.h"
 #include "coordinator/scheduling/fair_queue.h"
 #include "proto/rules.h"
@@ -473,6 +474,28 @@ static int read_needs(struct reading *reading)
 
 /* --- one mode --- */
 
+/* What the mesh puts before modes' names: with it a name is another mode's spelling. */
+static size_t head_len(const char *name)
+{
+    static const char *const heads[] = {MODE_ALIAS, MODE_ALIAS_CLAUDE};
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+        if (strncmp(name, heads[i], strlen(heads[i])) == 0)
+            return strlen(heads[i]);
+    return 0;
+}
+
+static int check_head(const struct reading *reading, const char *name)
+{
+    size_t len = head_len(name);
+    if (len == 0)
+        return 0;
+    return err_set(reading->err, -EINVAL,
+            "%s: \"%.100s\" cannot be a mode: editors get each mode's name with \"%.*s\" before "
+            "it; "
+            "leave that out here",
+            origin_of(reading), name, (int)len, name);
+}
+
 static int check_name(struct reading *reading)
 {
     static const char *const taken[] = {"wait", "refuse"}; /* words of when-none */
@@ -490,7 +513,7 @@ static int check_name(struct reading *reading)
             return err_set(reading->err, -EINVAL,
                     "%s: \"%s\" cannot be a mode: when-none means something else by it",
                     origin_of(reading), name);
-    return 0;
+    return check_head(reading, name);
 }
 
 static int read_mode(struct reading *reading)

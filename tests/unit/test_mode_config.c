@@ -149,6 +149,10 @@ static void what_makes_no_sense_is_refused(void **state)
     refused("modes:\n  a:\n", "test.yaml:2: mode \"a\" names no models");
     refused("modes:\n  a.b:\n    models: [m]\n", "\"a.b\" cannot be a mode: no dots in its name");
     refused("modes:\n  wait:\n    models: [m]\n", "\"wait\" cannot be a mode");
+    refused("modes:\n  mesh-ask:\n    models: [m]\n",
+            "\"mesh-ask\" cannot be a mode: editors get each mode's name with \"mesh-\" before it; "
+            "leave that out here");
+    refused("modes:\n  claude-mesh-x:\n    models: [m]\n", "with \"claude-mesh-\" before it");
     refused("modes:\n  a:\n    models: [m]\n    when-none: b\n  b:\n    models: [m]\n"
             "    when-none: c\n  c:\n    models: [m]\n    when-none: b\n",
             "when-none of mode \"a\" goes round in a circle; let one of them wait or refuse");
@@ -217,6 +221,23 @@ static void each_list_has_a_limit(void **state)
     refused(yaml, "test.yaml:66: mode \"m64\": at most 64 modes are taken");
 }
 
+static void no_alias_is_shadowed_by_a_modes_own_spelling(void **state)
+{
+    (void)state;
+    refused(ASK "mode-aliases: {mesh-ask: ask}\n",
+            "test.yaml:4: mode-aliases: \"mesh-ask\" asks for the mode \"ask\" already, and would "
+            "never mean anything else; take another name");
+    refused(ASK "model-aliases: {claude-mesh-ask: small}\n",
+            "test.yaml:4: model-aliases: \"claude-mesh-ask\" asks for the mode \"ask\" already");
+    refused(ASK "model-aliases: {mesh-auto: ask}\n", "asks for the mode \"auto\" already");
+    refused(ASK "model-aliases: {\"ask:latest\": small}\n", "asks for the mode \"ask\" already");
+    refused(ASK "model-aliases: {mesh-ask-small: large}\n", "asks for the mode \"ask\" already");
+    struct modes modes = modes_maker_make(
+            ASK "mode-aliases: {mesh-mine: ask}\nmodel-aliases: {\"mesh-*\": ask}\n");
+    assert_int_equal(modes.alias_count, 2); /* no mode has these */
+    modes_fini(&modes);
+}
+
 static void aliases_mean_what_there_is(void **state)
 {
     (void)state;
@@ -259,6 +280,7 @@ int main(void)
             cmocka_unit_test(a_floor_that_nobody_reaches_is_refused),
             cmocka_unit_test(each_list_has_a_limit),
             cmocka_unit_test(aliases_mean_what_there_is),
+            cmocka_unit_test(no_alias_is_shadowed_by_a_modes_own_spelling),
     };
     return cmocka_run_group_tests_name("mode_config", tests, NULL, NULL);
 }

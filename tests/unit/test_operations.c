@@ -873,8 +873,7 @@ static void a_foreign_name_of_a_mode_is_no_models(void **state)
     modes_fini(&world->modes);
     world->modes = modes_maker_make("modes: {debug: {models: [small]}}\n"
                                     "mode-aliases: {smart: auto}\n"
-                                    "model-aliases: {gpt-4o: debug, mesh-auto: debug, smart: "
-                                    "small}\n");
+                                    "model-aliases: {gpt-4o: debug, smart: small}\n");
     fake_mesh_hello(&world->mesh, 0, "test");
     fake_mesh_say(&world->mesh, 0,
             &(struct msg){
