@@ -46,15 +46,13 @@ static void write_session(const struct explaining *it, struct json_writer *out)
     json_writer_object_end(out);
 }
 
-/* What is longer than every context goes to an engine all the same: tokens are an estimate. */
 static void write_why(const struct explaining *it, struct json_writer *out)
 {
     const struct router_plan *plan = &it->explanation.plan;
+    const char *too_long = why_too_long(plan);
     char why[WHY_MAX];
-    if (plan->instance && plan->prompt_tokens < it->query.tokens)
-        snprintf(why, sizeof(why), "%s",
-                "longer than every context: its engine counts the tokens, and refuses what it "
-                "cannot hold");
+    if (too_long)
+        snprintf(why, sizeof(why), "%s", too_long);
     else if (plan->routing.verdict == ROUTING_RUN)
         snprintf(why, sizeof(why), "%s", why_there(&plan->routing));
     else

@@ -21,6 +21,14 @@ static const char *own_name(const struct job *job, const char *model)
     return terms->spare->models[job_terms_place(terms->spare, model)];
 }
 
+static const char *why_it_goes(const struct router_plan *plan)
+{
+    const char *too_long = why_too_long(plan);
+    if (too_long)
+        return too_long;
+    return plan->stands_in ? "stands in, as it costs less" : why_there(&plan->routing);
+}
+
 static void tell_reason(struct job *job, const struct router_plan *plan)
 {
     double waited_s = (double)job_waited_ms(job) / 1e3;
@@ -30,9 +38,8 @@ static void tell_reason(struct job *job, const struct router_plan *plan)
         snprintf(after, sizeof(after), " after %.2f s in the queue", waited_s);
     snprintf(job->reason, sizeof(job->reason),
             "%s%s: first token in about %.2f s%s, %.0f of about %.0f tokens of the prompt cached",
-            spared ? "no node has one of those for it now; " : "",
-            plan->stands_in ? "stands in, as it costs less" : why_there(&plan->routing),
-            plan->routing.cost.ttft_s, after, plan->routing.held_tokens, plan->prompt_tokens);
+            spared ? "no node has one of those for it now; " : "", why_it_goes(plan),
+            plan->routing.cost.ttft_s, after, plan->routing.held_tokens, plan->whole_tokens);
 }
 
 static void charge(struct job *job, double tokens)

@@ -538,7 +538,8 @@ static void note_length(const struct router_ask *ask, const struct routing_optio
 /* A request as routing takes it. */
 struct asked {
     struct routing_option options[ROUTING_OPTIONS_MAX];
-    struct routing_request request; /* of these options */
+    double whole_tokens[ROUTING_OPTIONS_MAX]; /* of the prompt, should it be shortened */
+    struct routing_request request;           /* of these options */
 };
 
 static void fill_asked(struct router *router, const struct router_ask *ask, struct asked *ret_asked)
@@ -563,8 +564,10 @@ static void fill_asked(struct router *router, const struct router_ask *ask, stru
             .within_slots = ask->within_slots,
             .now_s = now_s(router)};
     request->output_reserve = (uint32_t)fmin(request->output_tokens, ROUTER_RESERVE_MAX);
-    for (size_t i = 0; i < request->option_count; i++)
+    for (size_t i = 0; i < request->option_count; i++) {
         fill_option(router, ask, i, &ret_asked->options[i]);
+        ret_asked->whole_tokens[i] = ret_asked->options[i].prompt_tokens;
+    }
     fill_places(router, ask, request);
 }
 
@@ -608,8 +611,9 @@ int router_explain(struct router *router, const struct router_ask *ask, routing_
     plan.stands_in = stands_in(ask, routing);
     plan.instance = routing->instance ? seat_of(routing->instance)->instance : NULL;
     plan.held_blocks = held_blocks(routing, asked.options);
-    plan.prompt_tokens =
-            asked.options[routing->instance ? routing->option : routing->longest].prompt_tokens;
+    size_t option = routing->instance ? routing->option : routing->longest;
+    plan.prompt_tokens = asked.options[option].prompt_tokens;
+    plan.whole_tokens = asked.whole_tokens[option];
     plan.output_tokens = asked.request.output_tokens;
     *ret_plan = plan;
     return 0;

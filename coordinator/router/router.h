@@ -112,7 +112,9 @@ struct router_plan {
     struct router_awaited awaited;       /* ROUTING_WAIT, REFUSAL_UNUSABLE: for this node */
     struct instance *instance;           /* of routing.instance; NULL: none */
     uint32_t held_blocks;                /* of the prompt, by it */
-    double prompt_tokens, output_tokens; /* as estimated for it, or for the longest context */
+    double prompt_tokens, output_tokens; /* as estimated for it, or for the longest context; of what
+                                            is longer than that only as much as it holds … */
+    double whole_tokens;                 /* … and so all of the prompt */
     bool far_too_long; /* ROUTING_NONE: by ROUTER_FAR_TOO_LONG, and nothing is loaded for it … */
     const char *longest; /* … the model with the longest context; borrowed from the ask */
     size_t named_count;  /* of the ask */

@@ -61,6 +61,14 @@ void why_not_full(const struct router_plan *plan, char *text, size_t size)
         snprintf(text, size, "%s", why_not(&plan->routing));
 }
 
+const char *why_too_long(const struct router_plan *plan)
+{
+    if (!plan->instance || plan->prompt_tokens >= plan->whole_tokens)
+        return NULL;
+    return "longer than every context: its engine counts the tokens, and refuses what it cannot "
+           "hold";
+}
+
 const char *why_there(const struct routing_plan *plan)
 {
     const struct fleet_instance *instance = plan->instance;

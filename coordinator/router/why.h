@@ -15,5 +15,8 @@ const char *why_not(const struct routing_plan *plan);
 void why_not_full(const struct router_plan *plan, char *text, size_t size);
 /* "is away": of a node that is waited for. Static. */
 const char *why_awaited(enum awaited state);
+/* Of one that has an instance: that the prompt is longer than every context, and goes there all the
+ * same, as tokens are an estimate. NULL: it is not. Static. */
+const char *why_too_long(const struct router_plan *plan);
 /* Of one that is: by what its instance was chosen. Static. */
 const char *why_there(const struct routing_plan *plan);

@@ -2713,6 +2713,11 @@ static void what_the_next_mode_lacks_leaves_the_longest(void **state)
     assert_non_null(memmem(body.body.data, body.body.len, said, strlen(said)));
     complete(world, 0, stream, "it was shorter than it was thought to be");
     assert_int_equal(world->clients[0].status, 200);
+    assert_true(fake_exchange_has_header(&world->clients[0],
+            "; longer than every context: its engine counts the tokens, and refuses what it cannot "
+            "hold: first token in about "));
+    assert_true(fake_exchange_has_header(
+            &world->clients[0], " s, 0 of about 2284 tokens of the prompt cached\n"));
 }
 
 /* Node 1 is idle, and would load it at no cost; node 0 is slow. */

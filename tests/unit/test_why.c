@@ -137,6 +137,19 @@ static void it_says_by_what_an_instance_was_chosen(void **state)
     assert_string_equal(why_there(&plan), "not loaded there yet: the node loads it");
 }
 
+static void what_is_shortened_is_longer_than_every_context(void **state)
+{
+    struct instance instance = {.slots = 1};
+    struct router_plan plan = {.instance = &instance, .prompt_tokens = 2046, .whole_tokens = 28014};
+    (void)state;
+    assert_non_null(strstr(why_too_long(&plan), "longer than every context"));
+    plan.prompt_tokens = plan.whole_tokens;
+    assert_null(why_too_long(&plan));
+    plan.prompt_tokens = 2046;
+    plan.instance = NULL; /* it goes nowhere */
+    assert_null(why_too_long(&plan));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -149,6 +162,7 @@ int main(void)
             cmocka_unit_test(what_is_only_held_back_does_not_call_the_others_full),
             cmocka_unit_test(what_cannot_be_waited_for_still_has_words),
             cmocka_unit_test(it_says_by_what_an_instance_was_chosen),
+            cmocka_unit_test(what_is_shortened_is_longer_than_every_context),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("why", tests, NULL, NULL);
