@@ -155,16 +155,20 @@ static void write_rule(struct mode_policy *policy, const char *mode, const char 
     snprintf(policy->rule, sizeof(policy->rule), "%s %s", mode, what);
 }
 
-/* Its first models, as far as there is room. */
+/* Its first models that may answer, as far as there is room. */
 static void write_models(struct choosing *choosing)
 {
     struct mode_policy *policy = choosing->policy;
     size_t named = policy->option_count - policy->stand_ins;
     size_t len = strlen(policy->rule);
+    const char *before = ": ";
     for (size_t i = 0; i < named; i++) {
         const char *name = choosing->mode->models[policy->options[i].model];
         size_t room = sizeof(policy->rule) - len;
-        int more = snprintf(policy->rule + len, room, "%s%s", i ? ", " : ": ", name);
+        if (policy->options[i].points < policy->floor)
+            continue;
+        int more = snprintf(policy->rule + len, room, "%s%s", before, name);
+        before = ", ";
         if (more < 0 || (size_t)more >= room) {
             policy->rule[len] = '\0';
             return;

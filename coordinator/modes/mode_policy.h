@@ -72,7 +72,7 @@ struct mode_policy {
     double beta; /* what the config says, or batch work; else the request's own, where it has one */
     uint8_t priority;
     bool batch;
-    char rule[MODE_RULE_TEXT_MAX];
+    char rule[MODE_RULE_TEXT_MAX]; /* "ask up to 8k: fast": who may answer is named */
 };
 
 void mode_policy_of(

@@ -226,6 +226,20 @@ static void a_rule_whose_models_are_away_is_passed_over(void **state)
     modes_fini(&world.modes);
 }
 
+static void a_rule_names_who_may_answer(void **state)
+{
+    (void)state;
+    struct world world = world_of("modes:\n  m:\n    models: [a, b, c]\n    floor: 70\n"
+                                  "    up-to: {1k: [c, b]}\n");
+    world.models[1].there = true;
+    gives(&world, 1024, "c=65 b=70", "m up to 1k: b"); /* the other is below the floor */
+    gives(&world, 2048, "a=75 b=70 c=65", "m above 1k: a, b");
+    modes_fini(&world.modes);
+    world = world_of("modes:\n  m:\n    models: [a, b]\n    floor: 80\n");
+    gives(&world, 1024, "a=75 b=70", "m any model"); /* none may */
+    modes_fini(&world.modes);
+}
+
 static void the_others_that_would_do_are_spares(void **state)
 {
     (void)state;
@@ -389,6 +403,7 @@ int main(void)
             cmocka_unit_test(points_come_from_config_node_and_place),
             cmocka_unit_test(a_rule_without_a_model_that_serves_is_passed_over),
             cmocka_unit_test(a_rule_whose_models_are_away_is_passed_over),
+            cmocka_unit_test(a_rule_names_who_may_answer),
             cmocka_unit_test(the_others_that_would_do_are_spares),
             cmocka_unit_test(a_context_that_is_not_known_is_tried),
             cmocka_unit_test(a_model_as_good_may_stand_in),
