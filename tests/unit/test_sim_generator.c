@@ -9,6 +9,7 @@
 #include "bench/sim/workload/generator.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 static void assert_near(double value, double wanted, double off)
@@ -115,6 +116,23 @@ static void no_prompt_is_longer_than_allowed(void **state)
     workload_fini(&workload);
 }
 
+/* Most begin with a prompt that is too long; those that do not are numbered without a gap. */
+static void a_session_without_a_request_has_no_number(void **state)
+{
+    struct generator_params params = generator_defaults;
+    bool numbered[4096] = {false};
+    (void)state;
+    params.duration_s = 20000;
+    params.tokens_max = 4000;
+    struct workload workload = make(&params, 3);
+    assert_in_range(workload.sessions, 1, 500); /* of about 1,000 */
+    for (size_t i = 0; i < workload.count; i++)
+        numbered[workload.at[i].session] = true;
+    for (uint32_t i = 0; i < sizeof(numbered); i++)
+        assert_int_equal(numbered[i], i < workload.sessions);
+    workload_fini(&workload);
+}
+
 enum { DRAWS = 200000 };
 
 static void gamma_has_its_mean_and_variation(void **state)
@@ -155,6 +173,7 @@ int main(void)
             cmocka_unit_test(lengths_and_arrivals_are_as_asked),
             cmocka_unit_test(system_prompts_are_shared_by_rank),
             cmocka_unit_test(no_prompt_is_longer_than_allowed),
+            cmocka_unit_test(a_session_without_a_request_has_no_number),
             cmocka_unit_test(gamma_has_its_mean_and_variation),
             cmocka_unit_test(streams_of_one_seed_differ),
     };

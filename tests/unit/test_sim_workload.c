@@ -7,6 +7,7 @@
 
 #include "bench/sim/workload/workload.h"
 
+#include <errno.h>
 #include <math.h>
 
 static void assert_near(double value, double wanted, double off)
@@ -117,6 +118,24 @@ static void a_load_of_nothing_is_nothing(void **state)
     workload_fini(&workload);
 }
 
+/* Sessions that thinning has left without a request still have their numbers. */
+static void more_sessions_than_numbers_are_refused(void **state)
+{
+    struct workload workload = make(), copies;
+    (void)state;
+    workload.sessions = UINT32_MAX / 2;
+    assert_int_equal(workload_thin(&workload, 2, 1, 1, &copies), 0);
+    assert_int_equal(copies.sessions, UINT32_MAX - 1);
+    for (size_t i = 0; i < copies.count; i++)
+        assert_true(copies.at[i].session % (UINT32_MAX / 2) < SESSIONS);
+    assert_int_equal(workload_flood(&copies, 0, 2, 1), -E2BIG);
+    workload_fini(&copies);
+    assert_int_equal(workload_thin(&workload, 2.1, 1, 1, &copies), -E2BIG);
+    assert_int_equal(workload_flood(&workload, 0, 2, 1), 0);
+    assert_int_equal(workload.sessions, UINT32_MAX - 1);
+    workload_fini(&workload);
+}
+
 static size_t requests_of(const struct workload *workload, uint32_t user)
 {
     size_t requests = 0;
@@ -148,6 +167,7 @@ int main(void)
             cmocka_unit_test(a_smaller_load_is_a_part_of_a_larger_one),
             cmocka_unit_test(a_load_above_one_has_copies_with_blocks_of_their_own),
             cmocka_unit_test(a_load_of_nothing_is_nothing),
+            cmocka_unit_test(more_sessions_than_numbers_are_refused),
             cmocka_unit_test(a_flood_multiplies_one_user_only),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -101,11 +101,12 @@ static bool has_next_turn(struct generator *generator)
     return chance_unit(&generator->chance) > 1 / generator->params->turns;
 }
 
+/* One whose first prompt is too long has no request, and so no number. */
 static int add_session(struct generator *generator, double at_s)
 {
     const struct generator_params *params = generator->params;
     struct chance *chance = &generator->chance;
-    struct session session = {.number = generator->workload.sessions++, .at_s = at_s};
+    struct session session = {.number = generator->workload.sessions, .at_s = at_s};
     int r = 0;
 
     session.system = zipf_draw(&generator->systems, chance);
@@ -123,6 +124,7 @@ static int add_session(struct generator *generator, double at_s)
         if (!has_next_turn(generator))
             break;
     }
+    generator->workload.sessions += session.turn > 0;
     return r;
 }
 

@@ -3,6 +3,8 @@
 #include "bench/sim/workload/chance.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,12 +156,17 @@ static int add_copy(
     return r;
 }
 
+static bool numbers_suffice(double copies, uint32_t sessions)
+{
+    return copies * sessions <= UINT32_MAX;
+}
+
 int workload_thin(const struct workload *from, double load, uint64_t seed, uint32_t users,
         struct workload *ret_workload)
 {
     struct workload thinned = {.users = users > 0 ? users : from->users};
     struct copy copy = {.seed = seed, .sessions = from->sessions};
-    int r = 0;
+    int r = numbers_suffice(ceil(load), from->sessions) ? 0 : -E2BIG;
 
     for (; r == 0 && load > copy.number; copy.number++) {
         copy.share = load - copy.number;
@@ -178,7 +185,7 @@ int workload_flood(struct workload *workload, uint32_t user, uint32_t times, uin
 {
     struct copy copy = {.number = 1, .seed = seed, .sessions = workload->sessions};
     size_t count = workload->count;
-    int r = 0;
+    int r = numbers_suffice(times, workload->sessions) ? 0 : -E2BIG;
 
     for (; r == 0 && copy.number < times; copy.number++)
         for (size_t i = 0; r == 0 && i < count; i++)

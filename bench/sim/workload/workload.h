@@ -49,12 +49,13 @@ MUST_CHECK int workload_sort(struct workload *workload);
  * `seed`, whole; the sessions of a smaller load are among those of a larger one. Times stay as they
  * are, so that pauses and the distance of reuse stay true. Of a load above 1 each session is there
  * once for every whole 1, and the rest as above: each further copy has blocks of its own, and
- * begins up to COPY_SHIFT_S later. Each session belongs to one of `users` then. -ENOMEM, -E2BIG. */
+ * begins up to COPY_SHIFT_S later. Each session belongs to one of `users` then. -ENOMEM;
+ * -E2BIG past a limit, or where sessions would be more than their numbers. */
 #define WORKLOAD_COPY_SHIFT_S 60.0
 MUST_CHECK int workload_thin(const struct workload *from, double load, uint64_t seed,
         uint32_t users, struct workload *ret_workload);
 
 /* Makes `user` send `times` as much: each of its sessions is there so many times, the copies as in
- * workload_thin(). -ENOMEM, -E2BIG: then `workload` is of no use. */
+ * workload_thin(). -ENOMEM, -E2BIG as there: then `workload` is of no use. */
 MUST_CHECK int workload_flood(
         struct workload *workload, uint32_t user, uint32_t times, uint64_t seed);
