@@ -181,7 +181,7 @@ static void on_down(struct world *world, struct place *place)
 
     world->deaths++;
     place->dead = true;
-    node_kill(place->node, keep_lost, place);
+    node_kill(place->node, world->now_s, keep_lost, place);
     plan_node(world, place);
     plan(world, EVENT_MISSED, world->now_s + params->missed_s, number, 0);
     plan(world, EVENT_UP,

@@ -229,7 +229,7 @@ static void a_death_loses_all_and_empties_the_cache(void **state)
         node_give(bench.node, its, 0);
     }
     run_until(&bench, 2.5);
-    node_kill(bench.node, on_lost, &bench);
+    node_kill(bench.node, 2.5, on_lost, &bench);
     assert_int_equal(bench.lost, 4);
     assert_true(isinf(node_next_s(bench.node)));
     struct node_task *after = task(&bench, 0, 1024, 1);
@@ -238,6 +238,70 @@ static void a_death_loses_all_and_empties_the_cache(void **state)
     node_give(bench.node, after, 5);
     run_until(&bench, INFINITY);
     assert_int_equal(after->cached_tokens, 0);
+    node_destroy(bench.node);
+}
+
+/* Two that decode in steps of 20 ms from 1 s on, and a death at `at_s`. */
+static void kill_two(struct bench *bench, double at_s)
+{
+    struct node_params wide = plain;
+    wide.chunk_tokens = 2000;
+    wide.slots = 3;
+    bench_init(bench, &wide);
+    bench->next = task(bench, 1, 500, 50);
+    node_give(bench->node, task(bench, 2, 500, 1), 0);
+    node_give(bench->node, task(bench, 0, 500, 100), 0);
+    run_until(bench, at_s);
+    node_kill(bench->node, at_s, on_lost, bench);
+    assert_int_equal(bench->lost, 2);
+    node_destroy(bench->node);
+}
+
+/* Decoding is one event of many iterations: those before the death are whole, what was begun is
+ * lost. */
+static void what_was_written_before_a_death_is_counted(void **state)
+{
+    struct bench bench;
+    (void)state;
+    kill_two(&bench, 1.5 + 0.020 * 10 + 0.007);
+    assert_int_equal(bench.tasks[0].to_decode, 99 - 10);
+    assert_int_equal(bench.tasks[1].to_decode, 49 - 10);
+    kill_two(&bench, 1.5 + 0.020 * 10);
+    assert_int_equal(bench.tasks[0].to_decode, 99 - 10);
+    kill_two(&bench, 1.5 + 0.019);
+    assert_int_equal(bench.tasks[0].to_decode, 99);
+    kill_two(&bench, 1.2); /* amid the prompts */
+    assert_int_equal(bench.tasks[0].to_prefill, 500);
+    assert_int_equal(bench.tasks[0].to_decode, 100);
+}
+
+/* What ends at that moment and was not told is not whole: it is to be sent again. */
+static void a_death_at_the_end_leaves_a_token_to_write(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_init(&bench, &plain);
+    node_give(bench.node, task(&bench, 0, 1000, 11), 0);
+    run_until(&bench, 1);
+    node_kill(bench.node, node_next_s(bench.node), on_lost, &bench);
+    assert_int_equal(bench.tasks[0].to_decode, 1);
+    node_destroy(bench.node);
+}
+
+static void a_death_leaves_the_time_that_was_computed(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_init(&bench, &plain);
+    node_give(bench.node, task(&bench, 0, 1000, 100), 0);
+    run_until(&bench, 1);
+    node_kill(bench.node, 1.157, on_lost, &bench);
+    assert_near(node_busy_s(bench.node), 1.157, 1e-9);
+    node_kill(bench.node, 2, on_lost, &bench); /* it had nothing */
+    assert_near(node_busy_s(bench.node), 1.157, 1e-9);
+    node_give(bench.node, task(&bench, 1, 1000, 1), 3);
+    node_kill(bench.node, 3.25, on_lost, &bench);
+    assert_near(node_busy_s(bench.node), 1.407, 1e-9);
     node_destroy(bench.node);
 }
 
@@ -253,6 +317,9 @@ int main(void)
             cmocka_unit_test(what_comes_when_another_ends_is_in_the_next_iteration),
             cmocka_unit_test(what_the_cache_holds_is_not_computed),
             cmocka_unit_test(a_death_loses_all_and_empties_the_cache),
+            cmocka_unit_test(what_was_written_before_a_death_is_counted),
+            cmocka_unit_test(a_death_at_the_end_leaves_a_token_to_write),
+            cmocka_unit_test(a_death_leaves_the_time_that_was_computed),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("sim_node", tests, NULL, NULL);

@@ -250,8 +250,27 @@ static void lose_all(struct list *from, void (*lost)(void *ctx, struct node_task
     }
 }
 
-void node_kill(struct node *node, void (*lost)(void *ctx, struct node_task *task), void *ctx)
+/* What is whole of a run that does not come to its end: at least its last iteration is missing. */
+static void break_run(struct node *node, double now_s)
 {
+    double ran_s = now_s - node->run.begun_s;
+    uint32_t whole =
+            (uint32_t)fmin(floor(ran_s / node->run.iteration_s + 1e-9), node->run.iterations - 1.0);
+
+    node->busy_s += ran_s;
+    list_for_each (it, &node->running) {
+        struct node_task *task = list_entry(it, struct node_task, link);
+
+        if (task->piece == 0)
+            count_run(node, task, whole);
+    }
+}
+
+void node_kill(
+        struct node *node, double now_s, void (*lost)(void *ctx, struct node_task *task), void *ctx)
+{
+    if (node->run.iterations > 0)
+        break_run(node, now_s);
     node->run.iterations = 0;
     node->task_count = node->in_slots = node->decoding = 0;
     kv_cache_clear(node->cache);

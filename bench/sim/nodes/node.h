@@ -65,8 +65,10 @@ void node_give(struct node *node, struct node_task *task, double now_s);
 double node_next_s(const struct node *node);
 /* It is that time. */
 void node_advance(struct node *node, double now_s);
-/* It dies: its cache is empty, and what it had is told to `lost`, in the order in which it came. */
-void node_kill(struct node *node, void (*lost)(void *ctx, struct node_task *task), void *ctx);
+/* It dies: its cache is empty, and what it had is told to `lost`, in the order in which it came,
+ * with `to_decode` as it was then. Only whole iterations have written something. */
+void node_kill(struct node *node, double now_s, void (*lost)(void *ctx, struct node_task *task),
+        void *ctx);
 
 uint32_t node_task_count(const struct node *node);
 /* Seconds that it computed. */
