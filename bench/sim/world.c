@@ -30,6 +30,7 @@ struct world {
     size_t done;
     double now_s;
     uint32_t deaths;
+    const struct job *vain; /* whose prompt is longer than a node lives; NULL: none is known */
     int failure;
 };
 
@@ -163,12 +164,25 @@ static void on_arrival(struct world *world, uint32_t index)
     world->policy->arrived(world->state, &world->jobs[index]);
 }
 
+/* Nodes die before they are through with its prompt, again and again. */
+static void count_vain(struct world *world, struct job *job)
+{
+    if (++job->vain < WORLD_VAIN_MAX)
+        return;
+    world->vain = job;
+    world_fail(world, -ETIMEDOUT);
+}
+
 /* What was written is kept: it becomes a part of the prompt. */
 static void keep_lost(void *ctx, struct node_task *task)
 {
     struct place *place = ctx;
     uint32_t left = task->in_slot ? task->to_decode : task->output_tokens;
 
+    if (left < task->output_tokens)
+        job_of(task)->vain = 0;
+    else if (task->in_slot && task->begun)
+        count_vain(place->world, job_of(task));
     task->prompt_tokens += task->output_tokens - left;
     task->output_tokens = left;
     list_push_back(&place->lost, &task->link);
@@ -179,7 +193,8 @@ static void on_down(struct world *world, struct place *place)
     const struct world_params *params = &world->params;
     uint32_t number = (uint32_t)(place - world->places);
 
-    world->deaths++;
+    if (++world->deaths == WORLD_DEATHS_MAX)
+        world_fail(world, -ETIMEDOUT);
     place->dead = true;
     node_kill(place->node, world->now_s, keep_lost, place);
     plan_node(world, place);
@@ -257,6 +272,23 @@ static void on_event(struct world *world, const struct event *event)
     }
 }
 
+static int tell_failure(const struct world *world, struct err *err)
+{
+    double mtbf_s = world->params.mtbf_s;
+
+    if (world->vain)
+        return err_set(err, world->failure,
+                "a prompt of %u tokens was begun %d times, and its node died each time before it "
+                "was through: give a longer --mtbf than %g, or shorter prompts",
+                world->vain->task.prompt_tokens, WORLD_VAIN_MAX, mtbf_s);
+    if (world->deaths == WORLD_DEATHS_MAX)
+        return err_set(err, world->failure,
+                "nodes died %d times in %.6g s, and %zu requests are not done: give a longer "
+                "--mtbf than %g, or a shorter --duration or --trace",
+                WORLD_DEATHS_MAX, world->now_s, world->workload->count - world->done, mtbf_s);
+    return err_set(err, world->failure, "%s failed in the middle of a run", world->policy->name);
+}
+
 int world_run(struct world *world, struct err *err)
 {
     struct event event;
@@ -269,10 +301,7 @@ int world_run(struct world *world, struct err *err)
                     world->workload->count - world->done);
         on_event(world, &event);
     }
-    if (world->failure < 0)
-        return err_set(
-                err, world->failure, "%s failed in the middle of a run", world->policy->name);
-    return 0;
+    return world->failure < 0 ? tell_failure(world, err) : 0;
 }
 
 /* What is told is off by the same factor for prefill and decode: a machine that is thought to be

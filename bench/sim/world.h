@@ -12,7 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WORLD_NODES_MAX = 1000 };
+enum {
+    WORLD_NODES_MAX = 1000,
+    WORLD_VAIN_MAX = 1000,               /* deaths amid one prompt, one after the other */
+    WORLD_DEATHS_MAX = 10 * 1000 * 1000, /* … of all nodes together, in one run */
+};
 #define WORLD_NOWHERE UINT32_MAX
 
 struct world_params {
@@ -32,6 +36,7 @@ struct job { /* a request in this world */
     const struct work *work;
     uint32_t node;     /* it was sent to; WORLD_NOWHERE: to none, or that has died */
     uint32_t tries;    /* times that it was sent */
+    uint32_t vain;     /* … and its node died amid its prompt, since it last had a token */
     double first_s;    /* its first token; negative: it has had none */
     double end_s;      /* its last token; negative: it has not ended */
     uint64_t computed; /* tokens of prompts, in all tries */
@@ -53,7 +58,8 @@ MUST_CHECK int sim_world_create(const struct world_params *params, const struct 
         const struct policy *policy, struct world **ret_world);
 void sim_world_destroy(struct world *world); /* takes NULL */
 
-/* Until every request has ended. -ENOMEM; -EPROTO where the policy leaves requests lying. */
+/* Until every request has ended. -ENOMEM; -EPROTO where the policy leaves requests lying;
+ * -ETIMEDOUT past WORLD_VAIN_MAX or WORLD_DEATHS_MAX, as it might never end. */
 MUST_CHECK int world_run(struct world *world, struct err *err);
 const struct job *world_job(const struct world *world, size_t index);
 size_t world_job_count(const struct world *world);

@@ -307,6 +307,17 @@ def output_that_has_no_room_is_a_failure():
         assert done.stderr == "modemesh-sim: cannot write to standard output: No space left on device\n", (words, done)
 
 
+def a_run_that_would_never_end_says_so():
+    assert_refused(sim("--mtbf", "1", "--seeds", "1", "--policy", "modemesh", "--duration", "100"), 1,
+                   "modemesh: a prompt of ", " 1000 times", "give a longer --mtbf than 1")
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder, "trace.jsonl")
+        trace.write_text("".join(json.dumps({"timestamp": at, "input_length": 512, "output_length": 1, "hash_ids": [1]})
+                                 + "\n" for at in (0, 9007199254740991)))
+        assert_refused(sim("--trace", trace, "--mtbf", "600", "--seeds", "1", "--policy", "round-robin"), 1,
+                       "nodes died 10000000 times", "give a longer --mtbf than 600", "shorter --duration or --trace")
+
+
 def help_names_every_policy():
     done = sim("--help")
     assert done.returncode == 0 and all(name in done.stdout for name in ["modemesh", "no-prompts", *BASELINES]), done
@@ -370,6 +381,7 @@ if __name__ == "__main__":
         a_plot_without_requests_says_so,
         a_search_that_finds_no_load_says_why,
         output_that_has_no_room_is_a_failure,
+        a_run_that_would_never_end_says_so,
         help_names_every_policy,
         errors_name_the_value,
     )

@@ -186,6 +186,62 @@ static void a_long_answer_goes_on_after_a_death(void **state)
     bench_fini(&bench);
 }
 
+static void assert_never_ends(struct bench *bench, const char *policy, const char *words)
+{
+    struct outcome outcome;
+    struct err err = {""};
+    assert_int_equal(
+            experiment_run(&bench->experiment, policy_find(policy), &outcome, &err), -ETIMEDOUT);
+    if (!strstr(err.text, words))
+        fail_msg("\"%s\" is not in \"%s\"", words, err.text);
+}
+
+/* The prompt takes 100 s on a node that lives for one. */
+static void a_prompt_that_no_node_lives_through_is_an_error(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_init(&bench, "1x10/4/10/1");
+    bench.experiment.world.mtbf_s = 1;
+    bench.generator.duration_s = 100;
+    for (size_t i = 0; policy_at(i); i++)
+        assert_never_ends(&bench, policy_at(i)->name, "give a longer --mtbf than 1, or shorter");
+    bench_fini(&bench);
+}
+
+/* Its tries in vain are not one after the other. */
+static void an_answer_longer_than_many_lives_ends(void **state)
+{
+    static const uint64_t chain[] = {1};
+    struct workload trace = {.sessions = 1, .users = 1};
+    struct bench bench;
+    (void)state;
+    struct work work = {.prompt_tokens = 512, .output_tokens = 100000, .block_count = 1};
+    assert_int_equal(workload_add(&trace, work, chain), 0);
+    bench_init(&bench, "1x100000/1/10/0");
+    bench.fleet.nodes[0].rates.half_depth = INFINITY;
+    bench.experiment.trace = &trace;
+    bench.experiment.users = 1;
+    bench.experiment.world.mtbf_s = 0.5;
+    struct outcome outcome = run(&bench, "least-requests");
+    assert_true(outcome.by_seed[0].tries > 5 * WORLD_VAIN_MAX); /* most in vain */
+    outcome_fini(&outcome);
+    workload_fini(&trace);
+    bench_fini(&bench);
+}
+
+static void deaths_without_end_are_an_error(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_init(&bench, "1x1000/4/10/1");
+    bench.fleet.nodes[0].load_s = 0;
+    bench.experiment.world.mtbf_s = 1e-9;
+    bench.experiment.world.repair_s = bench.experiment.world.missed_s = 0;
+    assert_never_ends(&bench, "least-requests", "nodes died 10000000 times in ");
+    bench_fini(&bench);
+}
+
 static void speeds_and_prompts_make_the_difference(void **state)
 {
     struct bench bench;
@@ -307,6 +363,9 @@ int main(void)
             cmocka_unit_test(one_node_does_the_same_work_under_each_policy_that_sends_at_once),
             cmocka_unit_test(what_dies_with_its_node_is_served_again),
             cmocka_unit_test(a_long_answer_goes_on_after_a_death),
+            cmocka_unit_test(a_prompt_that_no_node_lives_through_is_an_error),
+            cmocka_unit_test(an_answer_longer_than_many_lives_ends),
+            cmocka_unit_test(deaths_without_end_are_an_error),
             cmocka_unit_test(speeds_and_prompts_make_the_difference),
             cmocka_unit_test(a_load_is_found_where_a_figure_is_as_wanted),
             cmocka_unit_test(a_load_without_requests_is_none),

@@ -55,6 +55,8 @@ void kv_cache_destroy(struct kv_cache *cache)
 
 void kv_cache_clear(struct kv_cache *cache)
 {
+    if (cache->count == 0)
+        return;
     u64_map_clear(&cache->index);
     make_empty(cache);
 }
