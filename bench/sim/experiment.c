@@ -5,26 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int generate(
-        const struct experiment *experiment, uint64_t seed, struct workload *ret_workload)
+/* A seed whose sessions are all too long has no request. */
+static int generate(const struct experiment *experiment, uint64_t seed, struct outcome *outcome,
+        struct workload *ret_workload)
 {
     struct workload made;
     int r = generator_make(experiment->generator, seed, &made);
 
+    if (r == -ERANGE) {
+        outcome->too_long++;
+        workload_init(ret_workload);
+        return 0;
+    }
     if (r < 0)
         return r;
+    outcome->made += made.count > 0;
     r = workload_thin(&made, experiment->load, seed, 0, ret_workload);
     workload_fini(&made);
     return r;
 }
 
-static int make_workload(
-        const struct experiment *experiment, uint64_t seed, struct workload *ret_workload)
+static int make_workload(const struct experiment *experiment, uint64_t seed,
+        struct outcome *outcome, struct workload *ret_workload)
 {
     struct workload workload;
     int r = experiment->trace ? workload_thin(experiment->trace, experiment->load, seed,
                                         experiment->users, &workload)
-                              : generate(experiment, seed, &workload);
+                              : generate(experiment, seed, outcome, &workload);
 
     if (r < 0)
         return r;
@@ -67,16 +74,29 @@ static int take_figures(
     return r;
 }
 
+static int tell_no_workload(const struct experiment *experiment, int r, struct err *err)
+{
+    if (r != -E2BIG)
+        return err_set(err, r, "no memory for the requests of a load of %g", experiment->load);
+    return err_set(err, r,
+            "a load of %g has more than %d requests or sessions, or %d blocks of prompts: lower "
+            "--load%s%s%s",
+            experiment->load, WORKLOAD_REQUESTS_MAX, WORKLOAD_BLOCKS_MAX,
+            experiment->trace ? "" : ", --sessions or --duration",
+            experiment->flood_times > 1 ? ", or --flood-times" : "",
+            experiment->trace ? ", or shorten the --trace" : "");
+}
+
 static int run_seed(const struct experiment *experiment, uint64_t seed, struct outcome *outcome,
         struct err *err)
 {
     struct world_params params = experiment->world;
     struct workload workload;
     struct world *world = NULL;
-    int r = make_workload(experiment, seed, &workload);
+    int r = make_workload(experiment, seed, outcome, &workload);
 
     if (r < 0)
-        return err_set(err, r, "no requests could be made at a load of %g", experiment->load);
+        return tell_no_workload(experiment, r, err);
     params.seed = seed;
     r = sim_world_create(&params, &workload, outcome->policy, &world);
     if (r < 0)
@@ -90,6 +110,18 @@ static int run_seed(const struct experiment *experiment, uint64_t seed, struct o
     return r;
 }
 
+/* What no load can mend. */
+static int check_seeds(
+        const struct experiment *experiment, const struct outcome *outcome, struct err *err)
+{
+    if (outcome->too_long > 0 && outcome->made == 0)
+        return err_set(err, -ERANGE,
+                "every made-up session begins with a prompt of more than --tokens-max %u: give a "
+                "larger --tokens-max, or smaller --system-tokens and --prompt-tokens",
+                experiment->generator->tokens_max);
+    return 0;
+}
+
 int experiment_run(const struct experiment *experiment, const struct policy *policy,
         struct outcome *ret_outcome, struct err *err)
 {
@@ -98,6 +130,8 @@ int experiment_run(const struct experiment *experiment, const struct policy *pol
 
     for (uint32_t i = 0; r == 0 && i < experiment->seeds; i++)
         r = run_seed(experiment, experiment->first_seed + i, &outcome, err);
+    if (r == 0)
+        r = check_seeds(experiment, &outcome, err);
     if (r < 0) {
         outcome_fini(&outcome);
         return err_prefix(err, r, "%s", policy->name);

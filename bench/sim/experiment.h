@@ -26,11 +26,13 @@ struct outcome { /* of one policy */
     const struct policy *policy;
     struct figures by_seed[EXPERIMENT_SEEDS_MAX];
     uint32_t seeds;
-    double *ttft; /* of all seeds together, sorted; malloc */
+    uint32_t made, too_long; /* of these: with a made-up request; with sessions too long for one */
+    double *ttft;            /* of all seeds together, sorted; malloc */
     size_t ttft_count;
 };
 
-/* -ENOMEM, -E2BIG, or what world_run() returns. */
+/* -ENOMEM; -E2BIG past a limit of workloads; -ERANGE where made-up sessions are all too long; or
+ * what world_run() returns. */
 MUST_CHECK int experiment_run(const struct experiment *experiment, const struct policy *policy,
         struct outcome *ret_outcome, struct err *err);
 void outcome_fini(struct outcome *outcome);

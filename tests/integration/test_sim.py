@@ -307,6 +307,28 @@ def output_that_has_no_room_is_a_failure():
         assert done.stderr == "modemesh-sim: cannot write to standard output: No space left on device\n", (words, done)
 
 
+def requests_past_a_limit_are_not_said_to_be_too_few():
+    one = ["--seeds", "1", "--policy", "modemesh"]
+    limits = "more than 4194304 requests or sessions, or 268435456 blocks of prompts: lower --load"
+    assert_refused(sim(*one, "--sessions", "1e4", "--duration", "1e5"), 1, "a load of 1 has " + limits,
+                   "--load, --sessions or --duration\n")
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder, "trace.jsonl")
+        mooncake(trace, 100)
+        assert_refused(sim(*one[:2], "--policy", "round-robin", "--trace", trace, "--load", "64", "--users", "1",
+                           "--scenario", "flood", "--flood-times", "1000"), 1, "a load of 64 has " + limits,
+                       "--load, or --flood-times, or shorten the --trace\n")
+
+
+def sessions_that_are_all_too_long_are_said_to_be():
+    long = ["--tokens-max", "1", "--policy", "modemesh", "--seeds", "2"]
+    wanted = ["begins with a prompt of more than --tokens-max 1: give a larger --tokens-max"]
+    assert_refused(sim(*long), 1, *wanted)
+    assert_refused(sim(*long, "--until-busy", "0.5"), 1, *wanted)
+    few = sim("--tokens-max", "3000", "--duration", "600", "--policy", "modemesh")
+    assert few.returncode == 0 and "do not count" in few.stdout, few
+
+
 def a_run_that_would_never_end_says_so():
     assert_refused(sim("--mtbf", "1", "--seeds", "1", "--policy", "modemesh", "--duration", "100"), 1,
                    "modemesh: a prompt of ", " 1000 times", "give a longer --mtbf than 1")
@@ -381,6 +403,8 @@ if __name__ == "__main__":
         a_plot_without_requests_says_so,
         a_search_that_finds_no_load_says_why,
         output_that_has_no_room_is_a_failure,
+        requests_past_a_limit_are_not_said_to_be_too_few,
+        sessions_that_are_all_too_long_are_said_to_be,
         a_run_that_would_never_end_says_so,
         help_names_every_policy,
         errors_name_the_value,

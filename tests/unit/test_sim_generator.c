@@ -8,6 +8,7 @@
 #include "bench/sim/workload/chance.h"
 #include "bench/sim/workload/generator.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -133,6 +134,28 @@ static void a_session_without_a_request_has_no_number(void **state)
     workload_fini(&workload);
 }
 
+static void sessions_without_end_are_refused(void **state)
+{
+    struct generator_params params = generator_defaults;
+    struct workload workload;
+    (void)state;
+    params.sessions_s = 1e4;
+    params.duration_s = 1e7;
+    params.tokens_max = 1;
+    assert_int_equal(generator_make(&params, 3, &workload), -ERANGE);
+    params.tokens_max = 2500; /* few are so short */
+    assert_int_equal(generator_make(&params, 3, &workload), -E2BIG);
+    params.tokens_max = generator_defaults.tokens_max;
+    assert_int_equal(generator_make(&params, 3, &workload), -E2BIG);
+    params.duration_s = 1;
+    params.tokens_max = 1;
+    assert_int_equal(generator_make(&params, 3, &workload), -ERANGE);
+    params.sessions_s = 1e-6;
+    assert_int_equal(generator_make(&params, 3, &workload), 0);
+    assert_int_equal(workload.count, 0);
+    workload_fini(&workload);
+}
+
 enum { DRAWS = 200000 };
 
 static void gamma_has_its_mean_and_variation(void **state)
@@ -174,6 +197,7 @@ int main(void)
             cmocka_unit_test(system_prompts_are_shared_by_rank),
             cmocka_unit_test(no_prompt_is_longer_than_allowed),
             cmocka_unit_test(a_session_without_a_request_has_no_number),
+            cmocka_unit_test(sessions_without_end_are_refused),
             cmocka_unit_test(gamma_has_its_mean_and_variation),
             cmocka_unit_test(streams_of_one_seed_differ),
     };

@@ -41,6 +41,7 @@ struct generator {
     uint32_t *system_tokens;
     uint64_t *chain;
     uint64_t seed;
+    uint32_t begun; /* sessions, with or without a request */
     struct workload workload;
 };
 
@@ -153,8 +154,10 @@ static int make_sessions(struct generator *generator)
         at_s += chance_gamma(&generator->chance, 1 / params->sessions_s, params->arrival_cv);
         if (at_s > params->duration_s)
             break;
-        r = add_session(generator, at_s);
+        r = generator->begun++ < GENERATOR_SESSIONS_MAX ? add_session(generator, at_s) : -E2BIG;
     }
+    if ((r == 0 || r == -E2BIG) && generator->begun > 0 && generator->workload.count == 0)
+        return -ERANGE;
     return r == 0 ? workload_sort(&generator->workload) : r;
 }
 

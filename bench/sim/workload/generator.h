@@ -4,6 +4,8 @@
 
 #include "bench/sim/workload/workload.h"
 
+enum { GENERATOR_SESSIONS_MAX = WORKLOAD_REQUESTS_MAX }; /* also those without a request */
+
 struct generator_params {
     double duration_s;    /* sessions begin within */
     double sessions_s;    /* … so many a second */
@@ -24,6 +26,7 @@ struct generator_params {
 
 extern const struct generator_params generator_defaults;
 
-/* -ENOMEM, -E2BIG. The same seed gives the same requests. */
+/* -ENOMEM; -E2BIG past GENERATOR_SESSIONS_MAX or a limit of workloads; -ERANGE: sessions begin, and
+ * no first prompt is within tokens_max. The same seed gives the same requests. */
 MUST_CHECK int generator_make(
         const struct generator_params *params, uint64_t seed, struct workload *ret_workload);
