@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 
 static void assert_near(double value, double wanted, double off)
 {
@@ -24,7 +25,7 @@ static struct workload make(void)
     struct workload workload;
     workload_init(&workload);
     for (uint32_t i = 0; i < SESSIONS * TURNS; i++) {
-        uint64_t chain[] = {i / TURNS, 1000000 + i};
+        uint64_t chain[] = {i / TURNS, 1000000 + 1000 * i};
         struct work work = {.arrival_s = i / TURNS + 10.0 * (i % TURNS),
                 .prompt_tokens = 600,
                 .output_tokens = 5,
@@ -159,6 +160,31 @@ static void a_flood_multiplies_one_user_only(void **state)
     workload_fini(&workload);
 }
 
+static int compare_blocks(const void *left, const void *right)
+{
+    const uint64_t *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b;
+}
+
+/* Nor does a copy of the flood begin when one of the load does. */
+static void a_flood_shares_no_block_with_the_copies_of_a_load(void **state)
+{
+    static uint64_t blocks[8 * SESSIONS * TURNS];
+    struct workload workload = make(), flooded;
+    size_t count = 0;
+    (void)state;
+    assert_int_equal(workload_thin(&workload, 2, 1, 1, &flooded), 0);
+    assert_int_equal(workload_flood(&flooded, 0, 3, 1), 0);
+    assert_int_equal(flooded.count, 6 * workload.count);
+    for (size_t i = 0; i < flooded.count; i++)
+        blocks[count++] = workload_chain(&flooded, &flooded.at[i])[1];
+    qsort(blocks, count, sizeof(*blocks), compare_blocks);
+    for (size_t i = 1; i < count; i++)
+        assert_true(blocks[i - 1] != blocks[i]);
+    workload_fini(&flooded);
+    workload_fini(&workload);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +195,7 @@ int main(void)
             cmocka_unit_test(a_load_of_nothing_is_nothing),
             cmocka_unit_test(more_sessions_than_numbers_are_refused),
             cmocka_unit_test(a_flood_multiplies_one_user_only),
+            cmocka_unit_test(a_flood_shares_no_block_with_the_copies_of_a_load),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("sim_workload", tests, NULL, NULL);

@@ -99,8 +99,9 @@ int workload_sort(struct workload *workload)
     return 0;
 }
 
-struct copy { /* one time through all sessions */
-    uint32_t number;
+struct copy {          /* one time through all sessions */
+    uint32_t number;   /* its blocks and times are drawn by this */
+    uint32_t place;    /* its sessions come behind those of so many */
     uint32_t sessions; /* of one copy */
     double share;      /* of the sessions that are in */
     uint64_t seed;
@@ -135,7 +136,7 @@ static int copy_work(const struct workload *from, struct work work, const struct
     if (!chain)
         return -ENOMEM;
     copy_chain(copy, workload_chain(from, &work), work.block_count, chain);
-    copied.session = copy->number * copy->sessions + work.session;
+    copied.session = copy->place * copy->sessions + work.session;
     if (users > 0)
         copied.user = (uint32_t)(lot_of(copy, work.session, 2) % users);
     if (copy->number > 0)
@@ -170,9 +171,11 @@ int workload_thin(const struct workload *from, double load, uint64_t seed, uint3
 
     for (; r == 0 && load > copy.number; copy.number++) {
         copy.share = load - copy.number;
+        copy.place = copy.number;
         r = add_copy(from, &copy, users, &thinned);
     }
     thinned.sessions = copy.number * from->sessions;
+    thinned.copies = copy.number;
     r = r == 0 ? workload_sort(&thinned) : r;
     if (r < 0)
         workload_fini(&thinned);
@@ -183,14 +186,17 @@ int workload_thin(const struct workload *from, double load, uint64_t seed, uint3
 
 int workload_flood(struct workload *workload, uint32_t user, uint32_t times, uint64_t seed)
 {
-    struct copy copy = {.number = 1, .seed = seed, .sessions = workload->sessions};
+    struct copy copy = {.seed = seed, .sessions = workload->sessions};
+    uint32_t first = workload->copies > 0 ? workload->copies : 1; /* that is not there yet */
     size_t count = workload->count;
     int r = numbers_suffice(times, workload->sessions) ? 0 : -E2BIG;
 
-    for (; r == 0 && copy.number < times; copy.number++)
+    for (copy.place = 1; r == 0 && copy.place < times; copy.place++) {
+        copy.number = first + copy.place - 1;
         for (size_t i = 0; r == 0 && i < count; i++)
             if (workload->at[i].user == user)
                 r = copy_work(workload, workload->at[i], &copy, 0, workload);
+    }
     workload->sessions *= times;
     return r == 0 ? workload_sort(workload) : r;
 }

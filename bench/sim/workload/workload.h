@@ -34,6 +34,7 @@ struct workload {
     size_t block_count, block_room;
     uint32_t sessions; /* their numbers are below this */
     uint32_t users;    /* … and this */
+    uint32_t copies;   /* that workload_thin() put in; 0: it did not */
 };
 
 void workload_init(struct workload *workload);
