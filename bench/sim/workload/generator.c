@@ -76,7 +76,7 @@ static void make_chain(struct generator *generator, const struct session *sessio
         generator->chain[i] = block_id(generator, i < session->system_blocks ? system : own, i);
     if (!full && count > session->system_blocks)
         generator->chain[count - 1] =
-                block_id(generator, own, (uint64_t)session->turn << 32 | count);
+                block_id(generator, own, (uint64_t)(session->turn + 1) << 32 | count);
 }
 
 static int add_turn(struct generator *generator, const struct session *session, uint32_t output)
