@@ -25,7 +25,7 @@ static struct workload make(void)
     struct workload workload;
     workload_init(&workload);
     for (uint32_t i = 0; i < SESSIONS * TURNS; i++) {
-        uint64_t chain[] = {i / TURNS, 1000000 + 1000 * i};
+        uint64_t chain[] = {i / TURNS, 1000000 + i};
         struct work work = {.arrival_s = i / TURNS + 10.0 * (i % TURNS),
                 .prompt_tokens = 600,
                 .output_tokens = 5,

@@ -118,12 +118,13 @@ static double unit_of(uint64_t lot)
     return (double)(lot >> 11) * 0x1p-53;
 }
 
-/* The first copy has the blocks of the trace. */
+/* The first copy has the blocks of the trace, whose numbers may be small and follow each other. */
 static void copy_chain(
         const struct copy *copy, const uint64_t *chain, uint32_t count, uint64_t *ret_chain)
 {
+    uint64_t own = chance_mix(copy->number);
     for (uint32_t i = 0; i < count; i++)
-        ret_chain[i] = copy->number == 0 ? chain[i] : chance_mix(chain[i] + copy->number);
+        ret_chain[i] = copy->number == 0 ? chain[i] : chance_mix(chain[i] ^ own);
 }
 
 static int copy_work(const struct workload *from, struct work work, const struct copy *copy,
