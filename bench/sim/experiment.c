@@ -87,6 +87,14 @@ static int tell_no_workload(const struct experiment *experiment, int r, struct e
             experiment->trace ? ", or shorten the --trace" : "");
 }
 
+static bool sends_something(const struct workload *workload, uint32_t user)
+{
+    for (size_t i = 0; i < workload->count; i++)
+        if (workload->at[i].user == user)
+            return true;
+    return false;
+}
+
 static int run_seed(const struct experiment *experiment, uint64_t seed, struct outcome *outcome,
         struct err *err)
 {
@@ -97,6 +105,8 @@ static int run_seed(const struct experiment *experiment, uint64_t seed, struct o
 
     if (r < 0)
         return tell_no_workload(experiment, r, err);
+    outcome->calm += workload.count > 0 && !sends_something(&workload, 0);
+    outcome->served += workload.count > 0;
     params.seed = seed;
     r = sim_world_create(&params, &workload, outcome->policy, &world);
     if (r < 0)
@@ -119,6 +129,12 @@ static int check_seeds(
                 "every made-up session begins with a prompt of more than --tokens-max %u: give a "
                 "larger --tokens-max, or smaller --system-tokens and --prompt-tokens",
                 experiment->generator->tokens_max);
+    if (experiment->others_only && outcome->served > 0 && outcome->calm == outcome->served)
+        return err_set(err, -ERANGE,
+                "who is to send the flood has no request at a load of %g: give fewer --users than "
+                "%u, or a larger --load",
+                experiment->load,
+                experiment->trace ? experiment->users : experiment->generator->users);
     return 0;
 }
 

@@ -27,12 +27,13 @@ struct outcome { /* of one policy */
     struct figures by_seed[EXPERIMENT_SEEDS_MAX];
     uint32_t seeds;
     uint32_t made, too_long; /* of these: with a made-up request; with sessions too long for one */
+    uint32_t served, calm;   /* of these: with a request; with none of user 0's among them */
     double *ttft;            /* of all seeds together, sorted; malloc */
     size_t ttft_count;
 };
 
-/* -ENOMEM; -E2BIG past a limit of workloads; -ERANGE where made-up sessions are all too long; or
- * what world_run() returns. */
+/* -ENOMEM; -E2BIG past a limit of workloads; -ERANGE where made-up sessions are all too long, or
+ * where `others_only` leaves out a user who sends nothing; or what world_run() returns. */
 MUST_CHECK int experiment_run(const struct experiment *experiment, const struct policy *policy,
         struct outcome *ret_outcome, struct err *err);
 void outcome_fini(struct outcome *outcome);

@@ -281,6 +281,17 @@ static int end_output(struct err *err)
     return fflush(stdout) != 0 || ferror(stdout) ? output_failed(err) : 0;
 }
 
+/* Where some seeds have nobody who could send it. */
+static void print_flood(const struct run *run)
+{
+    const struct outcome *outcome = &run->reports[0].outcomes[0];
+
+    printf("That one sends %.0f times its share", run->options.flood_times);
+    if (outcome->calm > 0)
+        printf(" (in %u of %u seeds it sends nothing)", outcome->calm, outcome->served);
+    puts(", the others:");
+}
+
 static int print_text(const struct run *run, struct err *err)
 {
     bool flood = strcmp(run->options.scenario, "flood") == 0;
@@ -289,10 +300,10 @@ static int print_text(const struct run *run, struct err *err)
     for (size_t i = 0; r == 0 && i < run->load_count; i++) {
         if (i > 0)
             putchar('\n');
-        if (flood)
-            printf(i == 0 ? "Without the flood, all users but one:\n"
-                          : "That one sends %.0f times its share, the others:\n",
-                    run->options.flood_times);
+        if (flood && i == 0)
+            puts("Without the flood, all users but one:");
+        else if (flood)
+            print_flood(run);
         r = sim_report_print(&run->reports[i], stdout, err);
     }
     return r;

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import resource
 import subprocess
 import sys
@@ -233,6 +234,17 @@ def a_flood_is_shown_beside_the_run_without_it():
     assert worse[0] < worse[1], worse
 
 
+def a_flood_that_nobody_sends_is_refused():
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder, "trace.jsonl")
+        mooncake(trace, 1)
+        flood = ["--trace", trace, "--scenario", "flood", "--policy", "modemesh", "--users"]
+        assert_refused(sim(*flood, 4000), 1, "who is to send the flood has no request", "fewer --users than 4000")
+        assert "That one sends 50 times its share, the others:\n" in sim(*flood, 1).stdout
+    some = sim("--scenario", "flood", "--users", 4, "--sessions", 0.002, "--duration", 1800, "--policy", "modemesh").stdout
+    assert re.search(r"sends 50 times its share \(in [1-4] of [2-5] seeds it sends nothing\), the others:", some), some
+
+
 def a_thousand_nodes_are_served():
     [report] = sim_json("--fleet", "300+700", "--sessions", 2, "--duration", 200, "--seeds", 1, "--policy", "all")
     assert all(policy["goodput"]["mean"] > 0.9 for policy in report["policies"]), report
@@ -396,6 +408,7 @@ if __name__ == "__main__":
         a_plot_goes_through_links,
         a_plot_without_room_tells_the_cause,
         a_flood_is_shown_beside_the_run_without_it,
+        a_flood_that_nobody_sends_is_refused,
         a_thousand_nodes_are_served,
         where_no_request_is_left_words_say_so,
         one_seed_has_no_interval,
