@@ -170,12 +170,16 @@ static uint64_t hash_terms(const struct job_terms *terms, uint64_t kind)
     return kind;
 }
 
-/* Tokens of the answer that have to fit behind the prompt, as far as the request says it. */
+/* Tokens of the answer that have to fit behind the prompt, as far as the request says it; about, as
+ * there are only so many kinds, and clients may say any number. */
 static uint32_t answer_room(const struct job *job)
 {
     const struct request *request = &job->request;
     uint32_t limit = mode_answer_limit(&job->terms->answer, &request->said, request->kind);
-    return limit && limit < ROUTER_RESERVE_MAX ? limit : ROUTER_RESERVE_MAX;
+    uint32_t room = 1;
+    while (room < ROUTER_RESERVE_MAX && (room < limit || limit == 0))
+        room *= 2;
+    return room;
 }
 
 /* What is too long may leave the terms in force for any of its others. */

@@ -474,7 +474,7 @@ static int read_needs(struct reading *reading)
 
 /* --- one mode --- */
 
-/* What the mesh puts before modes' names: with it a name is another mode's spelling. */
+/* What the mesh puts before modes' names: they are its own, also where no mode is called so. */
 static size_t head_len(const char *name)
 {
     static const char *const heads[] = {MODE_ALIAS, MODE_ALIAS_CLAUDE};

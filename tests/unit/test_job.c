@@ -3525,9 +3525,9 @@ static void who_refuses_tries_the_only_instance_again(void **state)
     is_complete_stream(&world->clients[0]);
 }
 
-/* How many run, where so many wait in vain, each in a mode of its own, and one asks for what is
- * free behind them. */
-static size_t count_behind_kinds(struct world *world, size_t kinds)
+/* How many run, where so many wait in vain, each in a mode of its own or with the same one, and one
+ * asks for what is free behind them. */
+static size_t count_behind(struct world *world, size_t kinds, bool same)
 {
     enum { MANY = JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX };
     static struct http_exchange many[MANY];
@@ -3538,7 +3538,7 @@ static size_t count_behind_kinds(struct world *world, size_t kinds)
     join(world, 1, "other");
     for (size_t i = 0; i < kinds; i++) {
         char mode[32];
-        (void)snprintf(mode, sizeof(mode), "mode %zu", i);
+        (void)snprintf(mode, sizeof(mode), "mode %zu", same ? 0 : i);
         come_with(world, &many[i], LANE_CHAT, 1, terms_for(mode, "small"));
     }
     ask_for(world, 0, true, other, 1);
@@ -3551,12 +3551,25 @@ static size_t count_behind_kinds(struct world *world, size_t kinds)
 
 static void what_many_modes_wait_for_holds_up_no_other(void **state)
 {
-    assert_int_equal(count_behind_kinds(*state, JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX - 1), 1);
+    assert_int_equal(count_behind(*state, JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX - 1, false), 1);
 }
 
 static void how_many_kinds_are_looked_at_has_a_limit(void **state)
 {
-    assert_int_equal(count_behind_kinds(*state, JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX), 0);
+    assert_int_equal(count_behind(*state, JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX, false), 0);
+}
+
+static void ask_for_one_token_more(struct request *request)
+{
+    static unsigned tokens;
+    request->said.limit_tokens = ++tokens;
+}
+
+static void any_length_of_answers_makes_few_kinds(void **state)
+{
+    struct world *world = *state;
+    world->edit = ask_for_one_token_more;
+    assert_int_equal(count_behind(world, JOBS_KINDS_MAX + JOBS_LOOKS_MORE_MAX, true), 1);
 }
 
 /* --- many that come at once --- */
@@ -3864,6 +3877,7 @@ int main(void)
             JOB_TEST(how_far_behind_is_looked_has_a_limit),
             JOB_TEST(what_many_modes_wait_for_holds_up_no_other),
             JOB_TEST(how_many_kinds_are_looked_at_has_a_limit),
+            JOB_TEST(any_length_of_answers_makes_few_kinds),
             JOB_TEST(what_comes_in_one_turn_is_looked_at_once),
             JOB_TEST(a_burst_is_looked_at_before_it_grows_too_long),
             JOB_TEST(a_burst_makes_no_queue_longer),
