@@ -474,25 +474,15 @@ static int read_needs(struct reading *reading)
 
 /* --- one mode --- */
 
-/* What the mesh puts before modes' names: they are its own, also where no mode is called so. */
-static size_t head_len(const char *name)
-{
-    static const char *const heads[] = {MODE_ALIAS, MODE_ALIAS_CLAUDE};
-    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
-        if (strncmp(name, heads[i], strlen(heads[i])) == 0)
-            return strlen(heads[i]);
-    return 0;
-}
-
+/* What the mesh puts before modes' names is its own, also where no mode is called so. */
 static int check_head(const struct reading *reading, const char *name)
 {
-    size_t len = head_len(name);
+    size_t len = modes_head_len(name);
     if (len == 0)
         return 0;
     return err_set(reading->err, -EINVAL,
             "%s: \"%.100s\" cannot be a mode: editors get each mode's name with \"%.*s\" before "
-            "it; "
-            "leave that out here",
+            "it; leave that out here",
             origin_of(reading), name, (int)len, name);
 }
 

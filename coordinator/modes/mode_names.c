@@ -20,9 +20,6 @@ static const struct {
 };
 enum { KNOWN_ALIASES = sizeof(known_aliases) / sizeof(known_aliases[0]) };
 
-static const char *const heads[] = {MODE_ALIAS, MODE_ALIAS_CLAUDE};
-enum { HEADS = sizeof(heads) / sizeof(heads[0]) };
-
 /* What a name asks for. */
 struct wish {
     const struct mode *mode; /* NULL: nothing */
@@ -38,6 +35,17 @@ static size_t without_ending(const char *name, size_t len)
             return len - tail;
     }
     return len;
+}
+
+size_t modes_head_len(const char *name)
+{
+    static const char *const heads[] = {MODE_ALIAS, MODE_ALIAS_CLAUDE};
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        size_t len = strlen(heads[i]);
+        if (strncmp(name, heads[i], len) == 0)
+            return len;
+    }
+    return 0;
 }
 
 void modes_plain_name(const char *name, char ret_plain[MSG_NAME_MAX + 1])
@@ -187,12 +195,8 @@ typedef struct wish (*wish_fn)(const struct modes *modes, const char *name, bool
 static struct wish spelled_wish(const struct modes *modes, const char *plain, wish_fn look)
 {
     struct wish wish = look(modes, plain, false);
-    for (size_t i = 0; !wish.mode && i < HEADS; i++) {
-        size_t len = strlen(heads[i]);
-        if (strncmp(plain, heads[i], len) == 0)
-            wish = look(modes, plain + len, true);
-    }
-    return wish;
+    size_t len = modes_head_len(plain);
+    return wish.mode || len == 0 ? wish : look(modes, plain + len, true);
 }
 
 static struct wish wish_of(const struct modes *modes, const char *plain)
@@ -251,12 +255,7 @@ bool modes_calls_auto(const struct modes *modes, const char *name)
 {
     char plain[MSG_NAME_MAX + 1];
     modes_plain_name(name, plain);
-    bool is_auto = means_auto(modes, plain);
-    for (size_t i = 0; !is_auto && i < HEADS; i++) {
-        size_t len = strlen(heads[i]);
-        is_auto = strncmp(plain, heads[i], len) == 0 && means_auto(modes, plain + len);
-    }
-    return is_auto;
+    return means_auto(modes, plain) || means_auto(modes, plain + modes_head_len(plain));
 }
 
 bool modes_spells_auto(const char *name)

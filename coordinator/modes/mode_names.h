@@ -22,6 +22,9 @@
 #define MODE_ALIAS        "mesh-"
 #define MODE_ALIAS_CLAUDE "claude-mesh-"
 
+/* Bytes of the one of these that `name` begins with; 0: with none. */
+size_t modes_head_len(const char *name);
+
 /* The mode that `name` asks for. NULL where it asks for none. */
 const struct mode *modes_resolve(const struct modes *modes, const char *name);
 /* Likewise by a mode's own name alone (1 and 3). */
